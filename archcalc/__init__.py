@@ -1,0 +1,63 @@
+"""archcalc: write a neural network down in a few lines, and know everything about it before running it.
+
+>>> import archcalc
+>>> graph = archcalc.load("vgg16").build()
+>>> archcalc.analyze(graph).totals["macs"]
+15470264320
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from archcalc._version import __version__
+
+if TYPE_CHECKING:
+    from archcalc.build import build
+    from archcalc.errors import ArchcalcError, ShapeError, SpecError, UsageError, VerificationError
+    from archcalc.graph import Graph, Node
+    from archcalc.report import Report, analyze
+    from archcalc.shape import Shape
+    from archcalc.spec.model import Spec
+    from archcalc.symbolic import dim
+    from archcalc.zoo import Architecture, load
+
+_HOMES = {
+    "archcalc.build": ("build",),
+    "archcalc.errors": ("ArchcalcError", "ShapeError", "SpecError", "UsageError", "VerificationError"),
+    "archcalc.graph": ("Graph", "Node"),
+    "archcalc.report": ("Report", "analyze"),
+    "archcalc.shape": ("Shape",),
+    "archcalc.spec.model": ("Spec",),
+    "archcalc.symbolic": ("dim",),
+    "archcalc.zoo": ("Architecture", "load"),
+}
+
+__all__ = [
+    "ArchcalcError",
+    "Architecture",
+    "Graph",
+    "Node",
+    "Report",
+    "Shape",
+    "ShapeError",
+    "Spec",
+    "SpecError",
+    "UsageError",
+    "VerificationError",
+    "__version__",
+    "analyze",
+    "build",
+    "dim",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import archcalc` costs next to nothing."""
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(home), name)
+            return value
+    raise AttributeError(f"module 'archcalc' has no attribute '{name}'")

@@ -1,0 +1,65 @@
+"""Parameters and arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archcalc.analyses import analysis
+from archcalc.graph import Application, Graph
+
+
+@analysis("params", "params")
+def params(at: Application) -> Any:
+    """Learnable scalars, weights and biases."""
+    return at.layer.params(*at.input_shapes)
+
+
+@analysis("weights", "params")
+def weights(at: Application) -> Any:
+    """Learnable scalars that multiply; batch norm's scale is one."""
+    return at.layer.weights(*at.input_shapes)
+
+
+@analysis("biases", "params")
+def biases(at: Application) -> Any:
+    """Learnable scalars that are added; batch norm's shift is one."""
+    return at.layer.biases(*at.input_shapes)
+
+
+@analysis("buffers", "values")
+def buffers(at: Application) -> Any:
+    """Scalars that are stored but not learned: running statistics, fixed codes."""
+    return at.layer.buffers(*at.input_shapes)
+
+
+@analysis("macs", "MACs", per_example=True)
+def macs(at: Application) -> Any:
+    """Multiply-adds of convolutions and matrix products, biases apart."""
+    return at.layer.macs(*at.input_shapes)
+
+
+@analysis("flops", "FLOPs", per_example=True)
+def flops(at: Application) -> Any:
+    """Two for each multiply-add, PyTorch's own convention."""
+    return 2 * at.layer.macs(*at.input_shapes)
+
+
+@analysis("neurons", "units")
+def neurons(at: Application) -> Any:
+    """Outputs of weight layers (Krizhevsky et al. 2012)."""
+    return at.output_shape.numel if at.layer.weight_layer else 0
+
+
+@analysis("connections", "links")
+def connections(at: Application) -> Any:
+    """Links into units, biases included, each counted at every position (LeCun et al. 1998)."""
+    return at.layer.connections(*at.input_shapes)
+
+
+def depth(graph: Graph, path: str = "") -> int:
+    """Weight layers on the longest path through the graph, or through one scope of it."""
+    longest: list[int] = []
+    for node in graph.nodes:
+        counts = node.layer.weight_layer and (not path or node.name == path or node.name.startswith(path + "/"))
+        longest.append(max((longest[i] for i in node.inputs), default=0) + counts)
+    return max(longest)

@@ -1,0 +1,118 @@
+"""What can be wrong with an architecture, and how that is told: what, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a spec file; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def moved(self, columns: int) -> Mark:
+        """The place `columns` further right on the same line."""
+        return Mark(self.file, self.line, self.column + columns)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One error or warning: `code` is E… or W…, `trace` says through which loops, blocks and variants it came."""
+
+    code: str
+    message: str
+    mark: Mark | None = None
+    hint: str = ""
+    details: tuple[str, ...] = ()
+    trace: str = ""
+    source_line: str = ""
+
+    @property
+    def severity(self) -> str:
+        """`error` or `warning`."""
+        return "warning" if self.code.startswith("W") else "error"
+
+    def __str__(self) -> str:
+        """The whole message, as compilers print one."""
+        where = f"{self.mark}: " if self.mark else ""
+        lines = [f"{where}{self.code} {self.message}"]
+        if self.source_line and self.mark:
+            lines.append(f"    {self.source_line}")
+            lines.append("    " + " " * (self.mark.column - 1) + "^")
+        lines.extend(f"    {detail}" for detail in self.details)
+        if self.trace:
+            lines.append(f"    in {self.trace}")
+        if self.hint:
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class ArchcalcError(Exception):
+    """Anything archcalc refuses; every other exception is a bug in archcalc."""
+
+
+class UsageError(ArchcalcError):
+    """The question is wrong, not the spec: an unknown name, an argument that can't be read."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0])
+
+
+class SpecError(ArchcalcError):
+    """A spec with errors: `diagnostics` holds all of them, in the order of the file."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(diagnostics)
+        self.diagnostics = tuple(diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.diagnostics))
+
+
+class LocalError(ArchcalcError):
+    """A fact without its place: whoever knows the place (a chain's step, a node) turns it into a diagnostic."""
+
+    default_code = "E000"
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "", details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message, self.code, self.hint, self.details = message, code or self.default_code, hint, details
+
+
+class ExpressionError(LocalError):
+    """An expression has no value: an unknown name, a fraction where an integer is needed, a number too large."""
+
+    default_code = "E088"
+
+
+class ShapeError(LocalError):
+    """A layer can't work on a volume of this shape."""
+
+    default_code = "E200"
+
+
+class VerificationError(ArchcalcError):
+    """What archcalc computed differs from what was recorded, published or executed."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A hint: the known word that `word` was probably meant to be, else what there is to choose from."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word[:60], known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if not known:
+        return ""
+    return "known: " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")

@@ -1,0 +1,130 @@
+"""The layer graph: nodes in topological order, each a layer applied to the volumes of earlier nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from archcalc.errors import Diagnostic, Mark
+from archcalc.layers import Layer
+from archcalc.shape import AXES, Shape
+
+T = TypeVar("T")
+
+
+class Input(Layer):
+    """A graph's input: it has a shape and computes nothing."""
+
+    kind = "input"
+
+    def _values(self) -> tuple[Any, ...]:
+        return ()
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class Application:
+    """A layer applied to shapes. Equal layers on equal shapes share one, so whatever depends on nothing else is
+    computed once however often the layer occurs.
+    """
+
+    __slots__ = ("_memo", "input_shapes", "layer", "output_shape", "remarks")
+
+    def __init__(self, layer: Layer, input_shapes: tuple[Shape, ...], output_shape: Shape) -> None:
+        self.layer, self.input_shapes, self.output_shape = layer, input_shapes, output_shape
+        self.remarks = tuple(layer.remarks(*input_shapes))
+        self._memo: dict[Callable[..., Any], Any] = {}
+
+    def once(self, formula: Callable[[Application], T]) -> T:
+        """The value of `formula` on this application, computed at most once."""
+        if formula not in self._memo:
+            self._memo[formula] = formula(self)
+        return self._memo[formula]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer at one place in the graph.
+
+    `inputs` are indices of earlier nodes, the main input first; `tied` is the node whose weights this one shares.
+    """
+
+    name: str
+    application: Application
+    inputs: tuple[int, ...]
+    mark: Mark | None = None
+    tied: int | None = None
+
+    @property
+    def layer(self) -> Layer:
+        """The layer's kind and arguments."""
+        return self.application.layer
+
+    @property
+    def kind(self) -> str:
+        """The layer's kind, as specs write it."""
+        return self.application.layer.kind
+
+    @property
+    def shape(self) -> Shape:
+        """The output volume."""
+        return self.application.output_shape
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An architecture with every size in place.
+
+    `places` maps every name, of layers and of scopes, to the node whose output it stands for; `layout` is the order in
+    which the spec writes axes; `conditions` are the equalities that symbolic sizes must fulfil.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, int]
+    places: Mapping[str, int]
+    layout: tuple[str, ...] = AXES
+    conditions: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    title: str = ""
+    citation: str = ""
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The input nodes."""
+        return tuple(node for node in self.nodes if not node.inputs)
+
+    @property
+    def input(self) -> Shape:
+        """The shape of the first input."""
+        return self.nodes[0].shape
+
+    def __getitem__(self, path: str) -> Node:
+        """The node that a name stands for: a scope's output, or a layer."""
+        return self.nodes[self.places[path]]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.places
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def within(self, path: str) -> Iterator[Node]:
+        """The nodes of a scope; a layer's own name gives that one."""
+        return (node for node in self.nodes if node.name == path or node.name.startswith(path + "/"))
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name!r}, {len(self.nodes)} nodes, {self.input} -> {', '.join(self.outputs)})"
+
+
+def layout_of(*orders: tuple[str, ...]) -> tuple[str, ...]:
+    """All axes, with those of the inputs in the order in which the spec writes them.
+
+    >>> layout_of(("H", "W", "C"))
+    ('R', 'T', 'H', 'D', 'W', 'C')
+    """
+    written = dict.fromkeys(axis for order in orders for axis in order)
+    next_written = iter(written)
+    return tuple(next(next_written) if axis in written else axis for axis in AXES)

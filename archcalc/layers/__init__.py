@@ -1,0 +1,17 @@
+"""The layer kinds: one class each, one file per family. Importing this package registers all of them."""
+
+from archcalc.layers import (  # noqa: F401  # importing a family registers its kinds
+    activation,
+    attention,
+    conv,
+    linear,
+    merge,
+    norm,
+    pool,
+    region,
+    reshape,
+    resize,
+)
+from archcalc.layers.base import REGISTRY, Argument, Layer, layer
+
+__all__ = ["REGISTRY", "Argument", "Layer", "layer"]

@@ -1,0 +1,150 @@
+"""Activations and dropout: value by value (softmax: vector by vector), in place, on any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Approximation, Number
+from archcalc.layers.base import Layer, layer
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, differ
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Activation(Layer):
+    """Any shape, unchanged and computed in place. PyTorch's class has the same name and the same arguments."""
+
+    in_place = True
+    uncounted = "elementwise"
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        module: nn.Module = getattr(nn, type(self).__name__)(*self._torch_arguments(x))
+        return module
+
+    def _torch_arguments(self, x: Shape) -> Iterable[Any]:
+        return (float(value) if isinstance(value, Fraction) else value for value in self._values())
+
+
+@layer("relu")
+class ReLU(Activation):
+    """max(0, x). Source: Nair & Hinton 2010."""
+
+    uncounted = "comparisons"
+
+
+@layer("relu6")
+class ReLU6(Activation):
+    """min(max(0, x), 6). Source: Howard et al. 2017."""
+
+    uncounted = "comparisons"
+
+
+@layer("leaky")
+class LeakyReLU(Activation):
+    """x where it is positive, slope·x elsewhere. Source: Maas et al. 2013."""
+
+    slope: Number = Fraction(1, 100)
+
+
+@layer("prelu")
+class PReLU(Activation):
+    """Leaky ReLU whose slope is learned: one for all channels, or one for each. Source: He et al. 2015."""
+
+    num_parameters: Dim = 1
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.num_parameters != 1 and differ(self.num_parameters, x.C):
+            raise ShapeError(f"num_parameters={self.num_parameters} is neither 1 nor C={x.C}", code="E211")
+        return x
+
+    def weights(self, x: Shape) -> Dim:
+        return self.num_parameters
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, super().torch_module(x))
+
+
+@layer("elu")
+class ELU(Activation):
+    """x where it is positive, alpha·(eˣ - 1) elsewhere. Source: Clevert et al. 2016."""
+
+    alpha: Number = 1
+
+
+@layer("gelu")
+class GELU(Activation):
+    """x·Φ(x), Φ the normal distribution function; `tanh` approximates it. Source: Hendrycks & Gimpel 2016."""
+
+    approximate: Approximation = "none"
+
+
+@layer("silu")
+class SiLU(Activation):
+    """x·sigmoid(x), also known as swish. Source: Elfwing et al. 2018."""
+
+
+@layer("hardswish")
+class Hardswish(Activation):
+    """x·min(max(0, x + 3), 6)/6. Source: Howard et al. 2019."""
+
+
+@layer("hardsigmoid")
+class Hardsigmoid(Activation):
+    """min(max(0, x + 3), 6)/6. Source: Howard et al. 2019."""
+
+
+@layer("sigmoid")
+class Sigmoid(Activation):
+    """1/(1 + e⁻ˣ)."""
+
+
+@layer("tanh")
+class Tanh(Activation):
+    """Hyperbolic tangent."""
+
+
+@layer("softplus")
+class Softplus(Activation):
+    """log(1 + eˣ)."""
+
+
+@layer("softmax")
+class Softmax(Activation):
+    """e^x over C, divided by its sum, at each position or token apart."""
+
+    uncounted = "exponentials and sums"
+
+    def output_shape(self, x: Shape) -> Shape:
+        _ = x.C  # raises if there are no features
+        return x
+
+    def _torch_arguments(self, x: Shape) -> Iterable[Any]:
+        return (-1 - len(x.spatial),)
+
+
+@layer("log_softmax")
+class LogSoftmax(Softmax):
+    """Logarithm of softmax over C, at each position or token apart."""
+
+
+@layer("dropout")
+class Dropout(Activation):
+    """Zeroes each value with probability p while training; at inference, nothing. Source: Hinton et al. 2012."""
+
+    p: Number = Fraction(1, 2)
+
+    uncounted = ""
+
+    def output_shape(self, x: Shape) -> Shape:
+        if not 0 <= self.p <= 1:
+            raise ShapeError(f"p={self.p} is no probability", code="E211")
+        return x

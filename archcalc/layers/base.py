@@ -1,0 +1,184 @@
+"""What a layer kind is: its arguments, and the formulas that follow from its input's shape.
+
+A kind is one class. Its dataclass fields are the only schema: the spec grammar, validation, the JSON Schema and the
+documentation are all derived from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
+from archcalc.shape import Shape, Window
+from archcalc.symbolic import Dim
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REGISTRY: dict[str, type[Layer]] = {}
+"""Every layer kind by its name in a spec."""
+
+SHORTHANDS = {"s": "stride", "p": "padding", "d": "dilation", "g": "groups", "k": "kernel_size"}
+
+L = TypeVar("L", bound="type[Layer]")
+
+
+class Layer:
+    """The defaults of a kind: one input, unchanged; no parameters, no arithmetic, no windows.
+
+    Every method takes the input shapes in order: the tensor that enters, then the tensor argument, if one is given.
+    """
+
+    kind: ClassVar[str]
+    in_place: ClassVar[bool] = False
+    """Computed in place (elementwise) or a view: it makes no new volume."""
+    weight_layer: ClassVar[bool] = False
+    """Counts for `depth` and `neurons`."""
+    uncounted: ClassVar[str] = ""
+    """The arithmetic that `macs` leaves out, in words; empty if there is none."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Shape of the volume that this layer makes."""
+        return inputs[0]
+
+    def weight_shape(self, *inputs: Shape) -> tuple[Dim, ...]:
+        """The weight as PyTorch stores it, for the kinds whose weights `tie` can share; empty for the others."""
+        return ()
+
+    def weights(self, *inputs: Shape) -> Dim:
+        """Learnable scalars that multiply; 0 if they are another layer's (`tie`)."""
+        return 0
+
+    def biases(self, *inputs: Shape) -> Dim:
+        """Learnable scalars that are added."""
+        return 0
+
+    def params(self, *inputs: Shape) -> Dim:
+        """Learnable scalars: weights and biases."""
+        return self.weights(*inputs) + self.biases(*inputs)
+
+    def buffers(self, *inputs: Shape) -> Dim:
+        """Scalars that are stored but not learned."""
+        return 0
+
+    def macs(self, *inputs: Shape) -> Dim:
+        """Multiply-adds of convolutions and matrix products, biases apart, per example."""
+        return 0
+
+    def connections(self, *inputs: Shape) -> Dim:
+        """Links into this layer's units, biases included, each counted at every position (LeCun et al. 1998)."""
+        return 0
+
+    def windows(self, *inputs: Shape) -> Mapping[str, Window]:
+        """The sliding window along each spatial axis; none for layers that work on each position alone."""
+        return {}
+
+    def global_view(self, *inputs: Shape) -> bool:
+        """Whether each output position may depend on every position of the input, wherever it lies."""
+        return False
+
+    def remarks(self, *inputs: Shape) -> Iterable[str]:
+        """Warnings about this layer on this input, such as a stride that does not fit."""
+        return ()
+
+    def torch_module(self, *inputs: Shape) -> nn.Module:
+        """The PyTorch module that computes this layer; it takes the input tensors in the order of the shapes."""
+        raise NotImplementedError(self.kind)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        arguments = _arguments(type(self))
+        given = dict(zip(arguments, values, strict=False))
+        if len(values) > len(arguments) or given.keys() & named or named.keys() - arguments:
+            raise TypeError(f"{type(self).__name__}({', '.join(arguments)}) does not take {values} and {named}")
+        given.update(named)
+        missing = [name for name, argument in arguments.items() if argument.required and name not in given]
+        if missing:
+            raise TypeError(f"{type(self).__name__} needs {', '.join(missing)}")
+        self.__dict__.update(given)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    @classmethod
+    def arguments(cls) -> Mapping[str, Argument]:
+        """The arguments by name, in the order in which a spec gives them by position."""
+        return _arguments(cls)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _arguments(type(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __str__(self) -> str:
+        """The call as a spec would write it: `conv 64 3x3 s=2`."""
+        words = [self.kind]
+        for name, argument in self.arguments().items():
+            value = getattr(self, name)
+            if argument.required:
+                words.append(argument.type.write(value))
+            elif value != argument.default:
+                words.append(f"{argument.short}={argument.type.write(value)}")
+        return " ".join(words)
+
+    def __repr__(self) -> str:
+        values = (f"{name}={getattr(self, name)!r}" for name in self.arguments())
+        return f"{type(self).__name__}({', '.join(values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a layer kind, as its dataclass field declares it."""
+
+    name: str
+    short: str
+    type: ArgumentType
+    required: bool
+    default: Any
+
+
+_known_arguments: dict[type[Layer], Mapping[str, Argument]] = {}
+
+
+def _arguments(cls: type[Layer]) -> Mapping[str, Argument]:
+    if cls not in _known_arguments:
+        declared: Iterable[Field[Any]] = fields(cls) if is_dataclass(cls) else ()
+        _known_arguments[cls] = {field.name: _argument(field) for field in declared}
+    return _known_arguments[cls]
+
+
+def _argument(field: Field[Any]) -> Argument:
+    shorts = {long: short for short, long in SHORTHANDS.items()}
+    type_ = ARGUMENT_TYPES[str(field.type).removesuffix(" | None")]
+    return Argument(field.name, shorts.get(field.name, field.name), type_, field.default is MISSING, field.default)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def layer(kind: str) -> Callable[[L], L]:
+    """Register a layer kind under the name that specs use; the class becomes a frozen dataclass.
+
+    All methods come from `Layer`: generating them for more than fifty classes would cost 15 ms at every start.
+    """
+
+    def register(cls: L) -> L:
+        cls.kind = kind
+        REGISTRY[kind] = dataclass(init=False, eq=False, repr=False, match_args=False)(cls)
+        return cls
+
+    return register
+
+
+def spatial_axes(x: Shape) -> tuple[str, ...]:
+    """The spatial axes of `x`; a layer that slides over them needs at least one."""
+    if not x.spatial:
+        raise ShapeError(f"needs a spatial axis (D, H or W); the input is {x}", code="E203")
+    return x.spatial

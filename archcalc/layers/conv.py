@@ -1,0 +1,245 @@
+"""Convolutions: shared kernels that slide over the spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import (
+    Amounts,
+    Bias,
+    Channels,
+    Extent,
+    Padding,
+    Table,
+    Tie,
+    per_axis,
+    sliding_windows,
+    transposed_windows,
+)
+from archcalc.layers.base import layer
+from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.shape import Shape, TransposedWindow, Window
+from archcalc.symbolic import Dim, differ, exceeds, maximum, prod
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Convolution(Sliding):
+    """What all convolutions share; a kind says how many filters in how many groups, and where its kernel is applied."""
+
+    kernel_size: Extent
+    stride: Extent
+    padding: Padding
+    dilation: Extent
+    bias: Bias
+
+    connect: Table | None = None
+    tie: Tie | None = None
+
+    weight_layer = True
+
+    def filters(self, x: Shape) -> Dim:
+        """How many channels the output has."""
+        raise NotImplementedError
+
+    def group_count(self, x: Shape) -> Dim:
+        """Into how many groups, connected each to its own, input and output channels are divided."""
+        raise NotImplementedError
+
+    def applications(self, x: Shape) -> Dim:
+        """How often each weight is used: once for each output position."""
+        return self.output_shape(x).without("C").numel
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        return sliding_windows(spatial_sizes(x), self.kernel_size, self.stride, self.dilation, self.padding)
+
+    def output_shape(self, x: Shape) -> Shape:
+        self._check_channels(x)
+        return super().output_shape(x).with_(C=self.filters(x))
+
+    def _check_channels(self, x: Shape) -> None:
+        inputs, outputs, groups = x.C, self.filters(x), self.group_count(x)
+        if differ(inputs % groups, 0):
+            raise ShapeError(f"in_channels={inputs} is not divisible by groups={groups}", code="E205")
+        if differ(outputs % groups, 0):
+            raise ShapeError(f"out_channels={outputs} is not divisible by groups={groups}", code="E205")
+        if self.connect is None:
+            return
+        rows, columns = len(self.connect), len(self.connect[0])
+        if differ(rows, inputs) or differ(columns, outputs):
+            raise ShapeError(
+                f"the table is {rows}x{columns}, the layer connects {inputs} to {outputs} channels", code="E206"
+            )
+        if differ(groups, 1):
+            raise ShapeError("takes either groups or a connection table", code="E206")
+
+    def taps(self, x: Shape) -> tuple[Dim, ...]:
+        """The kernel's sides, one per spatial axis."""
+        return tuple(per_axis(self.kernel_size, x.spatial, "kernel").values())
+
+    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        """(out, in / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
+        if self.connect is not None:
+            return (sum(map(sum, self.connect)), 1, *self.taps(x))
+        return (self.filters(x), x.C // self.group_count(x), *self.taps(x))
+
+    def weights(self, x: Shape) -> Dim:
+        return 0 if self.tie else prod(self.weight_shape(x))
+
+    def biases(self, x: Shape) -> Dim:
+        if self.bias == "position":
+            return self.output_shape(x).without("R", "T").numel
+        return self.filters(x) if self.bias else 0
+
+    def macs(self, x: Shape) -> Dim:
+        return self.applications(x) * prod(self.weight_shape(x))
+
+    def connections(self, x: Shape) -> Dim:
+        return self.macs(x) + (self.output_shape(x).numel if self.bias else 0)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        """The kernels; uneven padding, a connection table and a bias per position become steps of their own."""
+        from archcalc.layers import torch_modules as tm
+
+        windows, outputs = tuple(self.windows(x).values()), self.filters(x)
+        links = [(i, o) for i, row in enumerate(self.connect or ()) for o, linked in enumerate(row) if linked]
+        steps = self._torch_kernels(x, windows, len(links))
+        if links:
+            sources, targets = zip(*links, strict=True)
+            steps = [tm.TakeChannels(sources), *steps, tm.SumChannels(targets, outputs)]
+            steps += [tm.Bias((outputs, *[1] * len(windows)))] if self.bias is True else []
+        if self.bias == "position":
+            steps.append(tm.Bias([*self.output_shape(x).without("R", "T").values()]))
+        return tm.over_batch(x, *steps)
+
+    def _torch_kernels(self, x: Shape, windows: Sequence[Window], links: int) -> list[nn.Module]:
+        """PyTorch's convolution, grouped by pair if there are linked pairs, and padding that it does not know."""
+        from archcalc.layers import torch_modules as tm
+
+        extra = tuple(w.extra for w in windows if isinstance(w, TransposedWindow))
+        even = all(w.before == w.after for w in windows)
+        kernels = tm.of_rank("ConvTranspose" if extra else "Conv", len(windows))(
+            links or x.C,
+            links or self.filters(x),
+            self.taps(x),
+            stride=tuple(w.stride for w in windows),
+            padding=tuple(w.before for w in windows) if even else 0,
+            dilation=tuple(w.dilation for w in windows),
+            groups=links or self.group_count(x),
+            bias=self.bias is True and not links,
+            **({"output_padding": extra} if extra else {}),
+        )
+        if even:
+            return [kernels]
+        if extra:
+            return [kernels, tm.Pad([(-w.before, -w.after) for w in windows])]
+        return [tm.Pad([(w.before, w.after) for w in windows]), kernels]
+
+
+@layer("conv")
+class Conv(Convolution):
+    """N-d cross-correlation over C and the spatial axes; with a connection table, each output sees only some channels.
+
+    Shapes: input (C, …), output (out_channels, …), … one to three of D, H, W.
+    Source: Dumoulin & Visin 2016; connection table and counts: LeCun et al. 1998, table I.
+
+    >>> Conv(64, 3, padding=1).params(Shape(C=3, H=224, W=224))
+    1792
+    """
+
+    out_channels: Channels
+    kernel_size: Extent
+    stride: Extent = 1
+    padding: Padding = 0
+    dilation: Extent = 1
+    groups: Dim = 1
+    bias: Bias = True
+    connect: Table | None = None
+
+    def filters(self, x: Shape) -> Dim:
+        return self.out_channels
+
+    def group_count(self, x: Shape) -> Dim:
+        return self.groups
+
+
+@layer("dwconv")
+class DepthwiseConv(Convolution):
+    """Convolution of every channel on its own, with `multiplier` filters each.
+
+    Shapes: input (C, …), output (C·multiplier, …).
+    Source: Howard et al. 2017, section 3.1.
+
+    >>> DepthwiseConv(3, padding=1, bias=False).weights(Shape(C=32, H=112, W=112))
+    288
+    """
+
+    kernel_size: Extent
+    stride: Extent = 1
+    padding: Padding = 0
+    dilation: Extent = 1
+    multiplier: Dim = 1
+    bias: Bias = True
+
+    def filters(self, x: Shape) -> Dim:
+        return x.C * self.multiplier
+
+    def group_count(self, x: Shape) -> Dim:
+        return x.C
+
+
+@layer("tconv")
+class TransposedConv(Convolution):
+    """Transposed convolution: each input position writes a kernel into the output, so MACs follow the input positions.
+
+    Shapes: input (C, …), output (out_channels, …); with `same` padding every spatial size times its stride.
+    Source: Dumoulin & Visin 2016, relationship 14.
+
+    >>> TransposedConv(64, 2, stride=2).output_shape(Shape(C=128, H=28, W=28))
+    Shape(C=64, H=56, W=56)
+    """
+
+    out_channels: Channels
+    kernel_size: Extent
+    stride: Extent = 1
+    padding: Padding = 0
+    output_padding: Amounts = 0
+    dilation: Extent = 1
+    groups: Dim = 1
+    bias: Bias = True
+    tie: Tie | None = None
+    connect: Table | None = None
+
+    def filters(self, x: Shape) -> Dim:
+        return self.out_channels
+
+    def group_count(self, x: Shape) -> Dim:
+        return self.groups
+
+    def applications(self, x: Shape) -> Dim:
+        """How often each weight is used: once for each input position."""
+        return x.without("C").numel
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        if self.padding == "same" and self.output_padding != 0:
+            raise ShapeError("takes either output_padding or padding=same", code="E211")
+        found = transposed_windows(
+            spatial_sizes(x), self.kernel_size, self.stride, self.dilation, self.padding, self.output_padding
+        )
+        for axis, extra in per_axis(self.output_padding, x.spatial, "output_padding").items():
+            stride, dilation = found[axis].stride, found[axis].dilation
+            if exceeds(extra + 1, maximum(stride, dilation)):
+                raise ShapeError(
+                    f"output_padding {extra} must be smaller than the stride {stride} or the dilation {dilation}",
+                    code="E207",
+                )
+        return found
+
+    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        """(in, out / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
+        if self.connect is not None:
+            return super().weight_shape(x)
+        return (x.C, self.filters(x) // self.group_count(x), *self.taps(x))

@@ -1,0 +1,129 @@
+"""Layers that compare the whole feature vector with learned or fixed ones, and the lookup of such vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Channels, Tie
+from archcalc.layers.base import Layer, layer
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, prod
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class OverFeatures(Layer):
+    """Every output feature reads all features (C) of one token or region; there are no spatial axes."""
+
+    out_features: Channels
+
+    def output_shape(self, x: Shape) -> Shape:
+        if x.spatial:
+            plural = "axes" if len(x.spatial) > 1 else "axis"
+            raise ShapeError(
+                f"input has spatial {plural} {', '.join(x.spatial)}",
+                code="E209",
+                hint=f"write 'flatten -> {self.kind} ...' (one vector of {x.without('R').numel})",
+            )
+        _ = x.C  # raises if there are no features
+        return x.with_(C=self.out_features)
+
+    def global_view(self, x: Shape) -> bool:
+        return "T" not in x
+
+
+@layer("fc")
+class FullyConnected(OverFeatures):
+    """Matrix product over C, the same for every token and region. Shapes: (C), (T, C) or (R, C); C → out_features.
+
+    Source: torch.nn.Linear.
+
+    >>> FullyConnected(4096).params(Shape(C=25088))
+    102764544
+    """
+
+    out_features: Channels
+    bias: bool = True
+    tie: Tie | None = None
+
+    weight_layer = True
+
+    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        """(out, in)."""
+        return (self.out_features, x.C)
+
+    def weights(self, x: Shape) -> Dim:
+        return 0 if self.tie else prod(self.weight_shape(x))
+
+    def biases(self, x: Shape) -> Dim:
+        return self.out_features if self.bias else 0
+
+    def macs(self, x: Shape) -> Dim:
+        return self.output_shape(x).numel * x.C
+
+    def connections(self, x: Shape) -> Dim:
+        return self.macs(x) + (self.output_shape(x).numel if self.bias else 0)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        return nn.Linear(x.C, self.out_features, bias=self.bias)
+
+
+@layer("rbf")
+class RadialBasis(OverFeatures):
+    """Squared Euclidean distance to fixed codes, one for each output; the codes are stored, not learned.
+
+    Shapes: (C) → (out_features). Source: LeCun et al. 1998, section II.B, equation 7.
+
+    >>> RadialBasis(10).connections(Shape(C=84))
+    840
+    """
+
+    out_features: Channels
+
+    uncounted = "squared distances"
+
+    def buffers(self, x: Shape) -> Dim:
+        return self.out_features * x.C
+
+    def connections(self, x: Shape) -> Dim:
+        return self.output_shape(x).numel * x.C
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.RadialBasis(x.C, self.out_features)
+
+
+@layer("embed")
+class Embedding(Layer):
+    """A learned vector for each token number, looked up. Shapes: (T) → (T, C=dim).
+
+    Source: torch.nn.Embedding.
+
+    >>> Embedding(50257, 768).params(Shape(T=1024))
+    38597376
+    """
+
+    num_embeddings: Dim
+    dim: Channels
+
+    def output_shape(self, x: Shape) -> Shape:
+        if "C" in x or x.spatial:
+            raise ShapeError(f"takes token numbers, one for each T; the input is {x}", code="E210")
+        return x.with_(C=self.dim)
+
+    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        """(num_embeddings, dim)."""
+        return (self.num_embeddings, self.dim)
+
+    def weights(self, x: Shape) -> Dim:
+        return prod(self.weight_shape(x))
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        return nn.Embedding(self.num_embeddings, self.dim)

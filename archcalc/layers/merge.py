@@ -1,0 +1,87 @@
+"""Merges: one volume from several; they take any number of inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Axis
+from archcalc.layers.base import Layer, layer
+from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _mismatch() -> ShapeError:
+    return ShapeError("branches have different shapes", code="E201")
+
+
+@layer("add")
+class Add(Layer):
+    """Elementwise sum of equal shapes. Source: He et al. 2016, equation 1."""
+
+    uncounted = "additions"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        first = inputs[0]
+        if any(unequal_axes(first, other, AXES) for other in inputs[1:]):
+            raise _mismatch()
+        return first
+
+    def torch_module(self, *inputs: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Add()
+
+
+@layer("mul")
+class Multiply(Layer):
+    """Elementwise product of equal shapes; an input whose spatial axes are all 1 is a gate for every position.
+
+    Source: Hu et al. 2018 (squeeze and excitation), equation 4.
+    """
+
+    uncounted = "products"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        full = [shape for shape in inputs if not _is_gate(shape)]
+        result = (full or inputs)[0]
+        for other in inputs:
+            axes = AXES if not _is_gate(other) else [axis for axis in AXES if axis not in SPATIAL]
+            if other.spatial != result.spatial or unequal_axes(result, other, axes):
+                raise _mismatch()
+        return result
+
+    def torch_module(self, *inputs: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Multiply()
+
+
+def _is_gate(shape: Shape) -> bool:
+    return bool(shape.spatial) and all(shape[axis] == 1 for axis in shape.spatial)
+
+
+@layer("concat")
+class Concat(Layer):
+    """Joined along one axis, C by default; equal along the others. Source: Szegedy et al. 2015, figure 2.
+
+    >>> Concat().output_shape(Shape(C=64, H=28, W=28), Shape(C=128, H=28, W=28))
+    Shape(C=192, H=28, W=28)
+    """
+
+    axis: Axis = "C"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        first, others = inputs[0], [axis for axis in AXES if axis != self.axis]
+        if all(self.axis not in shape for shape in inputs):
+            raise ShapeError(f"the branches have no axis {self.axis}; the first is {first}", code="E210")
+        if any(self.axis not in shape or unequal_axes(first, shape, others) for shape in inputs):
+            raise _mismatch()
+        return first.with_(**{self.axis: sum(shape[self.axis] for shape in inputs)})
+
+    def torch_module(self, *inputs: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Concat(tuple(inputs[0]).index(self.axis) + 1)

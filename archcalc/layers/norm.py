@@ -1,0 +1,214 @@
+"""Normalisation, and learned scales and shifts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Number
+from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, differ
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Channelwise(Layer):
+    """One learned factor and one learned summand for each channel, as far as the kind has them; the shape stays."""
+
+    uncounted = "elementwise"
+
+    bias: bool = True
+
+    def output_shape(self, x: Shape) -> Shape:
+        _ = x.C  # raises if there are no channels
+        return x
+
+    def weights(self, x: Shape) -> Dim:
+        return x.C
+
+    def biases(self, x: Shape) -> Dim:
+        return x.C if self.bias else 0
+
+
+@layer("bn")
+class BatchNorm(Layer):
+    """Batch normalisation of each channel: scale is a weight, shift a bias, running mean and variance are buffers.
+
+    PyTorch's counter `num_batches_tracked` is no statistic and is left out. Shapes: any with C, unchanged.
+    Source: Ioffe & Szegedy 2015; torch.nn.BatchNorm2d.
+
+    >>> BatchNorm().params(Shape(C=64, H=56, W=56))
+    128
+    """
+
+    affine: bool = True
+
+    uncounted = "normalisation"
+
+    def output_shape(self, x: Shape) -> Shape:
+        _ = x.C  # raises if there are no channels
+        return x
+
+    def weights(self, x: Shape) -> Dim:
+        return x.C if self.affine else 0
+
+    def biases(self, x: Shape) -> Dim:
+        return x.C if self.affine else 0
+
+    def buffers(self, x: Shape) -> Dim:
+        return 2 * x.C
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, tm.of_rank("BatchNorm", max(len(x.spatial), 1))(x.C, affine=self.affine))
+
+
+@layer("ln")
+class LayerNorm(Channelwise):
+    """Layer normalisation over C, at each position or token apart. Shapes: any with C, unchanged.
+
+    Source: Ba et al. 2016; over channels of images: Liu et al. 2022 (ConvNeXt).
+    """
+
+    bias: bool = True
+
+    uncounted = "normalisation"
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.ChannelLayerNorm(x.C, len(x.spatial), self.bias)
+
+
+@layer("groupnorm")
+class GroupNorm(Channelwise):
+    """Normalisation of groups of channels over all spatial positions, each region and token apart.
+
+    Shapes: any with C, unchanged. Source: Wu & He 2018; torch.nn.GroupNorm.
+    """
+
+    num_groups: Dim
+
+    uncounted = "normalisation"
+
+    def output_shape(self, x: Shape) -> Shape:
+        if differ(x.C % self.num_groups, 0):
+            raise ShapeError(f"{x.C} channels are not divisible by num_groups={self.num_groups}", code="E205")
+        return x
+
+    def global_view(self, x: Shape) -> bool:
+        return True
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, nn.GroupNorm(self.num_groups, x.C))
+
+
+@layer("instancenorm")
+class InstanceNorm(Layer):
+    """Normalisation of each channel over its spatial positions. Shapes: (C, H, W), unchanged.
+
+    Source: Ulyanov et al. 2016; torch.nn.InstanceNorm2d.
+    """
+
+    affine: bool = False
+
+    uncounted = "normalisation"
+
+    def output_shape(self, x: Shape) -> Shape:
+        spatial_axes(x)
+        return x
+
+    def weights(self, x: Shape) -> Dim:
+        return x.C if self.affine else 0
+
+    def biases(self, x: Shape) -> Dim:
+        return x.C if self.affine else 0
+
+    def global_view(self, x: Shape) -> bool:
+        return True
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, tm.of_rank("InstanceNorm", len(x.spatial))(x.C, affine=self.affine))
+
+
+@layer("lrn")
+class LocalResponseNorm(Layer):
+    """Local response normalisation: a / (k + alpha·Σ a²)^beta, the sum over `size` neighbouring channels.
+
+    AlexNet's constants by default; PyTorch's alpha is `size` times as large. Shapes: any with C, unchanged.
+    Source: Krizhevsky et al. 2012, section 3.3.
+    """
+
+    size: Dim = 5
+    alpha: Number = Fraction(1, 10_000)
+    beta: Number = Fraction(3, 4)
+    k: Number = 2
+
+    uncounted = "normalisation"
+
+    def output_shape(self, x: Shape) -> Shape:
+        _ = x.C  # raises if there are no channels
+        return x
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        constants = float(self.alpha * self.size), float(self.beta), float(self.k)
+        norm = nn.LocalResponseNorm(self.size, *constants)
+        if x.spatial:
+            return tm.over_batch(x, norm)
+        return tm.over_batch(x, nn.Unflatten(1, (x.C, 1)), norm, nn.Flatten(1))  # it wants an axis behind C
+
+
+@layer("scale")
+class Scale(Channelwise):
+    """A learned factor and summand for each channel, as in LeNet-5's subsampling. Shapes: any with C, unchanged.
+
+    Source: LeCun et al. 1998, section II.B (layer S2: 12 parameters; with its averages 5,880 connections).
+
+    >>> Scale().params(Shape(C=6, H=14, W=14))
+    12
+    """
+
+    bias: bool = True
+
+    def connections(self, x: Shape) -> Dim:
+        return x.numel if self.bias else 0
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        sizes = (x.C, *[1] * len(x.spatial))
+        return nn.Sequential(tm.Scale(sizes), tm.Bias(sizes)) if self.bias else tm.Scale(sizes)
+
+
+@layer("layerscale")
+class LayerScale(Channelwise):
+    """A learned factor for each channel, which starts at `init`. Shapes: any with C, unchanged.
+
+    Source: Touvron et al. 2021 (CaiT), section 2.
+    """
+
+    init: Number = Fraction(1, 1_000_000)
+
+    def biases(self, x: Shape) -> Dim:
+        return 0
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Scale((x.C, *[1] * len(x.spatial)), float(self.init))

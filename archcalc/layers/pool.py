@@ -1,0 +1,222 @@
+"""Pooling: fewer positions, the same channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import (
+    Extent,
+    Padding,
+    per_axis,
+    sliding_windows,
+)
+from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.shape import Shape, Window
+from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, prod
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def pool_windows(
+    sizes: dict[str, Dim],
+    kernel: Extent,
+    stride: Extent | None,
+    padding: Padding,
+    dilation: Extent = 1,
+    ceil: bool = False,
+) -> dict[str, Window]:
+    """The windows of a pool, whose stride defaults to its kernel.
+
+    Raises: ShapeError: a padding is more than half of its kernel, so that a window might see nothing else.
+    """
+    found = sliding_windows(sizes, kernel, kernel if stride is None else stride, dilation, padding, ceil)
+    if padding in ("same", "half"):
+        return found
+    for window in found.values():
+        for amount in (window.before, window.after):
+            if exceeds(amount, floor_div(window.kernel, 2)):
+                raise ShapeError(f"padding {amount} is more than half of the kernel {window.kernel}", code="E207")
+    return found
+
+
+class Pool(Sliding):
+    """A window that reduces what it sees, channel by channel; PyTorch's rules, its ceil mode included."""
+
+    kernel_size: Extent
+    stride: Extent | None
+    padding: Padding
+    dilation: Extent = 1
+    ceil: bool
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        return pool_windows(
+            spatial_sizes(x), self.kernel_size, self.stride, self.padding, dilation=self.dilation, ceil=self.ceil
+        )
+
+    def connections(self, x: Shape) -> Dim:
+        windows = self.windows(x).values()
+        return self.output_shape(x).numel * prod(window.kernel for window in windows)
+
+    def _torch_steps(self, x: Shape, name: str, filler: float, **options: Any) -> list[nn.Module]:
+        """PyTorch's pool alone, or, around it, padding that it lacks and the cut that its ceil mode then needs."""
+        from archcalc.layers import torch_modules as tm
+
+        windows, pool = self.windows(x), tm.of_rank(name, len(x.spatial))
+        known = all(w.before == w.after <= w.kernel // 2 for w in windows.values())
+        # avg_pool3d alone refuses a kernel that is larger than the input without its padding
+        fits = name != "AvgPool" or len(windows) < 3 or all(w.kernel <= x[axis] for axis, w in windows.items())
+        kernel, stride = (tuple(getattr(w, side) for w in windows.values()) for side in ("kernel", "stride"))
+        pads = [(w.before, w.after) for w in windows.values()]
+        if known and fits:
+            padding = tuple(before for before, _ in pads)
+            return [pool(kernel, stride, padding, ceil_mode=self.ceil, **options)]
+        padded = (x[axis] + w.before + w.after for axis, w in windows.items())
+        bare = pool(tuple(map(min, kernel, padded)), stride, ceil_mode=self.ceil, **options)
+        return [tm.Pad(pads, filler), bare, tm.Narrow([w.positions(x[axis]) for axis, w in windows.items()])]
+
+
+@layer("maxpool")
+class MaxPool(Pool):
+    """Greatest value under the window; padding never wins. The stride defaults to the kernel.
+
+    Shapes: input (C, …), output (C, …), … one to three of D, H, W.
+    Source: torch.nn.MaxPool2d.
+
+    >>> MaxPool(3, stride=2, ceil=True).output_shape(Shape(C=64, H=112, W=112))
+    Shape(C=64, H=56, W=56)
+    """
+
+    kernel_size: Extent
+    stride: Extent | None = None
+    padding: Padding = 0
+    dilation: Extent = 1
+    ceil: bool = False
+
+    uncounted = "comparisons"
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        dilation = tuple(w.dilation for w in self.windows(x).values())
+        return tm.over_batch(x, *self._torch_steps(x, "MaxPool", -math.inf, dilation=dilation))
+
+
+@layer("avgpool")
+class AvgPool(Pool):
+    """Mean of the values under the window; zeros of explicit padding count unless `count_include_pad` is false.
+
+    Shapes: input (C, …), output (C, …), … one to three of D, H, W. `same` padding never counts, as in TensorFlow.
+    Source: torch.nn.AvgPool2d.
+    """
+
+    kernel_size: Extent
+    stride: Extent | None = None
+    padding: Padding = 0
+    ceil: bool = False
+    count_include_pad: bool = True
+
+    uncounted = "additions"
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        counted = self.count_include_pad and self.padding != "same"
+        steps = self._torch_steps(x, "AvgPool", 0, count_include_pad=counted)
+        if len(steps) > 1 and not counted:
+            pad, pool, cut = steps
+            steps = [tm.AvgPoolWithoutPadding(pad, pool), cut]
+        return tm.over_batch(x, *steps)
+
+
+class GlobalPool(Layer):
+    """One value for each channel, from all positions; the spatial axes stay, with size 1."""
+
+    torch_name: ClassVar[str]
+
+    def output_shape(self, x: Shape) -> Shape:
+        return x.with_(**dict.fromkeys(spatial_axes(x), 1))
+
+    def connections(self, x: Shape) -> Dim:
+        return x.numel
+
+    def global_view(self, x: Shape) -> bool:
+        return True
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, tm.of_rank(self.torch_name, len(x.spatial))(1))
+
+
+@layer("global_avgpool")
+class GlobalAvgPool(GlobalPool):
+    """Mean of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1). Source: Lin et al. 2014."""
+
+    uncounted = "additions"
+    torch_name = "AdaptiveAvgPool"
+
+
+@layer("global_maxpool")
+class GlobalMaxPool(GlobalPool):
+    """Greatest value of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1)."""
+
+    uncounted = "comparisons"
+    torch_name = "AdaptiveMaxPool"
+
+
+class AdaptivePool(Layer):
+    """Bins, as equal as can be, that cover the input: bin i of m reads ⌊i·n/m⌋ up to ⌈(i+1)·n/m⌉ of n positions."""
+
+    output_size: Extent
+    torch_name: ClassVar[str]
+
+    def output_shape(self, x: Shape) -> Shape:
+        return x.with_(**per_axis(self.output_size, spatial_axes(x), "output size"))
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        """The bins as windows, if all are equal; none otherwise."""
+        bins = per_axis(self.output_size, spatial_axes(x), "output size")
+        if any(is_symbolic(x[axis]) or is_symbolic(m) or x[axis] % m for axis, m in bins.items()):
+            return {}
+        return {axis: Window(x[axis] // m, x[axis] // m) for axis, m in bins.items()}
+
+    def global_view(self, x: Shape) -> bool:
+        """Also true of unequal bins, whose reach has no fixed size."""
+        return not self.windows(x) or all(self.output_shape(x)[axis] == 1 for axis in x.spatial)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        sizes = tuple(per_axis(self.output_size, x.spatial, "output size").values())
+        return tm.over_batch(x, tm.of_rank(self.torch_name, len(sizes))(sizes))
+
+
+@layer("adaptive_avgpool")
+class AdaptiveAvgPool(AdaptivePool):
+    """Mean over bins, as many as `output_size` says. Shapes: input (C, H, W), output (C, *output_size).
+
+    Source: torch.nn.AdaptiveAvgPool2d.
+    """
+
+    output_size: Extent
+
+    uncounted = "additions"
+    torch_name = "AdaptiveAvgPool"
+
+
+@layer("adaptive_maxpool")
+class AdaptiveMaxPool(AdaptivePool):
+    """Greatest value in bins, as many as `output_size` says. Shapes: input (C, H, W), output (C, *output_size).
+
+    Source: torch.nn.AdaptiveMaxPool2d.
+    """
+
+    output_size: Extent
+
+    uncounted = "comparisons"
+    torch_name = "AdaptiveMaxPool"

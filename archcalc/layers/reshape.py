@@ -1,0 +1,206 @@
+"""Rearranging: the same values, some of them, or zeros added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
+from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.layers.sliding import Sliding
+from archcalc.shape import AXES, Shape, Window
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class View(Layer):
+    """The values stay where they are in memory: no new volume."""
+
+    in_place = True
+
+
+@layer("identity")
+class Identity(View):
+    """What enters. Shapes: any, unchanged."""
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        return nn.Identity()
+
+
+@layer("flatten")
+class Flatten(View):
+    """All axes but R become one vector of features. Shapes: (C, H, W) → (C·H·W); (R, C, H, W) → (R, C·H·W).
+
+    >>> Flatten().output_shape(Shape(C=512, H=7, W=7))
+    Shape(C=25088)
+    """
+
+    def output_shape(self, x: Shape) -> Shape:
+        regions = {axis: x[axis] for axis in ("R",) if axis in x}
+        return Shape(**regions, C=x.without("R").numel)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        return nn.Flatten(2 if "R" in x else 1)
+
+
+@layer("reshape")
+class Reshape(View):
+    """The same values under new axes, in the order R, T, C, D, H, W. Shapes: any → the axes that are given."""
+
+    C: Dim | None = None
+    D: Dim | None = None
+    H: Dim | None = None
+    W: Dim | None = None
+    T: Dim | None = None
+    R: Dim | None = None
+
+    def output_shape(self, x: Shape) -> Shape:
+        sizes = {axis: getattr(self, axis) for axis in AXES}
+        result = Shape(**{axis: size for axis, size in sizes.items() if size is not None})
+        if not result:
+            raise ShapeError("needs at least one axis", code="E211", hint="write 'reshape C=64 H=4 W=4'")
+        if differ(result.numel, x.numel):
+            raise ShapeError(f"{result} has {result.numel} values, the input {x} has {x.numel}", code="E208")
+        return result
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Reshape([*self.output_shape(x).values()])
+
+
+@layer("tokens")
+class Tokens(View):
+    """Every spatial position becomes a token. Shapes: (C, H, W) → (T=H·W, C). Source: Dosovitskiy et al. 2021."""
+
+    def output_shape(self, x: Shape) -> Shape:
+        axes = spatial_axes(x)
+        if "T" in x:
+            raise ShapeError(f"the input has tokens already; it is {x}", code="E210")
+        _ = x.C  # raises if there are no features
+        return x.without(*axes).with_(T=prod(x[axis] for axis in axes))
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Tokens(len(x.spatial))
+
+
+@layer("select")
+class Select(View):
+    """One token of many; a negative index counts from the end. Shapes: (T, C) → (C)."""
+
+    index: Index
+
+    def output_shape(self, x: Shape) -> Shape:
+        if "T" not in x:
+            raise ShapeError(f"the input has no axis T; it is {x}", code="E210")
+        least = self.index + 1 if self.index >= 0 else -self.index
+        if exceeds(least, x["T"]):
+            raise ShapeError(f"there is no token {self.index} among {x['T']}", code="E208")
+        return x.without("T")
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Select(tuple(x).index("T") + 1, self.index)
+
+
+@layer("crop")
+class Crop(Sliding):
+    """The centre of the spatial axes, as large as another tensor or a given size; of two centres, the lower.
+
+    Shapes: x (C, H, W), output (C, h, w). Source: Ronneberger et al. 2015, figure 1.
+
+    >>> Crop(size=56).output_shape(Shape(C=512, H=64, W=64))
+    Shape(C=512, H=56, W=56)
+    """
+
+    like: Tensor | None = None
+    size: Extent | None = None
+
+    in_place = True
+
+    def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
+        """Windows of one position, with negative padding."""
+        found = {}
+        for axis, target in self._targets(x, like).items():
+            if exceeds(target, x[axis]):
+                raise ShapeError(f"can't crop {axis}={x[axis]} to {target}", code="E208")
+            before = floor_div(x[axis] - target, 2)
+            found[axis] = Window(1, before=-before, after=target + before - x[axis])
+        return found
+
+    def _targets(self, x: Shape, like: Shape | None) -> Mapping[str, Dim]:
+        axes = spatial_axes(x)
+        if (like is None) == (self.size is None):
+            raise ShapeError("needs either like or size", code="E211", hint="write 'crop like=@path' or 'crop size=56'")
+        if like is None:
+            return per_axis(self.size, axes, "size")
+        if like.spatial != axes:
+            raise ShapeError(f"like is {like}, the input {x}: their spatial axes differ", code="E202")
+        return {axis: like[axis] for axis in axes}
+
+    def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Pad([(w.before, w.after) for w in self.windows(x, like).values()])
+
+
+@layer("zeropad")
+class ZeroPad(Sliding):
+    """Zeros around the spatial axes, and zero channels appended until there are `out_channels`.
+
+    Shapes: (C, H, W) → (out_channels, H + 2p, W + 2p). Source: He et al. 2016, option A.
+    """
+
+    out_channels: Channels | None = None
+    padding: Padding = 0
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        """Windows of one position, with padding."""
+        if self.padding in ("half", "same"):
+            raise ShapeError(f"padding={self.padding} needs a kernel", code="E211", hint="write numbers")
+        if self.padding == 0:
+            return {}
+        pads = pads_per_axis(self.padding, dict.fromkeys(spatial_axes(x), 1))
+        return {axis: Window(1, before=before, after=after) for axis, (before, after) in pads.items()}
+
+    def output_shape(self, x: Shape) -> Shape:
+        channels = x.C if self.out_channels is None else self.out_channels
+        if exceeds(x.C, channels):
+            raise ShapeError(f"out_channels={channels} is less than the input's {x.C}", code="E208")
+        return super().output_shape(x).with_(C=channels)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        windows = self.windows(x)
+        spatial = [(windows[axis].before, windows[axis].after) if windows else (0, 0) for axis in x.spatial]
+        return tm.Pad([(0, self.output_shape(x).C - x.C), *spatial])
+
+
+@layer("channel_shuffle")
+class ChannelShuffle(Layer):
+    """Channel i of group g goes to place i·groups + g. Shapes: any with C, unchanged. Source: Zhang et al. 2018."""
+
+    groups: Dim
+
+    def output_shape(self, x: Shape) -> Shape:
+        if differ(x.C % self.groups, 0):
+            raise ShapeError(f"{x.C} channels are not divisible by groups={self.groups}", code="E205")
+        return x
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_batch(x, nn.Unflatten(1, (self.groups, x.C // self.groups)), tm.Swap(), nn.Flatten(1, 2))

@@ -1,0 +1,119 @@
+"""The way back up: unpooling and upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import (
+    Extent,
+    Interpolation,
+    Padding,
+    Tensor,
+    per_axis,
+    transposed_windows,
+)
+from archcalc.layers.base import layer, spatial_axes
+from archcalc.layers.pool import pool_windows
+from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.shape import Shape, TransposedWindow, Window
+from archcalc.symbolic import Dim, differ, floor_div
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@layer("unpool")
+class Unpool(Sliding):
+    """Max-unpooling: each value returns to the place its pool took it from (the stored switches), zeros elsewhere.
+
+    Shapes: x (C, …), output (C, …); `like` is the volume that the pool read, whose spatial size the output takes.
+    Source: Zeiler & Fergus 2014, section 2.1; torch.nn.MaxUnpool2d.
+
+    >>> Unpool(3, stride=2).output_shape(Shape(C=96, H=55, W=55), Shape(C=96, H=110, W=110))
+    Shape(C=96, H=110, W=110)
+    """
+
+    kernel_size: Extent
+    stride: Extent | None = None
+    padding: Padding = 0
+    like: Tensor | None = None
+
+    def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
+        sizes = spatial_sizes(x)
+        if like is None:
+            pool_windows(sizes, self.kernel_size, self.stride, self.padding)  # for its check of the padding
+            stride = self.kernel_size if self.stride is None else self.stride
+            return transposed_windows(sizes, self.kernel_size, stride, 1, self.padding)
+        pools = self._pools_of(like, x)
+        return {axis: _inverse(pools[axis], sizes[axis], like[axis]) for axis in sizes}
+
+    def _pools_of(self, like: Shape, x: Shape) -> dict[str, Window]:
+        """The windows that pool `like` to x; whether their count is rounded up or down isn't known."""
+        if like.spatial != x.spatial or differ(like.C, x.C):
+            raise ShapeError(f"like is {like}, which does not pool to {x}", code="E208")
+        arguments = spatial_sizes(like), self.kernel_size, self.stride, self.padding
+        down, up = pool_windows(*arguments), pool_windows(*arguments, ceil=True)
+        for axis, target in spatial_sizes(x).items():
+            size = like[axis]
+            if target == (most := up[axis].positions(size)) or target == (least := down[axis].positions(size)):
+                continue
+            if differ(least, target) and differ(most, target):
+                raise ShapeError(f"like has {axis}={size}, which pools to {least}, not to {target}", code="E208")
+        return down
+
+    def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
+        """Given `like`, the switches are those of pooling it; else each value goes to the start of its window."""
+        from archcalc.layers import torch_modules as tm
+
+        windows = self.windows(x) if like is None else self.windows(x, like)
+        sizes = self.output_shape(x, *(() if like is None else (like,)))
+        kernel, stride = (tuple(getattr(w, side) for w in windows.values()) for side in ("kernel", "stride"))
+        pool = tm.of_rank("MaxPool", len(windows))(kernel, stride, ceil_mode=True, return_indices=True)
+        pads = [(w.before, w.after) for w in windows.values()]
+        unpool = tm.MaxUnpool(pads, [sizes[axis] for axis in x.spatial], pool, stride)
+        return tm.over_batch(x, unpool)
+
+
+def _inverse(pool: Window, size: Dim, target: Dim) -> TransposedWindow:
+    """The window that undoes a pool's, and makes `target` positions of `size`."""
+    window = TransposedWindow(pool.kernel, pool.stride, pool.dilation, pool.before, pool.after)
+    return replace(window, extra=target - window.span(size))
+
+
+@layer("upsample")
+class Upsample(Sliding):
+    """Each spatial size times `factor`: values repeated (nearest) or interpolated (bilinear; linear in 1-d, 3-d alike).
+
+    Shapes: input (C, H, W), output (C, H·factor, W·factor). Source: torch.nn.Upsample, align_corners=False.
+
+    >>> Upsample(2).output_shape(Shape(C=64, H=7, W=7))
+    Shape(C=64, H=14, W=14)
+    """
+
+    factor: Extent
+    mode: Interpolation = "nearest"
+
+    uncounted = "interpolation"
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        """The transposed window with the same reach; linear interpolation is a triangle of two steps' width."""
+        found = {}
+        for axis, factor in per_axis(self.factor, spatial_axes(x), "factor").items():
+            if self.mode == "nearest":
+                found[axis] = TransposedWindow(factor, factor)
+            else:
+                half = floor_div(factor, 2)
+                found[axis] = TransposedWindow(factor + 2 * half, factor, before=half, after=half)
+        return found
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        modes = {"nearest": ["nearest"] * 3, "bilinear": ["linear", "bilinear", "trilinear"]}
+        sizes = tuple(self.output_shape(x)[axis] for axis in x.spatial)
+        return tm.over_batch(x, nn.Upsample(sizes, mode=modes[self.mode][len(sizes) - 1]))

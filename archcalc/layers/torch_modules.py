@@ -1,0 +1,285 @@
+"""PyTorch modules for what torch.nn lacks; only `torch_module` methods import this file.
+
+Tensors have the batch first, then the axes of their shape in the order R, T, C, D, H, W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
+
+from archcalc.shape import Shape
+
+
+def of_rank(name: str, rank: int) -> Any:
+    """PyTorch's class for volumes with `rank` spatial axes: ("Conv", 2) gives Conv2d."""
+    return getattr(nn, f"{name}{rank}d")
+
+
+def over_batch(x: Shape, *steps: nn.Module) -> nn.Module:
+    """The steps in sequence; regions and tokens, if `x` has any, join the batch meanwhile."""
+    module = steps[0] if len(steps) == 1 else nn.Sequential(*steps)
+    leading = sum(axis in x for axis in ("R", "T"))
+    return Folded(module, leading) if leading else module
+
+
+class Folded(nn.Module):
+    """Apply a module to inputs whose axes in front of C are folded into the batch."""
+
+    def __init__(self, module: nn.Module, leading: int) -> None:
+        super().__init__()
+        self.module, self.leading = module, leading
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        batch = inputs[0].shape[: 1 + self.leading]
+        result: Tensor = self.module(*(x.flatten(0, self.leading) for x in inputs))
+        return result.reshape(*batch, *result.shape[1:])
+
+
+class Pad(nn.Module):
+    """Pad the last axes with (before, after) positions each, axis by axis; negative numbers crop."""
+
+    def __init__(self, pads: Sequence[tuple[int, int]], value: float = 0) -> None:
+        super().__init__()
+        self.pads = [amount for pair in reversed(pads) for amount in pair]  # F.pad starts from the last axis
+        self.value = value
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        return F.pad(x, self.pads, value=self.value)
+
+
+def crop(x: Tensor, amounts: Sequence[tuple[int, int]]) -> Tensor:
+    """Cut (before, after) positions off each of the last axes."""
+    return F.pad(x, [-amount for pair in reversed(amounts) for amount in pair])
+
+
+class Narrow(nn.Module):
+    """Keep the first positions along the last axes, as many as `sizes` says."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis, size in enumerate(reversed(self.sizes), start=1):
+            x = x.narrow(-axis, 0, size)
+        return x
+
+
+class AvgPoolWithoutPadding(nn.Module):
+    """Pad, then take the mean of what isn't padding."""
+
+    def __init__(self, pad: nn.Module, pool: nn.Module) -> None:
+        super().__init__()
+        self.pad, self.pool = pad, pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums, shares = self.pool(self.pad(x)), self.pool(self.pad(torch.ones_like(x)))
+        return sums / shares  # type: ignore[no-any-return]
+
+
+class TakeChannels(nn.Module):
+    """The channels at the given indices, which may repeat."""
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        super().__init__()
+        self.indices = list(indices)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.indices]
+
+
+class SumChannels(nn.Module):
+    """Channels summed: channel i of the input goes into channel indices[i] of the output."""
+
+    def __init__(self, indices: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.indices, self.channels = list(indices), channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = x.new_zeros(x.shape[0], self.channels, *x.shape[2:])
+        return total.index_add(1, torch.tensor(self.indices, device=x.device), x)
+
+
+class Bias(nn.Module):
+    """A learned summand, broadcast over the axes where `shape` is 1."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(tuple(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class Scale(nn.Module):
+    """A learned factor, broadcast over the axes where `shape` is 1."""
+
+    def __init__(self, shape: Sequence[int], init: float = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full(tuple(shape), float(init)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+class MaxUnpool(nn.Module):
+    """Put each value where the maximum was: as pooling `like` says, else at the start of its window."""
+
+    def __init__(self, pads: Sequence[tuple[int, int]], sizes: Sequence[int], pool: Any, stride: Sequence[int]) -> None:
+        super().__init__()
+        self.pads, self.sizes, self.pool, self.stride = tuple(pads), tuple(sizes), pool, tuple(stride)
+
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        padded = [size + before + after for size, (before, after) in zip(self.sizes, self.pads, strict=True)]
+        switches = self._first_positions(x, padded) if like is None else self._switches(x, like)
+        volume = x.new_zeros(*x.shape[:2], torch.Size(padded).numel()).scatter(2, switches, x.flatten(2))
+        return crop(volume.reshape(*x.shape[:2], *padded), self.pads)
+
+    def _switches(self, x: Tensor, like: Tensor) -> Tensor:
+        padded = Pad(self.pads, -torch.inf)(like)
+        _, switches = self.pool(padded)
+        return Narrow(x.shape[2:])(switches).flatten(2)  # type: ignore[no-any-return]
+
+    def _first_positions(self, x: Tensor, padded: Sequence[int]) -> Tensor:
+        flat = torch.zeros((), dtype=torch.long, device=x.device)
+        for count, stride, size, (before, _) in zip(x.shape[2:], self.stride, padded, self.pads, strict=True):
+            starts = (torch.arange(count, device=x.device) * stride).clamp(min=before)
+            flat = flat.unsqueeze(-1) * size + starts
+        return flat.flatten().expand(*x.shape[:2], -1)
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """Layer normalisation over C in front of the spatial axes."""
+
+    def __init__(self, channels: int, rank: int, bias: bool) -> None:
+        super().__init__(channels, bias=bias)
+        self.rank = rank
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(-1 - self.rank, -1)).movedim(-1, -1 - self.rank)
+
+
+class RadialBasis(nn.Module):
+    """Squared distance to each row of `codes`, which is fixed."""
+
+    codes: Tensor
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", torch.randn(units, features).sign())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.unsqueeze(-2) - self.codes).square().sum(-1)
+
+
+class Add(nn.Module):
+    """The sum of all inputs."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        for other in others:
+            first = first + other
+        return first
+
+
+class Multiply(nn.Module):
+    """The product of all inputs, broadcast."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        for other in others:
+            first = first * other
+        return first
+
+
+class Concat(nn.Module):
+    """The inputs joined along one axis."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.cat(inputs, self.axis)
+
+
+class Reshape(nn.Module):
+    """The same values in another shape, batch apart."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], *self.sizes)
+
+
+class Tokens(nn.Module):
+    """The last `rank` axes become one, in front of C."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(-self.rank).transpose(-1, -2)
+
+
+class Swap(nn.Module):
+    """The first two axes behind the batch exchanged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+class Select(nn.Module):
+    """One position along one axis."""
+
+    def __init__(self, axis: int, index: int) -> None:
+        super().__init__()
+        self.axis, self.index = axis, index
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.select(self.axis, self.index)
+
+
+class Attention(nn.Module):
+    """Multi-head attention to `kv`, or to the input itself."""
+
+    def __init__(self, channels: int, heads: int, source: int, bias: bool, causal: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, heads, bias=bias, kdim=source, vdim=source, batch_first=True)
+        self.causal = causal
+
+    def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
+        source = x if kv is None else kv
+        mask = None
+        if self.causal:
+            mask = torch.ones(x.shape[1], source.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        result: Tensor = self.attention(x, source, source, need_weights=False, attn_mask=mask)[0]
+        return result
+
+
+class PositionEmbedding(nn.Module):
+    """Add a learned vector to each token."""
+
+    def __init__(self, positions: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(positions, channels) * 0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight[: x.shape[-2]]
+
+
+class ClassToken(nn.Module):
+    """Put a learned token in front."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.weight.expand(*x.shape[:-2], 1, -1), x], dim=-2)

@@ -1,0 +1,158 @@
+"""analyze(graph) → Report: a row for each layer, a column for each analysis, and the totals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from archcalc.analyses import ANALYSES
+from archcalc.analyses.cost import depth
+from archcalc.analyses.memory import BYTES
+from archcalc.analyses.receptive_field import Fields, receptive_fields
+from archcalc.errors import UsageError, suggestion
+from archcalc.graph import Application, Graph, Node
+from archcalc.shape import Shape
+
+COLUMNS = (*ANALYSES, "activation_bytes")
+"""The columns that can be added up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer and its values: `row["macs"]`, or a list of them by name."""
+
+    report: Report
+    index: int
+
+    @property
+    def node(self) -> Node:
+        """The layer's node."""
+        return self.report.graph.nodes[self.index]
+
+    @property
+    def inputs(self) -> list[Node]:
+        """The nodes that it reads."""
+        return [self.report.graph.nodes[i] for i in self.node.inputs]
+
+    def __getitem__(self, column: str) -> Any:
+        return self.report.value(self.node.application, column)
+
+    @property
+    def fields(self) -> Fields:
+        """Its receptive field, per input axis."""
+        return self.report.receptive_fields[self.index]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is known about a graph, computed when it's asked for."""
+
+    graph: Graph
+    batch: Any = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in BYTES:
+            raise UsageError(f"unknown dtype '{self.dtype}'", suggestion(self.dtype, BYTES))
+
+    @property
+    def name(self) -> str:
+        """The graph's name."""
+        return self.graph.name
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """One row for each node, the input first."""
+        return (Row(self, index) for index in range(len(self.graph.nodes)))
+
+    def __getitem__(self, path: str) -> Row:
+        """The row of the layer that a name stands for."""
+        return Row(self, self.graph.places[path])
+
+    def value(self, application: Application, column: str) -> Any:
+        """One layer's value in one column."""
+        if column == "activation_bytes":
+            return self.value(application, "activations") * BYTES[self.dtype]
+        analysis = ANALYSES[column]
+        value = application.once(analysis.formula)
+        return value * self.batch if analysis.per_example else value
+
+    def total(self, column: str, path: str = "") -> Any:
+        """A column's sum over all layers, or over those of one scope."""
+        if path:
+            return self._sum(column, Counter(node.application for node in self.graph.within(path)))
+        return self._sum(column, self._applications)
+
+    def _sum(self, column: str, applications: Mapping[Application, int]) -> Any:
+        total: Any = 0
+        for application, count in applications.items():
+            total = total + count * self.value(application, column)
+        return total
+
+    @cached_property
+    def _applications(self) -> Counter[Application]:
+        return Counter(node.application for node in self.graph.nodes)
+
+    @cached_property
+    def totals(self) -> dict[str, Any]:
+        """The sums of all columns, and the depth."""
+        return {**{column: self.total(column) for column in COLUMNS}, "depth": depth(self.graph)}
+
+    @cached_property
+    def receptive_fields(self) -> list[Fields]:
+        """Each node's receptive field, in the order of the nodes."""
+        return receptive_fields(self.graph)
+
+    @cached_property
+    def uncounted(self) -> dict[str, str]:
+        """The kinds whose arithmetic `macs` leaves out: how many there are, and of what."""
+        counts: Counter[str] = Counter()
+        reasons: dict[str, str] = {}
+        for application, count in self._applications.items():
+            if application.layer.uncounted:
+                counts[application.layer.kind] += count
+                reasons[application.layer.kind] = application.layer.uncounted
+        return {kind: f"{count} x {reasons[kind]}" for kind, count in counts.items()}
+
+    def text(self, shape: Shape) -> str:
+        """A volume in the spec's order of axes: 55x55x96."""
+        return shape.text(self.graph.layout)
+
+    def ordered(self, sizes: Mapping[str, Any]) -> dict[str, Any]:
+        """Sizes per axis, in the spec's order."""
+        return {axis: sizes[axis] for axis in self.graph.layout if axis in sizes}
+
+    def __repr__(self) -> str:
+        from archcalc.render.plain import plain_text
+
+        return plain_text(self)
+
+    def _repr_html_(self) -> str:
+        from archcalc.render.html import html_table
+
+        return html_table(self)
+
+
+def analyze(graph: Graph, batch: Any = 1, dtype: str = "float32") -> Report:
+    """Analyse a graph: nothing is computed before it is asked for.
+
+    >>> import archcalc
+    >>> archcalc.analyze(archcalc.load("vgg16").build()).totals["params"]
+    138357544
+    """
+    return Report(graph, batch, dtype)
+
+
+def known_columns(names: Iterable[str]) -> list[str]:
+    """The names, each of them a column.
+
+    Raises: UsageError: one is not.
+    """
+    found = list(names)
+    for name in found:
+        if name not in COLUMNS:
+            raise UsageError(f"unknown column '{name}'", suggestion(name, COLUMNS))
+    return found

@@ -1,0 +1,192 @@
+"""Volumes and sliding windows: the two ideas that every layer's arithmetic stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.errors import ShapeError
+from archcalc.symbolic import Dim, ceil_div, differ, exceeds, floor_div, is_symbolic, maximum, minimum, prod
+
+AXES = ("R", "T", "C", "D", "H", "W")
+"""Every axis a volume can have: regions, tokens, channels (features), depth, height, width. The batch N is implicit."""
+
+SPATIAL = ("D", "H", "W")
+
+
+class Shape(Mapping[str, Dim]):
+    """A volume's size along each named axis, without the batch; immutable, hashable, kept in the order of `AXES`.
+
+    >>> Shape(H=224, W=224, C=3)
+    Shape(C=3, H=224, W=224)
+    >>> Shape(C=3, H=224, W=224).numel
+    150528
+    """
+
+    __slots__ = ("_hash", "_sizes")
+
+    def __init__(self, **sizes: Dim) -> None:
+        self._sizes = {axis: sizes[axis] for axis in AXES if axis in sizes}
+        if len(self._sizes) != len(sizes):
+            unknown = next(axis for axis in sizes if axis not in AXES)
+            raise ShapeError(f"unknown axis '{unknown}'", hint="the axes are " + ", ".join(AXES))
+        self._hash = hash(tuple(self._sizes.items()))
+
+    def __getitem__(self, axis: str) -> Dim:
+        return self._sizes[axis]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shape) and self._sizes == other._sizes
+
+    def __repr__(self) -> str:
+        return f"Shape({', '.join(f'{axis}={size}' for axis, size in self._sizes.items())})"
+
+    def __getattr__(self, axis: str) -> Any:
+        try:
+            return self._sizes[axis]
+        except KeyError:
+            raise AttributeError(axis) from None
+
+    @property
+    def C(self) -> Dim:
+        """Channels or features."""
+        if "C" not in self._sizes:
+            raise ShapeError(f"the input has no axis C; it is {self}")
+        return self._sizes["C"]
+
+    @property
+    def spatial(self) -> tuple[str, ...]:
+        """The spatial axes that this volume has, in order."""
+        return tuple(axis for axis in SPATIAL if axis in self._sizes)
+
+    @property
+    def numel(self) -> Dim:
+        """How many values the volume holds, batch 1."""
+        return prod(self._sizes.values())
+
+    def with_(self, **sizes: Dim) -> Shape:
+        """A copy with some sizes replaced or added."""
+        return Shape(**{**self._sizes, **sizes})
+
+    def without(self, *axes: str) -> Shape:
+        """A copy that lacks the given axes."""
+        return Shape(**{axis: size for axis, size in self._sizes.items() if axis not in axes})
+
+    def text(self, layout: Iterable[str] = AXES) -> str:
+        """The sizes joined by x, in the order of `layout`: 64x224x224."""
+        return "x".join(str(self._sizes[axis]) for axis in layout if axis in self._sizes)
+
+    def __str__(self) -> str:
+        return f"{self.text()} ({','.join(self._sizes)})"
+
+
+def unequal_axes(a: Shape, b: Shape, axes: Iterable[str]) -> list[str]:
+    """Those of `axes` along which two volumes are known to differ, or that only one of them has."""
+    return [axis for axis in axes if (axis in a) != (axis in b) or (axis in a and differ(a[axis], b[axis]))]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A kernel sliding along one axis. Convolution, pooling and receptive fields share this arithmetic."""
+
+    kernel: Dim
+    stride: Dim = 1
+    dilation: Dim = 1
+    before: Dim = 0  # padding on the low side
+    after: Dim = 0  # padding on the high side
+    ceil: bool = False
+    same: bool = False  # padded so that the stride alone decides: `positions` is ⌈size / s⌉
+
+    @classmethod
+    def for_same(cls, size: Dim, kernel: Dim, stride: Dim, dilation: Dim) -> Window:
+        """The window with TensorFlow's `same` padding, which depends on the input's size; odd padding goes behind."""
+        out = ceil_div(size, stride)
+        total = maximum((out - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+        before = floor_div(total, 2)
+        return cls(kernel, stride, dilation, before, total - before, same=True)
+
+    @property
+    def extent(self) -> Dim:
+        """Input positions from the kernel's first tap to its last: d(k - 1) + 1."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def slack(self, size: Dim) -> Dim:
+        """How far the window can travel: size + p_before + p_after - extent."""
+        return size + self.before + self.after - self.extent
+
+    def positions(self, size: Dim) -> Dim:
+        """⌊slack / s⌋ + 1; in ceil mode ⌈slack / s⌉ + 1, less a window that would start in the padding behind.
+
+        Raises: ShapeError: the kernel is larger than the padded input.
+        Source: Dumoulin & Visin 2016, relationship 15; the ceil rule is PyTorch's (ATen/native/Pool.h).
+        """
+        if self.same:
+            return ceil_div(size, self.stride)
+        slack = self.slack(size)
+        # in ceil mode the first window may stick out by less than a stride
+        if exceeds(0, slack + self.stride - 1 if self.ceil else slack):
+            padded = size + self.before + self.after
+            raise ShapeError(f"kernel {self.extent} is larger than the padded input {padded}", code="E204")
+        if not self.ceil:
+            return floor_div(slack, self.stride) + 1
+        count = ceil_div(slack, self.stride) + 1
+        spare = self.extent - self.after - self.stride
+        if not is_symbolic(spare) and spare >= 0:
+            return count  # no window can start behind the input
+        # ceil mode drops a window that starts in the right padding (torch Pool.h)
+        return minimum(count, ceil_div(size + self.before, self.stride))
+
+    def misfit(self, size: Dim) -> str:
+        """If the stride does not divide the travel, the arithmetic that shows it; else an empty string.
+
+        >>> Window(kernel=11, stride=4).misfit(224)
+        '(224 + 2*0 - 11)/4 + 1 = 54.25'
+        """
+        if self.same:
+            return ""
+        slack = self.slack(size)
+        if is_symbolic(slack) or is_symbolic(self.stride) or slack % self.stride == 0:
+            return ""
+        padding = f"2*{self.before}" if self.before == self.after else f"{self.before} + {self.after}"
+        whole, hundredths = divmod(slack * 100 // self.stride + 100, 100)
+        number = f"{whole}.{hundredths:02}".rstrip("0").rstrip(".")
+        return f"({size} + {padding} - {self.extent})/{self.stride} + 1 = {number}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransposedWindow(Window):
+    """A kernel that spreads every input position over the output, `stride` apart: `Window` with its ends exchanged.
+
+    Output position o sees the inputs i with i*stride + dilation*t = o + before for a tap t of the kernel.
+    """
+
+    extra: Dim = 0  # output positions added on the high side
+
+    def span(self, size: Dim) -> Dim:
+        """(size - 1)s - p_before - p_after + extent + extra, which may be less than 1."""
+        return (size - 1) * self.stride - self.before - self.after + self.extent + self.extra
+
+    def positions(self, size: Dim) -> Dim:
+        """`span(size)`.
+
+        Raises: ShapeError: the padding leaves nothing.
+        Source: Dumoulin & Visin 2016, relationship 14, with PyTorch's output_padding.
+        """
+        span = self.span(size)
+        if exceeds(1, span):
+            raise ShapeError(f"padding {self.before} + {self.after} leaves no output", code="E208")
+        return span
+
+    def misfit(self, size: Dim) -> str:  # noqa: ARG002  # the base's signature
+        """Nothing: every stride fits."""
+        return ""

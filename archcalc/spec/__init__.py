@@ -1,0 +1,1 @@
+"""From text to a `Spec`: YAML events, the marked tree, the chain grammar, expressions. Knows no shapes."""

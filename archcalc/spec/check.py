@@ -1,0 +1,312 @@
+"""What can be found wrong with a spec without building it: names, kinds, arguments, circles, shadowing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.errors import LocalError, Mark, suggestion
+from archcalc.layers import REGISTRY
+from archcalc.layers.arguments import ARGUMENT_TYPES
+from archcalc.shape import AXES
+from archcalc.spec.calls import ArgumentError, assign, usage
+from archcalc.spec.expression import Axis, Expr, Name
+from archcalc.spec.items import (
+    CallUnit,
+    Chain,
+    FromUnit,
+    Given,
+    GroupUnit,
+    If,
+    Item,
+    Long,
+    Loop,
+    Merge,
+    Named,
+    Residual,
+    Restart,
+    Sequence,
+    Template,
+)
+from archcalc.spec.model import Spec, Value
+from archcalc.spec.tree import Diagnostics
+
+WORDS = frozenset(word for type_ in ARGUMENT_TYPES.values() for word in type_.words) | frozenset(REGISTRY) | {"sym"}
+"""Words that mean something without being declared: the layer kinds, `sym`, and `half`, `same` and their like."""
+
+
+def check_spec(spec: Spec, diagnostics: Diagnostics) -> None:
+    """Report every error that shows without building, and hparams that nothing reads (W402)."""
+    checker = _Checker(spec, diagnostics)
+    checker.declarations()
+    for block in spec.blocks.values():
+        checker.item(block.body, _Names(checker.globals | {name for name, _ in block.formals}, block.name))
+    checker.item(spec.layers, _Names(checker.globals, ""))
+    checker.circles()
+    checker.unused()
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names visible at a place, and the block it's in."""
+
+    known: frozenset[str]
+    block: str
+
+    def plus(self, names: Iterable[str]) -> _Names:
+        return _Names(self.known | frozenset(names), self.block)
+
+
+class _Checker:
+    def __init__(self, spec: Spec, diagnostics: Diagnostics) -> None:
+        self.spec, self.diagnostics = spec, diagnostics
+        self.globals = frozenset({*spec.hparams, *spec.blocks, *spec.uses, *spec.tables})
+        self.read: set[str] = set()
+        self.calls: dict[str, dict[str, Mark]] = {name: {} for name in spec.blocks}
+
+    def report(self, error: LocalError, mark: Mark) -> None:
+        self.diagnostics.report(self.spec.source, error.code, error.message, mark, hint=error.hint)
+
+    # --- declarations ---------------------------------------------------------------------------------------------
+
+    def declarations(self) -> None:
+        spec = self.spec
+        groups: tuple[tuple[str, Mapping[str, Any]], ...] = (
+            ("hparam", {name: hparam.value.mark for name, hparam in spec.hparams.items()}),
+            ("block", {name: block.mark for name, block in spec.blocks.items()}),
+            ("used spec", {name: use.mark for name, use in spec.uses.items()}),
+        )
+        taken: dict[str, str] = {}
+        for what, names in groups:
+            for name, mark in names.items():
+                other = "a layer kind" if name in REGISTRY else taken.get(name)
+                if other:
+                    self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
+                taken[name] = f"a {what}" if what != "hparam" else "an hparam"
+        for block in spec.blocks.values():
+            formals = {name for name, _ in block.formals}
+            self.shadowing(formals, self.globals - set(spec.hparams), f"formal of '{block.name}'", block.mark)
+            for name in sorted(formals & set(spec.hparams)):
+                message = f"formal '{name}' of '{block.name}' hides the hparam of that name"
+                self.report(LocalError(message, code="W404"), block.mark)
+            for _, default in block.formals:
+                if default is not None:
+                    self.expression(default, _Names(self.globals | formals, ""), block.mark, 0)
+        outside = _Names(self.globals, "")
+        for hparam in spec.hparams.values():
+            for value in (hparam.value, hparam.minimum, hparam.multiple_of):
+                self.value(value, outside)
+        for variant in spec.variants.values():
+            for value in variant.values.values():
+                self.value(value, outside)
+        for axes in spec.inputs.values():
+            for value in axes.values():
+                self.value(value, outside)
+        for claim in spec.claims:
+            for value in claim.at.values():
+                self.value(value, outside)
+        for output in spec.outputs:
+            if output.condition is not None:
+                self.expression(output.condition, outside, output.mark, 0)
+        for kind, values in spec.defaults.items():
+            self.kind_defaults(kind, values)
+
+    def kind_defaults(self, kind: str, values: Mapping[str, Value]) -> None:
+        if kind not in REGISTRY:
+            mark = next((value.mark for value in values.values()), Mark(self.spec.source.file, 1, 1))
+            hint = suggestion(kind, REGISTRY)
+            self.report(LocalError(f"unknown layer kind '{kind}' under 'defaults'", code="E080", hint=hint), mark)
+            return
+        for name, value in values.items():
+            call = CallUnit(kind, (Given(name, value.expr, 0),), 0)
+            try:
+                assign(kind, call, tuple(REGISTRY[kind].arguments()))
+            except ArgumentError as error:
+                self.report(error, value.mark)
+            self.value(value, _Names(self.globals, ""))
+
+    def shadowing(self, names: Iterable[str], outer: frozenset[str], what: str, mark: Mark) -> None:
+        for name in names:
+            if name in outer or name in REGISTRY:
+                other = "a layer kind" if name in REGISTRY else "another name in scope"
+                hint = "give it a name of its own"
+                self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093", hint=hint), mark)
+
+    def circles(self) -> None:
+        """Blocks that call each other in a circle."""
+        done: set[str] = set()
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            if name in path:
+                circle = " -> ".join((*path[path.index(name) :], name))
+                first = path[path.index(name)]
+                message = f"blocks call each other in a circle: {circle}"
+                self.report(LocalError(message, code="E082"), self.spec.blocks[first].mark)
+            elif name not in done:
+                for callee in self.calls[name]:
+                    visit(callee, (*path, name))
+                done.add(name)
+
+        for name in self.calls:
+            if len(self.calls) < 500:  # deeper ones are met by the builder's own limit
+                visit(name, ())
+
+    def unused(self) -> None:
+        for name, hparam in self.spec.hparams.items():
+            if name not in self.read:
+                self.report(LocalError(f"hparam '{name}' is never used", code="W402"), hparam.value.mark)
+
+    # --- items ----------------------------------------------------------------------------------------------------
+
+    def item(self, item: Item, names: _Names) -> None:
+        if isinstance(item, Chain):
+            self.chain(item, item, names)
+        elif isinstance(item, Named):
+            inner = names.plus(item.item.names) if isinstance(item.item, Loop) else names
+            self.template(item.name, inner, item.mark)
+            self.item(item.item, names)
+        elif isinstance(item, Loop):
+            for variables, expr, mark in item.variables:
+                self.shadowing(variables, names.known, "loop variable", mark)
+                self.expression(expr, names, mark, 0)
+            self.item(item.body, names.plus(item.names))
+        elif isinstance(item, If):
+            self.expression(item.condition, names, item.mark, 1)
+            for part in (item.then, item.other):
+                if part is not None:
+                    self.item(part, names)
+        elif isinstance(item, Long):
+            marks = dict(zip((id(given) for given in item.call.arguments), item.marks, strict=True))
+            self.call(item.call, names, item.mark, {key: (mark, 1) for key, mark in marks.items()})
+        else:
+            for part in _parts(item):
+                self.item(part, names)
+            if isinstance(item, Restart):
+                self.template(item.path, names, item.mark)
+
+    def chain(self, chain: Chain, whole: Chain, names: _Names) -> None:
+        for step in chain.steps:
+            unit = step.unit
+            if step.condition is not None:
+                self.expression(step.condition, names, whole.mark, 1, whole)
+            if isinstance(unit, FromUnit):
+                self.template(unit.path, names, whole.mark)
+            elif isinstance(unit, GroupUnit):
+                self.chain(unit.chain, whole, names)
+                if unit.count is not None:
+                    self.expression(unit.count, names, whole.mark, 1, whole)
+            else:
+                places = {id(given): (whole.at(given.offset), 0) for given in unit.arguments}
+                self.call(unit, names, whole.at(unit.offset), places, whole)
+
+    def call(
+        self,
+        call: CallUnit,
+        names: _Names,
+        mark: Mark,
+        places: Mapping[int, tuple[Mark, int]],
+        chain: Chain | None = None,
+    ) -> None:
+        """Check the name of what is called and its arguments."""
+        spec, name = self.spec, call.name
+        words = WORDS
+        try:
+            if name in REGISTRY:
+                arguments = REGISTRY[name].arguments()
+                given = assign(name, call, tuple(arguments))
+                defaults = spec.defaults.get(name, {})
+                for key, argument in arguments.items():
+                    if argument.required and key not in given and not {key, argument.short} & set(defaults):
+                        missing = argument.type.label or key
+                        raise LocalError(f"{name}: {missing} is missing", code="E083", hint=usage(name))
+            elif name in spec.blocks:
+                self.read.add(name)
+                self.block_call(call, names, mark)
+            elif name in spec.uses:
+                assign(name, call, ())
+            elif name in names.known:
+                self.read.add(name)
+            else:
+                hint = suggestion(name, {*REGISTRY, *names.known})
+                raise LocalError(f"unknown layer kind '{name}'", code="E080", hint=hint)
+        except ArgumentError as error:
+            self.report(error, places[id(error.given)][0] if error.given else mark)
+        except LocalError as error:
+            self.report(error, mark)
+        for item in call.arguments:
+            if isinstance(item.value, Template):
+                self.template(item.value, names, places[id(item)][0])
+            else:
+                self.argument(call.name, item, names, places[id(item)][0], chain, words)
+
+    def argument(
+        self, called: str, given: Given, names: _Names, mark: Mark, chain: Chain | None, words: frozenset[str]
+    ) -> None:
+        """Check an argument's names; a bare word is one that the argument's type knows."""
+        expr = given.value
+        assert isinstance(expr, Expr)
+        if called in REGISTRY and isinstance(expr, Name) and expr.name not in names.known:
+            arguments = REGISTRY[called].arguments()
+            try:
+                name = next(iter(assign(called, CallUnit(called, (given,), 0), tuple(arguments))))
+            except ArgumentError:
+                return
+            if given.name:
+                words = frozenset(arguments[name].type.words)
+        self.expression(expr, names, mark, 1 if chain is None else 0, chain, words)
+
+    def block_call(self, call: CallUnit, names: _Names, mark: Mark) -> None:
+        block = self.spec.blocks[call.name]
+        if names.block:
+            self.calls[names.block].setdefault(call.name, mark)
+        given = assign(call.name, call, tuple(name for name, _ in block.formals))
+        for name, default in block.formals:
+            if default is None and name not in given:
+                raise LocalError(f"{call.name}: argument '{name}' is missing", code="E083", hint=block.usage)
+
+    # --- expressions ----------------------------------------------------------------------------------------------
+
+    def template(self, template: Template, names: _Names, mark: Mark) -> None:
+        for part in template.parts:
+            if isinstance(part, Expr):
+                self.expression(part, names, mark, 0)
+
+    def value(self, value: Value | None, names: _Names) -> None:
+        if value is not None:
+            self.expression(value.expr, names, value.mark, 1 if "\n" not in value.text else 0)
+
+    def expression(
+        self,
+        expr: Expr,
+        names: _Names,
+        mark: Mark,
+        movable: int,
+        chain: Chain | None = None,
+        words: frozenset[str] = WORDS,
+    ) -> None:
+        """Check the names in an expression. Its offsets count from `mark` if that is `movable`, or from the chain."""
+        for part in expr.walk():
+            place = chain.at(part.offset) if chain else mark.moved(part.offset * movable)
+            if isinstance(part, Name):
+                self.read.add(part.name)
+                if part.name in names.known or part.name in words:
+                    continue
+                hint = suggestion(part.name, names.known | (words if words is not WORDS else frozenset()))
+                self.report(LocalError(f"unknown name '{part.name}'", code="E090", hint=hint), place)
+            elif isinstance(part, Axis) and part.axis not in AXES:
+                hint = "the axes are " + ", ".join(AXES)
+                self.report(LocalError(f"unknown axis '{part.axis}'", code="E092", hint=hint), place)
+
+
+def _parts(item: Item) -> Iterator[Item]:
+    if isinstance(item, Sequence):
+        yield from item.items
+    elif isinstance(item, Merge):
+        yield from (branch for _, branch in item.branches)
+    elif isinstance(item, Residual):
+        yield item.body
+        if item.shortcut is not None:
+            yield item.shortcut
+    elif isinstance(item, Restart):
+        yield item.item

@@ -1,0 +1,196 @@
+"""What a spec's layers are made of: the items of the grammar, as data. Every item maps one tensor to one tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from archcalc.errors import Mark
+from archcalc.spec.expression import Environment, Expr, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A name or path, perhaps with expressions in braces: `down{i}/skip`."""
+
+    parts: tuple[str | Expr, ...]
+    offset: int = 0
+
+    @property
+    def constant(self) -> str | None:
+        """The text, if there is no expression in it."""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
+
+    def names(self) -> set[str]:
+        """The names that its expressions read."""
+        return {name for part in self.parts if isinstance(part, Expr) for name in part.names()}
+
+    def render(self, env: Environment) -> str:
+        """The text with every expression's value in its place."""
+        return "".join(part if isinstance(part, str) else _plain(part.evaluate(env)) for part in self.parts)
+
+    def __str__(self) -> str:
+        return "".join(part if isinstance(part, str) else "{…}" for part in self.parts)
+
+
+def _plain(value: object) -> str:
+    from archcalc.spec.expression import UnknownName
+
+    if isinstance(value, Word):
+        raise UnknownName(value)
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One argument of a call: by name or, if `name` is empty, by position; an expression or a `@path`."""
+
+    name: str
+    value: Expr | Template
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnit:
+    """A layer kind or block by name, with its arguments."""
+
+    name: str
+    arguments: tuple[Given, ...]
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FromUnit:
+    """`from path`: restart from an earlier tensor."""
+
+    path: Template
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUnit:
+    """`( chain ) * count`; without a count, its steps belong to the chain around it."""
+
+    chain: Chain
+    count: Expr | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A unit of a chain, and the condition under which it's there."""
+
+    unit: CallUnit | FromUnit | GroupUnit
+    condition: Expr | None
+    condition_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Steps joined by arrows; `text` starts at `mark`."""
+
+    steps: tuple[Step, ...]
+    text: str
+    mark: Mark
+
+    def at(self, offset: int) -> Mark:
+        """The place of a part of the text."""
+        return self.mark if "\n" in self.text else self.mark.moved(offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Items one after the other."""
+
+    items: tuple[Item, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An item with a name of its own: a scope."""
+
+    name: Template
+    item: Item
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Branches that share the input, and the layer kind that joins them (add, mul, concat)."""
+
+    kind: str
+    branches: tuple[tuple[str, Item], ...]
+    arguments: tuple[Given, ...]
+    mark: Mark
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """`body` plus `shortcut`; no shortcut is the identity."""
+
+    body: Item
+    shortcut: Item | None
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One pass of `body` for each row of the zipped lists; each entry binds one or several variables."""
+
+    variables: tuple[tuple[tuple[str, ...], Expr, Mark], ...]
+    body: Item
+    mark: Mark
+
+    @property
+    def names(self) -> set[str]:
+        """The loop variables."""
+        return {name for names, _, _ in self.variables for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """`then` or, if the condition is false, `other`."""
+
+    condition: Expr
+    then: Item
+    other: Item | None
+    mark: Mark
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """The long form of a call: `{op: NAME, ARG: expr}`. Offsets don't apply: each argument has its own place."""
+
+    call: CallUnit
+    marks: tuple[Mark, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A struct with a `from`: its item works on an earlier tensor."""
+
+    path: Template
+    item: Item
+    mark: Mark
+
+
+Item: TypeAlias = "Chain | Sequence | Named | Merge | Residual | Loop | If | Long | Restart"
+
+
+def has_one_call(item: Item) -> bool:
+    """Whether an item is a chain of one step, so that the step owns the item's name."""
+    if isinstance(item, Restart):
+        return has_one_call(item.item)
+    if not isinstance(item, Chain):
+        return isinstance(item, Long)
+    units = [step.unit for step in item.steps if not isinstance(step.unit, FromUnit)]
+    if len(units) != 1:
+        return False
+    unit = units[0]
+    if isinstance(unit, GroupUnit):
+        return unit.count is None and has_one_call(unit.chain)
+    return True

@@ -1,0 +1,167 @@
+"""A `Spec`: one file's architecture and its variants, parsed but not yet built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from archcalc.errors import Diagnostic, Mark
+from archcalc.spec.expression import Expr
+from archcalc.spec.items import Item, Template
+from archcalc.spec.tree import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An expression where a spec gives a value, with its text and place."""
+
+    expr: Expr
+    text: str
+    mark: Mark
+
+    def at(self, offset: int) -> Mark:
+        """The place of a part of the text."""
+        return self.mark if "\n" in self.text else self.mark.moved(offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Hparam:
+    """A hyperparameter: its value, and the bounds that any other value must keep."""
+
+    name: str
+    value: Value
+    minimum: Value | None = None
+    multiple_of: Value | None = None
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A named piece with formals; it sees them, the file's hparams and its own names."""
+
+    name: str
+    formals: tuple[tuple[str, Expr | None], ...]
+    body: Item
+    mark: Mark
+
+    @property
+    def usage(self) -> str:
+        """How it's called: its name and formals."""
+        return " ".join([self.name, *(name if default is None else f"[{name}=…]" for name, default in self.formals)])
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Another spec's layers, up to and including a named one, as a block without arguments."""
+
+    name: str
+    spec: str
+    variant: str
+    upto: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Values for declared hparams; `aliases` are further names by which people know it."""
+
+    name: str
+    extends: str
+    aliases: tuple[str, ...]
+    values: Mapping[str, Value]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A named tensor that the graph gives out, and the condition under which it's there."""
+
+    path: Template
+    condition: Expr | None
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One published figure: a quantity of the whole graph or of one scope, for one variant.
+
+    `holds` is false for an erratum: a printed figure that the mathematics contradicts.
+    """
+
+    source: str
+    quantity: str
+    path: str
+    variant: str
+    expected: Value
+    tolerance: Fraction | None
+    at: Mapping[str, Value]
+    holds: bool
+    note: str
+    mark: Mark
+
+    @property
+    def subject(self) -> str:
+        """What is claimed: `params(conv1)`."""
+        return f"{self.quantity}({self.path})" if self.path else self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything that one file says. `source` is its text, `citation` the publication it describes."""
+
+    name: str
+    source: Source
+    layers: Item
+    inputs: Mapping[str, Mapping[str, Value]]
+    title: str = ""
+    citation: str = ""
+    notes: str = ""
+    default: str = ""
+    hparams: Mapping[str, Hparam] = field(default_factory=dict)
+    defaults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    tables: Mapping[str, tuple[tuple[bool, ...], ...]] = field(default_factory=dict)
+    uses: Mapping[str, Use] = field(default_factory=dict)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    outputs: tuple[Output, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Every name that people may use for this spec or a variant of it, with the variant meant ("" for none).
+
+        The spec's own name means its default variant.
+        """
+        found = {self.name: self.default}
+        for variant in self.variants.values():
+            found.setdefault(variant.name, variant.name)
+            for alias in variant.aliases:
+                found.setdefault(alias, variant.name)
+        return found
+
+    def variant(self, name: str) -> Variant | None:
+        """The variant of this name or alias."""
+        for variant in self.variants.values():
+            if name == variant.name or name in variant.aliases:
+                return variant
+        return None
+
+    def assigned(self, name: str) -> dict[str, Value]:
+        """The hparam values that a variant sets, those of the variants it extends included."""
+        values: dict[str, Value] = {}
+        seen: set[str] = set()
+        variant = self.variant(name)
+        while variant is not None and variant.name not in seen:
+            seen.add(variant.name)
+            values = {**variant.values, **values}
+            variant = self.variant(variant.extends)
+        return values
+
+
+def plain(value: Any) -> Any:
+    """Lists as tuples, so that a value can be a key."""
+    return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,247 @@
+"""YAML text → a tree of scalars, sequences and maps, each with its place; nothing is ever constructed or resolved.
+
+PyYAML's events are read one by one, so that the caps below hold before any memory is spent. Scalars stay text.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from archcalc.errors import Diagnostic, Mark, SpecError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 40
+MAX_NODES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A piece of text; `in_flow` says whether it stands inside [ ] or { }, where a comma ends it."""
+
+    text: str
+    mark: Mark
+    in_flow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """A list."""
+
+    items: tuple[Tree, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A mapping; its keys are scalars, in the order of the file, each once."""
+
+    entries: tuple[tuple[Scalar, Tree], ...]
+    mark: Mark
+
+    def get(self, key: str) -> Tree | None:
+        """The value under `key`, or None."""
+        return next((value for name, value in self.entries if name.text == key), None)
+
+
+Tree: TypeAlias = "Scalar | Seq | Map"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec's text, and where it came from."""
+
+    file: str
+    text: str
+    folder: Path | None = None
+
+    @property
+    def start(self) -> Mark:
+        """The text's first place."""
+        return Mark(self.file, 1, 1)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The text, line by line."""
+        return self.text.splitlines()
+
+    def line(self, mark: Mark) -> str:
+        """The line of text at `mark`; nothing if it's too long to show."""
+        line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
+        return line if len(line) <= 160 else ""
+
+
+class Diagnostics:
+    """What has been found wrong so far, in the order of finding."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
+        """Add an error or warning; the same one at the same place is told once."""
+        if not any((code, message, mark) == (known.code, known.message, known.mark) for known in self.found):
+            self.found.append(Diagnostic(code, message, mark, source_line=source.line(mark), **more))
+
+    def sorted(self) -> list[Diagnostic]:
+        """In the order of the file."""
+        return sorted(self.found, key=lambda d: (d.mark.file, d.mark.line, d.mark.column) if d.mark else ("", 0, 0))
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among them."""
+        return any(found.severity == "error" for found in self.found)
+
+
+def read_source(path: Path) -> Source:
+    """Read a spec's text from a regular file.
+
+    Raises: SpecError: the file is missing, not a regular file, too large, or no UTF-8 text.
+    """
+    start = Mark(str(path), 1, 1)
+
+    def refuse(code: str, message: str, hint: str = "") -> SpecError:
+        return SpecError([Diagnostic(code, message, start, hint=hint)])
+
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise refuse("E002", f"'{path}' is {kind}", "name a spec file, NAME.yaml")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise refuse("E002", f"can't read '{path}': {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise refuse("E001", f"the file is larger than {MAX_BYTES:,} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        where = Mark(str(path), line, column)
+        raise SpecError([Diagnostic("E002", f"invalid UTF-8: byte 0x{data[error.start]:02x}", where)]) from None
+    return Source(str(path), text, path.parent)
+
+
+def parse_tree(source: Source, diagnostics: Diagnostics) -> Tree:
+    """Parse the one YAML document in `source`; duplicate keys are reported, the first one counts.
+
+    Raises: SpecError: broken YAML, an alias, a tag, a second document, or a cap exceeded.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    events: Iterator[Any] = yaml.parse(source.text, Loader=loader)
+    try:
+        return _Composer(source, diagnostics, events).document()
+    except yaml.MarkedYAMLError as error:
+        place = error.problem_mark or error.context_mark
+        mark = Mark(source.file, place.line + 1, place.column + 1) if place else source.start
+        problem = (error.problem or "can't be read").splitlines()[0]
+        raise _refusal(source, "E002", f"broken YAML: {problem}", mark, hint=_yaml_hint(problem)) from None
+    except yaml.YAMLError as error:
+        raise _refusal(
+            source, "E002", f"not YAML text: {str(error).splitlines()[0]}", Mark(source.file, 1, 1)
+        ) from None
+
+
+def _refusal(source: Source, code: str, message: str, mark: Mark, hint: str = "") -> SpecError:
+    """An error after which a text can't be read any further."""
+    return SpecError([Diagnostic(code, message, mark, hint=hint, source_line=source.line(mark))])
+
+
+def _yaml_hint(problem: str) -> str:
+    if "mapping values are not allowed" in problem:
+        return "': ' inside a value needs quotes, or the value its own line"
+    if "expected ',' or" in problem:
+        return "a '{', '[' or ']' inside [ ] or { } ends the item: write the list with '- '"
+    return ""
+
+
+class _Composer:
+    """Builds the tree from the events, counting depth and nodes."""
+
+    def __init__(self, source: Source, diagnostics: Diagnostics, events: Iterator[Any]) -> None:
+        self.source, self.diagnostics, self.events = source, diagnostics, events
+        self.nodes = self.depth = self.flow_depth = 0
+
+    def next(self) -> tuple[str, Any, Mark]:
+        event = next(self.events)
+        start = event.start_mark
+        mark = Mark(self.source.file, start.line + 1, start.column + 1)
+        name = type(event).__name__.removesuffix("Event")
+        if name == "Alias" or getattr(event, "anchor", None):
+            raise _refusal(
+                self.source, "E003", "YAML aliases and anchors are not allowed", mark, hint="use hparams or blocks"
+            )
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "!":
+            raise _refusal(self.source, "E004", f"YAML tag '{str(tag)[:80]}' is not allowed", mark)
+        return name, event, mark
+
+    def document(self) -> Tree:
+        tree: Tree | None = None
+        while True:
+            name, event, mark = self.next()
+            if name == "StreamEnd":
+                if tree is None:
+                    raise _refusal(
+                        self.source, "E002", "the file is empty", mark, hint="a spec starts with 'archcalc: 1'"
+                    )
+                return tree
+            if name in ("StreamStart", "DocumentEnd"):
+                continue
+            if name == "DocumentStart":
+                if tree is not None:
+                    raise _refusal(self.source, "E005", "a second YAML document is not allowed", mark)
+                continue
+            tree = self.node(name, event, mark)
+
+    def node(self, name: str, event: Any, mark: Mark) -> Tree:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _refusal(self.source, "E001", f"more than {MAX_NODES:,} YAML nodes", mark)
+        if name == "Scalar":
+            quoted = event.style in ("'", '"')
+            return Scalar(event.value, mark.moved(1) if quoted else mark, self.flow_depth > 0)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _refusal(self.source, "E001", f"nested deeper than {MAX_DEPTH} levels", mark)
+        self.flow_depth += bool(event.flow_style)
+        tree: Tree = self.sequence(mark) if name == "SequenceStart" else self.mapping(mark)
+        self.flow_depth -= bool(event.flow_style)
+        self.depth -= 1
+        return tree
+
+    def sequence(self, mark: Mark) -> Seq:
+        items: list[Tree] = []
+        while True:
+            name, event, place = self.next()
+            if name == "SequenceEnd":
+                return Seq(tuple(items), mark)
+            items.append(self.node(name, event, place))
+
+    def mapping(self, mark: Mark) -> Map:
+        entries: dict[str, tuple[Scalar, Tree]] = {}
+        while True:
+            name, event, place = self.next()
+            if name == "MappingEnd":
+                return Map(tuple(entries.values()), mark)
+            key = self.node(name, event, place)
+            if not isinstance(key, Scalar):
+                hint = "quote a key with { } or [ ] in it, or give it its own line"
+                raise _refusal(self.source, "E006", "a key must be plain text", place, hint=hint)
+            value = self.node(*self.next())
+            if key.text in entries:
+                first = entries[key.text][0].mark
+                message = f"duplicate key '{key.text}'"
+                self.diagnostics.report(
+                    self.source, "E007", message, key.mark, details=(f"first defined at line {first.line}",)
+                )
+            else:
+                entries[key.text] = (key, value)

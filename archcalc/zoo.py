@@ -1,0 +1,116 @@
+"""From a name to a spec: a zoo name, or a path to a spec file, each perhaps with a variant behind a colon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from archcalc.build import build
+from archcalc.errors import UsageError, suggestion
+from archcalc.graph import Graph
+from archcalc.spec.model import Spec
+from archcalc.spec.reader import load_spec
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A spec and the variant that was asked for."""
+
+    spec: Spec
+    variant: str
+
+    @property
+    def name(self) -> str:
+        """The name that says it best: `vgg16` (an alias), `resnet50` (a variant named after its spec), `alexnet` (the
+        default variant), else `zfnet:slides`.
+        """
+        variant = self.spec.variant(self.variant)
+        if variant is None:
+            return self.spec.name
+        if variant.aliases:
+            return variant.aliases[0]
+        if self.spec.name in variant.name:
+            return variant.name
+        return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
+
+    def build(self, sizes: Mapping[str, Any] | None = None, **hparams: Any) -> Graph:
+        """Build the graph; `sizes` overrides axes of the first input, `hparams` override the spec's values, both as
+        numbers or in the spec language.
+
+        Raises: SpecError: what is wrong with the spec. UsageError: there's no such hparam.
+
+        >>> import archcalc
+        >>> archcalc.load("alphago_policy").build(k=256).input
+        Shape(C=48, H=19, W=19)
+        """
+        return replace(build(self.spec, self.variant, hparams, sizes), name=self.name)
+
+
+def specs_folder() -> Path:
+    """The folder of the zoo: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "specs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
+
+
+def load(name: str, folder: Path | None = None) -> Architecture:
+    """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`).
+
+    Raises: UsageError: there is no such name. SpecError: the spec is wrong.
+    """
+    path, variant = _split(name)
+    if path is not None:
+        spec = load_spec(path)
+        return Architecture(spec, _chosen(spec, variant))
+    base, _, variant = name.partition(":")
+    for file in _candidates(base, folder or specs_folder()):
+        spec = load_spec(file)
+        if base in spec.names:
+            return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
+    known = {known for _, names in declared_names(folder or specs_folder()) for known in names}
+    raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
+
+
+def _split(name: str) -> tuple[Path | None, str]:
+    """A path and a variant, if `name` looks like a path."""
+    path, _, variant = name.partition(":")
+    if path.endswith((".yaml", ".yml")) or "/" in path or path.startswith("."):
+        return Path(path), variant
+    return None, ""
+
+
+def _chosen(spec: Spec, variant: str) -> str:
+    if not variant:
+        return spec.default
+    found = spec.variant(variant)
+    if found is None:
+        known = [name for name in spec.names if name != spec.name]
+        raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, known))
+    return found.name
+
+
+def _candidates(name: str, folder: Path) -> Iterator[Path]:
+    """The files that may declare `name`, found without parsing: first the file of that name, then those that say so."""
+    exact = folder / f"{name}.yaml"
+    declares = re.compile(rf"^\s+{re.escape(name)}:|^name:.*\b{re.escape(name)}\b|\bas:.*\b{re.escape(name)}\b", re.M)
+    if exact.is_file():
+        yield exact
+    for file in sorted(folder.glob("*.yaml"), key=lambda file: (not name.startswith(file.stem), file.name)):
+        if file != exact and declares.search(file.read_text(encoding="utf-8", errors="replace")):
+            yield file
+
+
+def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str, str]]]:
+    """Every spec of a folder with its names and the variants they mean, by file name."""
+    for file in sorted((folder or specs_folder()).glob("*.yaml")):
+        spec = load_spec(file)
+        yield spec, spec.names
+
+
+def architectures(folder: Path | None = None) -> Iterator[Architecture]:
+    """Every variant of every spec of a folder."""
+    for spec, _ in declared_names(folder):
+        for variant in spec.variants or ("",):
+            yield Architecture(spec, variant)

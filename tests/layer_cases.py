@@ -1,0 +1,317 @@
+"""One or more example rows for every layer kind: a layer, its inputs, and what a person gets with pencil and paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from archcalc.layers import REGISTRY, Layer
+from archcalc.shape import Shape
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer on inputs, and the expected results; what isn't given is 0."""
+
+    layer: Layer
+    inputs: tuple[Shape, ...]
+    output: Shape
+    weights: int = 0
+    biases: int = 0
+    buffers: int = 0
+    macs: int = 0
+    connections: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.layer} on {' and '.join(shape.text() for shape in self.inputs)}"
+
+
+def volume(sizes: str) -> Shape:
+    """A shape as `C3 H8 W8`.
+
+    >>> volume("C3 H8 W8")
+    Shape(C=3, H=8, W=8)
+    """
+    return Shape(**{word[0]: int(word[1:]) for word in sizes.split()})
+
+
+def make(kind: str, *values: object, **named: object) -> Layer:
+    """The layer of a kind."""
+    return REGISTRY[kind](*values, **named)
+
+
+def row(layer: Layer, inputs: str, output: str, **expected: int) -> Case:
+    """A case, its shapes as text; several inputs are divided by commas."""
+    return Case(layer, tuple(map(volume, inputs.split(","))), volume(output), **expected)
+
+
+def unchanged(layer: Layer, inputs: str, **expected: int) -> Case:
+    """A case whose output is like its input."""
+    return row(layer, inputs, inputs, **expected)
+
+
+# LeCun et al. 1998, table I: rows are maps of S2, columns maps of C3; 60 links
+C3_TABLE = tuple(
+    tuple(mark == "X" for mark in line)
+    for line in [
+        "X...XXX..XXXX.XX",
+        "XX...XXX..XXXX.X",
+        "XXX...XXX..X.XXX",
+        ".XXX..XXXX..X.XX",
+        "..XXX..XXXX.XX.X",
+        "...XXX..XXXX.XXX",
+    ]
+)
+
+CASES = [
+    # conv: weights out * in/groups * taps; MACs positions * weights; connections add one bias link per output value
+    row(
+        make("conv", 8, 3, padding=1),
+        "C3 H10 W12",
+        "C8 H10 W12",
+        weights=8 * 3 * 9,
+        biases=8,
+        macs=120 * 216,
+        connections=120 * 216 + 960,
+    ),
+    row(
+        make("conv", 96, 11, stride=4),
+        "C3 H227 W227",
+        "C96 H55 W55",
+        weights=34_848,
+        biases=96,
+        macs=105_415_200,
+        connections=105_705_600,
+    ),
+    row(
+        make("conv", 6, 5, groups=2, padding="half", bias=False),
+        "C4 H6 W6",
+        "C6 H6 W6",
+        weights=6 * 2 * 25,
+        macs=36 * 300,
+        connections=36 * 300,
+    ),
+    # LeNet-5's C3: 60 kernels of 5x5, 16 biases, 10x10 positions; 1,516 parameters, 151,600 connections
+    row(
+        make("conv", 16, 5, connect=C3_TABLE),
+        "C6 H14 W14",
+        "C16 H10 W10",
+        weights=1500,
+        biases=16,
+        macs=150_000,
+        connections=151_600,
+    ),
+    # AlphaGo's last layer: one bias for each of 19x19 points
+    row(
+        make("conv", 1, 1, bias="position"),
+        "C192 H19 W19",
+        "C1 H19 W19",
+        weights=192,
+        biases=361,
+        macs=192 * 361,
+        connections=193 * 361,
+    ),
+    # TensorFlow's same: ⌈7/2⌉ = 4 positions
+    row(
+        make("conv", 4, 3, stride=2, padding="same", bias=False),
+        "C2 H7 W8",
+        "C4 H4 W4",
+        weights=72,
+        macs=16 * 72,
+        connections=16 * 72,
+    ),
+    # [0,1] on every side: (6 + 1 - 2)/1 + 1 = 6
+    row(
+        make("conv", 4, 2, padding=((0, 1),)),
+        "C2 H6 W6",
+        "C4 H6 W6",
+        weights=32,
+        biases=4,
+        macs=36 * 32,
+        connections=36 * 32 + 144,
+    ),
+    # 1-d, dilated: 20 - (2*4 + 1) + 1 = 12
+    row(
+        make("conv", 5, 5, dilation=2), "C3 W20", "C5 W12", weights=75, biases=5, macs=12 * 75, connections=12 * 75 + 60
+    ),
+    # 3-d: C3D's first layer on a small clip
+    row(
+        make("conv", 4, (3, 3, 3), padding=(1, 0, 1)),
+        "C3 D4 H6 W5",
+        "C4 D4 H4 W5",
+        weights=324,
+        biases=4,
+        macs=80 * 324,
+        connections=80 * 324 + 320,
+    ),
+    # on every region, and on every frame: the same weights, used on each
+    row(make("conv", 4, 3), "R5 C2 H3 W3", "R5 C4 H1 W1", weights=72, biases=4, macs=5 * 72, connections=5 * 76),
+    row(make("conv", 2, 1), "T3 C4 W6", "T3 C2 W6", weights=8, biases=2, macs=18 * 8, connections=18 * 8 + 36),
+    # dwconv: each channel alone, 2 filters each
+    row(
+        make("dwconv", 3, padding=1, multiplier=2),
+        "C5 H6 W6",
+        "C10 H6 W6",
+        weights=90,
+        biases=10,
+        macs=36 * 90,
+        connections=36 * 90 + 360,
+    ),
+    row(
+        make("dwconv", 3, stride=2, padding="half", bias=False),
+        "C32 H7 W7",
+        "C32 H4 W4",
+        weights=288,
+        macs=16 * 288,
+        connections=16 * 288,
+    ),
+    # tconv: (4-1)*2 + 2 = 8; MACs follow the 4x4 input positions
+    row(
+        make("tconv", 6, 2, stride=2),
+        "C8 H4 W4",
+        "C6 H8 W8",
+        weights=192,
+        biases=6,
+        macs=16 * 192,
+        connections=16 * 192 + 384,
+    ),
+    # DCGAN: (1-1)*1 + 4 = 4, then (4-1)*2 - 2 + 4 = 8
+    row(
+        make("tconv", 512, 4, bias=False),
+        "C100 H1 W1",
+        "C512 H4 W4",
+        weights=819_200,
+        macs=819_200,
+        connections=819_200,
+    ),
+    # (3-1)*3 - 2 + 2*2 + 1 + 1 = 10, in two groups
+    row(
+        make("tconv", 4, 3, stride=3, padding=1, output_padding=1, dilation=2, groups=2),
+        "C6 W3",
+        "C4 W10",
+        weights=36,
+        biases=4,
+        macs=108,
+        connections=108 + 40,
+    ),
+    # same: 5*2 = 10; a kernel of 3 cuts 1, behind; a kernel of 1 adds 1
+    row(
+        make("tconv", 3, 3, stride=2, padding="same", bias=False),
+        "C2 H5 W5",
+        "C3 H10 W10",
+        weights=54,
+        macs=25 * 54,
+        connections=25 * 54,
+    ),
+    row(
+        make("tconv", 3, 1, stride=2, padding="same", bias="position"),
+        "C2 W5",
+        "C3 W10",
+        weights=6,
+        biases=30,
+        macs=30,
+        connections=60,
+    ),
+    # (5-1)*1 + 3 - 0 - 1 = 6
+    row(make("tconv", 2, 3, padding=((0, 1),)), "C2 W5", "C2 W6", weights=12, biases=2, macs=60, connections=72),
+    row(
+        make("tconv", 2, 3, connect=((True, False), (True, True))),
+        "C2 W5",
+        "C2 W7",
+        weights=9,
+        biases=2,
+        macs=45,
+        connections=59,
+    ),
+    # pools: connections are outputs * taps
+    row(make("maxpool", 2), "C4 H8 W9", "C4 H4 W4", connections=64 * 4),
+    row(make("maxpool", 3, stride=2, ceil=True), "C4 H8 W8", "C4 H4 W4", connections=64 * 9),  # ⌈5/2⌉ + 1
+    row(make("maxpool", 3, stride=2, padding="same"), "C4 H8 W8", "C4 H4 W4", connections=64 * 9),
+    row(make("maxpool", (1, 2, 2)), "C4 D3 H4 W6", "C4 D3 H2 W3", connections=72 * 4),
+    row(make("maxpool", 3, stride=1, padding=((1, 0),), dilation=2), "C2 W9", "C2 W6", connections=36),
+    row(make("maxpool", 1, stride=2), "R3 C2 H5 W5", "R3 C2 H3 W3", connections=54),
+    row(make("avgpool", 2), "C6 H28 W28", "C6 H14 W14", connections=4704),  # LeNet-5's S2, without its scale
+    row(make("avgpool", 3, stride=2, padding=1, ceil=True, count_include_pad=False), "C2 W8", "C2 W5", connections=30),
+    row(make("avgpool", 2, stride=1, padding="same"), "C2 H3 W3", "C2 H3 W3", connections=72),
+    row(make("avgpool", 4, stride=3, padding=((1, 2),), ceil=True), "C2 W9", "C2 W4", connections=32),  # ⌈8/3⌉ + 1
+    row(make("global_avgpool"), "C5 H7 W6", "C5 H1 W1", connections=210),
+    row(make("global_maxpool"), "C5 D2 H3 W4", "C5 D1 H1 W1", connections=120),
+    row(make("adaptive_avgpool", 6), "C4 H13 W9", "C4 H6 W6"),
+    row(make("adaptive_maxpool", (2, 3)), "C4 H8 W9", "C4 H2 W3"),
+    row(make("unpool", 2), "C3 H4 W4", "C3 H8 W8"),
+    row(make("unpool", 3, stride=2, padding=1), "C3 W4", "C3 W7"),  # (4-1)*2 - 2 + 3
+    row(make("unpool", 3, stride=2, like="conv1"), "C3 H4 W4, C3 H10 W9", "C3 H10 W9"),  # up from 3.5 + 1, and 3 + 1
+    row(make("unpool", 3, stride=2, padding="same", like="conv1"), "C3 H4 W4, C3 H8 W7", "C3 H8 W7"),
+    row(make("upsample", 2), "C3 H4 W5", "C3 H8 W10"),
+    row(make("upsample", (3, 2), mode="bilinear"), "C3 H4 W5", "C3 H12 W10"),
+    row(make("upsample", 2, "bilinear"), "C3 W5", "C3 W10"),
+    # fc: one matrix for all tokens; LeNet-5's F6 has 10,164 parameters and connections
+    row(make("fc", 84), "C120", "C84", weights=10_080, biases=84, macs=10_080, connections=10_164),
+    row(make("fc", 8, bias=False), "T5 C6", "T5 C8", weights=48, macs=240, connections=240),
+    row(make("fc", 8), "R3 T5 C6", "R3 T5 C8", weights=48, biases=8, macs=720, connections=840),
+    row(make("rbf", 10), "C84", "C10", buffers=840, connections=840),
+    row(make("embed", 1000, 16), "T7", "T7 C16", weights=16_000),
+    # norms: a scale and a shift for each channel
+    unchanged(make("bn"), "C6 H5 W5", weights=6, biases=6, buffers=12),
+    unchanged(make("bn", affine=False), "T4 C6", buffers=12),
+    unchanged(make("bn"), "C6", weights=6, biases=6, buffers=12),
+    unchanged(make("ln"), "T5 C8", weights=8, biases=8),
+    unchanged(make("ln", bias=False), "C8 H5 W5", weights=8),
+    unchanged(make("groupnorm", 2), "C8 H5 W5", weights=8, biases=8),
+    unchanged(make("instancenorm", affine=True), "C8 H5 W5", weights=8, biases=8),
+    unchanged(make("instancenorm"), "C8 W5"),
+    unchanged(make("lrn", 5), "C8 H5 W5"),
+    unchanged(make("lrn", size=3, alpha=Fraction(1, 100)), "R2 C8"),
+    unchanged(make("scale"), "C6 H14 W14", weights=6, biases=6, connections=1176),  # with avgpool's 4,704: S2's 5,880
+    unchanged(make("scale", bias=False), "T3 C6", weights=6),
+    unchanged(make("layerscale"), "C6 H5 W5", weights=6),
+    # activations
+    unchanged(make("relu"), "C6 H5 W5"),
+    unchanged(make("relu6"), "C6 H5 W5"),
+    unchanged(make("leaky", Fraction(1, 5)), "C6 H5 W5"),
+    unchanged(make("prelu"), "C6 H5 W5", weights=1),
+    unchanged(make("prelu", 6), "T5 C6", weights=6),
+    unchanged(make("elu"), "C6"),
+    unchanged(make("gelu", "tanh"), "T5 C6"),
+    unchanged(make("silu"), "C6 H5 W5"),
+    unchanged(make("hardswish"), "C6 H5 W5"),
+    unchanged(make("hardsigmoid"), "C6 H5 W5"),
+    unchanged(make("sigmoid"), "C6 H5 W5"),
+    unchanged(make("tanh"), "C6 H5 W5"),
+    unchanged(make("softplus"), "C6 H5 W5"),
+    unchanged(make("softmax"), "C6 H5 W5"),
+    unchanged(make("log_softmax"), "T5 C6"),
+    unchanged(make("dropout", Fraction(2, 5)), "C6 H5 W5"),
+    # merges
+    row(make("add"), "C6 H5 W5, C6 H5 W5, C6 H5 W5", "C6 H5 W5"),
+    row(make("mul"), "C6 H5 W5, C6 H1 W1", "C6 H5 W5"),
+    row(make("mul"), "C6 H1 W1, C6 H5 W4, C6 H5 W4", "C6 H5 W4"),
+    row(make("concat"), "C64 H3 W3, C128 H3 W3, C32 H3 W3", "C224 H3 W3"),
+    row(make("concat", axis="T"), "T1 C6, T9 C6", "T10 C6"),
+    # rearranging
+    unchanged(make("identity"), "C6 H5 W5"),
+    row(make("flatten"), "C16 H5 W5", "C400"),
+    row(make("flatten"), "R3 C4 H7 W7", "R3 C196"),
+    row(make("reshape", C=3, H=7, W=5), "C3 H5 W7", "C3 H7 W5"),
+    row(make("reshape", C=8, W=2), "C16", "C8 W2"),
+    row(make("tokens"), "C8 H3 W5", "T15 C8"),
+    row(make("select", 0), "T5 C8", "C8"),
+    row(make("select", -5), "R2 T5 C8", "R2 C8"),
+    row(make("crop", like="up"), "C8 H9 W8, C4 H6 W6", "C8 H6 W6"),
+    row(make("crop", size=(3, 4)), "C8 H9 W8", "C8 H3 W4"),
+    row(make("zeropad", 32), "C16 H5 W5", "C32 H5 W5"),
+    row(make("zeropad", padding=((1, 2), (0, 3))), "C16 H5 W5", "C16 H8 W8"),
+    unchanged(make("channel_shuffle", 3), "C6 H5 W5"),
+    # tokens
+    unchanged(make("pos_embed"), "T5 C8", weights=40),
+    unchanged(make("pos_embed", 7), "R2 T5 C8", weights=56),
+    row(make("cls_token"), "T5 C8", "T6 C8", weights=8),
+    # attention: 4C² weights and 4C biases; MACs 4*T*C² + 2*T²*C
+    unchanged(make("attention", 4), "T5 C8", weights=256, biases=32, macs=5 * 256 + 2 * 25 * 8),
+    unchanged(make("attention", 2, bias=False, causal=True), "R3 T5 C8", weights=256, macs=3 * (5 * 256 + 2 * 25 * 8)),
+    # cross-attention: queries and outputs 2*T*C² = 640, keys and values 2*S*C*C' = 336, products 2*T*S*C = 240
+    row(make("attention", 4, kv="memory"), "T5 C8, T3 C7", "T5 C8", weights=128 + 112, biases=32, macs=640 + 336 + 240),
+    # regions
+    row(make("roipool", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
+    row(make("proposals", 10, box="box"), "C18 H3 W4, C36 H3 W4", "R10 C4"),
+]

@@ -1,0 +1,388 @@
+"""Every layer kind against its example rows, against PyTorch, and against itself in symbols."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layer_cases import CASES, Case, make, volume
+
+from archcalc.errors import ShapeError
+from archcalc.layers import REGISTRY, Layer
+from archcalc.shape import Shape
+from archcalc.symbolic import dim, is_symbolic
+
+QUANTITIES = ("weights", "biases", "params", "buffers", "macs", "connections")
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_kind_has_an_example(kind: str) -> None:
+    """Every kind has a row in layer_cases.py."""
+    assert [case for case in CASES if case.layer.kind == kind], f"add a row for '{kind}' to tests/layer_cases.py"
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_kind_is_documented(kind: str) -> None:
+    """Every kind has a docstring of its own that ends in a full stop or a doctest."""
+    assert (REGISTRY[kind].__doc__ or "").strip()
+
+
+@each_case
+def test_example(case: Case) -> None:
+    """Shape and counts are those worked out by hand."""
+    expected = (case.output, case.weights, case.biases, case.weights + case.biases, case.buffers, case.macs)
+    layer, inputs = case.layer, case.inputs
+    actual = (
+        layer.output_shape(*inputs),
+        layer.weights(*inputs),
+        layer.biases(*inputs),
+        layer.params(*inputs),
+        layer.buffers(*inputs),
+        layer.macs(*inputs),
+    )
+    assert expected == actual
+    assert case.connections == layer.connections(*inputs)
+
+
+@each_case
+def test_windows_give_the_spatial_sizes(case: Case) -> None:
+    """Where a kind has windows, its output's spatial sizes are their numbers of positions."""
+    x = case.inputs[0]
+    windows = case.layer.windows(*case.inputs)
+    assert {axis: case.output[axis] for axis in windows} == {axis: w.positions(x[axis]) for axis, w in windows.items()}
+    if not windows and not case.layer.global_view(*case.inputs) and case.output.spatial and x.spatial:
+        kept = {"reshape", "mul"}
+        assert case.layer.kind in kept or case.output.spatial == x.spatial
+
+
+@each_case
+def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
+    """A layer without MACs either moves values only, or says what it leaves out."""
+    moves_only = {
+        "identity", "flatten", "reshape", "tokens", "select", "crop", "zeropad", "channel_shuffle",
+        "concat", "embed", "cls_token", "unpool", "dropout",
+    }  # fmt: skip
+    assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
+
+
+def test_in_place_kinds() -> None:
+    """Elementwise activations, dropout, softmax and views make no new volume; nothing else is in place."""
+    expected = {
+        "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
+        "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "select", "crop",
+    }  # fmt: skip
+    assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
+
+
+def test_weight_layers() -> None:
+    """Depth counts convolutions, matrix products and attention."""
+    expected = {"conv", "dwconv", "tconv", "fc", "attention"}
+    assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
+
+
+def test_global_view() -> None:
+    """The kinds that see the whole input, on inputs where they do."""
+    expected = {
+        "global_avgpool", "global_maxpool", "adaptive_avgpool", "fc", "rbf", "groupnorm", "instancenorm",
+        "attention", "roipool", "proposals",
+    }  # fmt: skip
+    assert expected == {case.layer.kind for case in CASES if case.layer.global_view(*case.inputs)}
+    assert not make("fc", 8).global_view(Shape(T=5, C=6))
+    assert not make("adaptive_avgpool", 6).global_view(Shape(C=256, H=6, W=6))
+
+
+def test_tied_weights_are_not_counted_again() -> None:
+    """A tied layer keeps its MACs and biases; its weights are counted where they belong."""
+    tied, own = make("fc", 1000, tie="wte"), make("fc", 1000)
+    x = Shape(T=4, C=16)
+    assert (0, 1000, own.macs(x)) == (tied.weights(x), tied.biases(x), tied.macs(x))
+    assert make("embed", 1000, 16).weight_shape(Shape(T=4)) == tied.weight_shape(x)
+
+
+def test_transposed_weight_has_the_shape_of_the_convolution_that_it_undoes() -> None:
+    """`tconv … tie=@conv2` can share conv2's kernels: (out, in, k, k) read as (in, out, k, k)."""
+    conv, back = make("conv", 256, 5), make("tconv", 96, 5, tie="conv2")
+    down = Shape(C=96, H=27, W=27)
+    assert conv.weight_shape(down) == back.weight_shape(conv.output_shape(down))
+
+
+# ---------------------------------------------------------------- the classes
+
+
+@each_case
+def test_equality_hash_and_repr(case: Case) -> None:
+    """Layers are values: a copy by its repr's arguments is equal and has the same hash."""
+    values = {name: getattr(case.layer, name) for name in case.layer.arguments()}
+    copy = type(case.layer)(**values)
+    assert (copy, hash(copy), repr(copy)) == (case.layer, hash(case.layer), repr(case.layer))
+
+
+def test_layers_are_frozen() -> None:
+    """No field can be set or deleted."""
+    layer: Any = make("conv", 8, 3)
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'stride'"):
+        layer.stride = 2
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'stride'"):
+        del layer.stride
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "message"),
+    [
+        ((8,), {}, "Conv needs kernel_size"),
+        ((8, 3), {"kernel_size": 3}, "does not take"),
+        ((8, 3), {"stide": 2}, "does not take"),
+        ((1,) * 20, {}, "does not take"),
+    ],
+)
+def test_wrong_arguments_of_a_class(values: tuple[int, ...], named: dict[str, int], message: str) -> None:
+    """Missing, double and unknown arguments are a TypeError, as for any Python class."""
+    with pytest.raises(TypeError, match=message):
+        REGISTRY["conv"](*values, **named)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (make("conv", 64, 3, stride=2), "conv 64 3 s=2"),
+        (make("conv", 64, (1, 3), padding=((0, 1),)), "conv 64 1x3 p=[0,1]"),
+        (make("maxpool", 3, 2, ceil=True), "maxpool 3 s=2 ceil=true"),
+        (make("dropout"), "dropout"),
+        (make("zeropad", 64), "zeropad out_channels=64"),
+    ],
+    ids=str,
+)
+def test_str_is_the_call_in_a_spec(layer: Layer, text: str) -> None:
+    """A layer prints as the call that makes it."""
+    assert text == str(layer)
+
+
+def test_importing_layers_is_cheap() -> None:
+    """`import archcalc.layers` loads neither torch nor SymPy nor NumPy."""
+    code = "import sys, archcalc.layers; print([m for m in ('torch', 'sympy', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_check_of_imports_can_fail() -> None:
+    """The same question finds SymPy once symbols are used."""
+    code = "import sys; from archcalc.symbolic import dim; dim('k'); print('sympy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
+# ---------------------------------------------------------------- symbols
+
+
+def symbol_for(value: int) -> Any:
+    """The symbol that stands for `value` wherever it occurs; 1 stays 1, since gates and kernels depend on it."""
+    return value if value == 1 else dim(f"n{value}")
+
+
+def with_symbols(case: Case) -> tuple[Layer, list[Shape]]:
+    """The case with a symbol for every size and every count among the arguments."""
+    arguments = {
+        name: symbol_for(value) if argument.type.name in ("Dim", "Channels") and value is not None else value
+        for name, argument in case.layer.arguments().items()
+        for value in (getattr(case.layer, name),)
+    }
+    if arguments.get("connect") is not None:
+        arguments = {name: getattr(case.layer, name) for name in arguments}
+    inputs = [Shape(**{axis: symbol_for(size) for axis, size in shape.items()}) for shape in case.inputs]
+    return type(case.layer)(**arguments), inputs
+
+
+def replaced(value: Any, values: dict[Any, int]) -> Any:
+    """The number that an expression has when its symbols have `values`."""
+    return int(value.subs(values)) if is_symbolic(value) else value
+
+
+def results(layer: Layer, inputs: list[Shape]) -> dict[str, Any]:
+    """Everything that a layer computes, by name."""
+    output = layer.output_shape(*inputs)
+    counts = {name: getattr(layer, name)(*inputs) for name in QUANTITIES}
+    return {**output, **counts, "activations": output.numel}
+
+
+def substituted(layer: Layer, inputs: list[Shape], values: dict[Any, int]) -> tuple[Layer, list[Shape]]:
+    """A symbolic layer and its inputs with numbers in place of symbols."""
+    arguments = {name: replaced(getattr(layer, name), values) for name in layer.arguments()}
+    return type(layer)(**arguments), [Shape(**{a: replaced(n, values) for a, n in x.items()}) for x in inputs]
+
+
+@each_case
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_symbols_then_numbers_is_numbers_at_once(case: Case, data: st.DataObject) -> None:
+    """Formulas in symbols, given numbers afterwards, agree with the formulas of the numbers."""
+    layer, inputs = with_symbols(case)
+    symbolic = results(layer, inputs)
+    symbols = {f"n{size}": size for x in case.inputs for size in x.values() if size > 1}
+    symbols |= {
+        f"n{v}": v for n in layer.arguments() if is_symbolic(v := getattr(case.layer, n)) or (type(v) is int and v > 1)
+    }
+    factor = data.draw(st.integers(1, 3), label="all sizes times")
+    shifts = data.draw(st.dictionaries(st.sampled_from(sorted(symbols)), st.integers(0, 5), max_size=1), label="plus")
+    values = {dim(name): size * factor + shifts.get(name, 0) for name, size in symbols.items()}
+    number_layer, number_inputs = substituted(layer, inputs, values)
+    try:
+        expected = results(number_layer, number_inputs)
+    except ShapeError:
+        return  # what symbols must assume does not hold for these numbers
+    assert expected == {name: replaced(value, values) for name, value in symbolic.items()}
+
+
+@pytest.mark.parametrize("kind", ["conv", "tconv", "maxpool", "avgpool"])
+def test_kernel_stride_and_padding_may_be_symbols(kind: str) -> None:
+    """The window's own sizes are symbols, too: a 7-wide kernel, stride 2, padding 3 on 56."""
+    arguments = (8,) if kind.endswith("conv") else ()
+    k, s, p, n = map(dim, "kspn")
+    symbolic = make(kind, *arguments, k, stride=s, padding=p).output_shape(Shape(C=2, W=n))
+    numbers = make(kind, *arguments, 7, stride=2, padding=3).output_shape(Shape(C=2, W=56))
+    assert numbers["W"] == replaced(symbolic["W"], {k: 7, s: 2, p: 3, n: 56})
+
+
+# ---------------------------------------------------------------- PyTorch
+
+BATCH = 2
+
+
+def tensors(case: Case) -> list[Any]:
+    """Random inputs of a case, batch first; token numbers where the layer looks them up."""
+    import torch
+
+    torch.manual_seed(0)
+    if case.layer.kind == "embed":
+        return [torch.randint(case.layer.num_embeddings, (BATCH, *case.inputs[0].values()))]  # type: ignore[attr-defined]
+    return [torch.rand(BATCH, *shape.values()) for shape in case.inputs]
+
+
+@pytest.mark.torch
+@each_case
+def test_torch_module_agrees(case: Case) -> None:
+    """Output shape, parameters, buffers and MACs are those that PyTorch finds by running the module."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module = case.layer.torch_module(*case.inputs)
+    # fused attention hides its products from the counter, hence MATH
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        output = module(*tensors(case))
+    # what the counter sees of a kind without MACs is 0 as well, so every kind is compared
+    expected = {
+        "shape": (BATCH, *output.shape[1:]),
+        "params": sum(parameter.numel() for parameter in module.parameters()),
+        "buffers": sum(b.numel() for name, b in module.named_buffers() if "num_batches_tracked" not in name),
+        "flops": counter.get_total_flops(),
+    }
+    layer, inputs = case.layer, case.inputs
+    actual = {
+        "shape": (BATCH, *layer.output_shape(*inputs).values()),
+        "params": layer.params(*inputs),
+        "buffers": layer.buffers(*inputs),
+        "flops": 2 * BATCH * layer.macs(*inputs),
+    }
+    assert expected == actual
+
+
+@pytest.mark.torch
+@each_case
+def test_torch_module_runs_on_meta(case: Case) -> None:
+    """Modules work without any memory, as large networks need."""
+    import torch
+
+    with torch.device("meta"):
+        module = case.layer.torch_module(*case.inputs)
+    output = module(*(x.to("meta") for x in tensors(case)))
+    assert (BATCH, *case.output.values()) == tuple(output.shape)
+
+
+@pytest.mark.torch
+def test_connection_table_is_a_masked_convolution() -> None:
+    """The module that holds connected kernels only computes what a dense one with zeros computes."""
+    import torch
+
+    case = next(c for c in CASES if getattr(c.layer, "connect", None) and c.layer.kind == "conv")
+    module, (x,) = case.layer.torch_module(*case.inputs), tensors(case)
+    kernels = next(p for p in module.parameters() if p.ndim == 4)
+    bias = next(p for p in module.parameters() if p.ndim == 3)
+    dense = torch.zeros(16, 6, 5, 5)
+    pairs = [(i, o) for i, row in enumerate(case.layer.connect) for o, linked in enumerate(row) if linked]  # type: ignore[attr-defined]
+    for (i, o), kernel in zip(pairs, kernels.detach(), strict=True):
+        dense[o, i] = kernel[0]
+    torch.testing.assert_close(module(x), torch.conv2d(x, dense, bias.flatten()))
+
+
+@pytest.mark.torch
+def test_unpool_returns_values_to_their_switches() -> None:
+    """With `like`, unpooling a pooled volume puts each maximum back in its place, as torch.nn.MaxUnpool2d does."""
+    import torch
+    from torch.nn import functional
+
+    like = torch.rand(2, 3, 10, 9)
+    pooled, switches = functional.max_pool2d(like, 3, 2, 1, return_indices=True)
+    layer = make("unpool", 3, stride=2, padding=1, like="conv1")
+    actual = layer.torch_module(volume("C3 H5 W5"), volume("C3 H10 W9"))(pooled, like)
+    expected = functional.max_unpool2d(pooled, switches, 3, 2, 1, output_size=like.shape)
+    torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.torch
+def test_uneven_average_counts_what_it_should() -> None:
+    """Padding in front and behind counts as zeros, or not at all, as `count_include_pad` says."""
+    import torch
+
+    x = torch.ones(1, 1, 4)
+    counted = make("avgpool", 3, stride=1, padding=((1, 0),)).torch_module(volume("C1 W4"))
+    left_out = make("avgpool", 3, stride=1, padding=((1, 0),), count_include_pad=False).torch_module(volume("C1 W4"))
+    same = make("avgpool", 2, stride=1, padding="same").torch_module(volume("C1 W4"))
+    torch.testing.assert_close(counted(x), torch.tensor([[[2 / 3, 1, 1]]]))
+    torch.testing.assert_close(left_out(x), torch.ones(1, 1, 3))
+    torch.testing.assert_close(same(x), torch.ones(1, 1, 4))
+
+
+@pytest.mark.torch
+def test_layer_norm_over_channels() -> None:
+    """On images, each position is normalised over its channels, as in ConvNeXt."""
+    import torch
+
+    y = make("ln").torch_module(volume("C8 H3 W5"))(torch.rand(2, 8, 3, 5))
+    torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 3, 5), atol=1e-6, rtol=0)
+
+
+@pytest.mark.torch
+def test_lrn_follows_the_paper() -> None:
+    """B = a / (k + alpha·Σ a²)^beta, the sum not divided by its length."""
+    import torch
+
+    a = torch.rand(1, 3, 2, 2)
+    expected = a[:, 1] / (2 + 1e-4 * a.square().sum(1)) ** 0.75
+    torch.testing.assert_close(make("lrn", 3).torch_module(volume("C3 H2 W2"))(a)[:, 1], expected)
+
+
+@pytest.mark.torch
+def test_roi_pool_reads_its_region() -> None:
+    """The whole image and its lower right quarter, pooled to one value."""
+    import torch
+
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    rois = torch.tensor([[[0, 0, 1, 1], [0, 0, 0.5, 0.5]]])
+    y = make("roipool", 1, rois="rois").torch_module(volume("C1 H4 W4"), volume("R2 C4"))(x, rois)
+    assert y.flatten().tolist() == [15, 5]
+
+
+@pytest.mark.torch
+def test_channel_shuffle_is_pytorchs() -> None:
+    """The order of channels is that of torch.nn.ChannelShuffle."""
+    import torch
+
+    x = torch.rand(1, 6, 2, 2)
+    actual = make("channel_shuffle", 3).torch_module(volume("C6 H2 W2"))(x)
+    torch.testing.assert_close(actual, torch.nn.ChannelShuffle(3)(x))
