@@ -12,7 +12,8 @@ from archcalc.build import build
 from archcalc.build.hparams import make_module
 from archcalc.errors import LocalError
 from archcalc.report import Report, analyze
-from archcalc.spec.expression import Dims, Literal, integer
+from archcalc.spec.arithmetic import Dims, integer
+from archcalc.spec.expression import Literal
 from archcalc.spec.model import Claim, Spec
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
@@ -35,6 +36,15 @@ class Verdict:
 def check_claims(spec: Spec, variant: str | None = None) -> list[Verdict]:
     """Check the claims of a spec, all of them or those about one variant."""
     return list(_verdicts(spec, variant))
+
+
+def check_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
+    """Check the claims about the whole graph of one variant, as it stands in the spec, against its report."""
+    return [
+        judge(claim, report, _expected(spec, variant, claim))
+        for claim in spec.claims
+        if not claim.path and not claim.at and (claim.variant or spec.default) == variant
+    ]
 
 
 def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:

@@ -26,8 +26,9 @@ class Input(Layer):
 
 
 class Application:
-    """A layer applied to shapes. Equal layers on equal shapes share one, so whatever depends on nothing else is
-    computed once however often the layer occurs.
+    """A layer applied to shapes.
+
+    Equal layers on equal shapes share one, so what depends on nothing else is computed once.
     """
 
     __slots__ = ("_memo", "input_shapes", "layer", "output_shape", "remarks")

@@ -84,10 +84,15 @@ class Shape(Mapping[str, Dim]):
 
     def text(self, layout: Iterable[str] = AXES) -> str:
         """The sizes joined by x, in the order of `layout`: 64x224x224."""
-        return "x".join(str(self._sizes[axis]) for axis in layout if axis in self._sizes)
+        return "x".join(_factor(self._sizes[axis]) for axis in layout if axis in self._sizes)
 
     def __str__(self) -> str:
         return f"{self.text()} ({','.join(self._sizes)})"
+
+
+def _factor(size: Dim) -> str:
+    """A size as a factor: a sum needs brackets."""
+    return f"({size})" if getattr(size, "is_Add", False) else str(size)
 
 
 def unequal_axes(a: Shape, b: Shape, axes: Iterable[str]) -> list[str]:

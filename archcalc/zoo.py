@@ -24,8 +24,9 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """The name that says it best: `vgg16` (an alias), `resnet50` (a variant named after its spec), `alexnet` (the
-        default variant), else `zfnet:slides`.
+        """The name that says it best.
+
+        `vgg16` (an alias), `resnet50` (a variant named after its spec), `example32` (the default), or `resnet:plain18`.
         """
         variant = self.spec.variant(self.variant)
         if variant is None:
@@ -37,9 +38,9 @@ class Architecture:
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
     def build(self, sizes: Mapping[str, Any] | None = None, **hparams: Any) -> Graph:
-        """Build the graph; `sizes` overrides axes of the first input, `hparams` override the spec's values, both as
-        numbers or in the spec language.
+        """Build the graph.
 
+        `sizes` overrides axes of the first input, `hparams` the spec's values: numbers, or texts in the spec language.
         Raises: SpecError: what is wrong with the spec. UsageError: there's no such hparam.
 
         >>> import archcalc

@@ -14,7 +14,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape, TransposedWindow, Window
 
-thorough = settings(max_examples=300, deadline=None)
+thorough = settings(max_examples=200, deadline=None)
 small, stride, amount = st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)
 
 
@@ -186,14 +186,15 @@ def test_pool_is_pytorchs(data: st.DataObject, rank: int, ceil: bool, kind: str)
         arguments["dilation"] = data.draw(for_each(rank, st.integers(1, 2)), label="dilation")
     layer, x = make(kind, ceil=ceil, **arguments), image(1, sizes)
     pool = getattr(functional, f"{'max' if kind == 'maxpool' else 'avg'}_pool{rank}d")
+    actual, complaint = attempt(layer, x), ""
     try:
         expected = tuple(pool(torch.rand(1, 1, *sizes), ceil_mode=ceil, **arguments).shape[1:])
     except RuntimeError as error:
-        actual = attempt(layer, x)
+        expected, complaint = None, str(error)
+    if "smaller than kernel size" in complaint:
         # avg_pool3d alone forgets the padding when it compares the input with the kernel; archcalc doesn't
-        assert actual is None or "smaller than kernel size" in str(error)
         expected = actual
-    assert expected == attempt(layer, x)
+    assert expected == actual
     if expected:
         assert expected == tuple(layer.torch_module(x)(torch.rand(1, 1, *sizes)).shape[1:])
 

@@ -89,7 +89,7 @@ def _through(node: Node, inputs: list[Fields], whole: Fields) -> Fields:
     if not seen:
         return {}
     application = node.application
-    layer, shapes = application.layer, application.input_shapes
+    shapes = application.input_shapes
     if application.once(lambda at: at.layer.global_view(*at.input_shapes)):
         return whole
     windows = application.once(_windows)

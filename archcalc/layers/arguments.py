@@ -185,15 +185,14 @@ Approximation: TypeAlias = str
 def per_axis(value: Extent, axes: Sequence[str], what: str) -> dict[str, Dim]:
     """One size for each axis.
 
-    Raises: ShapeError: as many sizes are given as the input has no axes.
+    Raises: ShapeError: the number of sizes is not the number of axes.
     """
     if not isinstance(value, tuple):
         return dict.fromkeys(axes, value)
     if len(value) != len(axes):
-        raise ShapeError(
-            f"{what} {_write(value)} has {len(value)} sides, the input has {len(axes)} spatial axes: {', '.join(axes)}",
-            code="E202",
-        )
+        sides = "1 side" if len(value) == 1 else f"{len(value)} sides"
+        found = f"{len(axes)} spatial {'axis' if len(axes) == 1 else 'axes'}: {', '.join(axes)}"
+        raise ShapeError(f"{what} {_write(value)} has {sides}, the input has {found}", code="E202")
     return dict(zip(axes, value, strict=True))
 
 

@@ -119,16 +119,20 @@ class Layer:
     def __hash__(self) -> int:
         return hash((type(self), self._values()))
 
-    def __str__(self) -> str:
-        """The call as a spec would write it: `conv 64 3x3 s=2`."""
+    def text(self, rank: int = 1) -> str:
+        """The call as a spec would write it, `conv 64 3x3 s=2`; a kernel given once is written for `rank` axes."""
         words = [self.kind]
         for name, argument in self.arguments().items():
             value = getattr(self, name)
             if argument.required:
-                words.append(argument.type.write(value))
+                sides = rank if argument.type.name == "Extent" and not isinstance(value, tuple) else 1
+                words.append("x".join([argument.type.write(value)] * sides))
             elif value != argument.default:
                 words.append(f"{argument.short}={argument.type.write(value)}")
         return " ".join(words)
+
+    def __str__(self) -> str:
+        return self.text()
 
     def __repr__(self) -> str:
         values = (f"{name}={getattr(self, name)!r}" for name in self.arguments())

@@ -63,7 +63,7 @@ class Proposals(Layer):
         _check_map(scores)
         if unequal_axes(scores, boxes, ["H", "W"]) or differ(boxes.C, 2 * scores.C) or differ(scores.C % 2, 0):
             raise ShapeError(
-                f"needs 2·A scores and 4·A box numbers for A anchors at each position; they are {scores} and {boxes}",
+                f"needs 2·A scores and 4·A box numbers for A anchors; they are {scores} and {boxes}",
                 code="E208",
             )
         candidates = floor_div(scores.numel, 2)

@@ -13,7 +13,7 @@ from archcalc.spec.model import Claim, Hparam, Value, Variant
 from archcalc.spec.tree import Map, Scalar, Seq, Tree
 
 if TYPE_CHECKING:
-    from archcalc.spec.reader import Reader
+    from archcalc.spec.tree_reader import TreeReader
 
 QUANTITIES = (
     "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "neurons",
@@ -25,7 +25,7 @@ _SUBJECT = re.compile(r"([a-z_]+)(?:\(([^()]+)\))?")
 
 
 def read_claims(
-    reader: Reader, tree: Tree | None, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
+    reader: TreeReader, tree: Tree | None, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
 ) -> Iterator[Claim]:
     """The claims of a spec, one for each figure; what can't be read is reported."""
     for entry in tree.items if isinstance(tree, Seq) else ():
@@ -38,7 +38,7 @@ def read_claims(
 
 
 def _read_entry(
-    reader: Reader, entry: Map, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
+    reader: TreeReader, entry: Map, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
 ) -> Iterator[Claim]:
     source = reader.text(entry, "source")
     if not source:
@@ -54,9 +54,8 @@ def _read_entry(
     if one_variant and one_variant not in known:
         reader.unknown("E042", "variant", one_variant, known, entry.get("variant"))
     at = dict(reader.values(entry.get("at")))
-    for name, value in at.items():
-        if name not in hparams:
-            reader.error("E043", f"'at' sets '{name}', which is not a declared hparam", value.mark)
+    for name in at.keys() - hparams.keys():
+        reader.error("E043", f"'at' sets '{name}', which is not a declared hparam", at[name].mark)
     tolerance = _tolerance(reader, entry.get("tol"))
     subjects = [(key, value) for key, value in entry.entries if key.text not in DETAILS]
     if not subjects:
@@ -79,7 +78,7 @@ def _names(variants: Mapping[str, Variant]) -> dict[str, str]:
 
 
 def _expectations(
-    reader: Reader, tree: Tree, variant: str, known: Mapping[str, str], quantity: str
+    reader: TreeReader, tree: Tree, variant: str, known: Mapping[str, str], quantity: str
 ) -> Iterator[tuple[str, Value]]:
     """(variant, value) pairs: one, or one for each key of a mapping."""
     if not isinstance(tree, Map):
@@ -93,7 +92,7 @@ def _expectations(
             yield known[key.text], value
 
 
-def _expected(reader: Reader, tree: Tree, quantity: str) -> Value | None:
+def _expected(reader: TreeReader, tree: Tree, quantity: str) -> Value | None:
     """A claimed value; a shape's sizes may be names (`Rx84`), which the grammar's `3x3` does not allow."""
     if quantity != "shape" or not isinstance(tree, Scalar):
         return reader.value(tree)
@@ -108,7 +107,7 @@ def _expected(reader: Reader, tree: Tree, quantity: str) -> Value | None:
     return Value(Several(0, tuple(sizes), dims=True), tree.text, tree.mark)
 
 
-def _tolerance(reader: Reader, tree: Tree | None) -> Fraction | None:
+def _tolerance(reader: TreeReader, tree: Tree | None) -> Fraction | None:
     if tree is None:
         return None
     value = reader.value(tree)

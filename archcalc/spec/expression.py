@@ -1,44 +1,18 @@
-"""Expressions: the grammar's `expr`, parsed to a small tree and evaluated exactly, on integers, fractions and symbols.
+"""Expressions: the grammar's `expr` as a small tree, evaluated exactly where its names have values.
 
-Nothing here calls Python's `eval` or SymPy's `sympify`; the only functions are the ones in `FUNCTIONS`.
+Nothing here calls Python's `eval` or SymPy's `sympify`; the only functions are those in `FUNCTIONS`.
 """
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any
 
-from archcalc.errors import ExpressionError, suggestion
-from archcalc.symbolic import as_integer, ceil_div, floor_div, is_symbolic, maximum, minimum
-
-MAX_BITS = 256
-"""No size, product or power may need more bits: 9**9**9 is refused, not computed."""
-MAX_RANGE = 1_000_000
-
-
-class Word(str):
-    """A bare word that names nothing in scope: `half`, `same`, `position`; the argument's type decides."""
-
-    __slots__ = ()
-
-
-class Reference(str):
-    """A path to an earlier tensor, written `@path`."""
-
-    __slots__ = ()
-
-
-class Dims(tuple[Any, ...]):
-    """Sizes written with an x between them: `3x3`."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "x".join(map(str, self))
+from archcalc.errors import ExpressionError
+from archcalc.spec.arithmetic import COMPARISONS, FUNCTIONS, OPERATIONS, Dims, Word, bounded, number, short
+from archcalc.symbolic import is_symbolic
 
 
 class Environment:
@@ -93,7 +67,7 @@ class Expr:
         return ()
 
     def walk(self) -> Iterator[Expr]:
-        """This expression and all inside it."""
+        """The expression itself and all inside it."""
         yield self
         for child in self.children():
             yield from child.walk()
@@ -203,8 +177,8 @@ class Binary(Expr):
         right = self.right.evaluate(env)
         if self.operation in ("==", "!="):
             return _equal(left, right, self) is (self.operation == "==")
-        result = _OPERATIONS[self.operation](number(left), number(right))
-        return result if self.operation in _COMPARISONS or isinstance(result, list) else bounded(result)
+        result = OPERATIONS[self.operation](number(left), number(right))
+        return result if self.operation in COMPARISONS or isinstance(result, range) else bounded(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +209,7 @@ def decide(value: Any, where: Expr) -> bool:
             return str(value) == "True"
         raise Undecidable(where)
     if not isinstance(value, bool):
-        raise ExpressionError(f"a condition must be true or false, not {_short(value)}", code="E086")
+        raise ExpressionError(f"a condition must be true or false, not {short(value)}", code="E086")
     return value
 
 
@@ -249,51 +223,6 @@ class Undecidable(ExpressionError):
         self.where = where
 
 
-def number(value: Any) -> Any:
-    """A number to calculate with.
-
-    Raises: ExpressionError: an unknown name, or a value that is no number.
-    """
-    if isinstance(value, Word):
-        raise UnknownName(value)
-    if isinstance(value, bool) or not (isinstance(value, (int, Fraction)) or is_symbolic(value)):
-        raise ExpressionError(f"can't calculate with {_short(value)}", code="E086")
-    return value
-
-
-class UnknownName(ExpressionError):
-    """A name that nothing in scope has."""
-
-    def __init__(self, name: str, known: set[str] | None = None) -> None:
-        hint = suggestion(name, known) if known else ""
-        super().__init__(f"unknown name '{name}'", code="E090", hint=hint)
-        self.name = str(name)
-
-
-def bounded(value: Any) -> Any:
-    """The value, a fraction with denominator 1 as an integer.
-
-    Raises: ExpressionError: it needs more than `MAX_BITS` bits.
-    """
-    if isinstance(value, Fraction):
-        if value.denominator == 1:
-            value = value.numerator
-        elif max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-            _too_large()
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        _too_large()
-    return value
-
-
-def _too_large() -> NoReturn:
-    raise ExpressionError(f"a number of more than {MAX_BITS} bits", code="E108")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return f"'{text}'" if len(text) <= 40 else f"'{text[:37]}…'"
-
-
 def _equal(left: Any, right: Any, where: Expr) -> bool:
     if not is_symbolic(left) and not is_symbolic(right):
         return bool(left == right)
@@ -303,137 +232,3 @@ def _equal(left: Any, right: Any, where: Expr) -> bool:
     if difference.is_zero is None:
         raise Undecidable(where)
     return bool(difference.is_zero)
-
-
-def _divide(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
-        raise ExpressionError("division by zero")
-    return a / b if is_symbolic(a) or is_symbolic(b) else Fraction(a) / b
-
-
-def _floor(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
-        raise ExpressionError("division by zero")
-    return floor_div(a, b)
-
-
-def _modulo(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
-        raise ExpressionError("division by zero")
-    return a % b
-
-
-def _power(a: Any, b: Any) -> Any:
-    if not is_symbolic(a) and not is_symbolic(b):
-        if not isinstance(b, int):
-            raise ExpressionError("an exponent must be an integer")
-        size = max(Fraction(a).numerator.bit_length(), Fraction(a).denominator.bit_length())
-        if abs(b) > MAX_BITS or size * abs(b) > 2 * MAX_BITS:
-            _too_large()
-        if a == 0 and b < 0:
-            raise ExpressionError("division by zero")
-        return Fraction(a) ** b
-    if isinstance(b, int) and abs(b) > 64:
-        _too_large()
-    return a**b
-
-
-def _range(first: Any, last: Any) -> list[int]:
-    if is_symbolic(first) or is_symbolic(last):
-        raise ExpressionError("a range needs numbers, not symbols", code="E106")
-    if not isinstance(first, int) or not isinstance(last, int):
-        raise ExpressionError("a range needs integers", code="E088")
-    if last - first >= MAX_RANGE:
-        raise ExpressionError(
-            f"a range of {last - first + 1:,} numbers; at most {MAX_RANGE:,} are allowed", code="E108"
-        )
-    return list(range(first, last + 1))
-
-
-_COMPARISONS = ("<", "<=", ">", ">=")
-_OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "..": _range,
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": _divide,
-    "//": _floor,
-    "%": _modulo,
-    "**": _power,
-}
-
-
-def _rounded(value: Any) -> Any:
-    """Nearest integer, halves up, as textbooks round."""
-    return floor_div(2 * number(value) + 1, 2)
-
-
-def _round8(value: Any) -> Any:
-    """Nearest multiple of 8, never more than 10 % down (MobileNet's `_make_divisible`)."""
-    value = number(value)
-    if is_symbolic(value):
-        raise ExpressionError("round8(...) needs a number, not a symbol", code="E106")
-    nearest = max(8, math.floor(Fraction(value) + 4) // 8 * 8)
-    return nearest + 8 if nearest * 10 < value * 9 else nearest
-
-
-def _exact_root(value: Any) -> Any:
-    value = number(value)
-    if is_symbolic(value):
-        import sympy
-
-        return sympy.sqrt(value)
-    root = Fraction(value) if value >= 0 else Fraction(-1)
-    numerator, denominator = math.isqrt(max(root.numerator, 0)), math.isqrt(root.denominator)
-    if root < 0 or numerator**2 != root.numerator or denominator**2 != root.denominator:
-        raise ExpressionError(f"sqrt({value}) is not a fraction")
-    return Fraction(numerator, denominator)
-
-
-def _exact_log2(value: Any) -> Any:
-    value = number(value)
-    if is_symbolic(value):
-        import sympy
-
-        return sympy.log(value, 2)
-    if not isinstance(value, int) or value < 1 or value & (value - 1):
-        raise ExpressionError(f"log2({value}) is not an integer")
-    return value.bit_length() - 1
-
-
-def _all_numbers(values: tuple[Any, ...]) -> list[Any]:
-    items = values[0] if len(values) == 1 and isinstance(values[0], (list, tuple)) else values
-    if not items:
-        raise ExpressionError("an empty list has no least or greatest value")
-    return [number(item) for item in items]
-
-
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "min": lambda *values: minimum(*_all_numbers(values)),
-    "max": lambda *values: maximum(*_all_numbers(values)),
-    "len": len,
-    "sum": lambda values: sum(number(item) for item in values),
-    "abs": lambda value: abs(number(value)),
-    "ceil": lambda value: ceil_div(number(value), 1),
-    "floor": lambda value: floor_div(number(value), 1),
-    "round": _rounded,
-    "round8": _round8,
-    "sqrt": _exact_root,
-    "log2": _exact_log2,
-    "reverse": lambda values: values[::-1],
-}
-
-
-def integer(value: Any, what: str) -> Any:
-    """The value as an integer size.
-
-    Raises: ExpressionError: it's a fraction, or no number.
-    """
-    found = as_integer(number(value))
-    if found is None:
-        raise ExpressionError(f"{what} = {value} is not an integer", hint="use // or ceil(...)")
-    return found

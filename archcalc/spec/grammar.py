@@ -1,45 +1,22 @@
-"""The chain grammar: scalars of a spec, parsed to `Chain`, `Expr` and `Template`.
-
-Offsets count from the start of the text; a space outside brackets ends an argument (the grammar's `tight`).
-"""
+"""The chain grammar: scalars of a spec, parsed to `Chain`, `Expr` and `Template`."""
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
-from archcalc.errors import LocalError, Mark, suggestion
-from archcalc.spec.expression import FUNCTIONS, Axis, Binary, Call, Choice, Expr, Literal, Name, Several, Unary
+from archcalc.errors import Mark
+from archcalc.spec.expression import Expr
 from archcalc.spec.items import CallUnit, Chain, FromUnit, Given, GroupUnit, Step, Template
+from archcalc.spec.parser import ExpressionParser, GrammarError, clip
 
-MAX_NESTING = 30
-MAX_DIGITS = 60
-
-_SPACE = re.compile(r"\s*")
-_DIMS = re.compile(r"\d+(?:x\d+)+(?!\w)")
-_NUMBER = re.compile(r"(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?(Ki|Mi|Gi|K|M|G|%(?![\w(]))?")
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_AXIS = re.compile(r"(x|in)\.([A-Za-z]\w*)")
-_OPERATOR = re.compile(r"->|\.\.|==|!=|<=|>=|\*\*|//|[-+*/%<>=()\[\],@]")
 _PATH = re.compile(r"(?:[\w./]|-(?!>)|\{[^{}]*\})+")
 _HEADER = re.compile(r"([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
-
-_SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "%": Fraction(1, 100)}
-_LEVELS = (("or",), ("and",), ("==", "!=", "<", "<=", ">", ">="), ("..",), ("+", "-"), ("*", "/", "//", "%"))
-_KEYWORDS = {"if", "else", "and", "or", "not", "from"}
-
-
-class GrammarError(LocalError):
-    """A text that the grammar does not allow; `offset` is where reading stopped."""
-
-    def __init__(self, message: str, offset: int, *, code: str = "E101", hint: str = "") -> None:
-        super().__init__(message, code=code, hint=hint)
-        self.offset = offset
+_KEYWORD_ARGUMENT = re.compile(r"([A-Za-z_]\w*)=(?!=)")
 
 
 def parse_chain(text: str, mark: Mark) -> Chain:
     """Parse `conv 64 3x3 s=2 -> bn -> relu`; an empty text is the identity."""
-    parser = _Parser(text)
+    parser = ChainParser(text)
     if not text.strip():
         return Chain((), text, mark)
     chain = parser.chain(mark)
@@ -49,7 +26,7 @@ def parse_chain(text: str, mark: Mark) -> Chain:
 
 def parse_expression(text: str) -> Expr:
     """Parse an expression that fills the whole text."""
-    parser = _Parser(text)
+    parser = ExpressionParser(text)
     expr = parser.expression(tight=False)
     parser.end()
     return expr
@@ -57,7 +34,7 @@ def parse_expression(text: str) -> Expr:
 
 def parse_template(text: str) -> Template:
     """Parse a name or path with expressions in braces."""
-    parser = _Parser(text)
+    parser = ChainParser(text)
     template = parser.path()
     parser.end()
     return template
@@ -67,8 +44,8 @@ def parse_header(text: str) -> tuple[str, tuple[tuple[str, Expr | None], ...]]:
     """Parse a block's header: `cr(c, k, s=1)` gives its name and its formals with their defaults."""
     match = _HEADER.fullmatch(text)
     if not match:
-        raise GrammarError(f"'{_clip(text)}' is not a block header", 0, hint="write name(formal, formal=default)")
-    parser = _Parser(text)
+        raise GrammarError(f"'{clip(text)}' is not a block header", 0, hint="write name(formal, formal=default)")
+    parser = ChainParser(text)
     parser.position = match.start(2)
     formals: list[tuple[str, Expr | None]] = []
     while not parser.take(")"):
@@ -80,68 +57,8 @@ def parse_header(text: str) -> tuple[str, tuple[tuple[str, Expr | None], ...]]:
     return match[1], tuple(formals)
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-class _Parser:
-    """Recursive descent over one text."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.position, self.nesting = text, 0, 0
-
-    # --- the text -------------------------------------------------------------------------------------------------
-
-    def skip_space(self) -> bool:
-        """Go to the next character that is no space; whether there was a space."""
-        start = self.position
-        match = _SPACE.match(self.text, start)
-        self.position = match.end() if match else start
-        return self.position > start
-
-    def peek(self) -> str:
-        """The next operator, name or single character, without taking it; empty at the end."""
-        self.skip_space()
-        match = _OPERATOR.match(self.text, self.position) or _NAME.match(self.text, self.position)
-        return match[0] if match else self.text[self.position : self.position + 1]
-
-    def take(self, token: str) -> bool:
-        if self.peek() != token:
-            return False
-        self.position += len(token)
-        return True
-
-    def end(self) -> None:
-        if self.peek():
-            raise self.unexpected("the end")
-
-    def unexpected(self, wanted: str) -> GrammarError:
-        found = self.peek()
-        if not found:
-            return GrammarError(f"{wanted} missing at end of text", self.position)
-        hint = ""
-        if found in ("*", "/", "+", "-", "//", "%", "**", "==", "<", ">", "<=", ">="):
-            hint = "inside a chain an expression has no spaces, or stands in ( )"
-        elif found == ",":
-            hint = "arguments are separated by spaces"
-        elif found == "(":
-            hint = "arguments follow the name after a space: conv 64 3x3"
-        return GrammarError(f"expected {wanted}, found '{found}'", self.position, hint=hint)
-
-    def name(self) -> str:
-        self.skip_space()
-        match = _NAME.match(self.text, self.position)
-        if not match or match[0] in _KEYWORDS:
-            raise self.unexpected("a name")
-        self.position = match.end()
-        return match[0]
-
-    def nest(self) -> None:
-        self.nesting += 1
-        if self.nesting > MAX_NESTING:
-            raise GrammarError(f"nested deeper than {MAX_NESTING} levels", self.position, code="E001")
-
-    # --- chains ---------------------------------------------------------------------------------------------------
+class ChainParser(ExpressionParser):
+    """Chains, calls and paths."""
 
     def chain(self, mark: Mark) -> Chain:
         steps = [self.step(mark)]
@@ -171,6 +88,8 @@ class _Parser:
         if self.take("from"):
             return FromUnit(self.path(), offset)
         name = self.name()
+        if self.text[self.position : self.position + 1] == "(":
+            self.matching_bracket()
         arguments = []
         while self.peek() not in ("", "->", ")", "if"):
             if not self.text[self.position - 1].isspace():
@@ -178,9 +97,17 @@ class _Parser:
             arguments.append(self.argument())
         return CallUnit(name, tuple(arguments), offset)
 
+    def matching_bracket(self) -> None:
+        """Refuse `conv(64)`, and say what is missing from what a YAML list left of `conv(64, 3)`."""
+        if ")" not in self.text[self.position :]:
+            self.position = len(self.text)
+            raise self.unexpected("')'")
+        hint = "arguments follow the name after a space: conv 64 3x3"
+        raise GrammarError("expected a space, found '('", self.position, hint=hint)
+
     def argument(self) -> Given:
         offset = self.position
-        match = re.compile(r"([A-Za-z_]\w*)=(?!=)").match(self.text, offset)
+        match = _KEYWORD_ARGUMENT.match(self.text, offset)
         name = ""
         if match:
             name, self.position = match[1], match.end()
@@ -202,7 +129,7 @@ class _Parser:
         start = offset
         for piece in re.split(r"(\{[^{}]*\})", match[0]):
             if piece.startswith("{"):
-                inner = _Parser(self.text[: start + len(piece) - 1])
+                inner = ExpressionParser(self.text[: start + len(piece) - 1])
                 inner.position = start + 1
                 parts.append(inner.expression(tight=False))
                 inner.end()
@@ -210,131 +137,3 @@ class _Parser:
                 parts.append(piece)
             start += len(piece)
         return Template(tuple(parts), offset)
-
-    # --- expressions ----------------------------------------------------------------------------------------------
-
-    def operator(self, tight: bool) -> str:
-        """The operator that comes next; none if a space ends a tight expression."""
-        start = self.position
-        spaced = self.skip_space()
-        if tight and spaced and self.nesting == self.base:
-            self.position = start
-            return ""
-        return self.peek()
-
-    def expression(self, tight: bool) -> Expr:
-        """Parse an expression; a tight one ends at a space outside brackets."""
-        outer, self.base = getattr(self, "base", -1), self.nesting if tight else -1
-        try:
-            return self.choice(tight)
-        finally:
-            self.base = outer
-
-    def choice(self, tight: bool) -> Expr:
-        offset = self.position
-        value = self.level(0, tight)
-        if self.operator(tight) != "if":
-            return value
-        start = self.position
-        self.take("if")
-        condition = self.level(0, tight)
-        if self.operator(tight) != "else":
-            raise GrammarError("'else' missing after 'if'", start) if self.nesting else self.unexpected("'else'")
-        self.take("else")
-        return Choice(offset, value, condition, self.choice(tight))
-
-    def level(self, index: int, tight: bool) -> Expr:
-        if index == len(_LEVELS):
-            return self.unary(tight)
-        self.skip_space()
-        offset = self.position
-        left = self.level(index + 1, tight)
-        while (found := self.operator(tight)) in _LEVELS[index]:
-            self.take(found)
-            left = Binary(offset, found, left, self.level(index + 1, tight))
-        return left
-
-    def unary(self, tight: bool) -> Expr:
-        self.skip_space()
-        offset = self.position
-        for sign in ("-", "not"):
-            if self.peek() == sign:
-                self.take(sign)
-                self.nest()
-                operand = self.level(2, tight) if sign == "not" else self.unary(tight)
-                self.nesting -= 1
-                return Unary(offset, sign, operand)
-        base = self.atom()
-        if self.operator(tight) == "**":
-            self.take("**")
-            self.nest()
-            exponent = self.unary(tight)
-            self.nesting -= 1
-            return Binary(offset, "**", base, exponent)
-        return base
-
-    def atom(self) -> Expr:
-        self.skip_space()
-        offset = self.position
-        if match := _DIMS.match(self.text, offset):
-            self.position = match.end()
-            sizes = tuple(Literal(offset, self.digits(part, offset)) for part in match[0].split("x"))
-            return Several(offset, sizes, dims=True)
-        if match := _NUMBER.match(self.text, offset):
-            return self.number(match)
-        if match := _AXIS.match(self.text, offset):
-            self.position = match.end()
-            return Axis(offset, match[1], match[2])
-        if self.take("("):
-            items, several = self.enclosed(")")
-            return Several(offset, items) if several or not items else items[0]
-        if self.take("["):
-            return Several(offset, self.enclosed("]")[0])
-        return self.word(offset)
-
-    def word(self, offset: int) -> Expr:
-        name = self.name()
-        if name in ("true", "false"):
-            return Literal(offset, name == "true")
-        if self.text[self.position : self.position + 1] != "(":
-            return Name(offset, name)
-        if name not in FUNCTIONS:
-            message = f"unknown function '{name}'"
-            raise GrammarError(message, offset, code="E091", hint=suggestion(name, FUNCTIONS))
-        self.position += 1
-        return Call(offset, name, self.enclosed(")")[0])
-
-    def enclosed(self, closing: str) -> tuple[tuple[Expr, ...], bool]:
-        """The expressions up to `closing`, and whether a comma stood between or after them."""
-        self.nest()
-        items: list[Expr] = []
-        several = False
-        while not self.take(closing):
-            if items and not self.take(","):
-                raise self.unexpected(f"'{closing}'")
-            several = several or bool(items)
-            if items and self.take(closing):
-                break
-            items.append(self.expression(tight=False))
-        self.nesting -= 1
-        return tuple(items), several
-
-    def digits(self, text: str, offset: int) -> int:
-        if len(text) > MAX_DIGITS:
-            raise GrammarError(f"a number of more than {MAX_DIGITS} digits", offset, code="E108")
-        return int(text)
-
-    def number(self, match: re.Match[str]) -> Literal:
-        offset, self.position = match.start(), match.end()
-        whole, decimals, exponent, suffix = match[1], match[2] or "", match[3], match[4]
-        if self.text[self.position : self.position + 1].isalnum():
-            hint = "sizes are written 3x3, names start with a letter"
-            raise GrammarError(f"'{_clip(self.text[offset:].split()[0])}' is no number", offset, hint=hint)
-        power = self.digits(exponent.lstrip("+-"), offset) if exponent else 0
-        if power > MAX_DIGITS:
-            raise GrammarError(f"an exponent of more than {MAX_DIGITS}", offset, code="E108")
-        scale = Fraction(_SUFFIXES.get(suffix, 1)) * Fraction(10) ** (-power if (exponent or "")[:1] == "-" else power)
-        step = scale / 10 ** len(decimals)
-        value = self.digits(whole + decimals, offset) * step
-        exact = value.numerator if value.denominator == 1 else value
-        return Literal(offset, exact, step, rounded=bool(decimals or suffix or exponent))

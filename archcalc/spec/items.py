@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from archcalc.errors import Mark
-from archcalc.spec.expression import Environment, Expr, Word
+from archcalc.spec.arithmetic import Word
+from archcalc.spec.expression import Environment, Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Template:
 
 
 def _plain(value: object) -> str:
-    from archcalc.spec.expression import UnknownName
+    from archcalc.spec.arithmetic import UnknownName
 
     if isinstance(value, Word):
         raise UnknownName(value)

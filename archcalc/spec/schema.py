@@ -11,7 +11,7 @@ from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
 from archcalc.shape import AXES
 from archcalc.spec.claims import QUANTITIES
-from archcalc.spec.reader import MERGES
+from archcalc.spec.item_reader import MERGES
 
 _VALUE = {"type": ["string", "number", "boolean", "array"], "description": "a number, an expression, or a list"}
 _TEXT = {"type": "string"}

@@ -6,7 +6,7 @@ PyYAML's events are read one by one, so that the caps below hold before any memo
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from archcalc.errors import Diagnostic, Mark, SpecError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 50_000
+MAX_DIAGNOSTICS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,25 @@ class Diagnostics:
 
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
+        self._told: set[tuple[str, str, Mark]] = set()
 
     def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
-        """Add an error or warning; the same one at the same place is told once."""
-        if not any((code, message, mark) == (known.code, known.message, known.mark) for known in self.found):
-            self.found.append(Diagnostic(code, message, mark, source_line=source.line(mark), **more))
+        """Add an error or warning; the same one at the same place is told once.
+
+        Raises: SpecError: there are `MAX_DIAGNOSTICS` by now; nobody reads on.
+        """
+        if (code, message, mark) in self._told:
+            return
+        self._told.add((code, message, mark))
+        self.found.append(Diagnostic(code, message, mark, source_line=source.line(mark), **more))
+        if len(self.found) >= MAX_DIAGNOSTICS and self.failed:
+            raise SpecError(
+                [*self.sorted(), Diagnostic("E001", f"stopped after {MAX_DIAGNOSTICS} errors and warnings")]
+            )
+
+    def add(self, known: Iterable[Diagnostic]) -> None:
+        """Take over what was found before."""
+        self.found.extend(known)
 
     def sorted(self) -> list[Diagnostic]:
         """In the order of the file."""
@@ -158,6 +173,8 @@ def _refusal(source: Source, code: str, message: str, mark: Mark, hint: str = ""
 def _yaml_hint(problem: str) -> str:
     if "mapping values are not allowed" in problem:
         return "': ' inside a value needs quotes, or the value its own line"
+    if "cannot start any token" in problem:
+        return "indent with spaces, not tabs; quote a text that starts with @, ` or %"
     if "expected ',' or" in problem:
         return "a '{', '[' or ']' inside [ ] or { } ends the item: write the list with '- '"
     return ""

@@ -1,0 +1,153 @@
+"""`archcalc check`: everything that is wrong with a spec, for people, editors and GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from archcalc.build import build
+from archcalc.cli.graphs import read_sets
+from archcalc.cli.options import Set, complete_name
+from archcalc.cli.output import write
+from archcalc.errors import Diagnostic, SpecError
+from archcalc.spec.model import Spec
+from archcalc.spec.reader import load_spec
+from archcalc.zoo import load
+
+
+class CheckFormat(StrEnum):
+    """For whom the findings are."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One spec, how many variants of it were built, and what was found."""
+
+    name: str
+    variants: int
+    found: tuple[Diagnostic, ...]
+
+    def count(self, severity: str) -> int:
+        """How many errors, or warnings."""
+        return sum(diagnostic.severity == severity for diagnostic in self.found)
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…", help="Spec files, or zoo names.", autocompletion=complete_name, show_default=False
+        ),
+    ],
+    form: Annotated[CheckFormat, typer.Option("--format", "-f", help="github: workflow commands.")] = CheckFormat.text,
+    sets: Set = [],  # noqa: B006  # typer copies it
+) -> None:
+    """Find all errors and warnings of specs, in all of their variants. The exit code is 1 if there are errors.
+
+    Examples:
+    ```
+    archcalc check net.yaml
+    archcalc check specs/*.yaml --format github
+    archcalc check resnet --set classes=10
+    ```
+    """
+    results = [_checked(name, read_sets(sets)) for name in files]
+    write({"text": _text, "json": _json, "github": _github}[form.value](results))
+    if any(result.count("error") for result in results):
+        raise typer.Exit(1)
+
+
+def _checked(name: str, sets: dict[str, str]) -> Checked:
+    """Check one spec: a variant that is named, or all of them."""
+    found: dict[Any, Diagnostic] = {}
+    built = 0
+    try:
+        spec, variants = _spec(name)
+    except SpecError as error:
+        return Checked(name, 0, error.diagnostics)
+    for variant in variants:
+        try:
+            diagnostics = build(spec, variant, sets).warnings
+            built += 1
+        except SpecError as error:
+            diagnostics = error.diagnostics
+        for diagnostic in diagnostics:  # what is wrong in several variants is told once
+            found.setdefault((diagnostic.code, diagnostic.message, diagnostic.mark), diagnostic)
+    return Checked(name, built, tuple(found.values()))
+
+
+def _spec(name: str) -> tuple[Spec, Iterable[str]]:
+    """A spec and the variants to build: the one that the name says, else all."""
+    if Path(name).is_file():
+        spec = load_spec(Path(name))
+        return spec, spec.variants or ("",)
+    architecture = load(name)
+    spec = architecture.spec
+    whole = name == spec.name or not spec.variants
+    return spec, (spec.variants or ("",)) if whole else (architecture.variant,)
+
+
+def _text(results: list[Checked]) -> Iterator[str]:
+    for result in results:
+        yield from map(str, result.found)
+        errors, warnings = _number(result.count("error"), "error"), _number(result.count("warning"), "warning")
+        variants = f", {_number(result.variants, 'variant')} built" if result.variants > 1 else ""
+        yield f"{result.name}: {errors}, {warnings}{variants}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
+
+
+def _json(results: list[Checked]) -> Iterator[str]:
+    import json
+
+    found = [_plain(diagnostic) for result in results for diagnostic in result.found]
+    yield json.dumps({"archcalc": 1, "diagnostics": found}, indent=1)
+
+
+def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
+    mark = diagnostic.mark
+    return {
+        "file": mark.file if mark else None,
+        "line": mark.line if mark else None,
+        "column": mark.column if mark else None,
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        "details": list(diagnostic.details),
+        "trace": diagnostic.trace,
+        "hint": diagnostic.hint,
+    }
+
+
+def _github(results: list[Checked]) -> Iterator[str]:
+    """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    for result in results:
+        for diagnostic in result.found:
+            mark = diagnostic.mark
+            place = f"file={_property(mark.file)},line={mark.line},col={mark.column}," if mark else ""
+            hint = f"hint: {diagnostic.hint}" if diagnostic.hint else ""
+            lines = filter(None, (diagnostic.message, *diagnostic.details, diagnostic.trace, hint))
+            yield f"::{diagnostic.severity} {place}title={diagnostic.code}::{_data(chr(10).join(lines))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,66 @@
+"""`archcalc golden`: exact values under regression test, for the zoo and for anybody's own specs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archcalc import golden
+from archcalc.cli.options import Specs, complete_name
+from archcalc.cli.output import write
+
+Chosen = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[NAME…]", help="Default: all architectures.", autocompletion=complete_name, show_default=False
+    ),
+]
+Folder = Annotated[Path, typer.Option("--golden", metavar="DIR", help="The folder of golden files.")]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Compare exact values with recorded ones, one file for each architecture, or record them anew.
+
+    Examples:
+    ```
+    archcalc golden check
+    archcalc golden update vgg16
+    archcalc golden check --specs my/specs --golden my/golden
+    ```
+    """,
+)
+
+
+@app.command()
+def check(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golden")) -> None:  # noqa: B006
+    """Compare; exit code 1 if a value differs, a file is missing, or no spec owns a file.
+
+    Examples:
+    ```
+    archcalc golden check
+    archcalc golden check vgg16 resnet50
+    archcalc golden check --specs my/specs --golden my/golden
+    ```
+    """
+    differences = golden.check(names, specs, folder)
+    write(differences or ["all values are as recorded"])
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def update(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golden")) -> None:  # noqa: B006
+    """Record the values of today, and print what changed.
+
+    Examples:
+    ```
+    archcalc golden update
+    archcalc golden update vgg16
+    archcalc golden update --specs my/specs --golden my/golden
+    ```
+    """
+    write(golden.update(names, specs, folder) or ["nothing changed"])

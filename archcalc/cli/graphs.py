@@ -1,0 +1,75 @@
+"""From what a user typed to a graph."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from archcalc.build import build
+from archcalc.errors import UsageError
+from archcalc.graph import Graph
+from archcalc.symbolic import dim
+from archcalc.zoo import Architecture, load
+
+_SIZE = re.compile(r"\d{1,18}")
+
+
+def built(name: str, sets: Sequence[str] = (), sizes: str = "", quiet: bool = False) -> tuple[Architecture, Graph]:
+    """Load an architecture and build it with the user's values; on stderr, how many warnings there are."""
+    architecture = load(name)
+    spec = architecture.spec
+    axes = list(next(iter(spec.inputs.values())))
+    values = read_sizes(sizes, axes, architecture.name) if sizes else None
+    # not Architecture.build: a spec may well have an hparam called `sizes`
+    graph = replace(build(spec, architecture.variant, read_sets(sets), values), name=architecture.name)
+    gc.freeze()  # the graph stays to the end: looking through it for garbage would cost seconds in deep nets
+    if graph.warnings and not quiet:
+        shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
+        count = len(graph.warnings)
+        print(
+            f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them", file=sys.stderr
+        )
+    return architecture, graph
+
+
+def read_sets(given: Iterable[str]) -> dict[str, str]:
+    """`HPARAM=VALUE` options as a mapping; the values stay texts in the spec language."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UsageError(f"can't read --set '{text}'", "--set HPARAM=VALUE")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def read_sizes(text: str, axes: list[str], name: str) -> Mapping[str, Any]:
+    """`3x224x224` or `H=256,W=256` as sizes by axis; names become symbols.
+
+    Raises: UsageError: there are too few or too many sizes, or one can't be read.
+    """
+    if "=" in text:
+        pairs = [part.partition("=")[::2] for part in text.split(",")]
+        found = {axis.strip(): size.strip() for axis, size in pairs}
+        for axis in found:
+            if axis not in axes:
+                raise UsageError(f"the input of {name} has no axis '{axis}'", f"its axes are {', '.join(axes)}")
+    else:
+        sizes = text.split("x")
+        if len(sizes) != len(axes):
+            form = "x".join(axes)
+            raise UsageError(f"the input of {name} is {form}: '{text}' has {len(sizes)} sizes", f"--input {form}")
+        found = dict(zip(axes, sizes, strict=True))
+    return {axis: _size(size, text) for axis, size in found.items()}
+
+
+def _size(text: str, whole: str) -> Any:
+    if _SIZE.fullmatch(text) and int(text) > 0:
+        return int(text)
+    if text.isascii() and text.isidentifier():
+        return dim(text)
+    raise UsageError(f"can't read --input '{whole}': '{text}' is no size", "--input 3x224x224, --input H=256,W=256")

@@ -1,0 +1,91 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archcalc.errors import ArchcalcError
+from archcalc.spec.reader import load_spec
+from archcalc.zoo import specs_folder
+
+
+class Format(StrEnum):
+    """How a short list is printed."""
+
+    table = "table"
+    plain = "plain"
+    json = "json"
+
+
+def complete_name(incomplete: str) -> Iterator[str]:
+    """The names that begin so. Only the specs that may declare one are parsed."""
+    if "/" in incomplete or incomplete.startswith("."):
+        return  # a path: the shell completes it
+    spec, colon, _ = incomplete.partition(":")
+    start = re.escape(spec)
+    declares = re.compile(rf"^name:\s*{start}|^\s+{start}[\w.-]*:|\bas:.*\b{start}", re.MULTILINE)
+    for file in sorted(specs_folder().glob("*.yaml")):
+        if file.stem.startswith(spec) or declares.search(file.read_text(encoding="utf-8", errors="replace")):
+            try:
+                found = load_spec(file)
+            except ArchcalcError:
+                continue  # its own command will tell
+            names = [f"{found.name}:{name}" for name in found.variants] if colon else found.names
+            yield from (name for name in names if name.startswith(incomplete))
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
+        autocompletion=complete_name,
+        show_default=False,
+    ),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME…", help="Zoo names or spec files.", autocompletion=complete_name, show_default=False),
+]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="HPARAM=VALUE", help="Give a hyperparameter a value; repeatable.", show_default=False
+    ),
+]
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        metavar="SIZES",
+        help="The input's sizes, in the spec's order of axes (3x224x224), or some of them (H=256,W=256). "
+        "A name makes a symbol (3xHxW).",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False),
+]
+Specs = Annotated[
+    Path | None,
+    typer.Option(
+        "--specs",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="A folder of specs instead of the zoo.",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, and no published figures below the table.")]
+ListFormat = Annotated[
+    Format | None,
+    typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
+]

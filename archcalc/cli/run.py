@@ -1,0 +1,114 @@
+"""Running a command, and telling what went wrong: on stderr, in colour only in a terminal, never as a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
+
+BUG = "this is a bug in archcalc: please report it with the command and the spec (--debug shows the traceback)"
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    debug = "--debug" in _options(arguments)
+    if debug:
+        arguments = [word for word in arguments if word != "--debug"]
+    # what can't be encoded is written as \x.., in any locale
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    try:
+        return _call(arguments)
+    except UsageError as error:
+        tell(f"error: {error}")
+        return 2
+    except SpecError as error:
+        tell_diagnostics(error.diagnostics)
+        return 1
+    except ArchcalcError as error:
+        tell(f"error: {error}")
+        return 1
+    except BrokenPipeError:
+        silence()
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        tell(f"error: {(error.strerror or str(error)).lower()}" + (f": '{error.filename}'" if error.filename else ""))
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        tell(f"error: {type(error).__name__}: {str(error)[:200]}\n    {BUG}")
+        return 1
+
+
+def _options(arguments: list[str]) -> list[str]:
+    """The arguments before `--`."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _call(arguments: list[str]) -> int:
+    """Run typer's command; its own complaints become ours."""
+    from typer.main import get_command
+
+    from archcalc.cli.app import app
+
+    try:
+        result = get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's and click's complaints have it, wherever they live
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "archcalc"
+        message = error.format_message()
+        if not message:  # no command: typer has printed the help
+            return 2
+        raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"{command} --help") from None
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr; in a terminal its first word is red."""
+    head, colon, rest = message.partition(": ")
+    _print(f"{_colour(head, '1;31')}{colon}{rest}")
+
+
+def tell_diagnostics(diagnostics: tuple[Diagnostic, ...]) -> None:
+    """Print a spec's errors and warnings on stderr."""
+    for diagnostic in diagnostics:
+        _print(coloured(diagnostic) if _is_terminal() else str(diagnostic))
+
+
+def coloured(diagnostic: Diagnostic) -> str:
+    """A diagnostic with its place in bold, and its code in red or yellow."""
+    first, *others = str(diagnostic).splitlines()
+    place, code, message = first.partition(f"{diagnostic.code} ")
+    style = "1;33" if diagnostic.severity == "warning" else "1;31"
+    lines = [_colour(place, "1") + _colour(code.rstrip(), style) + " " + message]
+    return "\n".join([*lines, *(_colour(line, "2") if "hint: " not in line else line for line in others)])
+
+
+def _colour(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if text and _is_terminal() else text
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        silence()
+
+
+def silence() -> None:
+    """Nobody reads our output any more: send the rest to nowhere, so that Python doesn't complain at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())

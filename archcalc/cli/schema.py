@@ -1,0 +1,28 @@
+"""`archcalc schema`: the spec language for editors."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from archcalc.cli.options import Output
+from archcalc.cli.output import write
+from archcalc.spec.schema import json_schema
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def schema(output: Output = None) -> None:
+    """Print the JSON Schema of the spec language, for completion and hovers in editors.
+
+    In a spec, `# yaml-language-server: $schema=archcalc.json` names the file.
+
+    Examples:
+    ```
+    archcalc schema > archcalc.json
+    archcalc schema -o archcalc.json
+    ```
+    """
+    write([json.dumps(json_schema(), indent=1, ensure_ascii=False)], output)

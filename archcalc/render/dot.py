@@ -1,0 +1,262 @@
+"""A report as a picture in Graphviz's DOT language: layers as boxes, scopes as frames, volumes on the edges."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from html import escape, unescape
+from typing import TYPE_CHECKING, Any
+
+from archcalc.graph import Node
+from archcalc.layers.arguments import per_axis
+from archcalc.layers.base import REGISTRY
+from archcalc.render.fold import Block, Cell, Edge, Item, Picture, family, picture
+from archcalc.report import Report
+from archcalc.shape import Shape
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
+
+# Fill and line for each family of kinds: tints after Paul Tol's "light" scheme, which stays distinct for the
+# colour-blind; all fills are light enough for black text, in grey print as well
+COLOURS = {
+    "conv": ("#cfe0f3", "#5b8cc0"),
+    "linear": ("#fbd8c6", "#d9825b"),
+    "pool": ("#d3ece2", "#4fa98c"),
+    "norm": ("#f7eec4", "#c4ad45"),
+    "activation": ("#ffdfe4", "#d98a98"),
+    "attention": ("#d9f1fb", "#58a9c9"),
+    "region": ("#ecebc2", "#9c9a3c"),
+    "resize": ("#e2ecb9", "#93a53c"),
+    "collapsed": ("#e4e4ec", "#8a8a9c"),
+    "input": ("#ffffff", "#444444"),
+    "output": ("#ffffff", "#444444"),
+}
+PLAIN = ("#f4f4f4", "#8c8c8c")
+EDGES = {
+    "main": {"weight": "8"},
+    "skip": {"weight": "1", "style": "dashed"},
+    "like": {"weight": "0", "style": "dotted", "arrowhead": "open"},
+}
+SYMBOLS = {"add": "+", "mul": "×", "concat": "‖ concat"}
+GREY, SIZE, SMALL = "#555555", 10, 8
+LETTER = 0.53
+"""A letter's width in ems in the widest of the usual fonts, so that text fits its box whatever font the reader has."""
+UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init"}
+"""Arguments that a picture leaves out."""
+
+
+def to_dot(report: Report, *, fold: bool = True, depth: int | None = None) -> str:
+    """The layer graph in DOT: equal neighbouring blocks drawn once with their count if `fold`, scopes below `depth` as
+    one node each; without a depth, as deep as a picture can be read.
+
+    Raises: UsageError: there are more nodes than Graphviz can lay out.
+    """
+    return _Writer(report, picture(report.graph, fold=fold, depth=depth)).source()
+
+
+class _Writer:
+    """Writes one picture. Cells are numbered in the order in which they are written."""
+
+    def __init__(self, report: Report, shown: Picture) -> None:
+        self.report, self.shown = report, shown
+        self.keys = _keys([cell.path for cell, _ in shown.cells] + [f"output {name}" for name, _, _ in shown.outputs])
+        self.unnamed = _unnamed(cell.path for cell, _ in shown.cells)
+        self.spine = shown.spine | {len(shown.cells)}  # with the first output
+        self.written = 0
+
+    def source(self) -> str:
+        """The whole text."""
+        from graphviz import Digraph
+
+        dot = Digraph(self.report.name, graph_attr=self._graph_attributes())
+        dot.attr("node", shape="box", style="rounded,filled", fontname="sans-serif", fontsize=str(SIZE))
+        dot.attr("node", margin="0.1,0.04", height="0.3")
+        dot.attr("edge", color=GREY, fontcolor=GREY, fontname="sans-serif", fontsize=str(SMALL), arrowsize="0.6")
+        # what comes first goes to the left: skips and branches, so that the spine has its labels' side for itself
+        self._edges(dot, spine=False)
+        self._block(dot, self.shown.root, self.shown.root)
+        for number, (name, _, _) in self._ends():
+            self._node(dot, number, [_html("output" if len(self.shown.outputs) == 1 else name)], "output")
+        self._edges(dot, spine=True)
+        return str(dot.source)
+
+    def _graph_attributes(self) -> dict[str, str]:
+        graph, macs = self.report.graph, _count(self.report.total("macs"), "MAC")
+        totals = f"{_count(self.report.total('params'), 'param')} · {macs}"
+        if self.shown.depth is not None:
+            totals += f" · scopes drawn to depth {self.shown.depth}"
+        conditions = f"if {', '.join(graph.conditions)}" if graph.conditions else ""
+        lines = [f'<FONT POINT-SIZE="14" COLOR="black"><B>{_html(self.report.name)}</B></FONT>']
+        lines += [_html(text) for text in (graph.title, totals, conditions) if text]
+        return {
+            "label": _table([*lines, " "], padding=2),
+            "labelloc": "t",
+            "fontname": "sans-serif",
+            "fontsize": str(SIZE),
+            "fontcolor": GREY,
+            "newrank": "true",  # ranks regardless of frames: branches keep their order, the main path is straight
+            "nodesep": "0.3",
+            "ranksep": "0.28",
+            "pad": "0.2",
+        }
+
+    def _block(self, dot: Digraph, block: Block, frame: Block, level: int = 0) -> None:
+        """Write what is in a block; `frame` is the innermost block around it that is drawn as a frame."""
+        first = True
+        for child in block.children:
+            if isinstance(child, Cell):
+                self._cell(dot, child, frame if first or block is frame else block)
+            elif self._is_framed(child, block):
+                with dot.subgraph(name=f"cluster {self.written}") as cluster:
+                    label = _heading(_html(self._name(child, frame)) + _times(child))
+                    cluster.attr(label=label, labeljust="r", fontsize=str(SIZE - 1), fontcolor=GREY)
+                    fill = ("#fafafa", "#f3f3f3")[level % 2]
+                    cluster.attr(style="rounded,filled", color="#d5d5d5", fillcolor=fill, margin="8")
+                    self._block(cluster, child, child, level + 1)
+            else:
+                self._block(dot, child, frame, level)
+            first = False
+
+    def _is_framed(self, block: Block, parent: Block) -> bool:
+        """Not if nobody named it, nor if it is a plain branch of the scope around it or holds most of the picture."""
+        if block.count > 1:
+            return True
+        if block.name.rpartition("/")[2] in self.unnamed:
+            return False
+        if parent is self.shown.root:
+            return 2 * len(block.nodes) < len(parent.nodes) or all(isinstance(child, Cell) for child in block.children)
+        chain = all(isinstance(child, Cell) for child in block.children)
+        return not (chain and any(isinstance(child, Cell) and self._merges(child) for child in parent.children))
+
+    def _merges(self, cell: Cell) -> bool:
+        return len(self.report.graph.nodes[cell.nodes[0]].inputs) > 1
+
+    def _name(self, item: Item, frame: Block) -> str:
+        """A path as seen from the frame around it, without the names that nobody gave."""
+        parts = item.name.removeprefix(frame.path + "/" if frame.path else "").split("/")
+        name = "/".join(part for part in parts if part not in self.unnamed)
+        last = item.last.rpartition("/")[2]
+        return f"{name} … {last}" if item.count > 1 and name and last not in self.unnamed else name
+
+    def _cell(self, dot: Digraph, cell: Cell, frame: Block) -> None:
+        nodes = [self.report.graph.nodes[i] for i in cell.nodes]
+        kind = "collapsed" if cell.collapsed else family(nodes[0].layer)
+        name = "" if kind == "input" and len(self.report.graph.inputs) == 1 else self._name(cell, frame)
+        lines = [_small(_html(name) + _times(cell))] if name or cell.count > 1 else []
+        lines.append(_html(_contents(nodes) if cell.collapsed else _calls(nodes)))
+        params = sum((self.report.value(node.application, "params") for node in nodes), start=0)
+        if params != 0:
+            lines.append(_small(_html(_count(params, "param")) + (" each" if cell.count > 1 else "")))
+        self._node(dot, self.written, lines, kind)
+        self.written += 1
+
+    def _node(self, dot: Digraph, number: int, lines: list[str], kind: str) -> None:
+        fill, line = COLOURS.get(kind, PLAIN)
+        width = f"{max(map(_width, lines)) / 72 + 0.2:.2f}"
+        attributes = {"group": "spine"} if number in self.spine else {}
+        dot.node(self.keys[number], _table(lines), fillcolor=fill, color=line, width=width, **attributes)
+
+    def _edges(self, dot: Digraph, *, spine: bool) -> None:
+        """Write the edges along the spine, or the others; a volume is written at one edge only."""
+        outputs = (Edge(tail, head, shape, "main") for head, (_, tail, shape) in self._ends())
+        known: set[tuple[int, Shape]] = set()
+        for edge in (*self.shown.edges, *outputs):
+            style = dict(EDGES[edge.role])
+            if edge.role == "main" and (edge.tail, edge.shape) not in known:
+                known.add((edge.tail, edge.shape))
+                style["label"] = f" {self.report.text(edge.shape)} "
+            along = edge.role == "main" and {edge.tail, edge.head} <= self.spine
+            if along:
+                style["weight"] = "200"  # more than Graphviz gives to compact frames: the spine stays straight
+            if along == spine:
+                dot.edge(self.keys[edge.tail], self.keys[edge.head], **style)
+
+    def _ends(self) -> Iterator[tuple[int, tuple[str, int, Shape]]]:
+        """The outputs, which are drawn as cells too, by number."""
+        return enumerate(self.shown.outputs, start=len(self.shown.cells))
+
+
+def call(node: Node) -> str:
+    """A layer in few words, kernel first: `conv 7x7 s=2, 64`."""
+    layer, words, outputs = node.layer, [node.kind], ""
+    if node.kind in SYMBOLS:
+        return SYMBOLS[node.kind]
+    for name, argument in layer.arguments().items():
+        value = getattr(layer, name)
+        if name in UNTOLD or (not argument.required and value == argument.default):
+            continue
+        if argument.type.name == "Channels":
+            outputs = f", {value}"
+        elif name == "kernel_size":
+            sides = per_axis(value, node.application.input_shapes[0].spatial, "kernel")
+            words.append("x".join(map(str, sides.values())))
+        elif argument.type.name == "Table":
+            words.append("by table")
+        elif argument.type.name not in ("Tensor", "Tie"):
+            written = argument.type.write(value)
+            words.append(written if argument.required else f"{argument.short}={written}")
+    return " ".join(words) + (outputs if len(words) > 1 else outputs[1:])
+
+
+def _calls(nodes: list[Node]) -> str:
+    """A layer and those that act on it: `conv 3x3, 64 + relu`."""
+    first, *others = map(call, nodes)
+    return (", " if first in SYMBOLS.values() else " + ").join([first, *others])
+
+
+def _contents(nodes: list[Node]) -> str:
+    """What is in a collapsed scope: its weight layers by kind."""
+    kinds = Counter(node.kind for node in nodes if node.layer.weight_layer)
+    return " + ".join(f"{count} {kind}" for kind, count in kinds.items()) or f"{len(nodes)} layers"
+
+
+def _keys(paths: list[str]) -> list[str]:
+    """A DOT name for each path: itself, or a number where it has letters that DOT reserves."""
+    return [path if re.fullmatch(r"[\w./ -]+", path) else f"#{number}" for number, path in enumerate(paths)]
+
+
+def _unnamed(paths: Iterable[str]) -> set[str]:
+    """The parts of paths that the language made up: kinds, `body`, `a`, `b`, …, and whatever it had to number."""
+    parts = {part for path in paths for part in path.split("/")}
+    numbered = {base for part in parts if (base := re.sub(r"_\d+$", "", part)) + "_2" in parts}
+    made_up = REGISTRY.keys() | {"body"} | numbered
+    return {part for part in parts if re.sub(r"_\d+$", "", part) in made_up or re.fullmatch("[a-z]", part)}
+
+
+def _times(item: Item) -> str:
+    return f" <B>× {item.count}</B>" if item.count > 1 else ""
+
+
+def _count(number: Any, unit: str) -> str:
+    """Exact, with thousands apart; the numbers in an expression likewise."""
+    text = re.sub(r"\d+", lambda digits: f"{int(digits[0]):,}", str(number))
+    return f"{text} {unit}{'' if number == 1 else 's'}"
+
+
+def _small(text: str) -> str:
+    return f'<FONT POINT-SIZE="{SMALL}" COLOR="{GREY}">{text}</FONT>'
+
+
+def _table(lines: list[str], padding: int = 0) -> str:
+    """An HTML-like label with a row for each line."""
+    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{rows}</TABLE>>'
+
+
+def _heading(line: str) -> str:
+    """A frame's name, in its right half: the spine goes down the middle, and skips keep to the left."""
+    cell = f'<TD ALIGN="RIGHT" WIDTH="{2 * _width(line) + 8:.0f}">{line}</TD>'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"><TR>{cell}</TR></TABLE>>'
+
+
+def _width(line: str) -> float:
+    """Points that a line takes, at the most."""
+    return len(unescape(re.sub(r"<[^>]*>", "", line))) * SIZE * LETTER
+
+
+def _html(text: str) -> str:
+    """Text for an HTML-like label: nothing in it is markup, an escape or a character that XML forbids."""
+    printable = "".join(c if c.isprintable() else "�" for c in text)
+    return escape(printable).replace("\\", "&#92;")

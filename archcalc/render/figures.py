@@ -1,0 +1,66 @@
+"""Numbers as people read them; exact unless the name says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archcalc.symbolic import is_symbolic
+
+_SUFFIXES = ("", "K", "M", "G", "T", "P", "E")
+
+
+def exact(value: Any) -> str:
+    """Every digit, in groups of three; an expression as SymPy reads it.
+
+    >>> exact(15470264320)
+    '15,470,264,320'
+    """
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def short(value: int, digits: int = 2) -> str:
+    """The first few digits and K, M or G (powers of 1000), as slides print numbers; below 1000 it's exact.
+
+    >>> short(3211264), short(802816), short(138344128, digits=3), short(980)
+    ('3.2M', '800K', '138M', '980')
+    """
+    if value < 1000:
+        return str(value)
+    cut = 10 ** (len(str(value)) - digits)
+    rounded = (2 * value + cut) // (2 * cut) * cut if cut > 1 else value
+    power = min((len(str(rounded)) - 1) // 3, len(_SUFFIXES) - 1)
+    text = decimal(rounded, 1000**power, max(digits - 1, 1))
+    return text.rstrip("0").rstrip(".") + _SUFFIXES[power]
+
+
+def decimal(value: int, unit: int, places: int = 2) -> str:
+    """`value / unit`, rounded half up; in integers, so that no size is too large.
+
+    >>> decimal(60950432, 10**6)
+    '60.95'
+    """
+    scale = 10**places
+    parts = (2 * value * scale + unit) // (2 * unit)
+    return f"{parts // scale:,}.{parts % scale:0{places}}" if places else f"{parts:,}"
+
+
+def memory(amount: Any) -> str:
+    """Bytes in MB (10^6) and MiB (2^20); small amounts in kB and KiB.
+
+    >>> memory(60950432)
+    '60.95 MB (58.13 MiB)'
+    """
+    if is_symbolic(amount):
+        return f"{amount} bytes"
+    if amount < 1000:
+        return f"{amount} bytes"
+    if amount < 100_000:
+        return f"{decimal(amount, 10**3)} kB ({decimal(amount, 2**10)} KiB)"
+    return f"{decimal(amount, 10**6)} MB ({decimal(amount, 2**20)} MiB)"
+
+
+def clean(text: str) -> str:
+    """Text from a spec, safe for a terminal: control characters become ?, line breaks spaces."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

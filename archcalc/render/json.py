@@ -1,0 +1,73 @@
+"""One JSON object for scripts, in pieces, so that a long one streams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from archcalc.analyses.receptive_field import Fields
+from archcalc.graph import Application, Node
+from archcalc.report import COLUMNS, Report
+from archcalc.symbolic import is_symbolic
+
+VERSION = 1
+"""Of this form of output."""
+
+
+def json_lines(report: Report) -> Iterator[str]:
+    """The whole report, a line for each layer; joined by line breaks it is one object."""
+    graph = report.graph
+    head = {
+        "archcalc": VERSION,
+        "name": report.name,
+        "input": report.ordered(graph.input),
+        "batch": report.batch,
+        "dtype": report.dtype,
+        "conditions": list(graph.conditions),
+    }
+    yield _dump(head)[:-1] + ', "layers": ['
+    known: dict[Application, tuple[str, str]] = {}
+    last = len(graph.nodes) - 1
+    for index, node in enumerate(graph.nodes):
+        before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
+        inputs = _dump([graph.nodes[i].name for i in node.inputs])
+        fields = _dump(_fields(report, report.receptive_fields[index]))[1:]
+        comma = "," if index < last else ""
+        yield f'  {{"name": {_dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}{comma}'
+    yield f' ], "totals": {_dump(report.totals)}}}'
+
+
+def _shared(report: Report, node: Node) -> tuple[str, str]:
+    """What equal layers on equal shapes have in common, as pieces of an object's text: before the inputs, and after."""
+    at = node.application
+    values = {
+        "input_shapes": [report.ordered(shape) for shape in at.input_shapes],
+        "output_shape": report.ordered(at.output_shape),
+        **{column: report.value(at, column) for column in COLUMNS},
+        "in_place": at.layer.in_place,
+    }
+    return f'"kind": {_dump(at.layer.kind)}', _dump(values)[1:-1]
+
+
+def _fields(report: Report, fields: Fields) -> Mapping[str, Any]:
+    """The receptive field, per axis of the input."""
+    axes = report.ordered(fields)
+    return {
+        "receptive_field": {axis: field.size for axis, field in axes.items()},
+        "effective_stride": {axis: field.stride for axis, field in axes.items()},
+        "effective_padding": {axis: field.padding for axis, field in axes.items()},
+        "aligned": all(field.aligned for field in axes.values()),
+    }
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, default=_text)
+
+
+def _text(value: Any) -> str:
+    """A symbolic value as a text that SymPy can read, a fraction as 1/2."""
+    if isinstance(value, Fraction) or is_symbolic(value):
+        return str(value)
+    raise TypeError(f"no JSON for {value!r}")

@@ -1,0 +1,67 @@
+"""What stands below a table: the totals in words, what is not counted, conditions, and the published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from archcalc.render.figures import clean, exact, memory
+
+if TYPE_CHECKING:
+    from archcalc.claims import Verdict
+    from archcalc.report import Report
+
+
+def facts(report: Report) -> Iterator[tuple[str, str]]:
+    """(what, how much) about the whole graph."""
+    totals = report.totals
+    counts = {name: exact(value) for name, value in totals.items()}
+    yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases)"
+    yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
+    yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
+    yield "depth", f"{counts['depth']} weight layers on the longest path"
+    if report.batch != 1:
+        yield "batch", f"{report.batch}; MACs, FLOPs and memory are for all examples together"
+    if report.uncounted:
+        kinds = (f"{kind} ({what})" for kind, what in report.uncounted.items())
+        yield "not in MACs", ", ".join(kinds)
+    if report.graph.conditions:
+        yield "valid if", "; ".join(report.graph.conditions)
+
+
+def heading(report: Report) -> str:
+    """The name, and the title if there is one."""
+    title = report.graph.title
+    return clean(f"{report.name}: {title}" if title else report.name)
+
+
+def figure(quantity: str, value: Any) -> str:
+    """A computed value as it stands beside a published one."""
+    if value is None:
+        return "none"
+    return memory(value) if quantity == "activation_bytes" else exact(value)
+
+
+CLAIM_LABELS = ("quantity", "published", "computed", "verdict", "source")
+CLAIM_LEFTS = (True, False, False, True, True)
+
+
+def claim_cells(verdict: Verdict, variants: bool = False) -> tuple[str, str, str, str, str]:
+    """A published figure: what, perhaps of which variant, as printed, as computed, the verdict, who printed it."""
+    claim = verdict.claim
+    printed = " ".join(claim.expected.text.split())
+    printed = (
+        exact(int(printed)) if printed.isdecimal() and claim.quantity != "shape" and len(printed) < 100 else printed
+    )
+    computed = figure(claim.quantity, verdict.computed)
+    about = [claim.subject, *([claim.variant] if variants and claim.variant else [])]
+    about += [f"{name}={value.text}" for name, value in claim.at.items()]
+    return clean(", ".join(about)), clean(printed), computed, verdict.verdict, clean(claim.source)
+
+
+def remarks(verdict: Verdict) -> Iterator[str]:
+    """What is to be said about a verdict: why an erratum is one, what is wrong with a wrong one."""
+    if verdict.problem:
+        yield clean(verdict.problem)
+    if verdict.verdict != "holds" and verdict.claim.note:
+        yield clean(verdict.claim.note)

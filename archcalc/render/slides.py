@@ -1,0 +1,130 @@
+"""The lecture's lines: `CONV3-64: [224x224x64]  memory: 224*224*64=3.2M  params: (3*3*3)*64 = 1,728`.
+
+Source: the table of VGG-16 in the slides of Stanford's CS231n, lecture 9. Params are weights, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from archcalc.analyses.memory import BYTES
+from archcalc.graph import Application, Node
+from archcalc.layers.conv import Convolution
+from archcalc.layers.linear import FullyConnected
+from archcalc.layers.reshape import Flatten
+from archcalc.render.figures import exact, memory, short
+from archcalc.render.rows import Entry, entries
+from archcalc.report import Report
+from archcalc.shape import SPATIAL, Shape
+from archcalc.symbolic import is_symbolic, prod
+
+LAYOUT = ("R", "T", *SPATIAL, "C")
+NAMES = {"maxpool": "POOL", "lrn": "NORM"}
+"""The kinds that the slides call something else."""
+
+
+def slides_lines(report: Report) -> Iterator[str]:
+    """A line for each volume, and both totals."""
+    for entry in entries(report.graph):
+        node = report.graph.nodes[entry.output]
+        note = "  (not counting biases)" if entry.output == 0 else ""
+        parts = (f"{label(node.application)}: {_volume(report, node.shape)}", f"memory: {_memory(node.shape)}")
+        yield "  ".join([*parts, f"params: {_params(report, entry)}{note}"])
+    yield ""
+    yield from _totals(report)
+
+
+def _totals(report: Report) -> Iterator[str]:
+    totals = report.totals
+    values, weights = totals["activations"], totals["weights"]
+    example = "image" if report.graph.input.spatial else "example"
+    per = example if report.batch == 1 else f"{report.batch} {example}s"
+    count = _factor(values) if is_symbolic(values) else exact(values)
+    amount = f"{count} * {BYTES[report.dtype]} bytes = {memory(totals['activation_bytes'])}"
+    yield f"TOTAL memory: {amount} / {per}  (only forward, ~*2 for bwd)"
+    both = f"{exact(weights)} weights, not counting biases; {exact(totals['params'])} with them"
+    rounded = exact(weights) if is_symbolic(weights) else short(weights, digits=3)
+    yield f"TOTAL params: {rounded} parameters  ({both})"
+
+
+def label(at: Application) -> str:
+    """A layer as the slides call it: CONV3-64, POOL2, FC; behind a slash a stride that doesn't go without saying."""
+    layer, arguments = at.layer, at.layer.arguments()
+    name, filters, stride = NAMES.get(layer.kind, layer.kind.upper()), "", ""
+    for argument in arguments.values():
+        value = getattr(layer, argument.name)
+        if argument.required and argument.type.name == "Extent":
+            name += _extent(value)
+            filters = f"-{layer.out_channels}" if "out_channels" in arguments else ""  # type: ignore[attr-defined]
+        elif argument.name == "stride" and value not in (argument.default, getattr(layer, "kernel_size", None)):
+            stride = "/" + argument.type.write(value)
+    return name + filters + stride
+
+
+def _extent(size: Any) -> str:
+    """3 for 3x3, but 1x7 for 1x7."""
+    sides = size if isinstance(size, tuple) else (size,)
+    return str(sides[0]) if len(set(sides)) == 1 else "x".join(map(str, sides))
+
+
+def _volume(report: Report, shape: Shape) -> str:
+    """[224x224x64]; a vector in a network that reads images as [1x1x4096]."""
+    ones = ["1"] * len(report.graph.input.spatial) if tuple(shape) == ("C",) else []
+    return f"[{'x'.join([*ones, shape.text(LAYOUT)])}]"
+
+
+def _factors(shape: Shape) -> list[Any]:
+    return [shape[axis] for axis in LAYOUT if axis in shape]
+
+
+def _memory(shape: Shape) -> str:
+    return _product(_factors(shape), "=", short)
+
+
+def _params(report: Report, entry: Entry) -> str:
+    """The weights of a row's layers, with the factors of those that are products."""
+    graph = report.graph
+    terms: list[str] = []
+    for index in entry.nodes:
+        node = graph.nodes[index]
+        if node.tied is not None:
+            terms.append(f"0 (tied to {graph.nodes[node.tied].name})")
+        elif report.value(node.application, "weights") != 0:
+            terms.append(_weights(report, node))
+    return " + ".join(terms) or "0"
+
+
+def _weights(report: Report, node: Node) -> str:
+    """(3*3*64)*128 = 73,728 for a convolution, 7*7*512*4096 = 102,760,448 for a matrix, else the number alone."""
+    at = node.application
+    total = exact(report.value(at, "weights"))
+    sizes = at.layer.weight_shape(*at.input_shapes)
+    if isinstance(at.layer, Convolution):
+        filters, depth, *taps = sizes
+        inner = taps if at.layer.connect is not None else [*taps, depth]
+        return f"({_times(inner)})*{_factor(filters)} = {total}"
+    if not isinstance(at.layer, FullyConnected):
+        return f"{_times(sizes)} = {total}" if sizes else total
+    outputs, inputs = sizes
+    source = report.graph.nodes[node.inputs[0]]
+    flattened = isinstance(source.layer, Flatten) and inputs == source.shape.C
+    read = _factors(source.application.input_shapes[0].without("R")) if flattened else [inputs]
+    return f"{_times([*read, outputs])} = {total}"
+
+
+def _product(factors: Sequence[Any], equals: str, write: Any) -> str:
+    """Factors and their product; a single factor is its own, and a product of symbols says no more than its factors."""
+    total = prod(factors)
+    if len(factors) == 1 or is_symbolic(total):
+        return _times(factors)
+    return f"{_times(factors)}{equals}{write(total)}"
+
+
+def _times(factors: Sequence[Any]) -> str:
+    return "*".join(map(_factor, factors))
+
+
+def _factor(value: Any) -> str:
+    """A factor; a sum needs brackets."""
+    return f"({value})" if getattr(value, "is_Add", False) else str(value)

@@ -1,0 +1,234 @@
+"""What the language's values are, and what its operators and functions do with them, exactly."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, NoReturn
+
+from archcalc.errors import ExpressionError, suggestion
+from archcalc.symbolic import as_integer, ceil_div, floor_div, is_symbolic, maximum, minimum, terms
+
+MAX_BITS = 256
+"""No size, product or power may need more bits: 9**9**9 is refused, not computed."""
+MAX_TERMS = 200
+"""No symbolic size may have more terms: SymPy's questions about nested ones take exponential time."""
+MAX_RANGE = 1_000_000
+
+
+LISTS = (list, tuple, range)
+"""The types of a list's value. A range is never written out: `1..1000000` costs nothing."""
+
+
+class Word(str):
+    """A bare word that names nothing in scope: `half`, `same`, `position`; the argument's type decides."""
+
+    __slots__ = ()
+
+
+class Reference(str):
+    """A path to an earlier tensor, written `@path`."""
+
+    __slots__ = ()
+
+
+class Dims(tuple[Any, ...]):
+    """Sizes written with an x between them: `3x3`."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self))
+
+
+def number(value: Any) -> Any:
+    """A number to calculate with.
+
+    Raises: ExpressionError: an unknown name, or a value that is no number.
+    """
+    if isinstance(value, Word):
+        raise UnknownName(value)
+    if isinstance(value, bool) or not (isinstance(value, (int, Fraction)) or is_symbolic(value)):
+        raise ExpressionError(f"can't calculate with {short(value)}", code="E086")
+    return value
+
+
+class UnknownName(ExpressionError):
+    """A name that nothing in scope has."""
+
+    def __init__(self, name: str, known: set[str] | None = None) -> None:
+        hint = suggestion(name, known) if known else ""
+        super().__init__(f"unknown name '{name}'", code="E090", hint=hint)
+        self.name = str(name)
+
+
+def bounded(value: Any) -> Any:
+    """The value; a fraction with denominator 1 as an integer, an expression multiplied out.
+
+    Raises: ExpressionError: it needs more than `MAX_BITS` bits, or has more than `MAX_TERMS` terms.
+    """
+    if is_symbolic(value):
+        if terms(value) > MAX_TERMS:
+            raise ExpressionError(f"an expression of more than {MAX_TERMS} terms", code="E108")
+        return value.expand()
+    if isinstance(value, Fraction):
+        if value.denominator == 1:
+            value = value.numerator
+        elif max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+            _too_large()
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        _too_large()
+    return value
+
+
+def _too_large() -> NoReturn:
+    raise ExpressionError(f"a number of more than {MAX_BITS} bits", code="E108")
+
+
+def short(value: Any) -> str:
+    """A value in a message."""
+    text = str(value)
+    return f"'{text}'" if len(text) <= 40 else f"'{text[:37]}…'"
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if not is_symbolic(b) and b == 0:
+        raise ExpressionError("division by zero")
+    return a / b if is_symbolic(a) or is_symbolic(b) else Fraction(a) / b
+
+
+def _floor(a: Any, b: Any) -> Any:
+    if not is_symbolic(b) and b == 0:
+        raise ExpressionError("division by zero")
+    return floor_div(a, b)
+
+
+def _modulo(a: Any, b: Any) -> Any:
+    if not is_symbolic(b) and b == 0:
+        raise ExpressionError("division by zero")
+    return a % b
+
+
+def _power(a: Any, b: Any) -> Any:
+    if not is_symbolic(a) and not is_symbolic(b):
+        if not isinstance(b, int):
+            raise ExpressionError("an exponent must be an integer")
+        size = max(Fraction(a).numerator.bit_length(), Fraction(a).denominator.bit_length())
+        if abs(b) > MAX_BITS or size * abs(b) > 2 * MAX_BITS:
+            _too_large()
+        if a == 0 and b < 0:
+            raise ExpressionError("division by zero")
+        return Fraction(a) ** b
+    if isinstance(b, int) and abs(b) > 64:
+        _too_large()
+    return a**b
+
+
+def _range(first: Any, last: Any) -> range:
+    if is_symbolic(first) or is_symbolic(last):
+        raise ExpressionError("a range needs numbers, not symbols", code="E106")
+    if not isinstance(first, int) or not isinstance(last, int):
+        raise ExpressionError("a range needs integers", code="E088")
+    if last - first >= MAX_RANGE:
+        raise ExpressionError(
+            f"a range of {last - first + 1:,} numbers; at most {MAX_RANGE:,} are allowed", code="E108"
+        )
+    return range(first, max(last + 1, first))
+
+
+COMPARISONS = ("<", "<=", ">", ">=")
+OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "..": _range,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divide,
+    "//": _floor,
+    "%": _modulo,
+    "**": _power,
+}
+
+
+def _rounded(value: Any) -> Any:
+    """Nearest integer, halves up, as textbooks round."""
+    return floor_div(2 * number(value) + 1, 2)
+
+
+def _round8(value: Any) -> Any:
+    """Nearest multiple of 8, never more than 10 % down (MobileNet's `_make_divisible`)."""
+    value = number(value)
+    if is_symbolic(value):
+        raise ExpressionError("round8(...) needs a number, not a symbol", code="E106")
+    nearest = max(8, math.floor(Fraction(value) + 4) // 8 * 8)
+    return nearest + 8 if nearest * 10 < value * 9 else nearest
+
+
+def _exact_root(value: Any) -> Any:
+    value = number(value)
+    if is_symbolic(value):
+        import sympy
+
+        return sympy.sqrt(value)
+    root = Fraction(value) if value >= 0 else Fraction(-1)
+    numerator, denominator = math.isqrt(max(root.numerator, 0)), math.isqrt(root.denominator)
+    if root < 0 or numerator**2 != root.numerator or denominator**2 != root.denominator:
+        raise ExpressionError(f"sqrt({value}) is not a fraction")
+    return Fraction(numerator, denominator)
+
+
+def _exact_log2(value: Any) -> Any:
+    value = number(value)
+    if is_symbolic(value):
+        import sympy
+
+        return sympy.log(value, 2)
+    if not isinstance(value, int) or value < 1 or value & (value - 1):
+        raise ExpressionError(f"log2({value}) is not an integer")
+    return value.bit_length() - 1
+
+
+def _ends(values: tuple[Any, ...]) -> list[Any]:
+    """The numbers among which the least and the greatest are: of a range, its two ends."""
+    items = values[0] if len(values) == 1 and isinstance(values[0], LISTS) else values
+    if not items:
+        raise ExpressionError("an empty list has no least or greatest value")
+    return [items[0], items[-1]] if isinstance(items, range) else [number(item) for item in items]
+
+
+def _sum(values: Any) -> Any:
+    if isinstance(values, range):
+        return (values[0] + values[-1]) * len(values) // 2 if values else 0
+    return sum(number(item) for item in values)
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "min": lambda *values: minimum(*_ends(values)),
+    "max": lambda *values: maximum(*_ends(values)),
+    "len": len,
+    "sum": _sum,
+    "abs": lambda value: abs(number(value)),
+    "ceil": lambda value: ceil_div(number(value), 1),
+    "floor": lambda value: floor_div(number(value), 1),
+    "round": _rounded,
+    "round8": _round8,
+    "sqrt": _exact_root,
+    "log2": _exact_log2,
+    "reverse": lambda values: values[::-1],
+}
+
+
+def integer(value: Any, what: str) -> Any:
+    """The value as an integer size.
+
+    Raises: ExpressionError: it's a fraction, or no number.
+    """
+    found = as_integer(number(value))
+    if found is None:
+        raise ExpressionError(f"{what} = {value} is not an integer", hint="use // or ceil(...)")
+    return found

@@ -1,0 +1,155 @@
+"""The marked tree → items: chains, lists, names and structs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archcalc.errors import Mark
+from archcalc.spec.expression import Expr, Literal
+from archcalc.spec.grammar import parse_chain, parse_template
+from archcalc.spec.items import (
+    CallUnit,
+    Chain,
+    Given,
+    If,
+    Item,
+    Long,
+    Loop,
+    Merge,
+    Named,
+    Residual,
+    Restart,
+    Sequence,
+    Template,
+)
+from archcalc.spec.tree import Map, Scalar, Seq, Tree
+from archcalc.spec.tree_reader import TreeReader
+
+MERGES = ("add", "mul", "concat")
+STRUCTS = (*MERGES, "residual", "for", "if", "op")
+
+
+class ItemReader(TreeReader):
+    """Reads items; what can't be read becomes the identity, so that the rest is still checked."""
+
+    def item(self, tree: Tree) -> Item:
+        """Any item; what can't be read becomes the identity, so that the rest is still checked."""
+        if isinstance(tree, Scalar):
+            chain = self.parsed(lambda text: parse_chain(text, tree.mark), tree)
+            return chain if chain is not None else Chain((), "", tree.mark)
+        if isinstance(tree, Seq):
+            return Sequence(tuple(map(self.item, tree.items)), tree.mark)
+        keys = self.keys(tree)
+        struct = next((key for key in STRUCTS if key in keys), None)
+        if struct is not None and (
+            len(keys) > 1 or not isinstance(tree.get(struct), Scalar) or struct in ("residual", "op")
+        ):
+            return self.struct(struct, tree)
+        if len(keys) == 1:
+            key, value = tree.entries[0]
+            template = self.parsed(parse_template, key)
+            inner = self.item(value)
+            return inner if template is None else Named(template, inner, key.mark)
+        items = tuple(self.item(Map((entry,), entry[0].mark)) for entry in tree.entries)
+        if keys and struct is None:
+            hint = "start each named item with '- '"
+            self.error("E017", "several names in one item; their order would not be said", tree.mark, hint=hint)
+        return Sequence(items, tree.mark)
+
+    def struct(self, kind: str, tree: Map) -> Item:
+        known = {
+            "residual": ("residual", "shortcut"),
+            "for": ("for", "do"),
+            "if": ("if", "then", "else"),
+        }.get(kind, (kind, "axis"))
+        if kind != "op":
+            self.check_keys(tree, (*known, "from", "note"))
+        item: Item
+        if kind == "residual":
+            shortcut = tree.get("shortcut")
+            item = Residual(self.item(self.need(tree, kind)), self.item(shortcut) if shortcut else None, tree.mark)
+        elif kind == "for":
+            item = Loop(tuple(self.variables(self.need(tree, kind))), self.item(self.need(tree, "do")), tree.mark)
+        elif kind == "if":
+            item = self.conditional(tree)
+        elif kind == "op":
+            item = self.long_form(tree)
+        else:
+            item = self.merge(kind, tree)
+        path = tree.get("from")
+        if isinstance(path, Scalar) and (template := self.parsed(parse_template, path)) is not None:
+            return Restart(template, item, path.mark)
+        return item
+
+    def need(self, tree: Map, key: str) -> Tree:
+        value = tree.get(key)
+        if value is None:
+            self.error("E010", f"'{key}' is missing", tree.mark)
+            return Seq((), tree.mark)
+        return value
+
+    def merge(self, kind: str, tree: Map) -> Merge:
+        branches: list[tuple[str, Item]] = []
+        value = self.need(tree, kind)
+        if isinstance(value, Map):
+            branches = [(key.text, self.item(entry)) for key, entry in value.entries]
+        elif isinstance(value, Seq):
+            for number, entry in enumerate(value.items):
+                item = self.item(entry)
+                named = isinstance(item, Named) and item.name.constant
+                letter = chr(ord("a") + number) if number < 26 else f"branch{number + 1}"
+                branches.append((named, item.item) if isinstance(item, Named) and named else (letter, item))
+        if not branches:
+            self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
+        names = [name for name, _ in branches]
+        for name in {name for name in names if names.count(name) > 1}:
+            self.error("E007", f"two branches are called '{name}'", value.mark)
+        axis = tree.get("axis")
+        given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)
+        return Merge(kind, tuple(branches), given, tree.mark)
+
+    def variables(self, tree: Tree) -> Iterator[tuple[tuple[str, ...], Expr, Mark]]:
+        if not isinstance(tree, Map) or not tree.entries:
+            self.error(
+                "E060", "'for' takes variables and their lists", tree.mark, hint="for: {i: 1..4, c: [64,128,256,512]}"
+            )
+            return
+        for key, entry in tree.entries:
+            names = tuple(key.text.replace(",", " ").split())
+            ok = [self.name(Scalar(name, key.mark), "a loop variable") for name in names]
+            expr = self.expression(entry)
+            if all(ok) and expr is not None:
+                yield names, expr, entry.mark
+
+    def conditional(self, tree: Map) -> Item:
+        condition = self.need(tree, "if")
+        expr = self.expression(condition)
+        other = tree.get("else")
+        text = condition.text if isinstance(condition, Scalar) else ""
+        then = self.item(self.need(tree, "then"))
+        return If(
+            expr if expr is not None else Literal(0, True),
+            then,
+            self.item(other) if other is not None else None,
+            condition.mark,
+            text,
+        )
+
+    def long_form(self, tree: Map) -> Item:
+        name = tree.get("op")
+        if not isinstance(name, Scalar) or not name.text.isidentifier():
+            self.error("E012", "'op' takes the name of a layer kind or block", (name or tree).mark)
+            return Sequence((), tree.mark)
+        arguments, marks = [], []
+        for key, entry in tree.entries:
+            if key.text in ("op", "from", "note"):
+                continue
+            value: Expr | Template | None
+            if isinstance(entry, Scalar) and entry.text.startswith("@"):
+                value = self.parsed(parse_template, Scalar(entry.text[1:], entry.mark.moved(1)))
+            else:
+                value = self.expression(entry)
+            if value is not None:
+                arguments.append(Given(key.text, value, 0))
+                marks.append(entry.mark)
+        return Long(CallUnit(name.text, tuple(arguments), 0), tuple(marks), name.mark)

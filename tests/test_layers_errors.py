@@ -1,0 +1,244 @@
+"""What layers refuse and remark, word for word."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from layer_cases import C3_TABLE, make, volume
+
+from archcalc.errors import ShapeError
+from archcalc.layers import Layer
+from archcalc.symbolic import collecting_conditions, dim
+
+ERRORS = [
+    # E200: no channels at all
+    (make("bn"), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
+    (make("fc", 8), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
+    # E201: merges
+    (make("add"), "C64 H16 W16, C3 H32 W32", "E201", "branches have different shapes", ""),
+    (make("add"), "C64 H16 W16, C64", "E201", "branches have different shapes", ""),
+    (make("mul"), "C64 H16 W16, C64 H4 W4", "E201", "branches have different shapes", ""),
+    (make("mul"), "C64 H16 W16, C32 H1 W1", "E201", "branches have different shapes", ""),
+    (make("mul"), "C64 H16 W16, C64", "E201", "branches have different shapes", ""),
+    (make("mul"), "C64 H1 W1, C64 H5 W5, C64 H4 W4", "E201", "branches have different shapes", ""),
+    (make("concat"), "C64 H16 W16, C64 H8 W16", "E201", "branches have different shapes", ""),
+    (make("concat", axis="T"), "T4 C8, C8", "E201", "branches have different shapes", ""),
+    # E202: sides against axes
+    (
+        make("conv", 64, (3, 3)),
+        "C3 D8 H8 W8",
+        "E202",
+        "kernel 3x3 has 2 sides, the input has 3 spatial axes: D, H, W",
+        "",
+    ),
+    (make("conv", 64, 3, (2, 2)), "C3 W8", "E202", "stride 2x2 has 2 sides, the input has 1 spatial axis: W", ""),
+    (
+        make("maxpool", (1, 2, 2)),
+        "C3 H8 W8",
+        "E202",
+        "kernel 1x2x2 has 3 sides, the input has 2 spatial axes: H, W",
+        "",
+    ),
+    (
+        make("crop", like="up"),
+        "C3 H8 W8, C3 W4",
+        "E202",
+        "like is 3x4 (C,W), the input 3x8x8 (C,H,W): their spatial axes differ",
+        "",
+    ),
+    # E203: no spatial axis
+    (make("conv", 64, 3), "C3", "E203", "needs a spatial axis (D, H or W); the input is 3 (C)", ""),
+    (make("maxpool", 2), "T5 C3", "E203", "needs a spatial axis (D, H or W); the input is 5x3 (T,C)", ""),
+    (make("global_avgpool"), "C3", "E203", "needs a spatial axis (D, H or W); the input is 3 (C)", ""),
+    (make("tokens"), "C3", "E203", "needs a spatial axis (D, H or W); the input is 3 (C)", ""),
+    # E204: the window does not fit
+    (make("conv", 64, 7), "C3 H4 W4", "E204", "kernel 7 is larger than the padded input 4", ""),
+    (make("conv", 64, 3, dilation=3, padding=1), "C3 W4", "E204", "kernel 7 is larger than the padded input 6", ""),
+    (make("maxpool", 3, stride=1, ceil=True), "C3 W2", "E204", "kernel 3 is larger than the padded input 2", ""),
+    # E205: divisibility
+    (make("conv", 64, 3, groups=2), "C3 H8 W8", "E205", "in_channels=3 is not divisible by groups=2", ""),
+    (make("conv", 63, 3, groups=2), "C4 H8 W8", "E205", "out_channels=63 is not divisible by groups=2", ""),
+    (make("tconv", 63, 3, groups=2), "C4 H8 W8", "E205", "out_channels=63 is not divisible by groups=2", ""),
+    (make("groupnorm", 3), "C8 W4", "E205", "8 channels are not divisible by num_groups=3", ""),
+    (make("channel_shuffle", 3), "C8 W4", "E205", "8 channels are not divisible by groups=3", ""),
+    (make("attention", 5), "T4 C8", "E205", "C=8 is not divisible by num_heads=5", ""),
+    # E206: connection tables
+    (
+        make("conv", 16, 5, connect=C3_TABLE),
+        "C5 H14 W14",
+        "E206",
+        "the table is 6x16, the layer connects 5 to 16 channels",
+        "",
+    ),
+    (
+        make("conv", 16, 5, groups=2, connect=C3_TABLE),
+        "C6 H14 W14",
+        "E206",
+        "takes either groups or a connection table",
+        "",
+    ),
+    # E207: amounts of padding that PyTorch refuses, too
+    (make("maxpool", 3, padding=2), "C3 H8 W8", "E207", "padding 2 is more than half of the kernel 3", ""),
+    (make("avgpool", 2, padding=((0, 2),)), "C3 H8 W8", "E207", "padding 2 is more than half of the kernel 2", ""),
+    (make("unpool", 2, padding=2), "C3 H8 W8", "E207", "padding 2 is more than half of the kernel 2", ""),
+    (
+        make("tconv", 3, 3, stride=2, output_padding=2),
+        "C3 H8 W8",
+        "E207",
+        "output_padding 2 must be smaller than the stride 2 or the dilation 1",
+        "",
+    ),
+    # E208: sizes that do not go together
+    (make("tconv", 3, 1, padding=1), "C3 W2", "E208", "padding 1 + 1 leaves no output", ""),
+    (make("reshape", C=4, H=4, W=4), "C100", "E208", "4x4x4 (C,H,W) has 64 values, the input 100 (C) has 100", ""),
+    (make("crop", size=9), "C3 H8 W8", "E208", "can't crop H=8 to 9", ""),
+    (make("crop", like="up"), "C3 H8 W8, C3 H8 W9", "E208", "can't crop W=8 to 9", ""),
+    (make("zeropad", 8), "C16 H5 W5", "E208", "out_channels=8 is less than the input's 16", ""),
+    (make("select", 5), "T5 C8", "E208", "there is no token 5 among 5", ""),
+    (make("select", -6), "T5 C8", "E208", "there is no token -6 among 5", ""),
+    (make("pos_embed", 4), "T5 C8", "E208", "T=5 exceeds num_positions=4", ""),
+    (make("unpool", 2, like="c"), "C3 H4 W4, C3 H8 W6", "E208", "like has W=6, which pools to 3, not to 4", ""),
+    (make("unpool", 2, like="c"), "C3 H4, C5 H8", "E208", "like is 5x8 (C,H), which does not pool to 3x4 (C,H)", ""),
+    (
+        make("attention", 2, kv="m"),
+        "R3 T5 C8, T5 C8",
+        "E208",
+        "kv is 5x8 (T,C), the input 3x5x8 (R,T,C): their regions differ",
+        "",
+    ),
+    (
+        make("proposals", 10, box="b"),
+        "C18 H3 W4, C18 H3 W4",
+        "E208",
+        "needs 2·A scores and 4·A box numbers for A anchors; they are 18x3x4 (C,H,W) and 18x3x4 (C,H,W)",
+        "",
+    ),
+    (make("proposals", 109, box="b"), "C18 H3 W4, C36 H3 W4", "E208", "there are 108 anchors for 109 proposals", ""),
+    # E209: a vector is wanted, the hint says how to get it
+    (
+        make("fc", 10),
+        "C256 H30 W30",
+        "E209",
+        "input has spatial axes H, W",
+        "write 'flatten -> fc ...' (one vector of 230400)",
+    ),
+    (make("fc", 10), "R9 C2 W3", "E209", "input has spatial axis W", "write 'flatten -> fc ...' (one vector of 6)"),
+    (
+        make("rbf", 10),
+        "C84 H1 W1",
+        "E209",
+        "input has spatial axes H, W",
+        "write 'flatten -> rbf ...' (one vector of 84)",
+    ),
+    # E210: other axes than the kind works on
+    (make("embed", 10, 8), "T5 C8", "E210", "takes token numbers, one for each T; the input is 5x8 (T,C)", ""),
+    (
+        make("attention", 2),
+        "C8 H3 W3",
+        "E210",
+        "needs tokens with features (T, C); the input is 8x3x3 (C,H,W)",
+        "write 'tokens -> ...'",
+    ),
+    (make("cls_token"), "C8", "E210", "needs tokens with features (T, C); the input is 8 (C)", ""),
+    (make("pos_embed"), "T8", "E210", "needs tokens with features (T, C); the input is 8 (T)", ""),
+    (make("select", 0), "C8", "E210", "the input has no axis T; it is 8 (C)", ""),
+    (make("tokens"), "T2 C8 W3", "E210", "the input has tokens already; it is 2x8x3 (T,C,W)", ""),
+    (make("concat", axis="T"), "C8, C8", "E210", "the branches have no axis T; the first is 8 (C)", ""),
+    (make("roipool", 7, rois="r"), "C8 W3, R5 C4", "E210", "needs a map (C, H, W); the input is 8x3 (C,W)", ""),
+    (
+        make("roipool", 7, rois="r"),
+        "C8 H3 W3, R5 C5",
+        "E210",
+        "rois must be R regions of C=4 numbers; they are 5x5 (R,C)",
+        "",
+    ),
+    # E211: arguments that contradict each other or their meaning
+    (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is no probability", ""),
+    (make("prelu", 3), "C8", "E211", "num_parameters=3 is neither 1 nor C=8", ""),
+    (make("reshape"), "C8", "E211", "needs at least one axis", "write 'reshape C=64 H=4 W=4'"),
+    (make("crop"), "C8 W8", "E211", "needs either like or size", "write 'crop like=@path' or 'crop size=56'"),
+    (
+        make("crop", size=3, like="up"),
+        "C8 W8, C8 W8",
+        "E211",
+        "needs either like or size",
+        "write 'crop like=@path' or 'crop size=56'",
+    ),
+    (make("zeropad", padding="same"), "C8 W8", "E211", "padding=same needs a kernel", "write numbers"),
+    (
+        make("tconv", 3, 3, padding="same", output_padding=1),
+        "C8 W8",
+        "E211",
+        "takes either output_padding or padding=same",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "inputs", "code", "message", "hint"), ERRORS, ids=lambda value: str(value)[:40])
+def test_error(layer: Layer, inputs: str, code: str, message: str, hint: str) -> None:
+    """A layer that can't work on a shape says why, in these words."""
+    with pytest.raises(ShapeError) as caught:
+        layer.output_shape(*map(volume, inputs.split(",")))
+    assert (code, message, hint) == (caught.value.code, caught.value.message, caught.value.hint)
+
+
+REMARKS = [
+    (
+        make("conv", 96, 11, stride=4),
+        "C3 H224 W224",
+        ["(224 + 2*0 - 11)/4 + 1 = 54.25 is not an integer; rounded down to 54"],
+    ),
+    (
+        make("conv", 96, 11, stride=4),
+        "C3 H224 W226",
+        [
+            "(224 + 2*0 - 11)/4 + 1 = 54.25 is not an integer; rounded down to 54",
+            "(226 + 2*0 - 11)/4 + 1 = 54.75 is not an integer; rounded down to 54",
+        ],
+    ),
+    (make("conv", 96, 11, stride=4), "C3 H227 W227", []),
+    (
+        make("conv", 8, 2, stride=3, padding=((0, 1),)),
+        "C3 W9",
+        ["(9 + 0 + 1 - 2)/3 + 1 = 3.66 is not an integer; rounded down to 3"],
+    ),
+    (make("maxpool", 3, stride=2), "C3 H8 W8", ["(8 + 2*0 - 3)/2 + 1 = 3.5 is not an integer; rounded down to 3"]),
+    (make("maxpool", 3, stride=2, ceil=True), "C3 H8 W8", []),
+    (make("avgpool", 2), "C3 H7 W7", ["(7 + 2*0 - 2)/2 + 1 = 3.5 is not an integer; rounded down to 3"]),
+    (make("maxpool", 3, stride=2, padding="same"), "C3 H8 W8", []),
+    # `half` asks for ⌈224 / 2⌉ positions, and what is left over is padding
+    (make("conv", 64, 7, stride=2, padding="half"), "C3 H224 W224", []),
+    (
+        make("conv", 64, 7, stride=2, padding=3),
+        "C3 H224 W224",
+        ["(224 + 2*3 - 7)/2 + 1 = 112.5 is not an integer; rounded down to 112"],
+    ),
+    (
+        make("conv", 64, 1, stride=2, padding="half"),
+        "C3 W224",
+        ["(224 + 2*0 - 1)/2 + 1 = 112.5 is not an integer; rounded down to 112"],
+    ),
+    (make("tconv", 64, 3, stride=2), "C3 H224 W224", []),
+    (
+        make("maxpool", 2),
+        "C3 W12345677",
+        ["(12345677 + 2*0 - 2)/2 + 1 = 6172838.5 is not an integer; rounded down to 6172838"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "inputs", "expected"), REMARKS, ids=lambda value: str(value)[:40])
+def test_remarks(layer: Layer, inputs: str, expected: list[str]) -> None:
+    """A stride that does not fit is remarked, with its arithmetic, once for equal axes."""
+    assert expected == list(layer.remarks(volume(inputs)))
+
+
+def test_undecided_sizes_become_conditions() -> None:
+    """What must hold of symbols is assumed and collected, never dropped."""
+    c, h = dim("c"), dim("h")
+    with collecting_conditions() as conditions:
+        make("conv", 8, 3, groups=4).output_shape(volume("C8 H8 W8").with_(C=c, H=h))
+        make("add").output_shape(volume("C8").with_(C=c), volume("C8"))
+    assert conditions == ["c % 4 == 0", "h >= 3", "c == 8"]
