@@ -21,11 +21,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 @app.command()
 def claims(
     names: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="[NAME…]", help="Zoo names or spec files.", autocompletion=complete_name, show_default=False
         ),
-    ] = [],  # noqa: B006  # typer copies it
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All specs.")] = False,
     specs: Specs = None,
     form: ListFormat = None,
@@ -44,7 +44,7 @@ def claims(
     chosen = chosen_format(form)
     found: list[Verdict] = []
     records: list[dict[str, Any]] = []
-    for name, verdicts, variants in _all(specs) if every else _named(names, specs):
+    for name, verdicts, variants in _all(specs) if every else _named(names or [], specs):
         found += verdicts
         if chosen is Format.json:
             records += [_plain(name, verdict) for verdict in verdicts]

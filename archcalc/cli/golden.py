@@ -12,7 +12,7 @@ from archcalc.cli.options import Specs, complete_name
 from archcalc.cli.output import write
 
 Chosen = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="[NAME…]", help="Default: all architectures.", autocompletion=complete_name, show_default=False
     ),
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 
 @app.command()
-def check(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golden")) -> None:  # noqa: B006
+def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("golden")) -> None:
     """Compare; exit code 1 if a value differs, a file is missing, or no spec owns a file.
 
     Examples:
@@ -46,14 +46,14 @@ def check(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golden
     archcalc golden check --specs my/specs --golden my/golden
     ```
     """
-    differences = golden.check(names, specs, folder)
+    differences = golden.check(names or [], specs, folder)
     write(differences or ["all values are as recorded"])
     if differences:
         raise typer.Exit(1)
 
 
 @app.command()
-def update(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golden")) -> None:  # noqa: B006
+def update(names: Chosen = None, specs: Specs = None, folder: Folder = Path("golden")) -> None:
     """Record the values of today, and print what changed.
 
     Examples:
@@ -63,4 +63,4 @@ def update(names: Chosen = [], specs: Specs = None, folder: Folder = Path("golde
     archcalc golden update --specs my/specs --golden my/golden
     ```
     """
-    write(golden.update(names, specs, folder) or ["nothing changed"])
+    write(golden.update(names or [], specs, folder) or ["nothing changed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
 
@@ -11,36 +12,43 @@ BUG = "this is a bug in archcalc: please report it with the command and the spec
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. With `--debug`, a bug's traceback is shown after all."""
     debug = "--debug" in _options(arguments)
     if debug:
         arguments = [word for word in arguments if word != "--debug"]
-    # what can't be encoded is written as \x.., in any locale
-    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    _prepare_streams()
     try:
         return _call(arguments)
-    except UsageError as error:
-        tell(f"error: {error}")
-        return 2
-    except SpecError as error:
-        tell_diagnostics(error.diagnostics)
-        return 1
-    except ArchcalcError as error:
-        tell(f"error: {error}")
-        return 1
     except BrokenPipeError:
         silence()
         return 0
-    except OSError as error:
-        if debug:
-            raise
-        tell(f"error: {(error.strerror or str(error)).lower()}" + (f": '{error.filename}'" if error.filename else ""))
-        return 1
     except Exception as error:
-        if debug:
+        if debug and not isinstance(error, ArchcalcError):
             raise
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """Tell what went wrong; the exit code that goes with it."""
+    if isinstance(error, SpecError):
+        tell_diagnostics(error.diagnostics)
+    elif isinstance(error, ArchcalcError):
+        tell(f"error: {error}")
+    elif isinstance(error, OSError):
+        place = f": '{error.filename}'" if error.filename else ""
+        tell(f"error: {(error.strerror or str(error)).lower()}{place}")
+    else:
         tell(f"error: {type(error).__name__}: {str(error)[:200]}\n    {BUG}")
-        return 1
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _prepare_streams() -> None:
+    """Streams that were closed (`>&-`) lead nowhere; what a locale can't encode is written as an escape."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open to the end
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _options(arguments: list[str]) -> list[str]:

@@ -1,63 +1,63 @@
-"""A tall picture in columns, like text: where one node feeds all that follows, the picture goes on in the next column."""
+"""A tall picture in columns, to fill a page.
+
+Where one node feeds all that follows, the picture goes on in the next column, like text; where long skips run past its
+middle, the second half goes up again beside the first, like a U.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from archcalc.render.geometry import ARROW, Box, Point, numbers, rounded, spline, text
+
 PAGE = 1.5
 """Width by height of the page that a picture should fill."""
-GUTTER, MARGIN, RADIUS, ARROW = 40.0, 14.0, 8.0, 6.0
-"""Points between columns, around them, in a line's corners, and of an arrow's length."""
-LEAST_HEIGHT, MAX_WAYS = 300.0, 100
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in points; y goes up, as Graphviz has it."""
-
-    left: float
-    low: float
-    right: float
-    high: float
-
-    @property
-    def x(self) -> float:
-        """Its middle from left to right."""
-        return (self.left + self.right) / 2
-
-    @property
-    def y(self) -> float:
-        """Its middle from low to high."""
-        return (self.low + self.high) / 2
-
-    @classmethod
-    def around(cls, points: Iterable[Point]) -> Box:
-        """The smallest that holds all points."""
-        xs, ys = zip(*points, strict=True)
-        return cls(min(xs), min(ys), max(xs), max(ys))
-
-    @property
-    def corners(self) -> tuple[Point, Point]:
-        """Two corners that say it all."""
-        return (self.left, self.low), (self.right, self.high)
+GUTTER, MARGIN = 40.0, 14.0
+"""Points between columns, and above and below them."""
+TALL, LEAST_HEIGHT, MAX_WAYS = 750.0, 300.0, 100
+"""The height of a picture that needs columns, of the lowest columns, and how many ways are tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What lies between two heights, its extent, and the node above it that feeds it, if there is one."""
+    """What lies between two heights and its extent, the node above it that feeds it, and the way it is moved."""
 
     low: float
     high: float
     box: Box
-    feeder: str | None = None
+    feeder: str = ""
+    turned: bool = False
+    mirrored: bool = False
+    x: float = 0.0
+    y: float = 0.0
+
+    def __contains__(self, box: Box) -> bool:
+        return self.low < box.y < self.high
+
+    def place(self, point: Point) -> Point:
+        """Where a point goes."""
+        x, y = point
+        return self.x + (-x if self.mirrored else x), self.y + (-y if self.turned else y)
+
+    def at(self, left: float, edge: float) -> Column:
+        """The column with its left side at `left`, and its high side (its first row, if turned) at `edge`."""
+        return replace(
+            self,
+            x=left + (self.box.right if self.mirrored else -self.box.left),
+            y=edge + (self.box.high if self.turned else -self.box.high),
+        )
+
+    @property
+    def placed(self) -> Box:
+        """Its extent after the move."""
+        return Box.around(map(self.place, self.box.corners))
 
 
 def in_columns(graph: Any) -> None:
-    """Move a laid-out pygraphviz graph into as many columns as fill a page best; one column may be best."""
+    """Move a laid-out pygraphviz graph into the columns that fill a page best; one column may be best."""
     layout = _Layout(graph)
     best = min(layout.ways(), key=_page_height)
     if len(best) > 1:
@@ -65,27 +65,10 @@ def in_columns(graph: Any) -> None:
 
 
 def _page_height(columns: Sequence[Column]) -> float:
-    """How high a page must be to hold the columns; each further column must be worth its while."""
+    """How high a page must be to hold the columns; more than one must be worth its while."""
     width = sum(column.box.right - column.box.left + GUTTER for column in columns)
     height = max(column.box.high - column.box.low for column in columns)
     return max(width / PAGE, height) * 1.1 ** (len(columns) > 1)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
-def _text(*numbers: float) -> str:
-    return ",".join(f"{number:.2f}" for number in numbers)
-
-
-def _spline(text: str) -> list[tuple[str, Point]]:
-    """An edge's points, each with the letter before it (`e` at an arrow's tip) if it has one."""
-    points = []
-    for word in text.split():
-        *mark, x, y = word.split(",")
-        points.append((mark[0] if mark else "", (float(x), float(y))))
-    return points
 
 
 class _Layout:
@@ -94,151 +77,171 @@ class _Layout:
     def __init__(self, graph: Any) -> None:
         self.graph = graph
         self.nodes = {str(node): self._node_box(node) for node in graph.nodes()}
-        self.frames = [(frame, Box(*_numbers(frame.graph_attr["bb"]))) for frame in self._frames(graph)]
-        self.edges = [(edge, _spline(edge.attr["pos"])) for edge in graph.edges()]
+        self.frames = [(frame, Box(*numbers(frame.graph_attr["bb"]))) for frame in _frames(graph)]
+        self.edges = [(edge, spline(edge.attr["pos"])) for edge in graph.edges()]
+        self.extent = self._column(float("-inf"), float("inf")).box
 
     def _node_box(self, node: Any) -> Box:
-        (x, y), width, height = _numbers(node.attr["pos"]), float(node.attr["width"]), float(node.attr["height"])
+        (x, y), width, height = numbers(node.attr["pos"]), float(node.attr["width"]), float(node.attr["height"])
         return Box(x - width * 36, y - height * 36, x + width * 36, y + height * 36)
 
-    def _frames(self, graph: Any) -> Iterator[Any]:
-        for frame in graph.subgraphs():
-            yield frame
-            yield from self._frames(frame)
-
     def ways(self) -> Iterator[list[Column]]:
-        """Some ways to set the picture: one column first, then ever lower ones."""
-        everything = self._extent(float("-inf"), float("inf"))
-        gaps, known = list(self._gaps()), set()
-        height = everything.high - everything.low
+        """Some ways to set the picture: one column first, then a U if it can be one, then ever lower columns."""
+        gaps = [(height, self._across(height)) for height in self._gaps()]
+        yield [Column(float("-inf"), float("inf"), self.extent)]
+        height = self.extent.high - self.extent.low
+        if height < TALL:
+            return
+        turns = [(len(across), -abs(height - self.extent.y), height) for height, across in gaps if self._turns(across)]
+        if turns:
+            yield self._around(max(turns)[2])
+        cuts = [(height, across[0][0]) for height, across in gaps if self._feeds_all(height, across)]
+        known: set[tuple[tuple[float, str], ...]] = {()}
         while len(known) < MAX_WAYS and height > LEAST_HEIGHT:
-            cuts, start = [], everything.high
-            for gap, (below, _) in pairwise([*gaps, (everything.low, "")]):
-                if start - below > height:
-                    cuts.append(gap)
-                    start = gap[0]
-            if tuple(cuts) not in known:
-                known.add(tuple(cuts))
-                yield self._columns(cuts)
+            chosen: list[tuple[float, str]] = []
+            for cut, (below, _) in pairwise([*cuts, (self.extent.low, "")]):
+                if (chosen[-1][0] if chosen else self.extent.high) - below > height:
+                    chosen.append(cut)
+            if tuple(chosen) not in known:
+                known.add(tuple(chosen))
+                yield self._side_by_side(chosen)
             height *= 0.97
 
-    def _columns(self, cuts: Sequence[tuple[float, str]]) -> list[Column]:
-        heights = [float("inf"), *(height for height, _ in cuts), float("-inf")]
-        feeders = [None, *(feeder for _, feeder in cuts)]
-        return [
-            Column(low, high, self._extent(low, high, feeder), feeder)
-            for (high, low), feeder in zip(pairwise(heights), feeders, strict=True)
-        ]
-
-    def _gaps(self) -> Iterator[tuple[float, str]]:
-        """Heights at which the picture can be cut, from the top: nothing is there but lines from one node."""
+    def _gaps(self) -> Iterator[float]:
+        """Heights at which there is nothing but lines, from the top."""
         solid = sorted([*self.nodes.values(), *(box for _, box in self.frames)], key=lambda box: -box.high)
         low = solid[0].low
         for box in solid:
             if box.high < low:
-                height = (box.high + low) / 2
-                feeders = {edge[0] for edge, _ in self.edges if self._crosses(edge, height)}
-                if len(feeders) == 1 and self._is_free_below(feeder := feeders.pop(), height):
-                    yield height, feeder
+                yield (box.high + low) / 2
             low = min(low, box.low)
 
-    def _crosses(self, edge: Any, height: float) -> bool:
-        return self.nodes[edge[0]].y > height > self.nodes[edge[1]].y
+    def _across(self, height: float) -> list[Any]:
+        return [edge for edge, _ in self.edges if self.nodes[edge[0]].y > height > self.nodes[edge[1]].y]
 
-    def _is_free_below(self, node: str, height: float) -> bool:
-        """Whether a line can leave a node downwards."""
-        x, y = self.nodes[node].x, self.nodes[node].y
-        return not any(box.left < x < box.right and height < box.y < y for box in self.nodes.values())
+    def _turns(self, across: Sequence[Any]) -> bool:
+        """Whether these lines across a gap are the spine and some that run past."""
+        return len(across) > 1 and len({edge[0] for edge in across}) == len(across) and len(_spine(across)) == 1
 
-    def _extent(self, low: float, high: float, feeder: str | None = None) -> Box:
-        """The box around all that lies between two heights, with what the lines from the feeder need."""
-        points = [point for name, box in self.nodes.items() if low < box.y < high or name == feeder for point in box.corners]
-        points += [point for _, box in self.frames if low < box.y < high for point in box.corners]
-        points += [
-            point for edge, spline in self.edges if low < self.nodes[edge[1]].y < high for _, point in self._reach(edge, spline)
-        ]
-        return Box.around(points)
+    def _feeds_all(self, height: float, across: Sequence[Any]) -> bool:
+        """Whether the lines across a gap come from one node, which a line can leave downwards."""
+        if len({edge[0] for edge in across}) != 1:
+            return False
+        feeder = self.nodes[across[0][0]]
+        return not any(box.left < feeder.x < box.right and height < box.y < feeder.y for box in self.nodes.values())
 
-    def _reach(self, edge: Any, spline: list[tuple[str, Point]]) -> list[tuple[str, Point]]:
-        """An edge's points, and the corners of its label."""
-        if not edge.attr["lp"]:
-            return spline
-        (x, y), half = _numbers(edge.attr["lp"]), len(edge.attr["label"]) * 2.6
-        return [*spline, ("", (x - half, y - 5)), ("", (x + half, y + 5))]
+    def _side_by_side(self, cuts: Sequence[tuple[float, str]]) -> list[Column]:
+        heights = [float("inf"), *(height for height, _ in cuts), float("-inf")]
+        left, columns = 0.0, []
+        for (high, low), feeder in zip(pairwise(heights), ("", *(feeder for _, feeder in cuts)), strict=True):
+            columns.append(self._column(low, high, feeder).at(left, 0.0))
+            left = columns[-1].placed.right + GUTTER
+        return columns
+
+    def _around(self, height: float) -> list[Column]:
+        """Down and up again; the second half mirrored where its ends of the long lines are right of its spine."""
+        down, up = self._column(height, float("inf")), self._column(float("-inf"), height)
+        across = self._across(height)
+        spine = self.nodes[_spine(across)[0][1]].x
+        mirrored = sum(self.nodes[edge[1]].x - spine for edge in across) > 0
+        down = down.at(0.0, 0.0)
+        return [down, replace(up, turned=True, mirrored=mirrored).at(down.placed.right + 2 * GUTTER, down.placed.low)]
+
+    def _column(self, low: float, high: float, feeder: str = "") -> Column:
+        """What lies between two heights, with what the lines from the feeder need."""
+        column = Column(low, high, Box(0, 0, 0, 0), feeder)
+        points = [p for name, box in self.nodes.items() if box in column or name == feeder for p in box.corners]
+        points += [p for _, box in self.frames if box in column for p in box.corners]
+        for edge, line in self.edges:
+            tail, head = self.nodes[edge[0]], self.nodes[edge[1]]
+            if head in column and (tail in column or edge[0] == feeder):
+                points += [point for _, point in line] + _label_corners(edge)
+        return replace(column, box=Box.around(points))
 
     def move(self, columns: Sequence[Column]) -> None:
-        """Put the columns side by side, their tops at one height, and join them."""
-        top, right, shifts = columns[0].box.high, 0.0, []
+        """Put everything into its column, and draw what leads from one column to the next."""
         for column in columns:
-            shifts.append((right - column.box.left, top - column.box.high))
-            right += column.box.right - column.box.left + GUTTER
-        right -= GUTTER
-        for column, shift in zip(columns, shifts, strict=True):
-            self._shift(column, shift)
-        for (before, _), (column, shift) in pairwise(zip(columns, shifts, strict=True)):
-            self._join(before, column, shift)
-        self._set_title(right, top, min(top - column.box.high + column.box.low for column in columns) - MARGIN)
+            self._fill(column)
+        for before, column in pairwise(columns):
+            if column.turned:
+                self._turn(before, column)
+            else:
+                self._join(before, column)
+        self._set_title([column.placed for column in columns])
 
-    def _shift(self, column: Column, shift: Point) -> None:
-        dx, dy = shift
+    def _fill(self, column: Column) -> None:
         for name, box in self.nodes.items():
-            if column.low < box.y < column.high:
-                self.graph.get_node(name).attr["pos"] = _text(box.x + dx, box.y + dy)
+            if box in column:
+                self.graph.get_node(name).attr["pos"] = text(column.place((box.x, box.y)))
         for frame, box in self.frames:
-            if column.low < box.y < column.high:
-                x, y = _numbers(frame.graph_attr["lp"]) if frame.graph_attr["lp"] else (0, 0)
-                frame.graph_attr["lp"] = _text(x + dx, y + dy)
-                frame.graph_attr["bb"] = _text(box.left + dx, box.low + dy, box.right + dx, box.high + dy)
-        for edge, spline in self.edges:
-            if column.low < self.nodes[edge[1]].y < column.high:
-                words = (_text(x + dx, y + dy) if not mark else f"{mark},{_text(x + dx, y + dy)}" for mark, (x, y) in spline)
-                edge.attr["pos"] = " ".join(words)
+            if box in column:
+                attributes, moved = frame.graph_attr, Box.around(map(column.place, box.corners))
+                attributes["bb"] = ",".join(map(text, moved.corners))
+                if attributes["lp"]:
+                    x, y = numbers(attributes["lp"])
+                    side = moved.right - (box.right - x)  # a heading stays at the right
+                    attributes["lp"] = text((side, column.place((x, y))[1]))
+        for edge, line in self.edges:
+            if self.nodes[edge[1]] in column:
+                edge.attr["pos"] = " ".join(mark + text(column.place(point)) for mark, point in line)
                 if edge.attr["lp"]:
-                    x, y = _numbers(edge.attr["lp"])
-                    edge.attr["lp"] = _text(x + dx, y + dy)
+                    edge.attr["lp"] = text(column.place(numbers(edge.attr["lp"])))  # type: ignore[arg-type]
 
-    def _join(self, before: Column, column: Column, shift: Point) -> None:
+    def _join(self, before: Column, column: Column) -> None:
         """Draw the feeder again at the top of its column, as an outline, and the line that leads there."""
-        feeder = str(column.feeder)
-        box, start = self.nodes[feeder], _numbers(self.graph.get_node(feeder).attr["pos"])
-        half = (box.high - box.low) / 2
-        x, y = box.x + shift[0], box.y + shift[1]
-        low = start[1] - box.y + before.box.low - MARGIN / 2
-        gutter = column.box.left + shift[0] - GUTTER / 2
-        high = column.box.high + shift[1] + MARGIN
-        corners = [(start[0], start[1] - half), (start[0], low), (gutter, low), (gutter, high), (x, high), (x, y + half + ARROW)]
-        ghost = f"again {feeder}"
-        labels = []
+        box = self.nodes[column.feeder]
+        here, half = column.place((box.x, box.y)), (box.high - box.low) / 2
+        there = numbers(self.graph.get_node(column.feeder).attr["pos"])
+        volumes = []
         for edge, _ in self.edges:
-            if edge[0] == feeder and edge.attr["label"] and self.nodes[edge[1]].y < column.high:
-                labels.append(edge.attr["label"])
+            if edge[0] == column.feeder and self.nodes[edge[1]] in column and edge.attr["label"]:
+                volumes.append(edge.attr["label"])
                 edge.attr["label"] = ""
-        width, height = (box.right - box.left) / 72, (box.high - box.low) / 72
-        self.graph.add_node(ghost, label=labels[0] if labels else "", pos=_text(x, y), width=width, height=height)
-        self.graph.get_node(ghost).attr.update(style="rounded,dashed", color="#999999", fontcolor="#555555", fontsize=8)
-        self.graph.add_edge(feeder, ghost, pos=f"e,{_text(x, y + half)} {_rounded(corners)}")
+        again = f"again {column.feeder}"
+        self.graph.add_node(again, pos=text(here), label=(*volumes, "")[0], fontsize=8, fontcolor="#555555")
+        self.graph.get_node(again).attr.update(width=(box.right - box.left) / 72, height=2 * half / 72)
+        self.graph.get_node(again).attr.update(style="rounded,dashed", color="#999999")
+        low, high = before.placed.low - MARGIN / 2, column.placed.high + MARGIN
+        gutter, tip = column.placed.left - GUTTER / 2, (here[0], here[1] + half)
+        line = [(there[0], there[1] - half), (there[0], low), (gutter, low), (gutter, high), (here[0], high), tip]
+        self.graph.add_edge(column.feeder, again, pos=rounded(line))
 
-    def _set_title(self, right: float, top: float, low: float) -> None:
+    def _turn(self, before: Column, column: Column) -> None:
+        """Draw the lines across the middle of a U: the spine below it, the others straight over."""
+        across = self._across(column.high)
+        for edge in across:
+            tail = Box.around(map(before.place, self.nodes[edge[0]].corners))
+            head = Box.around(map(column.place, self.nodes[edge[1]].corners))
+            low = min(before.placed.low, column.placed.low) - MARGIN
+            if edge in _spine(across):
+                edge.attr["pos"] = rounded([(tail.x, tail.low), (tail.x, low), (head.x, low), (head.x, head.low)])
+                edge.attr["lp"] = text(((tail.x + head.x) / 2, low + 8))
+                continue
+            start, tip = (tail.right, tail.y), (head.left - ARROW, head.y)
+            bends = (before.placed.right + GUTTER / 2, tail.y), (column.placed.left - GUTTER / 2, head.y)
+            edge.attr["pos"] = f"e,{text((head.left, head.y))} " + " ".join(map(text, (start, *bends, tip)))
+
+    def _set_title(self, columns: Sequence[Box]) -> None:
         attributes = self.graph.graph_attr
+        right, top, low = columns[-1].right, max(box.high for box in columns), min(box.low for box in columns)
         width, height = float(attributes["lwidth"]) * 72, float(attributes["lheight"]) * 72
-        left, right = min(0, (right - width) / 2), max(right, (right + width) / 2)
-        attributes["lp"] = _text((left + right) / 2, top + MARGIN + height / 2)
-        attributes["bb"] = _text(left, low, right, top + MARGIN + height)
+        sides = (min(0, (right - width) / 2), low - MARGIN), (max(right, (right + width) / 2), top + MARGIN + height)
+        attributes["lp"] = text((right / 2, top + MARGIN + height / 2))
+        attributes["bb"] = ",".join(map(text, sides))
 
 
-def _rounded(corners: Sequence[Point]) -> str:
-    """A spline along straight lines, its corners rounded."""
-    points = [corners[0], corners[0]]
-    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
-        into, out = _near(corner, before), _near(corner, after)
-        points += [into, into, corner, corner, out, out]
-    points += [corners[-1], corners[-1]]
-    return " ".join(_text(*point) for point in points)
+def _frames(graph: Any) -> Iterator[Any]:
+    for frame in graph.subgraphs():
+        yield frame
+        yield from _frames(frame)
 
 
-def _near(corner: Point, other: Point) -> Point:
-    """The point where the line to another begins to bend."""
-    (x, y), (to_x, to_y) = corner, other
-    length = max(abs(to_x - x), abs(to_y - y))
-    part = min(RADIUS / length, 0.5) if length else 0.0
-    return x + (to_x - x) * part, y + (to_y - y) * part
+def _spine(edges: Iterable[Any]) -> list[Any]:
+    return [edge for edge in edges if edge.attr["weight"] == "200"]
+
+
+def _label_corners(edge: Any) -> list[Point]:
+    if not edge.attr["lp"]:
+        return []
+    (x, y), half = numbers(edge.attr["lp"]), len(edge.attr["label"]) * 2.6
+    return [(x - half, y - 5), (x + half, y + 5)]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from archcalc.graph import Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
-from archcalc.render.fold import Block, Cell, Edge, Item, Picture, family, picture
+from archcalc.render.fold import Block, Cell, Item, family
+from archcalc.render.picture import Edge, Picture, picture
 from archcalc.report import Report
 from archcalc.shape import Shape
 
@@ -48,8 +49,10 @@ UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "aff
 
 
 def to_dot(report: Report, *, fold: bool = True, depth: int | None = None) -> str:
-    """The layer graph in DOT: equal neighbouring blocks drawn once with their count if `fold`, scopes below `depth` as
-    one node each; without a depth, as deep as a picture can be read.
+    """The layer graph in DOT.
+
+    If `fold`, equal neighbouring blocks are drawn once with their count; scopes below `depth` are one node each, and
+    without a depth it is as deep as a picture can be read.
 
     Raises: UsageError: there are more nodes than Graphviz can lay out.
     """
@@ -63,7 +66,7 @@ class _Writer:
         self.report, self.shown = report, shown
         self.keys = _keys([cell.path for cell, _ in shown.cells] + [f"output {name}" for name, _, _ in shown.outputs])
         self.unnamed = _unnamed(cell.path for cell, _ in shown.cells)
-        self.spine = shown.spine | {len(shown.cells)}  # with the first output
+        self.spine = shown.spine | {len(shown.cells) + shown.longest}
         self.written = 0
 
     def source(self) -> str:
@@ -104,10 +107,10 @@ class _Writer:
 
     def _block(self, dot: Digraph, block: Block, frame: Block, level: int = 0) -> None:
         """Write what is in a block; `frame` is the innermost block around it that is drawn as a frame."""
-        first = True
+        is_branch = block is not frame and all(isinstance(child, Cell) for child in block.children)
         for child in block.children:
             if isinstance(child, Cell):
-                self._cell(dot, child, frame if first or block is frame else block)
+                self._cell(dot, child, block if is_branch and child is not block.children[0] else frame)
             elif self._is_framed(child, block):
                 with dot.subgraph(name=f"cluster {self.written}") as cluster:
                     label = _heading(_html(self._name(child, frame)) + _times(child))
@@ -117,7 +120,6 @@ class _Writer:
                     self._block(cluster, child, child, level + 1)
             else:
                 self._block(dot, child, frame, level)
-            first = False
 
     def _is_framed(self, block: Block, parent: Block) -> bool:
         """Not if nobody named it, nor if it is a plain branch of the scope around it or holds most of the picture."""

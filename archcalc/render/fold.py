@@ -1,22 +1,14 @@
-"""What a picture shows of a graph: cells in nested blocks, repeated blocks folded into one, deep scopes collapsed."""
+"""A graph as a tree of scopes, its layers put into cells, and equal neighbours folded into one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TypeAlias
 
-from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.layers import Layer
 from archcalc.layers.reshape import View
-from archcalc.shape import Shape
-
-READABLE_CELLS = 150
-"""With more cells than this, scopes are collapsed unless someone asks for them."""
-MAX_CELLS = 1500
-"""With more cells than this, Graphviz would seem to hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,151 +42,14 @@ class Block:
 Item: TypeAlias = Cell | Block
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A volume on its way from one cell to another, by their numbers.
-
-    `role` is `main`, `skip` (another path leads to the same cell, past other cells) or `like` (it gives a layer its size
-    or its switches).
-    """
-
-    tail: int
-    head: int
-    shape: Shape
-    role: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The cells in their blocks, and the edges between them. `depth` tells how deep the scopes are drawn, if not all."""
-
-    root: Block
-    edges: tuple[Edge, ...]
-    outputs: tuple[tuple[str, int, Shape], ...]
-    sums: frozenset[int] = frozenset()
-    depth: int | None = None
-
-    @cached_property
-    def cells(self) -> tuple[tuple[Cell, int], ...]:
-        """Every cell, by number, with how often its layers occur in the graph."""
-        return tuple(_cells(self.root, 1))
-
-    @cached_property
-    def spine(self) -> frozenset[int]:
-        """The cells on every main path to the first output, by number: what a picture draws in one line.
-
-        A sum's main path is that of its first summand, as a residual block writes its body first.
-        """
-        into: dict[int, list[int]] = {}
-        for edge in self.edges:
-            if edge.role == "main":
-                into.setdefault(edge.head, []).append(edge.tail)
-        spine, ahead = set(), [self.outputs[0][1]]
-        while ahead:  # every path back has reached the last of these, or an earlier cell
-            cell = max(ahead)
-            if len(set(ahead)) == 1:
-                spine.add(cell)
-            tails = into.get(cell, [])
-            ahead = [other for other in ahead if other != cell] + (tails[:1] if cell in self.sums else tails)
-        return frozenset(spine)
-
-
-def picture(graph: Graph, *, fold: bool = True, depth: int | None = None) -> Picture:
-    """Choose what to draw: repeats once if `fold`, scopes down to `depth`; None chooses a depth that can be read.
-
-    Raises: UsageError: there would be too many cells for Graphviz, or `depth` is less than 1.
-    """
-    if depth is not None and depth < 1:
-        raise UsageError(f"depth {depth} is less than 1")
-    folding = _Folding(graph, fold)
-    root = folding.root
-    if depth is None:
-        depth = _readable_depth(root, READABLE_CELLS if fold else MAX_CELLS)
-    if depth is not None:
-        root = _collapsed(root, depth)
-    cells = [cell for cell, _ in _cells(root, 1)]
-    if len(cells) > MAX_CELLS:
-        hint = "draw fewer scopes with --depth 1" if depth != 1 else "put the layers into scopes: name the chains"
-        raise UsageError(f"{len(cells):,} nodes are too many to draw", hint)
-    homes = folding.homes(cells)
-    edges = _edges(folding, cells, homes)
-    outputs = tuple((name, homes[folding.source(i)], graph.nodes[i].shape) for name, i in graph.outputs.items())
-    sums = frozenset(i for i, cell in enumerate(cells) if graph.nodes[cell.nodes[0]].kind == "add")
-    return Picture(root, edges, outputs, sums, depth)
-
-
 def family(layer: Layer) -> str:
     """The family of a layer's kind, after the module that defines it."""
     package, _, module = type(layer).__module__.rpartition(".")
     return module if package == "archcalc.layers" else layer.kind
 
 
-def _cells(item: Item, count: int) -> Iterator[tuple[Cell, int]]:
-    if isinstance(item, Cell):
-        yield item, count * item.count
-        return
-    for child in item.children:
-        yield from _cells(child, count * item.count)
-
-
-def _level(item: Item) -> int:
-    return item.path.count("/") + 1
-
-
-def _collapsed(block: Block, depth: int) -> Block:
-    """The block with every scope below `depth` as one cell."""
-    children: list[Item] = []
-    for child in block.children:
-        if isinstance(child, Cell):
-            children.append(child)
-        elif _level(child) >= depth:
-            children.append(Cell(child.path, child.name, child.nodes, child.count, child.last, collapsed=True))
-        else:
-            children.append(_collapsed(child, depth))
-    return replace(block, children=tuple(children))
-
-
-def _readable_depth(root: Block, limit: int) -> int | None:
-    """The greatest depth that needs no more than `limit` cells, at least 1; None if everything fits."""
-    if sum(1 for _ in _cells(root, 1)) <= limit:
-        return None
-    blocks: list[Block] = [root]
-    levels = {0}
-    for block in blocks:
-        inner = [child for child in block.children if isinstance(child, Block)]
-        levels.update(map(_level, inner))
-        blocks.extend(inner)
-    for depth in sorted(levels - {0, 1}, reverse=True):
-        if sum(1 for _ in _cells(_collapsed(root, depth), 1)) <= limit:
-            return depth
-    return 1
-
-
-def _edges(folding: _Folding, cells: Sequence[Cell], homes: dict[int, int]) -> tuple[Edge, ...]:
-    """All edges between cells, each volume once."""
-    found: dict[tuple[int, int, Shape], bool] = {}
-    for head, cell in enumerate(cells):
-        for node in cell.nodes:
-            like = getattr(folding.graph.nodes[node].layer, "like", None) is not None
-            for place, source in enumerate(folding.inputs[node]):
-                if homes[source] != head:
-                    found.setdefault((homes[source], head, folding.graph.nodes[source].shape), like and place > 0)
-    tails: list[dict[int, bool]] = [{} for _ in cells]
-    for (tail, head, _), like in found.items():
-        tails[head][tail] = like
-    above = [0] * len(cells)  # the cells from which a path leads to each, as bits
-    for head in sorted(range(len(cells)), key=lambda number: cells[number].nodes[0]):
-        for tail, like in tails[head].items():
-            above[head] |= 0 if like else above[tail] | 1 << tail
-    edges = []
-    for (tail, head, shape), like in found.items():
-        skip = any(above[other] >> tail & 1 for other in tails[head])
-        edges.append(Edge(tail, head, shape, "like" if like else "skip" if skip else "main"))
-    return tuple(edges)
-
-
-class _Folding:
-    """The graph as blocks and cells, with a note of which nodes are copies of which."""
+class Folding:
+    """A graph as blocks and cells, with a note of which nodes are copies of which."""
 
     def __init__(self, graph: Graph, fold: bool) -> None:
         self.graph, self.fold = graph, fold
@@ -229,12 +84,18 @@ class _Folding:
         return len(inputs) == 1 and isinstance(node.layer, View) and node.shape == self.graph.nodes[inputs[0]].shape
 
     def _joins_input(self, i: int, host: int) -> bool:
-        """Whether a node is drawn with the one it acts on: nobody else reads that, and it works in place, or normalises
-        what a weight layer made; `host` is the first node of that cell. It may act on a scope's output,
-        but not on that of a loop's last pass, which then would differ from the others.
+        """Whether a node is drawn with the one it acts on; `host` is the first node of that cell.
+
+        Nobody else reads that, and it works in place, or normalises what a weight layer made. It may act on a scope's
+        output, but not on that of a loop's last pass, which then would differ from the others.
         """
         inputs, nodes = self.inputs[i], self.graph.nodes
-        if len(inputs) != 1 or len(self.readers[inputs[0]]) != 1 or inputs[0] in self._outputs or not nodes[host].inputs:
+        if (
+            len(inputs) != 1
+            or len(self.readers[inputs[0]]) != 1
+            or inputs[0] in self._outputs
+            or not nodes[host].inputs
+        ):
             return False
         scope, inner = (nodes[j].name.split("/")[:-1] for j in (i, inputs[0]))
         if scope != inner[: len(scope)] or any(map(str.isdigit, inner[len(scope) :])):
@@ -261,7 +122,9 @@ class _Folding:
             contents[path].append(inner)
         return self._items(contents, members, "")
 
-    def _items(self, contents: dict[str, list[int | str]], members: dict[int, list[int]], path: str) -> tuple[Item, ...]:
+    def _items(
+        self, contents: dict[str, list[int | str]], members: dict[int, list[int]], path: str
+    ) -> tuple[Item, ...]:
         items: list[Item] = []
         for inner in contents[path]:
             if isinstance(inner, int):
@@ -269,7 +132,9 @@ class _Folding:
                 items.append(Cell(name, name, tuple(members[inner])))
             else:
                 children = self._items(contents, members, inner)
-                items.append(Block(inner, inner, tuple(sorted(n for c in children for n in c.nodes)), children=children))
+                items.append(
+                    Block(inner, inner, tuple(sorted(n for c in children for n in c.nodes)), children=children)
+                )
         return tuple(items)
 
     def _arranged(self, items: Sequence[Item]) -> tuple[Item, ...]:
@@ -299,8 +164,9 @@ class _Folding:
         return runs
 
     def _follows(self, a: Item, b: Item) -> tuple[int, ...] | None:
-        """How `b` continues `a` as its equal: for each input of `b` from outside, the place in `a` that it comes from, or
-        -1 for a volume that both read; None if it does not.
+        """How `b` continues `a` as its equal; None if it does not.
+
+        Returns: For each input of `b` from outside, the place in `a` that it comes from, or -1 for one that both read.
         """
         nodes = self.graph.nodes
         if type(a) is not type(b) or len(a.nodes) != len(b.nodes):

@@ -1,0 +1,162 @@
+"""What a picture shows of a graph: scopes how deep, which edges between their cells, and which cells form a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from archcalc.errors import UsageError
+from archcalc.graph import Graph
+from archcalc.render.fold import Block, Cell, Folding, Item
+from archcalc.shape import Shape
+
+READABLE_CELLS = 125
+"""With more cells than this, scopes are collapsed unless someone asks for them."""
+MAX_CELLS = 1500
+"""With more cells than this, Graphviz would seem to hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A volume on its way from one cell to another, by their numbers.
+
+    `role` is `main`, `skip` (another path leads to the same cell, past other cells) or `like` (it gives a layer its
+    size or its switches).
+    """
+
+    tail: int
+    head: int
+    shape: Shape
+    role: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The cells in their blocks, and the edges between them; `depth` tells how deep the scopes are, if not all."""
+
+    root: Block
+    edges: tuple[Edge, ...]
+    outputs: tuple[tuple[str, int, Shape], ...]
+    sums: frozenset[int] = frozenset()
+    depth: int | None = None
+
+    @cached_property
+    def cells(self) -> tuple[tuple[Cell, int], ...]:
+        """Every cell, by number, with how often its layers occur in the graph."""
+        return tuple(_cells(self.root, 1))
+
+    @cached_property
+    def longest(self) -> int:
+        """The output, by its place among them, to which the longest path leads: the one that the spine leads to."""
+        length = [0] * len(self.cells)
+        for edge in sorted(self.edges, key=lambda edge: edge.head):
+            length[edge.head] = max(length[edge.head], length[edge.tail] + 1)
+        return max(range(len(self.outputs)), key=lambda place: (length[self.outputs[place][1]], -place))
+
+    @cached_property
+    def spine(self) -> frozenset[int]:
+        """The cells on every main path to an output, by number: what a picture draws in one line.
+
+        A sum's main path is that of its first summand, as a residual block writes its body first.
+        """
+        into: dict[int, list[int]] = {}
+        for edge in self.edges:
+            if edge.role == "main":
+                into.setdefault(edge.head, []).append(edge.tail)
+        spine, ahead = set(), {self.outputs[self.longest][1]}
+        while ahead:  # every path back has reached the last of these, or an earlier cell
+            cell = max(ahead)
+            if len(ahead) == 1:
+                spine.add(cell)
+            tails = into.get(cell, [])
+            ahead = ahead - {cell} | set(tails[:1] if cell in self.sums else tails)
+        return frozenset(spine)
+
+
+def picture(graph: Graph, *, fold: bool = True, depth: int | None = None) -> Picture:
+    """Choose what to draw: repeats once if `fold`, scopes down to `depth`; None chooses a depth that can be read.
+
+    Raises: UsageError: there would be too many cells for Graphviz, or `depth` is less than 1.
+    """
+    if depth is not None and depth < 1:
+        raise UsageError(f"depth {depth} is less than 1")
+    folding = Folding(graph, fold)
+    root = folding.root
+    if depth is None:
+        depth = _readable_depth(root, READABLE_CELLS if fold else MAX_CELLS)
+    if depth is not None:
+        root = _collapsed(root, depth)
+    cells = [cell for cell, _ in _cells(root, 1)]
+    if len(cells) > MAX_CELLS:
+        hint = "draw fewer scopes with --depth 1" if depth != 1 else "put the layers into scopes: name the chains"
+        raise UsageError(f"{len(cells):,} nodes are too many to draw", hint)
+    homes = folding.homes(cells)
+    edges = _edges(folding, cells, homes)
+    outputs = tuple((name, homes[folding.source(i)], graph.nodes[i].shape) for name, i in graph.outputs.items())
+    sums = frozenset(i for i, cell in enumerate(cells) if graph.nodes[cell.nodes[0]].kind == "add")
+    return Picture(root, edges, outputs, sums, depth)
+
+
+def _cells(item: Item, count: int) -> Iterator[tuple[Cell, int]]:
+    if isinstance(item, Cell):
+        yield item, count * item.count
+        return
+    for child in item.children:
+        yield from _cells(child, count * item.count)
+
+
+def _level(item: Item) -> int:
+    return item.path.count("/") + 1
+
+
+def _collapsed(block: Block, depth: int) -> Block:
+    """The block with every scope below `depth` as one cell."""
+    children: list[Item] = []
+    for child in block.children:
+        if isinstance(child, Cell):
+            children.append(child)
+        elif _level(child) >= depth:
+            children.append(Cell(child.path, child.name, child.nodes, child.count, child.last, collapsed=True))
+        else:
+            children.append(_collapsed(child, depth))
+    return replace(block, children=tuple(children))
+
+
+def _readable_depth(root: Block, limit: int) -> int | None:
+    """The greatest depth that needs no more than `limit` cells, at least 1; None if everything fits."""
+    if sum(1 for _ in _cells(root, 1)) <= limit:
+        return None
+    blocks: list[Block] = [root]
+    levels = {0}
+    for block in blocks:
+        inner = [child for child in block.children if isinstance(child, Block)]
+        levels.update(map(_level, inner))
+        blocks.extend(inner)
+    for depth in sorted(levels - {0, 1}, reverse=True):
+        if sum(1 for _ in _cells(_collapsed(root, depth), 1)) <= limit:
+            return depth
+    return 1
+
+
+def _edges(folding: Folding, cells: Sequence[Cell], homes: dict[int, int]) -> tuple[Edge, ...]:
+    """All edges between cells, each volume once."""
+    found: dict[tuple[int, int, Shape], bool] = {}
+    for head, cell in enumerate(cells):
+        for node in cell.nodes:
+            like = getattr(folding.graph.nodes[node].layer, "like", None) is not None
+            for place, source in enumerate(folding.inputs[node]):
+                if homes[source] != head:
+                    found.setdefault((homes[source], head, folding.graph.nodes[source].shape), like and place > 0)
+    tails: list[dict[int, bool]] = [{} for _ in cells]
+    for (tail, head, _), like in found.items():
+        tails[head][tail] = like
+    above = [0] * len(cells)  # the cells from which a path leads to each, as bits
+    for head in sorted(range(len(cells)), key=lambda number: cells[number].nodes[0]):
+        for tail, like in tails[head].items():
+            above[head] |= 0 if like else above[tail] | 1 << tail
+    edges = []
+    for (tail, head, shape), like in found.items():
+        skip = any(above[other] >> tail & 1 for other in tails[head])
+        edges.append(Edge(tail, head, shape, "like" if like else "skip" if skip else "main"))
+    return tuple(edges)

@@ -1,0 +1,97 @@
+"""A report as a picture file: DOT is laid out by the Graphviz inside pygraphviz's wheels, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from archcalc.errors import UsageError
+from archcalc.render.dot import to_dot
+from archcalc.report import Report
+
+FORMATS = ("svg", "pdf", "png", "dot")
+MAX_PIXELS, DPI = 32_000, 144
+"""The longest side of a PNG (cairo's limit is 32,767), and its resolution where it isn't too long for that."""
+
+
+def render_file(
+    report: Report, path: Path | None, format: str | None = None, *, fold: bool = True, depth: int | None = None
+) -> None:
+    """Write a picture to a file, or to stdout; the format follows from the file's suffix, and is SVG without one.
+
+    Raises: UsageError: the format is unknown, the file can't be written, the graph is too large, or a font is missing.
+    """
+    format = format or (path.suffix[1:].lower() if path and path.suffix else "svg")
+    if format not in FORMATS:
+        raise UsageError(f"can't draw '{format}'", "known: " + ", ".join(FORMATS))
+    data = picture_bytes(to_dot(report, fold=fold, depth=depth), format)
+    if path is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from error
+
+
+def picture_bytes(dot: str, format: str) -> bytes:
+    """Lay DOT out and draw it. The same text gives the same SVG, as long as the fonts are the same.
+
+    Raises: UsageError: Graphviz can't.
+    """
+    if format == "dot":
+        return dot.encode()
+    try:
+        from pygraphviz import AGraph
+    except ImportError as error:
+        raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2', or write .dot") from error
+    from archcalc.render.columns import in_columns
+
+    with _quiet() as said:
+        try:
+            if format != "svg" and b"/FontFile" not in AGraph(string="graph{n}").draw(format="pdf", prog="dot"):
+                hint = "install one (Debian, Ubuntu: apt install fonts-dejavu-core), or write .svg"
+                raise UsageError(f"there is no font on this machine, and {format} needs one", hint)
+            graph = AGraph(string=AGraph(string=dot).draw(format="dot", prog="dot").decode())
+            in_columns(graph)
+            if format == "png":
+                graph.graph_attr["dpi"] = _resolution(graph)
+            return bytes(graph.draw(format=format, prog="nop2"))
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"Graphviz can't draw this: {said() or error}", "write .dot to see what it was given"
+            ) from error
+
+
+def _resolution(graph: Any) -> int:
+    left, low, right, high = map(float, graph.graph_attr["bb"].split(","))
+    return min(DPI, int(MAX_PIXELS * 72 / max(right - left, high - low)))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[Any]:
+    """Keep what C libraries print, such as Fontconfig's warnings about its own files, from stderr."""
+    with tempfile.TemporaryFile() as log:
+
+        def said() -> str:
+            log.seek(0)
+            lines = log.read().decode(errors="replace").splitlines()
+            return "; ".join(line for line in lines if "Fontconfig" not in line)
+
+        sys.stderr.flush()
+        saved = os.dup(2)
+        try:
+            os.dup2(log.fileno(), 2)
+            with contextlib.redirect_stderr(io.StringIO()):
+                yield said
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,27 @@
+"""Small specs for tests."""
+
+from pathlib import Path
+
+from archcalc.build import build
+from archcalc.graph import Graph
+from archcalc.spec.model import Spec
+from archcalc.spec.reader import parse_spec
+from archcalc.spec.tree import Source
+
+HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
+"""The first three lines of most test specs: errors in the rest start at line 4."""
+
+
+def spec_of(text: str, folder: Path | None = None) -> Spec:
+    """Parse a spec's text; its file is called t.yaml."""
+    return parse_spec(Source("t.yaml", text, folder))
+
+
+def graph_of(layers: str, head: str = HEAD) -> Graph:
+    """Build the graph of a spec from its `layers` (and what follows them)."""
+    return build(spec_of(f"{head}{layers}"))
+
+
+def names_of(graph: Graph) -> list[str]:
+    """The names of the layers, without the input."""
+    return [node.name for node in graph.nodes if node.inputs]

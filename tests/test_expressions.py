@@ -1,0 +1,150 @@
+"""Expressions: precedence and values against Python's own, exactness, limits."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archcalc.errors import LocalError, Mark
+from archcalc.spec.arithmetic import Dims
+from archcalc.spec.expression import Environment, Literal
+from archcalc.spec.grammar import parse_chain, parse_expression
+from archcalc.spec.items import CallUnit
+
+ENV = Environment({"k": 5, "rows": [1, 2, 3], "half_k": Fraction(5, 2)})
+
+
+def value(text: str) -> object:
+    """The value of an expression."""
+    return parse_expression(text).evaluate(ENV)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 + 2*3", 7),
+        ("-2**2", -4),
+        ("2**-1", Fraction(1, 2)),
+        ("7/2", Fraction(7, 2)),
+        ("8/2", 4),
+        ("7//2", 3),
+        ("-7//2", -4),
+        ("7 % 4", 3),
+        ("7%4", 3),
+        ("50%", Fraction(1, 2)),
+        ("3K", 3000),
+        ("2Ki", 2048),
+        ("1.5M", 1_500_000),
+        ("1e3", 1000),
+        ("3x5", Dims((3, 5))),
+        ("1..3", range(1, 4)),
+        ("1..0", range(0)),
+        ("len(1..k)", 5),
+        ("sum(1..100)", 5050),
+        ("max(1..7)", 7),
+        ("min(3, k, 4)", 3),
+        ("[1, k, 2*k]", [1, 5, 10]),
+        ("reverse(rows)", [3, 2, 1]),
+        ("ceil(half_k)", 3),
+        ("floor(half_k)", 2),
+        ("round(half_k)", 3),
+        ("round8(33)", 32),
+        ("round8(11)", 16),
+        ("sqrt(49/4)", Fraction(7, 2)),
+        ("log2(1024)", 10),
+        ("abs(-3)", 3),
+        ("1 if k > 3 else 2", 1),
+        ("not k == 5 or k != 4 and true", True),
+        ("1 < 2 and 2 <= 2", True),
+    ],
+)
+def test_values(text: str, expected: object) -> None:
+    """Every operator, function and literal has its exact value."""
+    assert expected == value(text)
+
+
+NUMBERS = st.integers(0, 99).map(str)
+EXPRESSIONS = st.recursive(
+    NUMBERS,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "//", "%", " + ", " - "]), inner).map("".join),
+        inner.map("({})".format),
+        inner.map("-{}".format),
+        st.tuples(inner, inner, inner).map(lambda t: "({} if {} > 0 else {})".format(*t)),
+    ),
+    max_leaves=12,
+)
+
+
+@given(EXPRESSIONS)
+def test_arithmetic_is_pythons(text: str) -> None:
+    """On integers, precedence, rounding and values are those of Python; only percent signs need care."""
+    text = text.replace("%", " % ")
+    try:
+        expected = eval(text, {"__builtins__": {}})  # digits, operators and brackets only
+    except ZeroDivisionError:
+        with pytest.raises(LocalError, match="division by zero"):
+            value(text)
+        return
+    assert expected == value(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """No text makes the parser fail in any way but its own."""
+    for parse in (parse_expression, lambda t: parse_chain(t, Mark("t", 1, 1))):
+        try:
+            parse(text)
+        except LocalError as error:
+            assert error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("9**9**9", "a number of more than 256 bits"),
+        ("1..10**12", "a range of 1,000,000,000,000 numbers; at most 1,000,000 are allowed"),
+        ("1" * 100, "a number of more than 60 digits"),
+        ("1e100", "an exponent of more than 60"),
+        ("(" * 50, "nested deeper than 30 levels"),
+        ("-" * 50 + "1", "nested deeper than 30 levels"),
+        ("+".join("1" * 200), "more than 100 terms"),
+        ("sqrt(2)", "sqrt(2) is not a fraction"),
+        ("log2(3)", "log2(3) is not an integer"),
+        ("max([])", "an empty list has no least or greatest value"),
+        ("len(3)", "len(...) can't take these arguments"),
+        ("open(3)", "unknown function 'open'"),
+        ("k +", "a name missing at end of text"),
+        ("k k", "expected the end, found 'k'"),
+        ("3y", "'3y' is no number"),
+        ("rows + 1", "can't calculate with '[1, 2, 3]'"),
+        ("nothing + 1", "unknown name 'nothing'"),
+        ("1/0", "division by zero"),
+        ("1 if k else 2", "a condition must be true or false, not '5'"),
+    ],
+)
+def test_what_has_no_value_says_why(text: str, told: str) -> None:
+    """A limit, a wrong type or a wrong form is an error with its reason."""
+    with pytest.raises(LocalError) as error:
+        value(text)
+    assert told == error.value.message
+
+
+def test_a_printed_figure_knows_its_precision() -> None:
+    """138M rounds to a million, 0.27M to ten thousand; a bare integer is exact."""
+    steps = {text: parse_expression(text) for text in ("138M", "0.27M", "138357544")}
+    assert all(isinstance(expr, Literal) for expr in steps.values())
+    assert [(e.step, e.rounded) for e in steps.values()] == [(10**6, True), (10**4, True), (1, False)]  # type: ignore[attr-defined]
+
+
+def test_offsets_point_into_the_text() -> None:
+    """Every part of a chain knows where it stands."""
+    text = "conv 64 3x3 s=2 -> relu if k > 3"
+    chain = parse_chain(text, Mark("t", 1, 1))
+    first, second = (step.unit for step in chain.steps)
+    assert isinstance(first, CallUnit)
+    assert isinstance(second, CallUnit)
+    assert [text[given.offset :].split()[0] for given in first.arguments] == ["64", "3x3", "s=2"]
+    assert text.index("relu") == second.offset
+    assert "k > 3" == chain.steps[1].condition_text

@@ -1,0 +1,213 @@
+"""The spec language: names, scopes, loops, variants, references, and what each form expands to."""
+
+from pathlib import Path
+
+import pytest
+
+from archcalc.build import build
+from archcalc.claims import check_claims
+from archcalc.errors import UsageError
+from archcalc.layers.conv import Conv
+from archcalc.report import analyze
+from archcalc.spec.reader import load_spec
+from tests.helpers import HEAD, graph_of, names_of, spec_of
+
+EXAMPLES = {path.stem: path for path in (Path(__file__).parent / "examples").glob("*.yaml")}
+"""The examples with which the language was designed, letter by letter."""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_load_expand_and_satisfy_their_claims(name: str) -> None:
+    """Each example builds in every variant, and every figure it claims is the computed one."""
+    spec = load_spec(EXAMPLES[name])
+    for variant in spec.variants or ("",):
+        assert build(spec, variant).nodes
+    verdicts = check_claims(spec)
+    assert {"holds"} == {v.verdict for v in verdicts} or (name, []) == ("densenet", verdicts)
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ("layers: conv 4 3x3 -> relu -> conv 4 3x3\n", ["conv", "relu", "conv_2"]),
+        ("layers: [a: conv 4 3x3 -> relu]\n", ["a/conv", "a/relu"]),
+        ("layers: [a: conv 4 3x3]\n", ["a"]),
+        ("layers: [a: [conv 4 3x3]]\n", ["a/conv"]),
+        ("layers: (conv 4 3x3 -> relu)*2\n", ["1/conv", "1/relu", "2/conv", "2/relu"]),
+        ("layers: (relu)*2 -> (tanh)*2\n", ["1", "2", "3", "4"]),
+        ("layers: (relu -> tanh) -> elu\n", ["relu", "tanh", "elu"]),
+        ("layers:\n  - c{i}: {for: {i: 2..4}, do: relu}\n", ["c2", "c3", "c4"]),
+        ("layers:\n  - c: {for: {i: 2..4}, do: relu}\n", ["c/1", "c/2", "c/3"]),
+        ("layers:\n  for: {i: 1..2}\n  do: [b: relu, tanh]\n", ["1/b", "1/tanh", "2/b", "2/tanh"]),
+        ("layers:\n  residual: relu\n", ["body", "add"]),
+        ("layers:\n  - residual: relu\n  - residual: tanh\n", ["body", "add", "body_2", "add_2"]),
+        ("layers:\n  residual: relu -> tanh\n  shortcut: elu\n", ["body/relu", "body/tanh", "shortcut", "add"]),
+        ("layers:\n  concat: [relu, tanh -> elu]\n", ["a", "b/tanh", "b/elu", "concat"]),
+        ("layers:\n  - m: {concat: {left: relu, right: tanh}}\n", ["m/left", "m/right", "m/concat"]),
+        ("blocks:\n  b(): relu -> tanh\nlayers: b -> b\n", ["b/relu", "b/tanh", "b_2/relu", "b_2/tanh"]),
+        ("blocks:\n  b(): relu\nlayers: [a: b]\n", ["a/relu"]),
+        ("layers: relu if x.C > 3 -> tanh if x.C == 3\n", ["tanh"]),
+        ("layers: {if: x.C == 3, then: relu, else: tanh}\n", ["relu"]),
+        ("layers: {if: x.C != 3, then: relu}\n", []),
+        ("layers: {for: {i: 1..0}, do: relu}\n", []),
+        ("layers: [a: {op: conv, out_channels: 4, k: 3, note: long form}]\n", ["a"]),
+        ("layers: [relu, {residual: tanh, from: input}]\noutputs: [relu, add]\n", ["relu", "body", "add"]),
+    ],
+)
+def test_names(layers: str, names: list[str]) -> None:
+    """Every layer's name follows from where it stands in the spec."""
+    assert names == names_of(graph_of(layers))
+
+
+def test_a_name_is_its_scopes_output() -> None:
+    """`a` is what leaves `a`, and its parameters are the sum of what is in it."""
+    graph = graph_of("layers:\n  - a: conv 4 3x3 -> relu\n  - b: from a -> maxpool 2\n")
+    assert "a/relu" == graph["a"].name
+    assert [graph.places["a"]] == list(graph["b"].inputs)
+    assert 112 == analyze(graph).total("params", "a")
+
+
+def test_references_look_outward_but_not_out_of_a_block() -> None:
+    """A path is looked up from the innermost scope outward; a block sees its own names and what it is given."""
+    graph = graph_of(
+        "blocks:\n  back(skip): up = 2\n".replace("up = 2", "tconv 3 2x2 s=2 -> crop like=@skip")
+        + "layers:\n  - a: relu\n  - b: {for: {i: 1..2}, do: [maxpool 2, back skip=@a]}\n"
+    )
+    assert graph.places["a"] in graph["b/2/back/crop"].inputs
+    with pytest.raises(Exception, match="E071 no layer named 'a'"):
+        graph_of("blocks:\n  b(): from a -> relu\nlayers: [a: relu, c: b]\n")
+
+
+def test_in_is_the_blocks_input() -> None:
+    """`in` and `in.C` mean the tensor that entered the block."""
+    graph = graph_of("blocks:\n  b(): conv 8 1x1 -> conv in.C 1x1 -> from in -> relu\nlayers: b\n")
+    assert 3 == graph["b/conv_2"].shape.C
+    assert (0,) == graph["b/relu"].inputs
+
+
+def test_loops_zip_and_unpack() -> None:
+    """Lists are walked together, rows are taken apart, and lists may come from hparams and functions."""
+    graph = graph_of(
+        "hparams: {rows: [[8, 1], [16, 2]]}\n"
+        'layers:\n  - l{i}: {for: {i: reverse(1..2), "c s": rows}, do: conv c 3x3 s=s p=half}\n'
+    )
+    assert ["l2", "l1"] == names_of(graph)
+    assert [(node.shape.C, node.shape.H) for node in graph.nodes[1:]] == [(8, 32), (16, 16)]
+
+
+def test_scalars_are_read_by_context() -> None:
+    """What YAML 1.1 would turn into something else stays what it looks like."""
+    graph = graph_of("hparams: {on: 010}\nlayers: [no: conv on 3x3]\n")
+    assert 10 == graph["no"].shape.C
+
+
+@pytest.mark.parametrize(
+    ("call", "layer"),
+    [
+        ("conv 64 3x3", Conv(64, (3, 3))),
+        ("conv 64 3 s=2 p=1", Conv(64, 3, stride=2, padding=1)),
+        ("conv 64 3 stride=2 padding=1", Conv(64, 3, stride=2, padding=1)),
+        ("conv 64 kernel_size=3 dilation=2", Conv(64, 3, dilation=2)),
+        ("conv 64 5x1 p=2x0", Conv(64, (5, 1), padding=(2, 0))),
+        ("conv 64 3 p=half", Conv(64, 3, padding="half")),
+        ("conv 64 3 p=[0,1]", Conv(64, 3, padding=((0, 1),))),
+        ("conv 64 3 p=[[0,1],[1,1]]", Conv(64, 3, padding=((0, 1), (1, 1)))),
+        ("conv 64 3 bias=position", Conv(64, 3, bias="position")),
+        ("conv 2*x.C+1 (4 if x.C > 9 else 3) g=1", Conv(7, 3)),
+    ],
+)
+def test_calls(call: str, layer: Conv) -> None:
+    """Arguments by position, by long and by short name; sizes per axis; padding in all its forms."""
+    assert layer == graph_of(f"layers: {call}\n").nodes[1].layer
+
+
+def test_defaults_fill_in_what_a_call_leaves_out() -> None:
+    """`defaults` give arguments to every layer of a kind; a call's own argument wins."""
+    graph = graph_of("defaults: {conv: {p: half, bias: false}}\nlayers: conv 4 3 -> conv 4 3 p=0\n")
+    assert [Conv(4, 3, padding="half", bias=False), Conv(4, 3, bias=False)] == [n.layer for n in graph.nodes[1:]]
+
+
+def test_the_inputs_order_is_the_layout() -> None:
+    """Sizes are printed in the order in which the spec writes the input's axes."""
+    graph = graph_of("layers: conv 96 11x11 s=4\n", "archcalc: 1\nname: t\ninput: {H: 227, W: 227, C: 3}\n")
+    assert "55x55x96" == analyze(graph).text(graph.nodes[1].shape)
+
+
+def test_several_inputs() -> None:
+    """The layers start from the first input; the others are reached by name."""
+    graph = graph_of(
+        "layers:\n  concat: [identity, from b]\n", "archcalc: 1\nname: t\ninputs: {a: {C: 3}, b: {C: 5}}\n"
+    )
+    assert 8 == graph["concat"].shape.C
+
+
+def test_shared_weights_are_counted_once() -> None:
+    """`tie` shares the weights of an earlier layer, which must have the same form."""
+    head = "archcalc: 1\nname: t\ninput: {T: 4}\n"
+    graph = graph_of("layers:\n  - wte: embed 10 8\n  - ln\n  - out: fc 10 bias=false tie=@wte\n", head)
+    assert 80 + 16 == analyze(graph).total("params")
+    with pytest.raises(Exception, match=r"E074 fc: can't share the weights of 'wte': 11x8 here, 10x8 there"):
+        graph_of("layers:\n  - wte: embed 10 8\n  - out: fc 11 tie=@wte\n", head)
+
+
+VARIANTS = (
+    f"{HEAD}hparams: {{c: 4, twice: 2*c}}\nlayers: conv twice 3x3\n"
+    "variants: {small: {}, big: {c: 8, as: [large, huge]}, bigger: {extends: big, c: 16}, same: {extends: big}}\n"
+)
+
+
+@pytest.mark.parametrize(("variant", "channels"), [("", 8), ("small", 8), ("big", 16), ("bigger", 32), ("same", 16)])
+def test_variants(variant: str, channels: int) -> None:
+    """A variant sets hparams, over those it extends; expressions follow; the first is the default."""
+    assert channels == build(spec_of(VARIANTS), variant).nodes[1].shape.C
+
+
+def test_values_from_outside() -> None:
+    """`sets` are texts of the language, or values; what they can't be is a usage error."""
+    spec = spec_of(VARIANTS)
+    assert 10 == build(spec, "big", {"c": "2+3"}).nodes[1].shape.C
+    assert "2*c" == str(build(spec, "big", {"c": "sym"}).nodes[1].shape.C)
+    with pytest.raises(UsageError, match="t has no hparam 'k'"):
+        build(spec, "big", {"k": 1})
+    with pytest.raises(UsageError, match="unknown name 'nothing'"):
+        build(spec, "big", {"c": "nothing"})
+    with pytest.raises(UsageError, match="t has no variant 'tiny'"):
+        build(spec, "tiny")
+
+
+def test_using_another_spec(tmp_path: Path) -> None:
+    """A used spec is spliced up to a named layer, works on whatever enters, and stays below the folder."""
+    (tmp_path / "net.yaml").write_text(f"{HEAD}layers:\n  - a: conv 4 3x3\n  - b: relu\n  - c: tanh\n")
+    text = f"{HEAD}use: {{trunk: {{spec: net.yaml, upto: b}}}}\nlayers: [features: trunk, conv 5 3x3]\n"
+    graph = build(spec_of(text, tmp_path))
+    assert ["features/a", "features/b", "conv"] == names_of(graph)
+    with pytest.raises(Exception, match="E051"):
+        build(spec_of(text.replace("upto: b", "upto: d"), tmp_path))
+    with pytest.raises(Exception, match="E050"):
+        spec_of(text.replace("net.yaml", "../net.yaml"), tmp_path)
+
+
+def test_outputs_may_have_conditions() -> None:
+    """An output with a condition is there when it holds; without a list the last layer is the output."""
+    text = "hparams: {aux: false}\nlayers:\n  - a: relu\n  - b: tanh\noutputs: [b, a if aux]\n"
+    assert ["b"] == list(graph_of(text).outputs)
+    assert ["b", "a"] == list(graph_of(text.replace("aux: false", "aux: true")).outputs)
+    assert ["b"] == list(graph_of("layers:\n  - a: relu\n  - b: tanh\n").outputs)
+
+
+def test_copied_blocks_are_those_that_would_be_expanded() -> None:
+    """A block called twice alike is copied; the graph is the one that writing everything out gives."""
+    blocks = (
+        "blocks:\n  unit(c):\n    - m:\n        residual: (conv c 3x3 p=1 -> relu)*2\n"
+        "        shortcut: conv c 1x1 if x.C != c\n    - relu\n"
+    )
+    called = graph_of(f"{blocks}layers:\n  - stem: unit 8\n  - u{{i}}: {{for: {{i: 1..3}}, do: unit 8}}\n")
+    # the pass's number as an argument makes every call a different one
+    apart = graph_of(
+        f"{blocks.replace('unit(c)', 'unit(c, i)')}layers:\n  - stem: unit 8 0\n"
+        "  - u{i}: {for: {i: 1..3}, do: unit 8 i}\n"
+    )
+    as_told = [(node.name, str(node.layer), node.shape, node.inputs) for node in apart.nodes]
+    assert [(node.name, str(node.layer), node.shape, node.inputs) for node in called.nodes] == as_told
+    assert apart.places == called.places
+    assert called["u2/m/body/1/conv"].application is called["u3/m/body/1/conv"].application
