@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -144,15 +144,3 @@ def analyze(graph: Graph, batch: Any = 1, dtype: str = "float32") -> Report:
     138357544
     """
     return Report(graph, batch, dtype)
-
-
-def known_columns(names: Iterable[str]) -> list[str]:
-    """The names, each of them a column.
-
-    Raises: UsageError: one is not.
-    """
-    found = list(names)
-    for name in found:
-        if name not in COLUMNS:
-            raise UsageError(f"unknown column '{name}'", suggestion(name, COLUMNS))
-    return found

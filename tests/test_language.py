@@ -195,6 +195,15 @@ def test_outputs_may_have_conditions() -> None:
     assert ["b"] == list(graph_of("layers:\n  - a: relu\n  - b: tanh\n").outputs)
 
 
+def test_each_merge_has_its_own_arguments() -> None:
+    """Two merges of one kind, with and without an axis, are two different layers."""
+    head = "archcalc: 1\nname: t\ninput: {T: 4, C: 3}\n"
+    graph = graph_of(
+        "layers:\n" + "  - {concat: [identity, identity], axis: T}\n  - {concat: [relu, relu]}\n" * 3, head
+    )
+    assert "TxC 32x24" == f"{'x'.join(graph.nodes[-1].shape)} {graph.nodes[-1].shape.text()}"
+
+
 def test_copied_blocks_are_those_that_would_be_expanded() -> None:
     """A block called twice alike is copied; the graph is the one that writing everything out gives."""
     blocks = (

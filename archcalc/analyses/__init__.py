@@ -17,17 +17,12 @@ F = TypeVar("F", bound=Formula)
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """A column: its name, its unit, what it means, and whether a batch of N examples needs N times as much."""
+    """A column: its name, its unit, its formula, and whether a batch of N examples needs N times as much."""
 
     name: str
     unit: str
     formula: Formula
     per_example: bool
-
-    @property
-    def meaning(self) -> str:
-        """The first line of the formula's docstring."""
-        return (self.formula.__doc__ or "").partition("\n")[0]
 
 
 ANALYSES: dict[str, Analysis] = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from archcalc.graph import Graph, Node
+from archcalc.graph import Application, Graph, Node
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import is_symbolic, maximum, minimum
 
@@ -90,7 +90,7 @@ def _through(node: Node, inputs: list[Fields], whole: Fields) -> Fields:
         return {}
     application = node.application
     shapes = application.input_shapes
-    if application.once(lambda at: at.layer.global_view(*at.input_shapes)):
+    if application.once(_sees_everything):
         return whole
     windows = application.once(_windows)
     flat = bool(shapes[0].spatial) and not application.output_shape.spatial
@@ -107,8 +107,12 @@ def _through(node: Node, inputs: list[Fields], whole: Fields) -> Fields:
     return result
 
 
-def _windows(at: Any) -> Mapping[str, Window]:
-    return at.layer.windows(*at.input_shapes)  # type: ignore[no-any-return]
+def _windows(at: Application) -> Mapping[str, Window]:
+    return at.layer.windows(*at.input_shapes)
+
+
+def _sees_everything(at: Application) -> bool:
+    return at.layer.global_view(*at.input_shapes)
 
 
 def _reads_all(node: Node) -> bool:

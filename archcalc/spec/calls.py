@@ -13,7 +13,7 @@ class ArgumentError(LocalError):
 
     def __init__(self, error: LocalError, given: Given | None) -> None:
         super().__init__(error.message, code=error.code, hint=error.hint)
-        self.given, self.cause = given, error
+        self.given = given
 
 
 def assign(what: str, call: CallUnit, names: tuple[str, ...]) -> dict[str, Given]:

@@ -106,7 +106,7 @@ class ItemReader(TreeReader):
             self.error("E007", f"two branches are called '{name}'", value.mark)
         axis = tree.get("axis")
         given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)
-        return Merge(kind, tuple(branches), given, tree.mark)
+        return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark)
 
     def variables(self, tree: Tree) -> Iterator[tuple[tuple[str, ...], Expr, Mark]]:
         if not isinstance(tree, Map) or not tree.entries:

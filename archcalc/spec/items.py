@@ -120,11 +120,9 @@ class Named:
 class Merge:
     """Branches that share the input, and the layer kind that joins them (add, mul, concat)."""
 
-    kind: str
+    call: CallUnit
     branches: tuple[tuple[str, Item], ...]
-    arguments: tuple[Given, ...]
     mark: Mark
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,478 @@
+"""The commands: what they print and where, how they end, and what they import."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import archcalc
+from archcalc.__main__ import main
+from archcalc.cli import run as runner
+from archcalc.cli.app import COMMANDS
+from archcalc.cli.options import complete_name
+from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "sympy", "numpy", "graphviz", "pygraphviz", "rich", "jsonschema")
+
+NET = """\
+archcalc: 1
+name: net
+input: {C: 3, H: 8, W: 8}
+hparams: {c: 4}
+layers:
+  - conv c 3x3 -> relu
+variants: {small: {}, large: {c: 8, as: big}}
+claims:
+  - {source: by hand, params: 112}
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """A small spec in a folder of its own."""
+    path = tmp_path / "specs" / "net.yaml"
+    path.parent.mkdir()
+    path.write_text(NET, encoding="utf-8")
+    return path
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run archcalc in a process of its own."""
+    command = [sys.executable, "-m", "archcalc", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+# --- help, version, start -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), *[(name,) for name in COMMANDS], ("golden", "check"), ("golden", "update")])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_has_help_with_an_example(
+    arguments: tuple[str, ...], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The help of every command shows at least one call of it."""
+    code, out, _ = told(capsys, *arguments, option)
+    assert 0 == code
+    assert re.search(rf"Examples:\s+{' '.join(['archcalc', *arguments])}", out)
+
+
+def test_examples_can_be_called() -> None:
+    """Each example of the table's help that needs no file of the user's works."""
+    text = process("table", "--help", env={**os.environ, "COLUMNS": "150"}).stdout
+    examples = [line.split()[1:] for line in re.findall(r"^ *(archcalc table .*?) *$", text, re.MULTILINE)]
+    assert 5 == len(examples)
+    for arguments in examples:
+        assert "net.yaml" in arguments or 0 == main([*arguments, "-q"])
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints name and version."""
+    assert (0, f"archcalc {archcalc.__version__}\n", "") == told(capsys, "--version")
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command there's help, and it's wrong usage."""
+    code, out, err = told(capsys)
+    assert 2 == code
+    assert "Commands" in out + err
+
+
+def test_python_m() -> None:
+    """`python -m archcalc` is the command, and its exit code is passed on."""
+    found = process("table", "lenet5")
+    assert (0, "lenet5: LeNet-5") == (found.returncode, found.stdout[:15])
+    assert 2 == process("table", "lenet6").returncode
+
+
+def imported(*arguments: str) -> set[str]:
+    """The packages that a command imports."""
+    code = (
+        f"import sys; from archcalc.__main__ import main; main({list(arguments)}); print(*sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout
+    return {module.partition(".")[0] for module in found.stderr.split()}
+
+
+@pytest.mark.parametrize("form", ["plain", "json", "csv", "markdown", "html"])
+def test_the_table_imports_nothing_heavy(form: str) -> None:
+    """A table of numbers needs neither torch nor sympy nor numpy nor graphviz nor rich."""
+    assert not imported("table", "vgg16", "--format", form) & set(HEAVY)
+    assert not imported("table", "vgg16", "--style", "slides") & set(HEAVY)
+
+
+def test_the_test_for_heavy_imports_can_fail() -> None:
+    """Where SymPy and rich are needed, the same look at the imports finds them."""
+    assert "sympy" in imported("table", "vgg16", "--set", "fcn=true", "--set", "size=sym")
+    assert "rich" in imported("table", "vgg16", "--format", "table")
+
+
+def test_one_command_imports_no_other() -> None:
+    """Only the module of the command that is called is imported."""
+    code = "import sys; from archcalc.__main__ import main; main(['table', 'lenet5']); print(*sys.modules, file=sys.stderr)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = set(found.stderr.split())
+    assert {"archcalc.cli.table"} == modules & {f"archcalc.cli.{name}" for name in COMMANDS}
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("tabel", "error: unknown command 'tabel'\n    hint: did you mean 'table'?\n"),
+        ("table", "error: missing argument 'NAME'\n    hint: archcalc table --help\n"),
+        ("table lenet6", "error: no architecture is called 'lenet6'\n    hint: did you mean 'lenet5'?\n"),
+        ("table vgg:Z", "error: vgg has no variant 'Z'\n"),
+        ("table vgg16 --batch 0", "error: invalid value for '--batch'"),
+        ("table vgg16 --frobnicate", "error: no such option: --frobnicate"),
+        ("table vgg16 --format xml", "error: invalid value for '--format'"),
+        ("table vgg16 --dtype float23", "error: unknown dtype 'float23'\n    hint: did you mean 'float32'?\n"),
+        ("table vgg16 --columns mac", "error: unknown column 'mac'\n    hint: did you mean 'macs'?\n"),
+        ("table vgg16 --sort mac", "error: can't sort by 'mac'\n    hint: did you mean 'macs'?\n"),
+        ("table vgg16 --set sise=3", "error: vgg has no hparam 'sise'\n    hint: did you mean 'size'?\n"),
+        ("table vgg16 --set size", "error: can't read --set 'size'\n    hint: --set HPARAM=VALUE\n"),
+        ("table vgg16 --set size=(", "error: size: "),
+        ("table vgg16 --set size=9**9**9", "error: size: "),
+        ("table vgg16 --input 224x224", "error: the input of vgg16 is CxHxW: '224x224' has 2 sizes\n"),
+        ("table vgg16 --input 3x0x224", "error: can't read --input '3x0x224': '0' is no size\n"),
+        ("table vgg16 --input T=3", "error: the input of vgg16 has no axis 'T'\n    hint: its axes are C, H, W\n"),
+        ("table vgg16 --input H=", "error: can't read --input 'H=': '' is no size\n"),
+        ("table vgg16 --all --depth 1", "error: a row for every layer, or one for each scope: not both\n"),
+        ("table vgg16 --format json --depth 1", "error: JSON has all rows and columns; --depth does not fit\n"),
+        ("table vgg16 --style slides --format csv", "error: --style slides is text, not csv\n"),
+        ("table vgg16 --style slides --sort macs", "error: --style slides has its own rows and columns; --sort"),
+        ("table vgg16 -o t.docx", "error: can't tell the format from 't.docx'\n"),
+        (
+            "table vgg16 -o no/such/folder/t.csv",
+            "error: can't write 'no/such/folder/t.csv': no such file or directory\n",
+        ),
+        ("claims", "error: name architectures, or give --all\n"),
+        ("claims --all vgg16", "error: name architectures, or give --all\n"),
+        ("list --specs no/such/folder", "error: invalid value for '--specs'"),
+        ("golden check nosuch", "error: no architecture is called 'nosuch'\n"),
+        ("golden chekc", "error: no such command 'chekc'"),
+    ],
+)
+def test_wrong_usage(arguments: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage ends with 2, nothing on stdout, and on stderr what is wrong and how to mend it."""
+    code, out, err = told(capsys, *arguments.split())
+    assert (2, "") == (code, out)
+    assert expected == err[: len(expected)]
+
+
+def test_an_error_in_a_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong spec ends with 1; the message names the place, shows the line, and says how to mend it."""
+    path = tmp_path / "t.yaml"
+    path.write_text(NET.replace("relu", "rellu"), encoding="utf-8")
+    expected = f"""\
+{path}:6:19: E080 unknown layer kind 'rellu'
+      - conv c 3x3 -> rellu
+                      ^
+    hint: did you mean 'relu'?
+"""
+    assert (1, "", expected) == told(capsys, "table", path)
+
+
+@pytest.mark.parametrize("name", ["", "no.yaml", "/dev/zero", "/tmp", "x\0.yaml", "a" * 5000, "a/" * 3000, "-", "::"])
+@pytest.mark.parametrize("command", ["table", "check", "claims", "render"])
+def test_no_name_gives_a_traceback(command: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is given as a name, there is a message and an exit code."""
+    code, _, err = told(capsys, command, "--", name)
+    assert code in (1, 2)
+    assert "this is a bug" not in err
+
+
+def test_a_name_that_is_no_text() -> None:
+    """A name that is no UTF-8 is shown with an escape."""
+    found = process(b"table", b"\xff")  # type: ignore[arg-type]
+    assert 2 == found.returncode
+    assert r"error: no architecture is called '\udcff'" in found.stderr
+
+
+def test_a_bug_says_how_to_report_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unforeseen exception is one line that calls it a bug; --debug, anywhere, shows the traceback."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("archcalc.cli.table.built", broken)
+    code, out, err = told(capsys, "table", "vgg16")
+    assert (1, "") == (code, out)
+    assert f"error: ZeroDivisionError: by zero\n    {runner.BUG}\n" == err
+    for arguments in (["--debug", "table", "vgg16"], ["table", "vgg16", "--debug"]):
+        with pytest.raises(ZeroDivisionError):
+            main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (VerificationError("it differs"), 1, "error: it differs\n"),
+        (OSError(28, "No space left on device"), 1, "error: no space left on device\n"),
+        (FileNotFoundError(2, "No such file", "x"), 1, "error: no such file: 'x'\n"),
+        (SpecError([Diagnostic("E001", "too large", Mark("t.yaml", 1, 1))]), 1, "t.yaml:1:1: E001 too large\n"),
+        (RecursionError("too deep"), 1, f"error: RecursionError: too deep\n    {runner.BUG}\n"),
+        (BrokenPipeError(), 0, ""),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_exit_codes(
+    error: BaseException, code: int, expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kind of failure has its exit code and its message on stderr."""
+
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("archcalc.cli.table.built", broken)
+    assert (code, "", expected) == told(capsys, "table", "vgg16")
+
+
+def test_errors_are_coloured_in_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal the code is red, or yellow for a warning; NO_COLOR forbids it; without escapes it's the same text."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    error = Diagnostic("E080", "unknown", Mark("t.yaml", 1, 3), "did you mean 'relu'?", source_line="- rellu")
+    warning = Diagnostic("W401", "rounded")
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        runner.tell_diagnostics((error, warning))
+        runner.tell("error: no")
+    coloured, plain = (text + "error: no\n" for text in capsys.readouterr().err.split("error\x1b[0m: no\n"))
+    assert "\x1b[1;31mE080\x1b[0m unknown" in coloured
+    assert "\x1b[1;33mW401\x1b[0m rounded" in coloured
+    assert plain.replace("error: no\n", "") == re.sub(r"\x1b\[[0-9;]*m", "", coloured).replace("error: no\n", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    runner.tell("error: no")
+    assert "error: no\n" == capsys.readouterr().err
+
+
+def test_warnings_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A graph's warnings are counted on stderr, with the command that shows them; --quiet says nothing."""
+    _, _, err = told(capsys, "table", "resnet:cifar", "--set", "n=4")
+    assert re.fullmatch(r"(1 warning|\d+ warnings); archcalc check resnet:cifar --set n=4 shows (it|them)\n", err)
+    assert not told(capsys, "table", "resnet:cifar", "-q")[2]
+    assert not told(capsys, "table", "vgg16")[2]
+
+
+@pytest.mark.parametrize("form", ["plain", "table", "json", "csv"])
+def test_a_reader_may_go_away(form: str) -> None:
+    """`archcalc … | head -1` is silent and ends with 0."""
+    command = f"set -o pipefail; {sys.executable} -m archcalc table resnet1202 --format {form} -q | head -1"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (0, "", 1) == (found.returncode, found.stderr, len(found.stdout.splitlines()))
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), (">/dev/full", 2)])
+def test_streams_may_be_closed_or_full(redirection: str, code: int) -> None:
+    """A closed stream is no bug, a full disk is told."""
+    command = f"{sys.executable} -m archcalc table lenet5 {redirection}"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    expected = "error: can't write to stdout: no space left on device\n" if code else ""
+    assert (code, expected) == (found.returncode, found.stderr)
+
+
+def test_any_locale_will_do(tmp_path: Path) -> None:
+    """Where the locale can't encode a letter, an escape is printed; control characters never reach the terminal."""
+    path = tmp_path / "t.yaml"
+    path.write_text(NET.replace("name: net", 'name: net\ntitle: "Größe \\e[31m"'), encoding="utf-8")
+    for form in ("plain", "table"):
+        found = process(
+            "table", str(path), "-f", form, env={**os.environ, "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}
+        )
+        assert (0, "") == (found.returncode, found.stderr)
+        assert "Gr\\xf6\\xdfe ?[31m" in found.stdout
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+
+def test_check_builds_all_variants(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` finds nothing wrong in a sound spec, and says what it has built."""
+    assert (0, f"{net}: no errors, no warnings, 2 variants built\n", "") == told(capsys, "check", net)
+    assert (0, "vgg16: no errors, no warnings\n", "") == told(capsys, "check", "vgg16")
+
+
+def test_check_finds_all_errors(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Independent errors, of all variants and of all files, are shown together; exit code 1."""
+    bad = net.with_name("bad.yaml")
+    bad.write_text(NET.replace("3x3 -> relu", "3x3 stide=2 -> rellu"), encoding="utf-8")
+    net.write_text(NET.replace("c: 8,", "c: 1/2,"), encoding="utf-8")
+    code, out, err = told(capsys, "check", bad, net, net.with_name("none.yaml"))
+    assert (1, "") == (code, err)
+    assert [("bad", "E084"), ("bad", "E080"), ("net", "E088"), ("none", "E002")] == re.findall(
+        r"(\w+)\.yaml:\d+:\d+: (E\d+)", out
+    )
+    assert "in variant large" in out
+    assert "net.yaml: 1 error, no warnings" in out
+
+
+def test_check_for_github(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--format github prints workflow commands, with line breaks and separators escaped."""
+    net.write_text(NET.replace("relu", "rellu"), encoding="utf-8")
+    code, out, _ = told(capsys, "check", net, "--format", "github")
+    place = str(net).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    message = "unknown layer kind 'rellu'%0Ahint: did you mean 'relu'?"
+    assert (1, f"::error file={place},line=6,col=19,title=E080::{message}\n") == (code, out)
+    _, out, _ = told(capsys, "check", "resnet50", "--format", "github")
+    assert all(line.startswith("::warning file=") for line in out.splitlines())
+
+
+def test_check_as_json(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--format json gives every finding's place, code, severity, message and hint."""
+    net.write_text(NET.replace("relu", "rellu"), encoding="utf-8")
+    code, out, _ = told(capsys, "check", net, "--format", "json")
+    expected = {
+        "file": str(net), "line": 6, "column": 19, "code": "E080", "severity": "error",
+        "message": "unknown layer kind 'rellu'", "details": [], "trace": "", "hint": "did you mean 'relu'?",
+    }  # fmt: skip
+    assert (1, {"archcalc": 1, "diagnostics": [expected]}) == (code, json.loads(out))
+
+
+def test_check_with_values(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--set gives values to all variants that are built."""
+    assert 1 == told(capsys, "check", net, "--set", "c=1/2")[0]
+    assert 2 == told(capsys, "check", net, "--set", "d=1")[0]
+
+
+# --- list, claims, golden, schema, render -------------------------------------------------------------------------
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """`list` has a line for every architecture, with exact figures."""
+    _, out, _ = told(capsys, "list")
+    assert ["vgg16", "138,357,544", "15,470,264,320", "16", "VGG,"] == next(
+        line.split()[:5] for line in out.splitlines() if line.startswith("vgg16 ")
+    )
+    records = {record["name"]: record for record in json.loads(told(capsys, "list", "--format", "json")[1])}
+    assert {"params": 138357544, "macs": 15470264320, "depth": 16} == {
+        key: records["vgg16"][key] for key in ("params", "macs", "depth")
+    }
+    assert {"spec": "vgg", "variant": "D", "aliases": ["vgg16"]} == {
+        key: records["vgg16"][key] for key in ("spec", "variant", "aliases")
+    }
+    assert len(records) == len(out.splitlines()) - 1
+
+
+def test_list_of_own_specs(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--specs lists a user's own folder; as a table, titles are cut rather than numbers."""
+    _, out, _ = told(capsys, "list", "--specs", net.parent)
+    assert ["net", "112", "3,888", "1", "big", "224", "7,776", "1"] == out.split()[5:]
+    _, out, _ = told(capsys, "list", "--format", "table")
+    assert "138,357,544" in out
+
+
+def test_claims(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`claims` shows published beside computed; a wrong figure makes the exit code 1."""
+    assert (0, "1 figures: 1 hold, 0 errata, 0 wrong") == (
+        (found := told(capsys, "claims", net))[0],
+        found[1].splitlines()[-1],
+    )
+    net.write_text(NET.replace("params: 112", "params: 113"), encoding="utf-8")
+    code, out, _ = told(capsys, "claims", net)
+    assert 1 == code
+    assert "params          113       112  wrong    by hand" in out
+    code, out, _ = told(capsys, "claims", net, "--format", "json")
+    assert (1, "wrong", 112) == (code, (record := json.loads(out)[0])["verdict"], record["computed"])
+    assert 1 == told(capsys, "claims", "--all", "--specs", net.parent, "--format", "table")[0]
+
+
+def test_claims_of_one_variant_or_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """A variant's name gives its own figures, a spec's name those of all variants, which are named."""
+    _, one, _ = told(capsys, "claims", "vgg19")
+    assert "143,667,240" in one
+    assert "138,357,544" not in one
+    _, every, _ = told(capsys, "claims", "vgg")
+    assert re.search(r"^params, E +144M +143,667,240  holds +Table 2$", every, re.MULTILINE)
+    assert "params, fcn=true, size=384" in every
+
+
+def test_golden(net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`golden` check fails on a missing file and a changed value, golden update records and says what changed."""
+    folders = ("--specs", net.parent, "--golden", tmp_path / "golden")
+    code, out, _ = told(capsys, "golden", "check", *folders)
+    assert (1, "net: there is no golden file") == (code, out.splitlines()[0])
+    assert 0 == told(capsys, "golden", "update", *folders)[0]
+    assert (0, "all values are as recorded\n", "") == told(capsys, "golden", "check", *folders)
+    assert (0, "nothing changed\n", "") == told(capsys, "golden", "update", *folders)
+    net.write_text(NET.replace("{c: 4}", "{c: 5}"), encoding="utf-8")
+    code, out, _ = told(capsys, "golden", "check", "net", *folders)
+    assert 1 == code
+    assert "params was 112, is 140" in out
+
+
+def test_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`schema` prints a valid JSON Schema, or writes it to a file."""
+    found = json.loads(told(capsys, "schema")[1])
+    jsonschema.Draft202012Validator.check_schema(found)
+    assert (0, "", "") == told(capsys, "schema", "-o", tmp_path / "s.json")
+    assert found == json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `render` asks the renderer to draw."""
+    calls: list[Any] = []
+    fake = types.ModuleType("archcalc.render.svg")
+    fake.render_file = lambda report, path, form, *, fold=True: calls.append((report.name, path, form, fold))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "archcalc.render.svg", fake)
+    return calls
+
+
+def test_render_passes_on_what_was_asked(drawn: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """`render` takes file, format and folding; no file, or -, means stdout."""
+    told(capsys, "render", "vgg16", "-o", "net.svg")
+    told(capsys, "render", "vgg16", "--format", "dot", "--no-fold")
+    told(capsys, "render", "vgg16", "-o", "-")
+    assert [
+        ("vgg16", Path("net.svg"), None, True),
+        ("vgg16", None, "dot", False),
+        ("vgg16", None, None, True),
+    ] == drawn
+
+
+# --- completion ---------------------------------------------------------------------------------------------------
+
+
+def test_names_are_completed_without_parsing_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Completion gives names that begin so, and parses only the specs that may declare one."""
+    from archcalc.cli import options
+
+    parsed: list[str] = []
+    load_spec = options.load_spec
+    monkeypatch.setattr(options, "load_spec", lambda file: parsed.append(file.stem) or load_spec(file))  # type: ignore[func-returns-value]
+    assert {"vgg", "vgg11", "vgg13", "vgg16", "vgg19"} <= set(complete_name("vg"))
+    assert "vgg" in parsed
+    assert 8 > len(parsed)
+    assert ["vgg:A", "vgg:A-LRN"] == list(complete_name("vgg:A"))
+    assert not list(complete_name("./n"))
+    assert not list(complete_name("zzz"))
+    assert {"alexnet", "vgg16", "googlenet_aux"} <= set(complete_name(""))
+
+
+def test_the_shell_asks_for_completions() -> None:
+    """The protocol of bash's completion is answered with names and commands."""
+    asked = {"_ARCHCALC_COMPLETE": "complete_bash", "COMP_WORDS": "archcalc table goog", "COMP_CWORD": "2"}
+    assert {"googlenet", "googlenet_aux"} == set(process(env={**os.environ, **asked}).stdout.split())
+    asked = {"_ARCHCALC_COMPLETE": "complete_bash", "COMP_WORDS": "archcalc ren", "COMP_CWORD": "1"}
+    assert ["render"] == process(env={**os.environ, **asked}).stdout.split()
