@@ -110,9 +110,10 @@ class VerificationError(ArchcalcError):
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint: the known word that `word` was probably meant to be, else what there is to choose from."""
     known = sorted(known)
-    close = difflib.get_close_matches(word[:60], known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:60], known, n=3, cutoff=0.6)
     if close:
-        return f"did you mean '{close[0]}'?"
+        swapped = [name for name in close if sorted(name) == sorted(word)]
+        return f"did you mean '{(swapped or close)[0]}'?"
     if not known:
         return ""
     return "known: " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")

@@ -151,6 +151,15 @@ class Window:
         # ceil mode drops a window that starts in the right padding (torch Pool.h)
         return minimum(count, ceil_div(size + self.before, self.stride))
 
+    def reads(self, position: int) -> Iterator[int]:
+        """The input positions under the kernel's taps at one output position, those in the padding too.
+
+        >>> list(Window(kernel=3, stride=2, dilation=2, before=1).reads(1))
+        [1, 3, 5]
+        """
+        first = position * self.stride - self.before
+        return (first + self.dilation * tap for tap in range(self.kernel))
+
     def misfit(self, size: Dim) -> str:
         """If the stride does not divide the travel, the arithmetic that shows it; else an empty string.
 
@@ -191,6 +200,15 @@ class TransposedWindow(Window):
         if exceeds(1, span):
             raise ShapeError(f"padding {self.before} + {self.after} leaves no output", code="E208")
         return span
+
+    def reads(self, position: int) -> Iterator[int]:
+        """The input positions that write to one output position, those beyond the input's ends too.
+
+        >>> list(TransposedWindow(kernel=3, stride=2).reads(2))
+        [1, 0]
+        """
+        hits = (position + self.before - self.dilation * tap for tap in range(self.kernel))
+        return (hit // self.stride for hit in hits if hit % self.stride == 0)
 
     def misfit(self, size: Dim) -> str:  # noqa: ARG002  # the base's signature
         """Nothing: every stride fits."""

@@ -76,10 +76,9 @@ def load(name: str, folder: Path | None = None) -> Architecture:
 
 def _split(name: str) -> tuple[Path | None, str]:
     """A path and a variant, if `name` looks like a path."""
-    path, _, variant = name.partition(":")
-    if path.endswith((".yaml", ".yml")) or "/" in path or path.startswith("."):
-        return Path(path), variant
-    return None, ""
+    if match := re.fullmatch(r"(.*\.ya?ml)(?::([^:/]*))?", name, re.DOTALL):
+        return Path(match[1]), match[2] or ""
+    return (Path(name), "") if "/" in name or name.startswith(".") else (None, "")
 
 
 def _chosen(spec: Spec, variant: str) -> str:

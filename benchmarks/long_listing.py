@@ -54,8 +54,9 @@ def child(way: str, n: int) -> None:
 
 
 def _print_rich(listing: object, file: TextIOWrapper) -> None:
-    from archcalc.render.table import print_table
     from rich.console import Console
+
+    from archcalc.render.table import print_table
 
     print_table(listing, Console(file=file, force_terminal=True, width=120, highlight=False, markup=False, emoji=False))
 

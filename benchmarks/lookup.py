@@ -23,7 +23,8 @@ def main() -> None:
     times = {name: [float(cost.output) for cost in found] for name, found in costs.items()}
     print(f"{WHOLE:16} {seconds(times[WHOLE]):>9}")
     for name in NAMES:
-        print(f"{name:16} {seconds(times[name]):>9}, the whole zoo takes {ratio(times[WHOLE], times[name])} times as long")
+        against = ratio(times[WHOLE], times[name])
+        print(f"{name:16} {seconds(times[name]):>9}, the whole zoo takes {against} times as long")
 
 
 def child(name: str) -> None:

@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--peer", default=sys.executable, help="a Python that has torch and torchinfo")
     arguments = parser.parse_args()
     with installation(arguments.here) as python:
-        ours = [archcalc(python), "table", "vgg16"]
-        commands = {"archcalc": ours, "torchinfo": [arguments.peer, PEER], "torchinfo, meta": [arguments.peer, PEER, "--meta"]}
+        ours, theirs = [archcalc(python), "table", "vgg16"], [arguments.peer, PEER]
+        commands = {"archcalc": ours, "torchinfo": theirs, "torchinfo, meta": [*theirs, "--meta"]}
         costs = in_turns(commands, arguments.rounds)
         totals = json.loads(run([*ours, "--format", "json"]).output)["totals"]
     for name, found in costs.items():
@@ -36,18 +36,10 @@ def main() -> None:
         peak = ratio([cost.peak for cost in costs[name]], [cost.peak for cost in costs["archcalc"]])
         print(f"{name}: {cpu} x our CPU, goal {LESS_CPU}: {told(cpu.median >= LESS_CPU)}")
         print(f"{name}: {peak} x our memory, goal {LESS_MEMORY}: {told(peak.median >= LESS_MEMORY)}")
-    theirs = _params(costs["torchinfo"][0].output)
-    print(f"\nparams: {totals['params']:,} by archcalc, {theirs:,} by torchinfo: ", end="")
-    print("equal" if totals["params"] == theirs else "DIFFERENT")
-    print(f"multiply-adds: {totals['macs']:,} by archcalc, {_macs(costs['torchinfo'][0].output)} by torchinfo")
-
-
-def _params(table: str) -> int:
-    return int(re.search(r"Total params: ([\d,]+)", table)[1].replace(",", ""))
-
-
-def _macs(table: str) -> str:
-    return re.search(r"Total mult-adds \(.*?\): ([\d.]+)|$", table)[0]
+    table = costs["torchinfo"][0].output
+    print(f"\nparams by archcalc: {totals['params']:,}; MACs: {totals['macs']:,}")
+    print("by torchinfo:", *re.findall(r"Total (?:params|mult-adds).*", table), sep="\n  ")
+    print("params are equal" if f"Total params: {totals['params']:,}\n" in table else "PARAMS DIFFER")
 
 
 if __name__ == "__main__":

@@ -434,7 +434,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `render` asks the renderer to draw."""
     calls: list[Any] = []
     fake = types.ModuleType("archcalc.render.svg")
-    fake.render_file = lambda report, path, form, *, fold=True: calls.append((report.name, path, form, fold))  # type: ignore[attr-defined]
+    fake.render_file = lambda report, path, form, **how: calls.append((report.name, path, form, how))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "archcalc.render.svg", fake)
     return calls
 
@@ -442,13 +442,21 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_render_passes_on_what_was_asked(drawn: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     """`render` takes file, format and folding; no file, or -, means stdout."""
     told(capsys, "render", "vgg16", "-o", "net.svg")
-    told(capsys, "render", "vgg16", "--format", "dot", "--no-fold")
+    told(capsys, "render", "vgg16", "--format", "dot", "--no-fold", "--depth", "1")
     told(capsys, "render", "vgg16", "-o", "-")
     assert [
-        ("vgg16", Path("net.svg"), None, True),
-        ("vgg16", None, "dot", False),
-        ("vgg16", None, None, True),
+        ("vgg16", Path("net.svg"), None, {"fold": True, "depth": None}),
+        ("vgg16", None, "dot", {"fold": False, "depth": 1}),
+        ("vgg16", None, None, {"fold": True, "depth": None}),
     ] == drawn
+
+
+def test_render_draws(tmp_path: Path, net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`render` writes a picture; a format that nobody can draw is wrong usage."""
+    assert 0 == told(capsys, "render", net, "-o", tmp_path / "net.svg")[0]
+    assert "<svg" in (tmp_path / "net.svg").read_text(encoding="utf-8")
+    assert process("render", str(net), "--format", "dot").stdout.startswith("digraph")
+    assert 2 == told(capsys, "render", net, "-o", tmp_path / "net.doc")[0]
 
 
 # --- completion ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from archcalc.errors import UsageError
 from archcalc.layers.conv import Conv
 from archcalc.report import analyze
 from archcalc.spec.reader import load_spec
+from archcalc.zoo import load
 from tests.helpers import HEAD, graph_of, names_of, spec_of
 
 EXAMPLES = {path.stem: path for path in (Path(__file__).parent / "examples").glob("*.yaml")}
@@ -220,3 +221,11 @@ def test_copied_blocks_are_those_that_would_be_expanded() -> None:
     assert [(node.name, str(node.layer), node.shape, node.inputs) for node in called.nodes] == as_told
     assert apart.places == called.places
     assert called["u2/m/body/1/conv"].application is called["u3/m/body/1/conv"].application
+
+
+def test_a_net_of_a_hundred_and_twenty_thousand_layers_builds() -> None:
+    """The limits leave room for CIFAR-120002: 6n+2 weight layers for n = 20,000, some 420,000 layers in all."""
+    report = analyze(load("resnet:cifar").build(n=20_000))
+    assert 120_002 == report.totals["depth"]
+    per_n = 2 * (9 * (16**2 + 32**2 + 64**2) + 2 * (16 + 32 + 64))  # two 3x3 convolutions and norms for each stage
+    assert per_n * 20_000 - 21_926 == report.totals["params"]

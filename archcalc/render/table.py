@@ -134,7 +134,10 @@ def claims_block(verdicts: Sequence[Verdict], width: int, variants: bool = False
     """The published figures: a line each, and below the errata why they are."""
     rows = [CLAIM_LABELS, *(claim_cells(verdict, variants) for verdict in verdicts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    beside = width - sum(widths) - GAP * len(widths) >= 24
+    room = width - sum(widths) - GAP * len(widths)
+    beside = room >= 24
+    if room + GAP < 0:
+        widths = [0] * len(widths)  # better out of line than cut
     blocks: list[RenderableType] = [_claim(CLAIM_LABELS, widths, beside, "", "dim")]
     for verdict, cells in zip(verdicts, rows[1:], strict=True):
         blocks.append(_claim(cells, widths, beside, VERDICTS[verdict.verdict]))
@@ -150,7 +153,7 @@ def _claim(
     pairs = zip(cells, widths, CLAIM_LEFTS, strict=False)
     *texts, verdict = (cell.ljust(width) if left else cell.rjust(width) for cell, width, left in pairs)
     gap = " " * GAP
-    figures = Text.assemble(gap.join(texts), gap, (verdict, style), style=all_style, no_wrap=True, overflow="ignore")
+    figures = Text.assemble(gap.join(texts), gap, (verdict, style), style=all_style, no_wrap=beside, overflow="fold")
     if not beside:
         return figures
     grid = Table.grid(padding=(0, GAP, 0, 0))

@@ -65,7 +65,8 @@ class Reader(ItemReader):
         hparams = dict(self.hparams(tree.get("hparams")))
         variants = dict(self.variants(tree.get("variants"), hparams))
         default = self.text(tree, "default")
-        if default and not any(default == v.name or default in v.aliases for v in variants.values()):
+        canonical = {alias: v.name for v in variants.values() for alias in (v.name, *v.aliases)}
+        if default and default not in canonical:
             self.unknown("E042", "variant", default, variants, tree.get("default"))
         layers = tree.get("layers")
         if isinstance(layers, Scalar) and not layers.text.strip():
@@ -78,7 +79,7 @@ class Reader(ItemReader):
             title=self.text(tree, "title"),
             citation=self.text(tree, "source"),
             notes=self.text(tree, "notes"),
-            default=default or (name if name in variants else next(iter(variants), "")),
+            default=canonical.get(default) or (name if name in variants else next(iter(variants), "")),
             inputs=dict(self.inputs(tree)),
             hparams=hparams,
             defaults={kind.text: dict(self.values(args)) for kind, args in self.entries(tree.get("defaults"))},

@@ -1,0 +1,365 @@
+"""The documentation is true: what it shows is what is printed, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archcalc.build import build
+from archcalc.build.blocks import MAX_CALL_DEPTH, MAX_CALLS
+from archcalc.build.expander import MAX_LAYERS
+from archcalc.cli.app import COMMANDS
+from archcalc.errors import Diagnostic, SpecError
+from archcalc.layers import REGISTRY
+from archcalc.layers.arguments import ARGUMENT_TYPES
+from archcalc.layers.base import SHORTHANDS
+from archcalc.render.listing import KNOWN, TEXTS
+from archcalc.report import COLUMNS
+from archcalc.spec import arithmetic, parser, tree
+from archcalc.spec.claims import QUANTITIES
+from archcalc.spec.reader import TOP_LEVEL, parse_spec
+from archcalc.spec.tree import Source
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+README = DOCS["README.md"]
+
+each_document = pytest.mark.parametrize("name", DOCS)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A block of code in a document; `label` is the comment on the line before it: `<!-- file: net.yaml -->`."""
+
+    language: str
+    label: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str:
+        """The file that the block shows, if it is one."""
+        return self.label.removeprefix("file: ") if self.label.startswith("file: ") else ""
+
+
+def fences(text: str) -> Iterator[Fence]:
+    """The blocks of code of a document."""
+    pattern = r"(?:^<!-- ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$"
+    for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL):
+        yield Fence(match[2], match[1] or "", match[3], text.count("\n", 0, match.start(3)) + 1)
+
+
+def table(text: str, *head: str) -> list[list[str]]:
+    """The rows of all tables whose heading begins with these words."""
+    rows: list[list[str]] = []
+    start = "| " + " | ".join(head) + " |"
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(start):
+            next(lines)
+            for row in lines:
+                if not row.startswith("|"):
+                    break
+                rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]])
+    assert rows, f"there is no table {start}"
+    return rows
+
+
+def code(cell: str) -> list[str]:
+    """The pieces of code in a cell."""
+    return [piece.replace("\\|", "|") for piece in re.findall(r"`([^`]+)`", cell)]
+
+
+# ---------------------------------------------------------------- what is shown is what happens
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with `archcalc` on the path as this very checkout has it."""
+    command = tmp_path / "bin" / "archcalc"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m archcalc "$@"\n')
+    command.chmod(0o755)
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def shell(command: str) -> str:
+    """What a command prints, errors included."""
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    return done.stdout.decode()
+
+
+def dialogue(fence: Fence) -> Iterator[tuple[str, str]]:
+    """The commands of a console block and what it says they print."""
+    for part in re.split(r"^\$ ", fence.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def fits(shown: str, printed: str) -> bool:
+    """Whether a text is what was printed; a line … in it stands for any lines that were left out."""
+    parts = re.split(r"^…\n", shown, flags=re.MULTILINE)
+    return re.fullmatch(r"(?:.*\n)+?".join(map(re.escape, parts)), printed) is not None
+
+
+@each_document
+def test_commands_print_what_is_shown(name: str, workplace: Path) -> None:
+    """Every command in a console block prints what stands below it; blocks with a file's name are that file."""
+    for fence in fences(DOCS[name]):
+        if fence.file:
+            (workplace / fence.file).write_text(fence.text, encoding="utf-8")
+        for command, shown in dialogue(fence) if fence.language == "console" else ():
+            printed = shell(command)
+            assert fits(shown, printed), f"{name}, line {fence.line}: $ {command}\n{printed}"
+
+
+def test_a_document_that_lies_is_found_out() -> None:
+    """The comparison fails on a changed digit, a missing line and a line too many."""
+    assert fits("a 1\n…\nb 2\n", "a 1\nx\ny\nb 2\n")
+    assert not fits("a 1\n…\nb 2\n", "a 1\nb 2\n")
+    assert not fits("a 1\n", "a 2\n")
+    assert not fits("a 1\n", "a 1\nb 2\n")
+    assert not fits("a 1\n…\n", "b 1\nb 2\n")
+
+
+@each_document
+def test_python_examples(name: str, workplace: Path) -> None:
+    """Every `>>>` line gives what stands below it."""
+    names: dict[str, Any] = {}
+    runner = doctest.DocTestRunner()
+    for fence in fences(DOCS[name]):
+        if fence.file:
+            (workplace / fence.file).write_text(fence.text, encoding="utf-8")
+        if fence.language == "python" and ">>> " in fence.text:
+            test = doctest.DocTestParser().get_doctest(fence.text, names, name, name, fence.line)
+            runner.run(test, clear_globs=False)
+            names.update(test.globs)
+    assert runner.failures == 0
+
+
+@each_document
+def test_yaml_examples_are_specs(name: str) -> None:
+    """Every piece of YAML builds in all of its variants without an error or a warning, unless it shows one."""
+    for fence in fences(DOCS[name]):
+        if fence.language == "yaml" and fence.label not in ("steps", "file: wrong.yaml"):
+            assert [] == [str(found) for found in diagnostics(fence.text)], f"{name}, line {fence.line}"
+
+
+def test_the_steps_for_a_users_own_repository(workplace: Path) -> None:
+    """The commands of README's workflow work on a folder of specs, and fail on a wrong one."""
+    (workplace / "specs").mkdir()
+    spec = next(fence.text for fence in fences(README) if fence.file == "tinyres.yaml")
+    (workplace / "specs" / "tinyres.yaml").write_text(spec)
+    shell("archcalc golden update --specs specs --golden golden")
+    steps = next(fence.text for fence in fences(README) if fence.label == "steps")
+    commands = re.findall(r"^- run: (.+)$", steps, re.MULTILINE)
+    assert ["ok\n"] * 3 == [shell(f"{command} > /dev/null && echo ok") for command in commands]
+    (workplace / "specs" / "tinyres.yaml").write_text(spec.replace("width: 16", "width: 17"))
+    assert ["ok\n", "", ""] == [shell(f"{command} > /dev/null && echo ok") for command in commands]
+
+
+# ---------------------------------------------------------------- specs and their errors
+
+
+def complete(fragment: str) -> str:
+    """A piece of a spec with what it leaves out; lines without a top-level key stand under `layers`."""
+    keys = {key for key in re.findall(r"^(\w+):", fragment, re.MULTILINE) if key in (*TOP_LEVEL, "imput")}
+    if not keys:
+        lines = [line if line.startswith((" ", "- ")) else f"- {line}" for line in fragment.splitlines()]
+        fragment, keys = "layers:\n" + "\n".join(f"  {line}" for line in lines), {"layers"}
+    defaults = {"name": "name: t", "input": "input: {C: 3, H: 32, W: 32}", "layers": "layers: conv 8 3x3"}
+    if keys & {"inputs", "imput"}:
+        del defaults["input"]
+    missing = [line for key, line in defaults.items() if key not in keys]
+    head, rest = (missing, []) if "archcalc" not in keys else ([], missing)
+    return "\n".join([*(["archcalc: 1"] if "archcalc" not in keys else []), *head, fragment.rstrip("\n"), *rest]) + "\n"
+
+
+def diagnostics(fragment: str) -> list[Diagnostic]:
+    """All that is wrong with a spec or a piece of one, in all of its variants; used specs are the zoo's."""
+    found: list[Diagnostic] = []
+    try:
+        spec = parse_spec(Source("t.yaml", complete(fragment) if fragment else "", ROOT / "specs"))
+    except SpecError as error:
+        return list(error.diagnostics)
+    for variant in spec.variants or ("",):
+        try:
+            found += build(spec, variant).warnings
+        except SpecError as error:
+            found += error.diagnostics
+    return found
+
+
+ERRORS = {row[0]: row for row in table(DOCS["docs/errors.md"], "Code", "Meaning", "Example", "Message")}
+
+
+def test_every_code_is_documented() -> None:
+    """docs/errors.md lists exactly the codes that occur in the code, each once, in order."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "archcalc").rglob("*.py"))
+    codes = sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
+    assert codes == list(ERRORS)
+    assert len(codes) == len(re.findall(r"^\| [EW]\d{3} \|", DOCS["docs/errors.md"], re.MULTILINE))
+
+
+@pytest.mark.parametrize("error", [code for code in ERRORS if code != "E000"])
+def test_error_examples(error: str) -> None:
+    """Every example in docs/errors.md gives its code, its message and its hint."""
+    _, _, example, told = ERRORS[error]
+    fragment = "" if example == "an empty file" else "\n".join(code(example))
+    message, *hint = code(told)
+    found = [(d.code, d.message, d.hint) for d in diagnostics(fragment)]
+    assert (error, message, "".join(hint)) in found, found
+
+
+# ---------------------------------------------------------------- what is listed is what there is
+
+
+def arguments_of(kind: str) -> str:
+    """A kind's arguments as docs/language.md writes them."""
+    words = []
+    for argument in REGISTRY[kind].arguments().values():
+        default = "" if argument.default is None else f"={argument.type.write(argument.default)}"
+        words.append(argument.name if argument.required else f"[{argument.name}{default}]")
+    return " ".join([kind, *words])
+
+
+def test_every_layer_kind_is_documented() -> None:
+    """The tables of kinds in docs/language.md have every kind with its arguments, in their order."""
+    listed = sorted(code(row[0])[0] for row in table(DOCS["docs/language.md"], "Kind", "Meaning"))
+    assert sorted(map(arguments_of, REGISTRY)) == listed
+
+
+def test_argument_words_are_documented() -> None:
+    """docs/language.md names every short form, and every word that an argument takes."""
+    rows = table(DOCS["docs/language.md"], "Short", "Long")
+    assert SHORTHANDS == {code(short)[0]: code(long)[0] for short, long, *_ in rows}
+    words = {word for type_ in ARGUMENT_TYPES.values() for word in type_.words if len(word) > 1}
+    assert set() == words - {word for row in table(DOCS["docs/language.md"], "Argument", "Takes") for word in code(row[1])}
+
+
+def test_keys_functions_and_operators_are_documented() -> None:
+    """docs/language.md has every top-level key, every function, and every operator."""
+    text = DOCS["docs/language.md"]
+    assert list(TOP_LEVEL) == [key for row in table(text, "Key", "Value") for key in code(row[0])]
+    assert list(arithmetic.FUNCTIONS) == [code(row[0])[0].partition("(")[0] for row in table(text, "Function", "Value")]
+    operators = {piece for row in table(text, "Operators") for piece in code(row[0])}
+    assert set() == {*arithmetic.OPERATIONS, "==", "!=", "and", "or", "not"} - operators
+
+
+def test_limits_are_documented() -> None:
+    """The limits in docs/language.md are those of the code."""
+    limits = [
+        tree.MAX_BYTES, tree.MAX_DEPTH, tree.MAX_NODES, parser.MAX_NESTING, parser.MAX_TERMS, parser.MAX_DIGITS,
+        arithmetic.MAX_BITS, arithmetic.MAX_TERMS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_CALL_DEPTH, MAX_CALLS,
+        tree.MAX_DIAGNOSTICS,
+    ]  # fmt: skip
+    assert [f"{limit:,}" for limit in limits] == [row[1] for row in table(DOCS["docs/language.md"], "Limit", "Most")]
+
+
+def test_every_number_is_documented() -> None:
+    """docs/numbers.md describes every column, and depth; README describes nothing else."""
+    listed = [piece for row in table(DOCS["docs/numbers.md"], "Number", "Meaning") for piece in code(row[0])]
+    columns = {*COLUMNS, *KNOWN, "aligned", "depth"} - set(TEXTS)
+    assert sorted(columns) == sorted(listed)
+    assert {name for row in table(README, "Number", "Meaning") for name in code(row[0])} <= columns
+    assert set(QUANTITIES) <= {*columns, "shape", "rf"}
+
+
+def test_every_command_is_mentioned() -> None:
+    """README or docs/ show every command, and no command or option that isn't there."""
+    text = "\n".join(DOCS.values())
+    assert [] == [command for command in COMMANDS if f"archcalc {command}" not in text]
+    groups = {"--version", "--debug", "--help", "--install-completion", "--show-completion"}
+    for command, rest in re.findall(r"archcalc (\w+)((?: [^\n`|;>&]+)?)", "".join(pieces())):
+        assert command in COMMANDS, f"archcalc {command}"
+        options = set(re.findall(r"(?<=\s)--[a-z-]+", rest)) - groups
+        source = (ROOT / "archcalc" / "cli" / f"{command}.py").read_text() + (ROOT / "archcalc/cli/options.py").read_text()
+        assert [] == [option for option in options if f'"{option}"' not in source and f"{option[2:]}:" not in source]
+
+
+def pieces() -> Iterator[str]:
+    """Every command in the documents: console and shell blocks, and inline code that starts with `archcalc`."""
+    for text in DOCS.values():
+        for fence in fences(text):
+            if fence.language in ("console", "sh") or fence.label == "steps":
+                yield from (f"{line}\n" for line in fence.text.splitlines() if re.match(r"\$ |- run: |python3 ", line))
+        yield from (f"{piece}\n" for piece in re.findall(r"`(archcalc [^`\n]+)`", text))
+
+
+def test_readme_has_the_two_lines_that_ci_runs() -> None:
+    """README's only shell blocks are the two lines that .ci/run takes from it."""
+    lines = [fence.text for fence in fences(README) if fence.language == "sh"]
+    start = "python3 -m venv .venv && . .venv/bin/activate && pip install "
+    assert [f"{start}. && archcalc table vgg16\n", f"{start}-e '.[dev]' -c constraints.txt && pytest\n"] == lines
+
+
+def test_every_dependency_is_explained() -> None:
+    """docs/architecture.md says of each dependency what it is for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    needed = [*project["project"]["dependencies"], *extras["dev"], *project["build-system"]["requires"]]
+    names = {re.split(r"[<>=~!]", requirement)[0] for requirement in needed}
+    assert names == {piece for row in table(DOCS["docs/architecture.md"], "Package", "Why") for piece in code(row[0])}
+
+
+def test_every_module_is_described() -> None:
+    """docs/architecture.md has a line for each module, and none for a module that isn't there."""
+    folder = ROOT / "archcalc"
+    modules = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    listed = [piece for row in table(DOCS["docs/architecture.md"], "Module", "What it does") for piece in code(row[0])]
+    assert sorted(modules) == sorted(listed)
+
+
+def test_imports_go_one_way() -> None:
+    """At the top of a module, nothing is imported from a part that docs/architecture.md lists further down."""
+    order = {piece: n for n, row in enumerate(table(DOCS["docs/architecture.md"], "Part", "Job")) for piece in code(row[0])}
+    for path in (ROOT / "archcalc").rglob("*.py"):
+        part = part_of(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."))
+        for module in top_imports(path):
+            assert order[part_of(module)] <= order[part], f"{path} imports {module}"
+
+
+def part_of(module: str) -> str:
+    """The part of the package that a module belongs to."""
+    return module.removesuffix(".__init__").removeprefix("archcalc").removeprefix(".").partition(".")[0] or "__init__"
+
+
+def top_imports(path: Path) -> Iterator[str]:
+    """The modules of archcalc that a module imports when it is imported."""
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("archcalc"):
+            yield str(statement.module)
+
+
+@each_document
+def test_links_lead_somewhere(name: str) -> None:
+    """Every relative link names a file that is there, and a heading in it."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", DOCS[name]):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in slugs, target
