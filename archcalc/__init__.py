@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
     from archcalc.symbolic import dim
+    from archcalc.verify import to_torch
     from archcalc.zoo import Architecture, load
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
     "archcalc.symbolic": ("dim",),
+    "archcalc.verify": ("to_torch",),
     "archcalc.zoo": ("Architecture", "load"),
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "build",
     "dim",
     "load",
+    "to_torch",
 ]
 
 

@@ -10,13 +10,16 @@ from typing import Any
 from archcalc.analyses.cost import depth
 from archcalc.build import build
 from archcalc.build.hparams import make_module
-from archcalc.errors import LocalError
+from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.report import Report, analyze
-from archcalc.spec.arithmetic import Dims, integer
+from archcalc.spec.arithmetic import Dims, integer, number
 from archcalc.spec.expression import Literal
 from archcalc.spec.model import Claim, Spec
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
+
+FIELDS = {"rf": "size", "rf_stride": "stride", "rf_padding": "padding"}
+"""The quantities that are about a layer's receptive field, and what of it they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def check_claims(spec: Spec, variant: str | None = None) -> list[Verdict]:
 def check_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
     """Check the claims about the whole graph of one variant, as it stands in the spec, against its report."""
     return [
-        judge(claim, report, _expected(spec, variant, claim))
+        judge(claim, report, spec, variant)
         for claim in spec.claims
         if not claim.path and not claim.at and (claim.variant or spec.default) == variant
     ]
@@ -54,9 +57,13 @@ def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:
         if variant is not None and about != variant:
             continue
         key = (about, tuple(f"{name}={value.text}" for name, value in claim.at.items()))
-        if key not in reports:
-            reports[key] = analyze(build(spec, about, claim.at))
-        yield judge(claim, reports[key], _expected(spec, about, claim))
+        try:
+            if key not in reports:
+                reports[key] = analyze(build(spec, about, claim.at))
+        except (SpecError, UsageError) as error:
+            yield Verdict(claim, claim.variant, None, "wrong", str(error).partition("\n")[0])
+        else:
+            yield judge(claim, reports[key], spec, about)
 
 
 def _expected(spec: Spec, variant: str, claim: Claim) -> Any:
@@ -65,17 +72,17 @@ def _expected(spec: Spec, variant: str, claim: Claim) -> Any:
     value = claim.expected.expr.evaluate(env)
     if isinstance(value, (list, tuple)):
         return tuple(integer(size, claim.subject) for size in value)
-    return value
+    return number(value)
 
 
-def judge(claim: Claim, report: Report, expected: Any) -> Verdict:
+def judge(claim: Claim, report: Report, spec: Spec, about: str) -> Verdict:
     """Compare one claim with a report on the variant that it's about."""
     variant = claim.variant
     if claim.path and claim.path not in report.graph:
         return Verdict(claim, variant, None, "wrong", f"no layer named '{claim.path}'")
     try:
         computed = quantity(report, claim.quantity, claim.path)
-        agrees = _agree(computed, expected, claim)
+        agrees = _agree(computed, _expected(spec, about, claim), claim)
     except LocalError as error:
         return Verdict(claim, variant, None, "wrong", error.message)
     if agrees is claim.holds:
@@ -87,14 +94,14 @@ def judge(claim: Claim, report: Report, expected: Any) -> Verdict:
 def quantity(report: Report, name: str, path: str = "") -> Any:
     """The computed value of a claim's quantity, for the whole graph or one of its scopes.
 
-    Returns: a number or expression; for `shape`, and for `rf` if the axes differ, sizes in the spec's order of axes.
+    Returns: a number or expression; for `shape`, and for `rf…` if the axes differ, sizes in the spec's order of axes.
     """
     if name == "depth":
         return depth(report.graph, path)
     if name == "shape":
         return Dims(report.ordered(report.graph[path].shape).values())
-    if name == "rf":
-        sizes = [field.size for field in report.ordered(report[path].fields).values()]
+    if name in FIELDS:
+        sizes = [getattr(field, FIELDS[name]) for field in report.ordered(report[path].fields).values()]
         if not sizes:
             raise LocalError(f"'{path}' has no receptive field: the input has no spatial axis")
         return sizes[0] if len(set(sizes)) == 1 else Dims(sizes)

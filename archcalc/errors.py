@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+MAX_MESSAGE = 600
+MAX_KNOWN = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -14,10 +17,12 @@ class Mark:
     file: str
     line: int
     column: int
+    fixed: bool = False
+    """The text does not stand here letter by letter (escapes, several lines): only its start can be told."""
 
     def moved(self, columns: int) -> Mark:
-        """The place `columns` further right on the same line."""
-        return Mark(self.file, self.line, self.column + columns)
+        """The place `columns` further right on the same line, as far as that can be told."""
+        return self if self.fixed else Mark(self.file, self.line, self.column + columns)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -107,9 +112,19 @@ class VerificationError(ArchcalcError):
     """What archcalc computed differs from what was recorded, published or executed."""
 
 
+def printable(text: str) -> str:
+    """A text that a terminal shows as it is: control characters as escapes, and not endless."""
+    text = text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint: the known word that `word` was probably meant to be, else what there is to choose from."""
     known = sorted(known)
+    if len(known) > MAX_KNOWN:  # comparing with all would take seconds
+        known = [name for name in known if name[:1] == word[:1]][:MAX_KNOWN]
     close = difflib.get_close_matches(word[:60], known, n=3, cutoff=0.6)
     if close:
         swapped = [name for name in close if sorted(name) == sorted(word)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import Diagnostic, Mark
 from archcalc.layers import Layer
@@ -45,10 +45,10 @@ class Application:
         return self._memo[formula]  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One layer at one place in the graph.
 
+    A tuple, since there are up to half a million, and frozen dataclasses take three times as long to make.
     `inputs` are indices of earlier nodes, the main input first; `tied` is the node whose weights this one shares.
     """
 

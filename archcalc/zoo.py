@@ -93,6 +93,8 @@ def _chosen(spec: Spec, variant: str) -> str:
 
 def _candidates(name: str, folder: Path) -> Iterator[Path]:
     """The files that may declare `name`, found without parsing: first the file of that name, then those that say so."""
+    if len(name) > 100:  # no name is that long, and no file system would look it up
+        return
     exact = folder / f"{name}.yaml"
     declares = re.compile(rf"^\s+{re.escape(name)}:|^name:.*\b{re.escape(name)}\b|\bas:.*\b{re.escape(name)}\b", re.M)
     if exact.is_file():

@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KIB = 1 if sys.platform == "darwin" else 1024
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes of a unit of `ru_maxrss`."""
+
+KEPT = 1 << 17
+"""How much output is kept of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Cost:
     wall: float
     peak: int
     output: str
+    """The beginning of what it printed."""
+    lines: int
 
 
 def environment() -> dict[str, str]:
@@ -46,7 +51,8 @@ def environment() -> dict[str, str]:
 def run(command: Sequence[str | Path]) -> Cost:
     """Run a process to its end, its output going to a file.
 
-    The peak counts from the fork, when a child is as large as its parent: callers import nothing large.
+    A process's peak includes its parent's, until it executes its own program. So we must stay smaller than anything
+    that we measure: nothing large is imported here, and no long output kept.
     Raises: RuntimeError: it failed.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -59,7 +65,10 @@ def run(command: Sequence[str | Path]) -> Cost:
             err.seek(0)
             raise RuntimeError(f"{' '.join(map(str, command))}\n{err.read().decode()}")
         out.seek(0)
-        return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * KIB, out.read().decode())
+        output = out.read(KEPT)
+        lines = output.count(b"\n") + sum(chunk.count(b"\n") for chunk in iter(lambda: out.read(KEPT), b""))
+    cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_UNIT
+    return Cost(cpu, wall, peak, output.decode(errors="ignore"), lines)
 
 
 def in_turns(commands: Mapping[str, Sequence[str | Path]], rounds: int) -> dict[str, list[Cost]]:
@@ -112,8 +121,7 @@ def options(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """A script's command line: how many rounds, and which installation."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help="measured runs of each command (%(default)s)")
-    what = "measure the archcalc that this Python has, instead of installing this folder into a fresh environment"
-    parser.add_argument("--here", action="store_true", help=what)
+    parser.add_argument("--here", action="store_true", help="measure this Python's archcalc, don't install a fresh one")
     return parser
 
 

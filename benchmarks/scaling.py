@@ -48,20 +48,25 @@ def main() -> None:
         for name, found in in_turns(commands, arguments.rounds).items():
             wall = statistics.median(cost.wall for cost in found)
             met = wall <= MOST_SECONDS and statistics.median(cost.peak for cost in found) <= MOST_BYTES
-            rows = found[0].output.count("\n")
             cpu = seconds([cost.cpu for cost in found])
-            print(f"{name:28} {wall:5.2f} s, {cpu} CPU, {megabytes(found)}, {rows:,} lines: goal {told(met)}")
+            print(f"{name:28} {wall:5.2f} s by the clock, {cpu} CPU, {megabytes(found)}", end="")
+            print(f", {found[0].lines:,} lines: goal {told(met)}")
 
 
 def _tell_scaling(outputs: dict[int, list[str]]) -> None:
-    """Print the time per layer, and against the net of n = 200."""
-    per_layer = {n: [float(text.split()[0]) / (6 * n + 2) for text in texts] for n, texts in outputs.items()}
-    for n, times in per_layer.items():
-        nodes = int(outputs[n][0].split()[1])
-        total = seconds([value * (6 * n + 2) for value in times])
-        micros = statistics.median(times) * 1e6
-        against = ratio(times, per_layer[DEPTHS[1]])
-        print(f"{6 * n + 2:>7,} layers ({nodes:,} nodes): {total:>9}, {micros:5.1f} µs a layer, x n=200: {against}")
+    """Print the time per layer against the net of n = 200, and what each layer more than the net above costs."""
+    spent = {n: [float(text.split()[0]) for text in texts] for n, texts in outputs.items()}
+    per_layer = {n: [value / (6 * n + 2) for value in times] for n, times in spent.items()}
+    smaller = 0
+    for n, times in spent.items():
+        each, against = statistics.median(per_layer[n]) * 1e6, ratio(per_layer[n], per_layer[DEPTHS[1]])
+        print(f"{6 * n + 2:>7,} layers, {outputs[n][0].split()[1]:>7} nodes: {seconds(times):>9}", end="")
+        print(f", {each:5.1f} µs a layer, x n=200: {against}", end="")
+        if smaller:
+            more = [(a - b) / (6 * (n - smaller)) for a, b in zip(times, spent[smaller], strict=True)]
+            print(f"; each further layer {statistics.median(more) * 1e6:.1f} µs", end="")
+        print()
+        smaller = n
     rounds = list(zip(*per_layer.values(), strict=True))
     worst = {"from n = 200 on": [times[1:] for times in rounds], "n = 18 as well": rounds}
     for which, found in worst.items():

@@ -1,6 +1,7 @@
 """Bad input through the command line: never a traceback, never more than 2 seconds of CPU or 500 MB."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,15 @@ TEXTS = {
     "blocks that double around an error": f"{HEAD}blocks:\n{DOUBLING}  b50(): conv 8 99x99\nlayers: b0\n",
     "blocks in a circle": f"{HEAD}blocks:\n  a(): b\n  b(): a\nlayers: a\n",
     "an hparam that is a block in a circle": f"{HEAD}hparams: {{u: a}}\nblocks:\n  a(): u\nlayers: u\n",
+    "a spec that uses itself twice": f"{HEAD}use: {{me: {{spec: bad.yaml}}}}\nlayers: [me, me]\n",
+    "lists that double": f"{HEAD}hparams: {{{', '.join(f'h{i}: [h{i + 1}, h{i + 1}]' for i in range(40))}, h40: 3}}\n"
+    "layers: {for: {i: h0}, do: relu}\n",
+    "a tower through a symbol": f"{HEAD}hparams: {{w: sym, k: 9**(w/w*9**9)}}\nlayers: conv k 1x1\n",
+    "long names": f"{HEAD}layers:\n  ? {'a' * 900}\n  : (relu)*100000\n",
+    "sizes that grow": f"{HEAD}layers: (upsample 10**60)*100\n",
+    "40,000 dangling outputs": f"{HEAD}layers:\n  - a: relu\n" + "  - from a -> rellu\n" * 40_000,
+    "50,000 branches": f"{HEAD}layers: {{concat: [{', '.join(['rellu'] * 49_000)}]}}\n",
+    "10,000 choices": f"{HEAD}layers: conv ({'1 if true else ' * 10_000}1) 1x1\n",
     "40,000 unknown kinds": HEAD + "layers:\n" + "".join(f"  - rellu{i}\n" for i in range(40_000)),
     "20,000 unknown references": HEAD + "layers:\n" + "".join(f"  - from q{i} -> relu\n" for i in range(20_000)),
     "a polynomial of degree 4096": f"{HEAD}hparams: {{a: sym, b: (a+1)**64, c: b**64}}\nlayers: conv c 1x1\n",
@@ -57,9 +67,21 @@ TEXTS = {
 }
 
 
+RUN = """
+import pathlib, re, sys
+from archcalc.__main__ import main
+code = main(["check", sys.argv[1]])
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[0])
+sys.exit(code)
+"""
+"""The process tells its own peak: the one that `wait4` gives counts what the process that forked it held."""
+
+
 def run(argument: str) -> tuple[int, str, float, int]:
-    """Run `archcalc check`: exit code, what it printed, CPU seconds and peak kilobytes."""
-    command = [sys.executable, "-m", "archcalc", "check", argument]
+    """Run `archcalc check`: exit code, what it printed, CPU seconds and peak kilobytes (0 where there's no /proc)."""
+    command = [sys.executable, "-c", RUN, argument]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "100"}
     )
@@ -68,7 +90,8 @@ def run(argument: str) -> tuple[int, str, float, int]:
     process.stdout.close()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, printed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    peak = re.search(r"VmHWM:\s+(\d+) kB", printed)
+    return process.returncode, printed, usage.ru_utime + usage.ru_stime, int(peak[1]) if peak else 0
 
 
 def assert_refused(argument: str) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import CASES, Case, make, volume
 
 from archcalc.errors import ShapeError
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 from archcalc.symbolic import dim, is_symbolic
+from tests.layer_cases import CASES, Case, make, volume
 
 QUANTITIES = ("weights", "biases", "params", "buffers", "macs", "connections")
 

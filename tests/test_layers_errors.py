@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from layer_cases import C3_TABLE, make, volume
 
 from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.symbolic import collecting_conditions, dim
+from tests.layer_cases import C3_TABLE, make, volume
 
 ERRORS = [
     # E200: no channels at all
@@ -200,25 +200,22 @@ REMARKS = [
     ),
     (make("conv", 96, 11, stride=4), "C3 H227 W227", []),
     (
-        make("conv", 8, 2, stride=3, padding=((0, 1),)),
+        make("conv", 8, 5, stride=3, padding=((0, 1),)),
         "C3 W9",
-        ["(9 + 0 + 1 - 2)/3 + 1 = 3.66 is not an integer; rounded down to 3"],
+        ["(9 + 0 + 1 - 5)/3 + 1 = 2.66 is not an integer; rounded down to 2"],
     ),
     (make("maxpool", 3, stride=2), "C3 H8 W8", ["(8 + 2*0 - 3)/2 + 1 = 3.5 is not an integer; rounded down to 3"]),
     (make("maxpool", 3, stride=2, ceil=True), "C3 H8 W8", []),
     (make("avgpool", 2), "C3 H7 W7", ["(7 + 2*0 - 2)/2 + 1 = 3.5 is not an integer; rounded down to 3"]),
     (make("maxpool", 3, stride=2, padding="same"), "C3 H8 W8", []),
-    # `half` asks for ⌈224 / 2⌉ positions, and what is left over is padding
+    # ⌈224 / 2⌉ positions are what stride 2 is meant to give, whatever is left over
     (make("conv", 64, 7, stride=2, padding="half"), "C3 H224 W224", []),
+    (make("conv", 64, 7, stride=2, padding=3), "C3 H224 W224", []),
+    (make("conv", 64, 1, stride=2, padding="half"), "C3 W224", []),
     (
-        make("conv", 64, 7, stride=2, padding=3),
+        make("conv", 96, 7, stride=2, padding=1),
         "C3 H224 W224",
-        ["(224 + 2*3 - 7)/2 + 1 = 112.5 is not an integer; rounded down to 112"],
-    ),
-    (
-        make("conv", 64, 1, stride=2, padding="half"),
-        "C3 W224",
-        ["(224 + 2*0 - 1)/2 + 1 = 112.5 is not an integer; rounded down to 112"],
+        ["(224 + 2*1 - 7)/2 + 1 = 110.5 is not an integer; rounded down to 110"],
     ),
     (make("tconv", 64, 3, stride=2), "C3 H224 W224", []),
     (

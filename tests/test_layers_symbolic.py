@@ -7,12 +7,12 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import make
 
 from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape
 from archcalc.symbolic import ceil_div, collecting_conditions, differ, dim, exceeds, floor_div
+from tests.layer_cases import make
 
 small, stride, amount = st.integers(1, 4), st.integers(1, 3), st.integers(0, 2)
 steps = st.one_of(

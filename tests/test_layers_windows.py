@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from layer_cases import make
 
 from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape, TransposedWindow, Window
+from tests.layer_cases import make
 
 thorough = settings(max_examples=200, deadline=None)
 small, stride, amount = st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)

@@ -61,7 +61,7 @@ class Field:
     @property
     def stride(self) -> Any:
         """Input positions from one output position to the next, on average."""
-        return _over(self.advance, len(self.windows))
+        return self.advance if len(self.windows) == 1 else _over(self.advance, len(self.windows))
 
     @property
     def padding(self) -> Any:
@@ -88,11 +88,7 @@ class _Step:
     sees_everything: bool
     lost: frozenset[str]  # axes that positions no longer follow behind it
     reads: int | None  # how many of its inputs reach the output; None: all
-
-    @property
-    def passes(self) -> bool:
-        """Whether a single input's fields come out as they go in."""
-        return not (self.windows or self.sees_everything or self.lost)
+    passes: bool  # a single input's fields come out as they go in
 
 
 def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
@@ -103,7 +99,7 @@ def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
     shape = graph.nodes[source].shape
     whole = {axis: Field(((0, shape[axis] - 1),), 0, whole=True) for axis in shape.spatial}
     found: list[Fields] = [{}] * source
-    found.append({axis: Field(((0, 0),), 1) for axis in whole})
+    found.append(dict.fromkeys(whole, Field(((0, 0),), 1)))
     for node in graph.nodes[source + 1 :]:
         step = node.application.once(_step)
         seen = [found[i] for i in node.inputs[: step.reads] if found[i]]
@@ -126,9 +122,15 @@ def _step(at: Application) -> _Step:
     lost: tuple[str, ...] = ()
     if isinstance(at.layer, Concat) and at.layer.axis in at.output_shape.spatial:
         lost = (at.layer.axis,)
-    elif isinstance(at.layer, View) and not at.layer.windows(*inputs) and _spatial(inputs[0]) != _spatial(at.output_shape):
+    elif (
+        isinstance(at.layer, View)
+        and not at.layer.windows(*inputs)
+        and _spatial(inputs[0]) != _spatial(at.output_shape)
+    ):
         lost = inputs[0].spatial or at.output_shape.spatial
-    return _Step(at.layer.windows(*inputs), at.layer.global_view(*inputs), frozenset(lost), main_inputs(at))
+    windows, sees_everything = at.layer.windows(*inputs), at.layer.global_view(*inputs)
+    passes = not (windows or sees_everything or lost)
+    return _Step(windows, sees_everything, frozenset(lost), main_inputs(at), passes)
 
 
 def _spatial(shape: Any) -> list[Any]:
@@ -147,7 +149,7 @@ def _through(step: _Step, at: Application, seen: Sequence[Fields]) -> Fields:
             continue
         field = inputs[0] if len(inputs) == 1 else _hull(inputs)
         if window is not None and not field.whole and not field.flat:
-            field = _slide(field, window)
+            field = slide(field, window)
             if _depends_on_size(window, at):
                 field = replace(field, size_dependent=True)
         if step.lost and not field.whole and (axis in step.lost or not at.output_shape.spatial):
@@ -167,14 +169,14 @@ def _depends_on_size(window: Window, at: Application) -> bool:
     return differ(floor_div(window.extent - 1, 2), floor_div(maximum(window.extent - window.stride, 0), 2))
 
 
-def _slide(field: Field, window: Window) -> Field:
+def slide(field: Field, window: Window) -> Field:
     """The field behind a sliding window."""
     if isinstance(window, TransposedWindow):
         return _spread(field, window)
     k, s, d, before = window.kernel, window.stride, window.dilation, window.before
     period = len(field.windows)
     if period > 1 and any(map(is_symbolic, (k, s, d, before))):
-        return _slide(_bounded(field), window)
+        return slide(_bounded(field), window)
     if period == 1:
         only = field.windows[0]
         if only is not None:
@@ -255,13 +257,19 @@ def agree(a: Field, b: Field) -> bool:
     """Whether two paths that meet are aligned: equal strides, and equal centres in every phase."""
     if a.whole or b.whole or a is b:
         return True
+    if len(a.windows) == len(b.windows) == 1:
+        return bool(a.advance == b.advance and _same_centre(a.windows[0], b.windows[0]))
     if a.stride != b.stride:
         return False
     period = math.lcm(len(a.windows), len(b.windows))
     if period > MAX_PERIOD:
-        return a.centre == b.centre
+        return bool(a.centre == b.centre)
     pairs = ((a.at(position), b.at(position)) for position in range(period))
-    return all(u is None or v is None or u[0] + u[1] == v[0] + v[1] for u, v in pairs)
+    return all(_same_centre(*pair) for pair in pairs)
+
+
+def _same_centre(a: Interval, b: Interval) -> bool:
+    return a is None or b is None or bool(a[0] + a[1] == b[0] + b[1])
 
 
 def _over(a: Any, b: Any) -> Any:

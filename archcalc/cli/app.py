@@ -12,7 +12,10 @@ from typer.main import get_command
 from archcalc._version import __version__
 from archcalc.errors import UsageError, suggestion
 
-COMMANDS = ("table", "render", "list", "check", "claims", "golden", "schema")
+COMMANDS = (
+    "table", "receptive-field", "render", "list", "check", "formula", "explain", "solve", "sweep", "claims", "golden",
+    "verify", "export", "schema",
+)  # fmt: skip
 """Each is a module of this package, with its `app`."""
 
 
@@ -27,7 +30,7 @@ class Commands(TyperGroup):
         """Build one command."""
         if cmd_name not in COMMANDS:
             return None
-        command = get_command(importlib.import_module(f"archcalc.cli.{cmd_name}").app)
+        command = get_command(importlib.import_module(f"archcalc.cli.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from archcalc.build import build
-from archcalc.cli.graphs import read_sets
-from archcalc.cli.options import Set, complete_name
+from archcalc.cli.graphs import read_sets, symbol_names
+from archcalc.cli.options import Set, Symbolic, complete_name
 from archcalc.cli.output import write
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
-from archcalc.zoo import load
+from archcalc.zoo import Architecture, load
 
 
 class CheckFormat(StrEnum):
@@ -35,6 +35,7 @@ class Checked:
     name: str
     variants: int
     found: tuple[Diagnostic, ...]
+    conditions: tuple[str, ...] = ()
 
     def count(self, severity: str) -> int:
         """How many errors, or warnings."""
@@ -53,26 +54,34 @@ def check(
         ),
     ],
     form: Annotated[CheckFormat, typer.Option("--format", "-f", help="github: workflow commands.")] = CheckFormat.text,
+    symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
 ) -> None:
     """Find all errors and warnings of specs, in all of their variants. The exit code is 1 if there are errors.
+
+    With `--symbolic`: for which sizes the architecture works, too.
 
     Examples:
     ```
     archcalc check net.yaml
     archcalc check specs/*.yaml --format github
     archcalc check resnet --set classes=10
+    archcalc check unet --symbolic H,W
     ```
     """
-    results = [_checked(name, read_sets(sets)) for name in files]
+    results = [_checked(name, read_sets(sets), symbol_names(symbolic)) for name in files]
     write({"text": _text, "json": _json, "github": _github}[form.value](results))
     if any(result.count("error") for result in results):
         raise typer.Exit(1)
 
 
-def _checked(name: str, sets: dict[str, str]) -> Checked:
+def _checked(name: str, sets: dict[str, str], symbols: Sequence[str]) -> Checked:
     """Check one spec: a variant that is named, or all of them."""
+    if symbols:
+        from archcalc.formulas.symbols import explained, opened
+
     found: dict[Any, Diagnostic] = {}
+    conditions: dict[str, None] = {}
     built = 0
     try:
         spec, variants = _spec(name)
@@ -80,29 +89,35 @@ def _checked(name: str, sets: dict[str, str]) -> Checked:
         return Checked(name, 0, error.diagnostics)
     for variant in variants:
         try:
-            diagnostics = build(spec, variant, sets).warnings
+            if symbols:
+                graph = opened(Architecture(spec, variant), symbols, sets).graph
+                conditions.update(dict.fromkeys(explained(graph, variant if len(variants) > 1 else "")))
+            else:
+                graph = build(spec, variant, sets)
+            diagnostics = graph.warnings
             built += 1
         except SpecError as error:
             diagnostics = error.diagnostics
         for diagnostic in diagnostics:  # what is wrong in several variants is told once
             found.setdefault((diagnostic.code, diagnostic.message, diagnostic.mark), diagnostic)
-    return Checked(name, built, tuple(found.values()))
+    return Checked(name, built, tuple(found.values()), tuple(conditions))
 
 
-def _spec(name: str) -> tuple[Spec, Iterable[str]]:
+def _spec(name: str) -> tuple[Spec, Sequence[str]]:
     """A spec and the variants to build: the one that the name says, else all."""
     if Path(name).is_file():
         spec = load_spec(Path(name))
-        return spec, spec.variants or ("",)
+        return spec, tuple(spec.variants or ("",))
     architecture = load(name)
     spec = architecture.spec
     whole = name == spec.name or not spec.variants
-    return spec, (spec.variants or ("",)) if whole else (architecture.variant,)
+    return spec, tuple(spec.variants or ("",)) if whole else (architecture.variant,)
 
 
 def _text(results: list[Checked]) -> Iterator[str]:
     for result in results:
         yield from map(str, result.found)
+        yield from result.conditions
         errors, warnings = _number(result.count("error"), "error"), _number(result.count("warning"), "warning")
         variants = f", {_number(result.variants, 'variant')} built" if result.variants > 1 else ""
         yield f"{result.name}: {errors}, {warnings}{variants}"
@@ -116,7 +131,10 @@ def _json(results: list[Checked]) -> Iterator[str]:
     import json
 
     found = [_plain(diagnostic) for result in results for diagnostic in result.found]
-    yield json.dumps({"archcalc": 1, "diagnostics": found}, indent=1)
+    conditions = (
+        {"conditions": {r.name: list(r.conditions) for r in results}} if any(r.conditions for r in results) else {}
+    )
+    yield json.dumps({"archcalc": 1, "diagnostics": found, **conditions}, indent=1)
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, Any]:

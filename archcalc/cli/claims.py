@@ -62,7 +62,8 @@ def claims(
 
 def _summary(found: list[Verdict]) -> str:
     counts = totals_of(found)
-    return f"{len(found)} figures: {counts['holds']} hold, {counts['erratum']} errata, {counts['wrong']} wrong"
+    errata = "erratum" if counts["erratum"] == 1 else "errata"
+    return f"{len(found)} figures: {counts['holds']} hold, {counts['erratum']} {errata}, {counts['wrong']} wrong"
 
 
 def _all(specs: Any) -> Iterator[tuple[str, list[Verdict], bool]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from archcalc.build import build
-from archcalc.errors import UsageError
+from archcalc.errors import SpecError, UsageError
 from archcalc.graph import Graph
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load
@@ -18,14 +18,19 @@ from archcalc.zoo import Architecture, load
 _SIZE = re.compile(r"\d{1,18}")
 
 
-def built(name: str, sets: Sequence[str] = (), sizes: str = "", quiet: bool = False) -> tuple[Architecture, Graph]:
-    """Load an architecture and build it with the user's values; on stderr, how many warnings there are."""
+def built(
+    name: str, sets: Sequence[str] = (), sizes: str = "", quiet: bool = False, symbolic: str = ""
+) -> tuple[Architecture, Graph]:
+    """Load an architecture and build it with the user's values; on stderr, how many warnings there are.
+
+    `symbolic` names sizes that stay open. If a size doesn't fit, the error says which sizes would.
+    """
     architecture = load(name)
     spec = architecture.spec
     axes = list(next(iter(spec.inputs.values())))
     values = read_sizes(sizes, axes, architecture.name) if sizes else None
     # not Architecture.build: a spec may well have an hparam called `sizes`
-    graph = replace(build(spec, architecture.variant, read_sets(sets), values), name=architecture.name)
+    graph = _graph(architecture, read_sets(sets), values or {}, symbol_names(symbolic))
     gc.freeze()  # the graph stays to the end: looking through it for garbage would cost seconds in deep nets
     if graph.warnings and not quiet:
         shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
@@ -34,6 +39,52 @@ def built(name: str, sets: Sequence[str] = (), sizes: str = "", quiet: bool = Fa
             f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them", file=sys.stderr
         )
     return architecture, graph
+
+
+def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str, Any], symbols: list[str]) -> Graph:
+    if symbols or "sym" in sets.values():
+        from archcalc.formulas.symbols import opened
+
+        found = opened(architecture, symbols, sets, sizes)
+        if found.fixed:
+            print(f"the structure depends on {', '.join(found.fixed)}: kept as numbers", file=sys.stderr)
+        return found.graph
+    try:
+        return replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
+    except SpecError as error:
+        raise _with_nearest(error, architecture, sets, sizes) from None
+
+
+def _with_nearest(
+    error: SpecError, architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> SpecError:
+    """The same error; if a given size doesn't fit, with the condition that it breaks and the nearest that fit."""
+    if not any(diagnostic.code.startswith("E2") for diagnostic in error.diagnostics) or not (sets or sizes):
+        return error
+    from archcalc.formulas.symbols import misfits
+
+    told = tuple(misfits(architecture, sets, sizes))
+    place = next(i for i, diagnostic in enumerate(error.diagnostics) if diagnostic.code.startswith("E2"))
+    found = list(error.diagnostics)
+    found[place] = replace(found[place], details=(*found[place].details, *told))
+    return SpecError(found)
+
+
+def symbol_names(text: str) -> list[str]:
+    """`H,W,N` as names.
+
+    Raises: UsageError: one is no name.
+    """
+    names = [name.strip() for name in text.split(",")] if text else []
+    for name in names:
+        if not (name.isascii() and name.isidentifier()):
+            raise UsageError(f"can't read --symbolic '{text}': '{name}' is no name", "--symbolic H,W,N")
+    return names
+
+
+def batch_of(symbolic: str, batch: int = 1) -> Any:
+    """The batch: the symbol N if `--symbolic` has it."""
+    return dim("N") if "N" in symbol_names(symbolic) else batch
 
 
 def read_sets(given: Iterable[str]) -> dict[str, str]:

@@ -69,6 +69,15 @@ Input = Annotated[
         show_default=False,
     ),
 ]
+Symbolic = Annotated[
+    str,
+    typer.Option(
+        "--symbolic",
+        metavar="A,B,C",
+        help="Leave sizes open: axes of the input (H,W), hyperparameters, N for the batch.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False),

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from archcalc.cli.graphs import built
-from archcalc.cli.options import Input, Name, Output, Quiet, Set
+from archcalc.cli.graphs import batch_of, built
+from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
 from archcalc.cli.output import console, in_terminal, write, writing
 from archcalc.errors import UsageError
 from archcalc.render.listing import DEFAULT, Listing
@@ -64,6 +64,7 @@ def table(
     no_bias: Annotated[bool, typer.Option("--no-bias", help="Params are weights only, as on the slides.")] = False,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = "",
+    symbolic: Symbolic = "",
     form: Annotated[
         TableFormat | None,
         typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
@@ -85,16 +86,16 @@ def table(
     archcalc table vgg16 --style slides
     archcalc table resnet50 --depth 1 --batch 32 --dtype float16
     archcalc table net.yaml --set width=256 --columns name,output_shape,receptive_field
-    archcalc table vgg16 --set fcn=true --input 3xHxW --format json
+    archcalc table vgg16 --set fcn=true --symbolic H,W,N --format json
     ```
     """
     chosen = _format(form, output)
     shown = tuple(column.strip() for column in columns.split(",")) if columns else DEFAULT
     view: dict[str, Any] = {"columns": shown, "every": every, "depth": depth, "sort": sort, "bias": not no_bias}
     _refuse_unused(style, chosen, [f"--{what}" for what, on in _asked(columns, every, depth, sort, no_bias) if on])
-    architecture, graph = built(name, sets, sizes, quiet)
-    report = analyze(graph, batch, dtype)
-    changed = bool(sets or sizes) or batch != 1 or dtype != "float32"
+    architecture, graph = built(name, sets, sizes, quiet, symbolic)
+    report = analyze(graph, batch_of(symbolic, batch), dtype)
+    changed = bool(sets or sizes or symbolic) or batch != 1 or dtype != "float32"
     verdicts = () if quiet or changed else _verdicts(architecture, report)
     _print(Listing(report, **view, verdicts=verdicts), style, chosen, output, fixed=bool(columns))
 

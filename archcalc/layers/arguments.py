@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from archcalc.errors import ExpressionError, ShapeError
 from archcalc.shape import TransposedWindow, Window
-from archcalc.symbolic import Dim, as_integer, floor_div, is_symbolic, maximum
+from archcalc.symbolic import Dim, as_integer, exceeds, floor_div, is_symbolic, maximum
 
 Channels: TypeAlias = Dim
 Extent: TypeAlias = "Dim | tuple[Dim, ...]"
@@ -67,7 +67,7 @@ def _integer(value: Any, least: int | None) -> Dim:
         if is_symbolic(value):
             raise ExpressionError(f"= {value} is not always an integer", hint="use // or ceil(...)")
         raise ExpressionError(f"takes a number, not {describe(value)}", code="E086")
-    if least is not None and not is_symbolic(number) and number < least:
+    if least is not None and exceeds(least, number):
         raise ExpressionError(f"= {number} is less than {least}")
     return number
 

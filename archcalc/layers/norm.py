@@ -9,7 +9,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
 from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, differ
+from archcalc.symbolic import Dim, differ, exceeds, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,7 +113,7 @@ class GroupNorm(Channelwise):
 
 @layer("instancenorm")
 class InstanceNorm(Layer):
-    """Normalisation of each channel over its spatial positions. Shapes: (C, H, W), unchanged.
+    """Normalisation of each channel over its spatial positions, at least two. Shapes: (C, H, W), unchanged.
 
     Source: Ulyanov et al. 2016; torch.nn.InstanceNorm2d.
     """
@@ -123,7 +123,8 @@ class InstanceNorm(Layer):
     uncounted = "normalisation"
 
     def output_shape(self, x: Shape) -> Shape:
-        spatial_axes(x)
+        if exceeds(2, prod(x[axis] for axis in spatial_axes(x))):
+            raise ShapeError(f"needs more than one position; the input is {x}", code="E208")
         return x
 
     def weights(self, x: Shape) -> Dim:

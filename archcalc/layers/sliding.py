@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from archcalc.layers.base import Layer, spatial_axes
-from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, is_symbolic
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, ceil_div
 
 
 def spatial_sizes(x: Shape) -> dict[str, Dim]:
@@ -23,17 +23,13 @@ class Sliding(Layer):
     def remarks(self, x: Shape, *others: Shape) -> Iterable[str]:
         """Say where a stride does not fit, once for axes with the same arithmetic.
 
-        `half` asks for ⌈size / stride⌉ positions, so it is silent as long as nothing but padding is left over.
+        ⌈size / stride⌉ positions, what `half` padding asks for, are no surprise: every ResNet halves 112 so.
         """
-        half = getattr(self, "padding", None) == "half"
-        texts = (
-            f"{arithmetic} is not an integer; rounded down to {w.positions(x[axis])}"
-            for axis, w in self.windows(x, *others).items()
-            if (arithmetic := w.misfit(x[axis])) and not w.ceil and not (half and _loses_padding_only(w, x[axis]))
-        )
+        texts = []
+        for axis, window in self.windows(x, *others).items():
+            arithmetic = window.misfit(x[axis])
+            if arithmetic and not window.ceil:
+                positions = window.positions(x[axis])
+                if positions != ceil_div(x[axis], window.stride):
+                    texts.append(f"{arithmetic} is not an integer; rounded down to {positions}")
         return tuple(dict.fromkeys(texts))
-
-
-def _loses_padding_only(window: Window, size: Dim) -> bool:
-    left_over = window.slack(size) % window.stride
-    return not is_symbolic(left_over) and left_over <= window.after

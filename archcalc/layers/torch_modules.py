@@ -45,11 +45,11 @@ class Pad(nn.Module):
 
     def __init__(self, pads: Sequence[tuple[int, int]], value: float = 0) -> None:
         super().__init__()
-        self.pads = [amount for pair in reversed(pads) for amount in pair]  # F.pad starts from the last axis
-        self.value = value
+        self.pads, self.value = tuple(pads), value
 
     def forward(self, x: Tensor, *_: Tensor) -> Tensor:
-        return F.pad(x, self.pads, value=self.value)
+        amounts = [amount for pair in reversed(self.pads) for amount in pair]  # F.pad starts from the last axis
+        return F.pad(x, amounts, value=self.value)
 
 
 def crop(x: Tensor, amounts: Sequence[tuple[int, int]]) -> Tensor:
@@ -110,7 +110,8 @@ class Bias(nn.Module):
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(tuple(shape)))
+        self.shape = tuple(shape)
+        self.bias = nn.Parameter(torch.zeros(self.shape))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.bias
@@ -121,7 +122,8 @@ class Scale(nn.Module):
 
     def __init__(self, shape: Sequence[int], init: float = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full(tuple(shape), float(init)))
+        self.shape, self.init = tuple(shape), float(init)
+        self.weight = nn.Parameter(torch.full(self.shape, self.init))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.weight
@@ -134,10 +136,13 @@ class MaxUnpool(nn.Module):
         super().__init__()
         self.pads, self.sizes, self.pool, self.stride = tuple(pads), tuple(sizes), pool, tuple(stride)
 
-    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, like: Tensor | None = None, switches: Tensor | None = None) -> Tensor:
+        if switches is not None:  # the pool's own: places in the volume without its padding
+            volume = x.new_zeros(*x.shape[:2], torch.Size(self.sizes).numel())
+            return volume.scatter(2, switches.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *self.sizes)
         padded = [size + before + after for size, (before, after) in zip(self.sizes, self.pads, strict=True)]
-        switches = self._first_positions(x, padded) if like is None else self._switches(x, like)
-        volume = x.new_zeros(*x.shape[:2], torch.Size(padded).numel()).scatter(2, switches, x.flatten(2))
+        places = self._first_positions(x, padded) if like is None else self._switches(x, like)
+        volume = x.new_zeros(*x.shape[:2], torch.Size(padded).numel()).scatter(2, places, x.flatten(2))
         return crop(volume.reshape(*x.shape[:2], *padded), self.pads)
 
     def _switches(self, x: Tensor, like: Tensor) -> Tensor:
@@ -158,7 +163,7 @@ class ChannelLayerNorm(nn.LayerNorm):
 
     def __init__(self, channels: int, rank: int, bias: bool) -> None:
         super().__init__(channels, bias=bias)
-        self.rank = rank
+        self.channels, self.rank = channels, rank
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(-1 - self.rank, -1)).movedim(-1, -1 - self.rank)
@@ -171,6 +176,7 @@ class RadialBasis(nn.Module):
 
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
+        self.features, self.units = features, units
         self.register_buffer("codes", torch.randn(units, features).sign())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,21 +184,23 @@ class RadialBasis(nn.Module):
 
 
 class Add(nn.Module):
-    """The sum of all inputs."""
+    """The sum of all inputs; of one input, a copy."""
 
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
-        for other in others:
-            first = first + other
-        return first
+        total = first + others[0] if others else first.clone()
+        for other in others[1:]:
+            total = total + other
+        return total
 
 
 class Multiply(nn.Module):
-    """The product of all inputs, broadcast."""
+    """The product of all inputs, broadcast; of one input, a copy."""
 
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
-        for other in others:
-            first = first * other
-        return first
+        product = first * others[0] if others else first.clone()
+        for other in others[1:]:
+            product = product * other
+        return product
 
 
 class Concat(nn.Module):
@@ -229,10 +237,10 @@ class Tokens(nn.Module):
 
 
 class Swap(nn.Module):
-    """The first two axes behind the batch exchanged."""
+    """The first two axes behind the batch exchanged, in memory as well."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.transpose(1, 2)
+        return x.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 class Select(nn.Module):
@@ -252,7 +260,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int, source: int, bias: bool, causal: bool) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(channels, heads, bias=bias, kdim=source, vdim=source, batch_first=True)
-        self.causal = causal
+        self.channels, self.heads, self.source, self.bias, self.causal = channels, heads, source, bias, causal
 
     def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
         source = x if kv is None else kv
@@ -268,6 +276,7 @@ class PositionEmbedding(nn.Module):
 
     def __init__(self, positions: int, channels: int) -> None:
         super().__init__()
+        self.positions, self.channels = positions, channels
         self.weight = nn.Parameter(torch.randn(positions, channels) * 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -279,6 +288,7 @@ class ClassToken(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.weight = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -124,8 +124,8 @@ class _Layout:
         return len(across) > 1 and len({edge[0] for edge in across}) == len(across) and len(_spine(across)) == 1
 
     def _feeds_all(self, height: float, across: Sequence[Any]) -> bool:
-        """Whether the lines across a gap come from one node, which a line can leave downwards."""
-        if len({edge[0] for edge in across}) != 1:
+        """Whether a column can begin here: all lines across come from one node, which a line can leave downwards."""
+        if len({edge[0] for edge in across}) != 1 or height - self.extent.low < LEAST_HEIGHT / 2:
             return False
         feeder = self.nodes[across[0][0]]
         return not any(box.left < feeder.x < box.right and height < box.y < feeder.y for box in self.nodes.values())

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import escape, unescape
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from archcalc.graph import Node
@@ -35,13 +36,22 @@ COLOURS = {
     "output": ("#ffffff", "#444444"),
 }
 PLAIN = ("#f4f4f4", "#8c8c8c")
+GREY, SIZE, SMALL, FRAME_MARGIN = "#555555", 10, 8, 8
+NODE = {
+    "shape": "box",
+    "style": "rounded,filled",
+    "fontname": "sans-serif",
+    "fontsize": str(SIZE),
+    "margin": "0.1,0.04",
+    "height": "0.3",
+}
+EDGE = {"color": GREY, "fontcolor": GREY, "fontname": "sans-serif", "fontsize": str(SMALL), "arrowsize": "0.6"}
 EDGES = {
     "main": {"weight": "8"},
     "skip": {"weight": "1", "style": "dashed"},
     "like": {"weight": "0", "style": "dotted", "arrowhead": "open"},
 }
 SYMBOLS = {"add": "+", "mul": "×", "concat": "‖ concat"}
-GREY, SIZE, SMALL = "#555555", 10, 8
 LETTER = 0.53
 """A letter's width in ems in the widest of the usual fonts, so that text fits its box whatever font the reader has."""
 UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init"}
@@ -64,7 +74,7 @@ class _Writer:
 
     def __init__(self, report: Report, shown: Picture) -> None:
         self.report, self.shown = report, shown
-        self.keys = _keys([cell.path for cell, _ in shown.cells] + [f"output {name}" for name, _, _ in shown.outputs])
+        self.keys = _keys((cell.path for cell, _ in shown.cells), (name for name, _, _ in shown.outputs))
         self.unnamed = _unnamed(cell.path for cell, _ in shown.cells)
         self.spine = shown.spine | {len(shown.cells) + shown.longest}
         self.written = 0
@@ -73,10 +83,9 @@ class _Writer:
         """The whole text."""
         from graphviz import Digraph
 
-        dot = Digraph(self.report.name, graph_attr=self._graph_attributes())
-        dot.attr("node", shape="box", style="rounded,filled", fontname="sans-serif", fontsize=str(SIZE))
-        dot.attr("node", margin="0.1,0.04", height="0.3")
-        dot.attr("edge", color=GREY, fontcolor=GREY, fontname="sans-serif", fontsize=str(SMALL), arrowsize="0.6")
+        dot = Digraph(re.sub(r"[^\w.-]", "_", self.report.name), graph_attr=self._graph_attributes())
+        dot.attr("node", **NODE)
+        dot.attr("edge", **EDGE)
         # what comes first goes to the left: skips and branches, so that the spine has its labels' side for itself
         self._edges(dot, spine=False)
         self._block(dot, self.shown.root, self.shown.root)
@@ -88,11 +97,13 @@ class _Writer:
     def _graph_attributes(self) -> dict[str, str]:
         graph, macs = self.report.graph, _count(self.report.total("macs"), "MAC")
         totals = f"{_count(self.report.total('params'), 'param')} · {macs}"
+        if self.report.batch != 1:
+            totals += f" · batch {self.report.batch}"
         if self.shown.depth is not None:
             totals += f" · scopes drawn to depth {self.shown.depth}"
         conditions = f"if {', '.join(graph.conditions)}" if graph.conditions else ""
         lines = [f'<FONT POINT-SIZE="14" COLOR="black"><B>{_html(self.report.name)}</B></FONT>']
-        lines += [_html(text) for text in (graph.title, totals, conditions) if text]
+        lines += [_html(line) for text in (graph.title, totals, conditions) for line in wrap(text, 90)]
         return {
             "label": _table([*lines, " "], padding=2),
             "labelloc": "t",
@@ -112,11 +123,11 @@ class _Writer:
             if isinstance(child, Cell):
                 self._cell(dot, child, block if is_branch and child is not block.children[0] else frame)
             elif self._is_framed(child, block):
-                with dot.subgraph(name=f"cluster {self.written}") as cluster:
-                    label = _heading(_html(self._name(child, frame)) + _times(child))
+                with dot.subgraph(name=f"cluster {self.written}.{level}") as cluster:
+                    label = _heading(_titled(self._name(child, frame), child.count))
                     cluster.attr(label=label, labeljust="r", fontsize=str(SIZE - 1), fontcolor=GREY)
                     fill = ("#fafafa", "#f3f3f3")[level % 2]
-                    cluster.attr(style="rounded,filled", color="#d5d5d5", fillcolor=fill, margin="8")
+                    cluster.attr(style="rounded,filled", color="#d5d5d5", fillcolor=fill, margin=str(FRAME_MARGIN))
                     self._block(cluster, child, child, level + 1)
             else:
                 self._block(dot, child, frame, level)
@@ -138,6 +149,9 @@ class _Writer:
     def _name(self, item: Item, frame: Block) -> str:
         """A path as seen from the frame around it, without the names that nobody gave."""
         parts = item.name.removeprefix(frame.path + "/" if frame.path else "").split("/")
+        is_layer = isinstance(item, Cell) and not item.collapsed and item.name == item.path
+        if is_layer and re.sub(r"_\d+$", "", parts[-1]) in REGISTRY:
+            del parts[-1]  # a layer without a name has its kind's
         name = "/".join(part for part in parts if part not in self.unnamed)
         last = item.last.rpartition("/")[2]
         return f"{name} … {last}" if item.count > 1 and name and last not in self.unnamed else name
@@ -146,7 +160,7 @@ class _Writer:
         nodes = [self.report.graph.nodes[i] for i in cell.nodes]
         kind = "collapsed" if cell.collapsed else family(nodes[0].layer)
         name = "" if kind == "input" and len(self.report.graph.inputs) == 1 else self._name(cell, frame)
-        lines = [_small(_html(name) + _times(cell))] if name or cell.count > 1 else []
+        lines = [_small(_titled(name, cell.count))] if name or cell.count > 1 else []
         lines.append(_html(_contents(nodes) if cell.collapsed else _calls(nodes)))
         params = sum((self.report.value(node.application, "params") for node in nodes), start=0)
         if params != 0:
@@ -214,26 +228,29 @@ def _contents(nodes: list[Node]) -> str:
     return " + ".join(f"{count} {kind}" for kind, count in kinds.items()) or f"{len(nodes)} layers"
 
 
-def _keys(paths: list[str]) -> list[str]:
-    """A DOT name for each path: itself, or a number where it has letters that DOT reserves."""
-    return [path if re.fullmatch(r"[\w./ -]+", path) else f"#{number}" for number, path in enumerate(paths)]
+def _keys(paths: Iterable[str], outputs: Iterable[str]) -> list[str]:
+    """A DOT name for each cell and output: its own, or a number where that has letters that DOT reserves."""
+    names = [(path, path) for path in paths] + [(name, f"output {name}") for name in outputs]
+    return [key if re.fullmatch(r"[\w./-]+", name) else f"#{number}" for number, (name, key) in enumerate(names)]
 
 
 def _unnamed(paths: Iterable[str]) -> set[str]:
-    """The parts of paths that the language made up: kinds, `body`, `a`, `b`, …, and whatever it had to number."""
-    parts = {part for path in paths for part in path.split("/")}
+    """The scopes that the language has named: `body`, a merge's `a`, `b`, …, and what it had to number."""
+    parted = [path.split("/") for path in paths]
+    parts = {part for parts in parted for part in parts}
     numbered = {base for part in parts if (base := re.sub(r"_\d+$", "", part)) + "_2" in parts}
-    made_up = REGISTRY.keys() | {"body"} | numbered
-    return {part for part in parts if re.sub(r"_\d+$", "", part) in made_up or re.fullmatch("[a-z]", part)}
+    made_up = {"body"} | numbered
+    letters = {part for parts in parted for part in parts[1:] if re.fullmatch("[a-z]", part)}
+    return letters | {part for part in parts if re.sub(r"_\d+$", "", part) in made_up}
 
 
-def _times(item: Item) -> str:
-    return f" <B>× {item.count}</B>" if item.count > 1 else ""
+def _titled(name: str, count: int) -> str:
+    return f"<B>{_html(f'{name} × {count}'.strip())}</B>" if count > 1 else _html(name)
 
 
 def _count(number: Any, unit: str) -> str:
     """Exact, with thousands apart; the numbers in an expression likewise."""
-    text = re.sub(r"\d+", lambda digits: f"{int(digits[0]):,}", str(number))
+    text = re.sub(r"(?<!\w)\d+", lambda digits: f"{int(digits[0]):,}", str(number))
     return f"{text} {unit}{'' if number == 1 else 's'}"
 
 

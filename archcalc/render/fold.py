@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TypeAlias
 
 from archcalc.graph import Graph
@@ -66,7 +67,9 @@ class Folding:
                     self.readers[j].append(i)
         self._outputs = {self.source(i) for i in graph.outputs.values()}
         self._copies: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-        self.root = Block("", "", tuple(range(len(graph.nodes))), children=self._arranged(self._scopes()))
+        self.root = Block(
+            "", "", tuple(range(len(graph.nodes))), children=self._arranged(self._tree(self._made_cells(), ""))
+        )
 
     def source(self, i: int) -> int:
         """The node whose volume this node's volume is: itself, unless it is a view that changes nothing."""
@@ -103,38 +106,32 @@ class Folding:
         normalises = family(nodes[i].layer) == "norm" and nodes[inputs[0]].layer.weight_layer
         return nodes[i].layer.in_place or normalises
 
-    def _scopes(self) -> tuple[Item, ...]:
-        """The tree of all scopes and cells, nothing folded yet."""
+    def _made_cells(self) -> list[Cell]:
         members: dict[int, list[int]] = {}
         hosts: dict[int, int] = {}
         for i in range(len(self.graph.nodes)):
-            if self.source(i) != i:
-                continue
-            host = hosts[self.inputs[i][0]] if len(self.inputs[i]) == 1 else i
-            hosts[i] = host if host != i and self._joins_input(i, host) else i
-            members.setdefault(hosts[i], []).append(i)
-        contents: dict[str, list[int | str]] = {"": []}
-        for host in members:
-            inner: int | str = host
-            path = self.graph.nodes[host].name.rpartition("/")[0]
-            while path not in contents:
-                contents[path], inner, path = [inner], path, path.rpartition("/")[0]
-            contents[path].append(inner)
-        return self._items(contents, members, "")
+            if self.source(i) == i:
+                host = hosts[self.inputs[i][0]] if len(self.inputs[i]) == 1 else i
+                hosts[i] = host if host != i and self._joins_input(i, host) else i
+                members.setdefault(hosts[i], []).append(i)
+        names = {host: self.graph.nodes[host].name for host in members}
+        return [Cell(names[host], names[host], tuple(nodes)) for host, nodes in members.items()]
 
-    def _items(
-        self, contents: dict[str, list[int | str]], members: dict[int, list[int]], path: str
-    ) -> tuple[Item, ...]:
+    def _tree(self, cells: Sequence[Cell], scope: str) -> tuple[Item, ...]:
+        """The cells of a scope in their inner scopes, nothing folded yet."""
+
+        def inner_scope(cell: Cell) -> str:
+            name, slash, _ = cell.path[len(scope) :].removeprefix("/").partition("/")
+            return f"{scope}/{name}".removeprefix("/") if slash else ""
+
         items: list[Item] = []
-        for inner in contents[path]:
-            if isinstance(inner, int):
-                name = self.graph.nodes[inner].name
-                items.append(Cell(name, name, tuple(members[inner])))
+        for inner, group in groupby(cells, key=inner_scope):
+            if inner:
+                held = list(group)
+                nodes = tuple(sorted(node for cell in held for node in cell.nodes))
+                items.append(Block(inner, inner, nodes, children=self._tree(held, inner)))
             else:
-                children = self._items(contents, members, inner)
-                items.append(
-                    Block(inner, inner, tuple(sorted(n for c in children for n in c.nodes)), children=children)
-                )
+                items.extend(group)
         return tuple(items)
 
     def _arranged(self, items: Sequence[Item]) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
@@ -14,7 +15,8 @@ from archcalc.shape import Shape
 READABLE_CELLS = 125
 """With more cells than this, scopes are collapsed unless someone asks for them."""
 MAX_CELLS = 1500
-"""With more cells than this, Graphviz would seem to hang."""
+MAX_STRAIN = 250_000
+"""With more cells or `strain` than this, Graphviz would seem to hang: a few seconds become minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,26 @@ class Picture:
         return tuple(_cells(self.root, 1))
 
     @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """The length of the longest path to each cell: its row in the picture, from the top."""
+        levels = [0] * len(self.cells)
+        for edge in sorted(self.edges, key=lambda edge: edge.head):
+            levels[edge.head] = max(levels[edge.head], levels[edge.tail] + 1)
+        return tuple(levels)
+
+    @cached_property
+    def strain(self) -> int:
+        """How hard this is to lay out: the lines that pass a row by, squared, for all rows."""
+        lines = [0] * (max(self.levels) + 2)
+        for edge in self.edges:
+            lines[self.levels[edge.tail] + 1] += 1
+            lines[self.levels[edge.head]] -= 1
+        return sum(count * count for count in accumulate(lines))
+
+    @cached_property
     def longest(self) -> int:
         """The output, by its place among them, to which the longest path leads: the one that the spine leads to."""
-        length = [0] * len(self.cells)
-        for edge in sorted(self.edges, key=lambda edge: edge.head):
-            length[edge.head] = max(length[edge.head], length[edge.tail] + 1)
-        return max(range(len(self.outputs)), key=lambda place: (length[self.outputs[place][1]], -place))
+        return max(range(len(self.outputs)), key=lambda place: (self.levels[self.outputs[place][1]], -place))
 
     @cached_property
     def spine(self) -> frozenset[int]:
@@ -77,25 +93,37 @@ class Picture:
 def picture(graph: Graph, *, fold: bool = True, depth: int | None = None) -> Picture:
     """Choose what to draw: repeats once if `fold`, scopes down to `depth`; None chooses a depth that can be read.
 
-    Raises: UsageError: there would be too many cells for Graphviz, or `depth` is less than 1.
+    Raises: UsageError: there would be too much for Graphviz, or `depth` is less than 1.
     """
     if depth is not None and depth < 1:
         raise UsageError(f"depth {depth} is less than 1")
     folding = Folding(graph, fold)
-    root = folding.root
-    if depth is None:
-        depth = _readable_depth(root, READABLE_CELLS if fold else MAX_CELLS)
-    if depth is not None:
-        root = _collapsed(root, depth)
-    cells = [cell for cell, _ in _cells(root, 1)]
-    if len(cells) > MAX_CELLS:
-        hint = "draw fewer scopes with --depth 1" if depth != 1 else "put the layers into scopes: name the chains"
-        raise UsageError(f"{len(cells):,} nodes are too many to draw", hint)
-    homes = folding.homes(cells)
-    edges = _edges(folding, cells, homes)
-    outputs = tuple((name, homes[folding.source(i)], graph.nodes[i].shape) for name, i in graph.outputs.items())
-    sums = frozenset(i for i, cell in enumerate(cells) if graph.nodes[cell.nodes[0]].kind == "add")
-    return Picture(root, edges, outputs, sums, depth)
+    least = 1 if depth is None else depth
+    depths = [None, *sorted(_levels(folding.root) - {0, 1}, reverse=True), 1] if depth is None else [depth]
+    for level in depths:
+        root = folding.root if level is None else _collapsed(folding.root, level)
+        cells = [cell for cell, _ in _cells(root, 1)]
+        if len(cells) <= (READABLE_CELLS if fold and level != least else MAX_CELLS):
+            shown = _picture(folding, root, cells, level)
+            if shown.strain <= MAX_STRAIN:
+                return shown
+    hint = (
+        "a lower depth draws fewer" if depth and depth > 1 else "scopes can be drawn as one node each: name the chains"
+    )
+    raise UsageError(f"{len(cells):,} nodes and the lines between them are too much to draw", hint)
+
+
+def _picture(folding: Folding, root: Block, cells: Sequence[Cell], depth: int | None) -> Picture:
+    homes, nodes = folding.homes(cells), folding.graph.nodes
+    places = folding.graph.outputs.items()
+    outputs = tuple((name, homes[folding.source(i)], nodes[i].shape) for name, i in places)
+    sums = (i for i, cell in enumerate(cells) if not cell.collapsed and nodes[cell.nodes[0]].kind == "add")
+    return Picture(root, _edges(folding, cells, homes), outputs, frozenset(sums), depth)
+
+
+def _levels(block: Block) -> set[int]:
+    inner = [child for child in block.children if isinstance(child, Block)]
+    return set(map(_level, inner)).union(*map(_levels, inner))
 
 
 def _cells(item: Item, count: int) -> Iterator[tuple[Cell, int]]:
@@ -121,22 +149,6 @@ def _collapsed(block: Block, depth: int) -> Block:
         else:
             children.append(_collapsed(child, depth))
     return replace(block, children=tuple(children))
-
-
-def _readable_depth(root: Block, limit: int) -> int | None:
-    """The greatest depth that needs no more than `limit` cells, at least 1; None if everything fits."""
-    if sum(1 for _ in _cells(root, 1)) <= limit:
-        return None
-    blocks: list[Block] = [root]
-    levels = {0}
-    for block in blocks:
-        inner = [child for child in block.children if isinstance(child, Block)]
-        levels.update(map(_level, inner))
-        blocks.extend(inner)
-    for depth in sorted(levels - {0, 1}, reverse=True):
-        if sum(1 for _ in _cells(_collapsed(root, depth), 1)) <= limit:
-            return depth
-    return 1
 
 
 def _edges(folding: Folding, cells: Sequence[Cell], homes: dict[int, int]) -> tuple[Edge, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.errors import UsageError
-from archcalc.render.dot import to_dot
+from archcalc.render.dot import FRAME_MARGIN, to_dot
 from archcalc.report import Report
 
 FORMATS = ("svg", "pdf", "png", "dot")
@@ -27,7 +28,7 @@ def render_file(
 
     Raises: UsageError: the format is unknown, the file can't be written, the graph is too large, or a font is missing.
     """
-    format = format or (path.suffix[1:].lower() if path and path.suffix else "svg")
+    format = (format or (path.suffix[1:] if path and path.suffix else "svg")).lower()
     if format not in FORMATS:
         raise UsageError(f"can't draw '{format}'", "known: " + ", ".join(FORMATS))
     data = picture_bytes(to_dot(report, fold=fold, depth=depth), format)
@@ -64,11 +65,29 @@ def picture_bytes(dot: str, format: str) -> bytes:
             in_columns(graph)
             if format == "png":
                 graph.graph_attr["dpi"] = _resolution(graph)
-            return bytes(graph.draw(format=format, prog="nop2"))
+            data = bytes(graph.draw(format=format, prog="nop2"))
+            return _anchored(data.decode()).encode() if format == "svg" else data
         except (ValueError, TypeError) as error:
             raise UsageError(
                 f"Graphviz can't draw this: {said() or error}", "write .dot to see what it was given"
             ) from error
+
+
+def _anchored(svg: str) -> str:
+    """The SVG with its texts centred in their boxes, headings at the right of their frames, whatever the font's width.
+
+    Graphviz writes where the lines of an HTML-like label start, which is right for the font that it measured only.
+    """
+    lines, anchor, group = [], "", ""
+    for line in svg.splitlines(keepends=True):
+        if line.startswith("<g "):
+            group, anchor = line, ""
+        elif not anchor and (shape := re.match(r'<(?:polygon|path) .*(?:points|d)="([^"]+)"', line)):
+            xs = [float(x) for x in re.findall(r"(-?[\d.]+),", shape[1])]
+            centre = f'"middle" x="{(min(xs) + max(xs)) / 2:.2f}'
+            anchor = f'"end" x="{max(xs) - FRAME_MARGIN:.2f}' if 'class="cluster"' in group else centre
+        lines.append(re.sub(r'(?<=^<text xml:space="preserve" text-anchor=)"start" x="[-\d.]+', anchor, line))
+    return "".join(lines)
 
 
 def _resolution(graph: Any) -> int:

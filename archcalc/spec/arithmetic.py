@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ MAX_BITS = 256
 MAX_TERMS = 200
 """No symbolic size may have more terms: SymPy's questions about nested ones take exponential time."""
 MAX_RANGE = 1_000_000
+MAX_ITEMS = 50_000
 
 
 LISTS = (list, tuple, range)
@@ -32,6 +33,21 @@ class Reference(str):
     """A path to an earlier tensor, written `@path`."""
 
     __slots__ = ()
+
+
+class Items(list[Any]):
+    """A list's value, which knows how many values it holds, those of lists inside it included.
+
+    Raises: ExpressionError: more than `MAX_ITEMS`; lists of lists of lists double quickly.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        super().__init__(values)
+        self.size = sum(getattr(value, "size", 1) for value in self)
+        if self.size > MAX_ITEMS:
+            raise ExpressionError(f"a list of more than {MAX_ITEMS:,} values", code="E108")
 
 
 class Dims(tuple[Any, ...]):
@@ -72,7 +88,11 @@ def bounded(value: Any) -> Any:
     if is_symbolic(value):
         if terms(value) > MAX_TERMS:
             raise ExpressionError(f"an expression of more than {MAX_TERMS} terms", code="E108")
-        return value.expand()
+        value = value.expand()
+        if value.is_Rational:  # symbols that cancel leave a number
+            value = Fraction(int(value.p), int(value.q))
+        elif value.is_number:
+            raise ExpressionError(f"{short(value)} is no fraction")
     if isinstance(value, Fraction):
         if value.denominator == 1:
             value = value.numerator
@@ -201,16 +221,25 @@ def _ends(values: tuple[Any, ...]) -> list[Any]:
     return [items[0], items[-1]] if isinstance(items, range) else [number(item) for item in items]
 
 
+def _list(value: Any) -> Any:
+    if not isinstance(value, LISTS):
+        raise ExpressionError(f"a list is needed, not {short(value)}", code="E086")
+    return value
+
+
 def _sum(values: Any) -> Any:
     if isinstance(values, range):
         return (values[0] + values[-1]) * len(values) // 2 if values else 0
-    return sum(number(item) for item in values)
+    total: Any = 0
+    for item in _list(values):
+        total = bounded(total + number(item))
+    return total
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": lambda *values: minimum(*_ends(values)),
     "max": lambda *values: maximum(*_ends(values)),
-    "len": len,
+    "len": lambda values: len(_list(values)),
     "sum": _sum,
     "abs": lambda value: abs(number(value)),
     "ceil": lambda value: ceil_div(number(value), 1),
@@ -219,7 +248,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "round8": _round8,
     "sqrt": _exact_root,
     "log2": _exact_log2,
-    "reverse": lambda values: values[::-1],
+    "reverse": lambda values: values[::-1] if isinstance(_list(values), range) else Items(reversed(values)),
 }
 
 

@@ -86,7 +86,7 @@ class _Checker:
                 taken[name] = f"a {what}" if what != "hparam" else "an hparam"
         for block in spec.blocks.values():
             formals = {name for name, _ in block.formals}
-            self.shadowing(formals, self.globals - set(spec.hparams), f"formal of '{block.name}'", block.mark)
+            self.shadowing(formals, self.globals - set(spec.hparams), f"in block '{block.name}': formal", block.mark)
             for name in sorted(formals & set(spec.hparams)):
                 message = f"formal '{name}' of '{block.name}' hides the hparam of that name"
                 self.report(LocalError(message, code="W404"), block.mark)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 QUANTITIES = (
     "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "neurons",
-    "connections", "depth", "shape", "rf",
+    "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
 )  # fmt: skip
 DETAILS = ("source", "tol", "at", "holds", "note", "variant")
 
@@ -66,7 +66,7 @@ def _read_entry(
             reader.error("E031", f"unknown quantity '{key.text}'", key.mark, hint=suggestion(key.text, QUANTITIES))
             continue
         quantity, path = match[1], match[2] or ""
-        if quantity in ("shape", "rf") and not path:
+        if quantity in ("shape", "rf", "rf_stride", "rf_padding") and not path:
             reader.error("E031", f"'{quantity}' needs a path: {quantity}(conv1)", key.mark)
             continue
         for variant, expected in _expectations(reader, value, one_variant, known, quantity):

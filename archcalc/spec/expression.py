@@ -11,7 +11,18 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import ExpressionError
-from archcalc.spec.arithmetic import COMPARISONS, FUNCTIONS, OPERATIONS, Dims, Word, bounded, number, short
+from archcalc.spec.arithmetic import (
+    COMPARISONS,
+    FUNCTIONS,
+    LISTS,
+    OPERATIONS,
+    Dims,
+    Items,
+    Word,
+    bounded,
+    number,
+    short,
+)
 from archcalc.symbolic import is_symbolic
 
 
@@ -125,7 +136,7 @@ class Several(Expr):
 
     def evaluate(self, env: Environment) -> Any:
         values = [item.evaluate(env) for item in self.items]
-        return Dims(values) if self.dims else values
+        return Dims(values) if self.dims else Items(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,8 @@ class Undecidable(ExpressionError):
 def _equal(left: Any, right: Any, where: Expr) -> bool:
     if not is_symbolic(left) and not is_symbolic(right):
         return bool(left == right)
+    if any(isinstance(side, (bool, str, *LISTS)) for side in (left, right)):
+        return False
     from sympy import expand
 
     difference = expand(left - right)

@@ -9,7 +9,7 @@ from archcalc.spec.expression import Expr
 from archcalc.spec.items import CallUnit, Chain, FromUnit, Given, GroupUnit, Step, Template
 from archcalc.spec.parser import ExpressionParser, GrammarError, clip
 
-_PATH = re.compile(r"(?:[\w./]|-(?!>)|\{[^{}]*\})+")
+_PATH = re.compile(r"(?:[\w./+]|-(?!>)|\{[^{}]*\}){1,400}")
 _HEADER = re.compile(r"([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
 _KEYWORD_ARGUMENT = re.compile(r"([A-Za-z_]\w*)=(?!=)")
 

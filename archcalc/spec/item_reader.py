@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from archcalc.errors import Mark
@@ -77,6 +78,8 @@ class ItemReader(TreeReader):
         else:
             item = self.merge(kind, tree)
         path = tree.get("from")
+        if path is not None and not isinstance(path, Scalar):
+            self.error("E012", "'from' takes a path", path.mark)
         if isinstance(path, Scalar) and (template := self.parsed(parse_template, path)) is not None:
             return Restart(template, item, path.mark)
         return item
@@ -101,8 +104,7 @@ class ItemReader(TreeReader):
                 branches.append((named, item.item) if isinstance(item, Named) and named else (letter, item))
         if not branches:
             self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
-        names = [name for name, _ in branches]
-        for name in {name for name in names if names.count(name) > 1}:
+        for name in [name for name, count in Counter(name for name, _ in branches).items() if count > 1]:
             self.error("E007", f"two branches are called '{name}'", value.mark)
         axis = tree.get("axis")
         given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)

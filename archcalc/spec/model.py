@@ -23,7 +23,7 @@ class Value:
 
     def at(self, offset: int) -> Mark:
         """The place of a part of the text."""
-        return self.mark if "\n" in self.text else self.mark.moved(offset)
+        return self.mark.moved(offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,23 @@ from archcalc.spec.expression import Axis, Binary, Call, Choice, Expr, Literal, 
 
 MAX_NESTING = 30
 MAX_TERMS = 100
+MAX_ITEMS = 10_000
 MAX_DIGITS = 60
 
 _SPACE = re.compile(r"\s*")
-_DIMS = re.compile(r"\d+(?:x\d+)+(?!\w)")
+_DIMS = re.compile(r"\d+(?:x\d+){1,9}(?!\w)")
 _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?(Ki|Mi|Gi|K|M|G|%(?![\w(]))?")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _AXIS = re.compile(r"(x|in)\.([A-Za-z]\w*)")
 _OPERATOR = re.compile(r"->|\.\.|==|!=|<=|>=|\*\*|//|[-+*/%<>=()\[\],@]")
 
 _SUFFIXES: dict[str, int | Fraction] = {
-    "K": 10**3, "M": 10**6, "G": 10**9,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30,
+    "K": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
     "%": Fraction(1, 100),
 }
 _LEVELS = (("or",), ("and",), ("==", "!=", "<", "<=", ">", ">="), ("..",), ("+", "-"), ("*", "/", "//", "%"))
@@ -130,7 +135,10 @@ class ExpressionParser:
         if self.operator(tight) != "else":
             raise GrammarError("'else' missing after 'if'", start) if self.nesting else self.unexpected("'else'")
         self.take("else")
-        return Choice(offset, value, condition, self.choice(tight))
+        self.nest()
+        other = self.choice(tight)
+        self.nesting -= 1
+        return Choice(offset, value, condition, other)
 
     def level(self, index: int, tight: bool) -> Expr:
         if index == len(_LEVELS):
@@ -153,18 +161,22 @@ class ExpressionParser:
         for sign in ("-", "not"):
             if self.peek() == sign:
                 self.take(sign)
-                self.nest()
-                operand = self.level(2, tight) if sign == "not" else self.unary(tight)
-                self.nesting -= 1
-                return Unary(offset, sign, operand)
+                return Unary(offset, sign, self.operand(tight, negated=sign == "not"))
         base = self.atom()
         if self.operator(tight) == "**":
             self.take("**")
-            self.nest()
-            exponent = self.unary(tight)
-            self.nesting -= 1
-            return Binary(offset, "**", base, exponent)
+            return Binary(offset, "**", base, self.operand(tight))
         return base
+
+    def operand(self, tight: bool, negated: bool = False) -> Expr:
+        """Parse what stands behind a sign, one level deeper; a space ends a tight expression there as well."""
+        self.nest()
+        shift = int(self.base >= 0)
+        self.base += shift
+        found = self.level(2, tight) if negated else self.unary(tight)
+        self.base -= shift
+        self.nesting -= 1
+        return found
 
     def atom(self) -> Expr:
         self.skip_space()
@@ -209,6 +221,8 @@ class ExpressionParser:
             if items and self.take(closing):
                 break
             items.append(self.expression(tight=False))
+            if len(items) > MAX_ITEMS:
+                raise GrammarError(f"more than {MAX_ITEMS:,} items", self.position, code="E001")
         self.nesting -= 1
         return tuple(items), several
 

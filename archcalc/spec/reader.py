@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ TOP_LEVEL = (
     "layers", "outputs", "variants", "default", "claims", "notes",
 )  # fmt: skip
 LANGUAGE_VERSION = "1"
+PUBLIC_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
 def load_spec(path: Path) -> Spec:
@@ -62,6 +64,7 @@ class Reader(ItemReader):
                 "E013", f"unknown language version '{version}'", tree.entries[0][1].mark, hint="this is version 1"
             )
         name = self.text(tree, "name") or (Path(self.source.file).stem if "name" not in self.keys(tree) else "unnamed")
+        self.public_name(name, (tree.get("name") or tree).mark)
         hparams = dict(self.hparams(tree.get("hparams")))
         variants = dict(self.variants(tree.get("variants"), hparams))
         default = self.text(tree, "default")
@@ -132,6 +135,7 @@ class Reader(ItemReader):
     def variants(self, tree: Tree | None, hparams: dict[str, Hparam]) -> Iterator[tuple[str, Variant]]:
         found: dict[str, Variant] = {}
         for key, entry in self.entries(tree):
+            self.public_name(key.text, key.mark)
             extends = ""
             aliases: tuple[str, ...] = ()
             values = {}
@@ -139,9 +143,7 @@ class Reader(ItemReader):
                 if name.text == "extends" and isinstance(value, Scalar):
                     extends = value.text
                 elif name.text == "as":
-                    aliases = tuple(
-                        s.text for s in (value.items if isinstance(value, Seq) else (value,)) if isinstance(s, Scalar)
-                    )
+                    aliases = tuple(self.aliases(value))
                 elif name.text not in hparams:
                     message = f"variant '{key.text}' sets '{clip(name.text)}', which is not a declared hparam"
                     self.error("E043", message, name.mark, hint=suggestion(name.text, [*hparams, "extends", "as"]))
@@ -150,6 +152,20 @@ class Reader(ItemReader):
             found[key.text] = Variant(key.text, extends, aliases, values, key.mark)
         self.check_variants(found)
         yield from found.items()
+
+    def public_name(self, name: str, mark: Mark) -> None:
+        """Names of specs and variants are typed in shells and become file names."""
+        if not PUBLIC_NAME.fullmatch(name):
+            hint = "letters, digits, _ . + and - make a name; it starts with a letter or digit"
+            self.error("E014", f"'{clip(name)}' can't be the name of a spec or variant", mark, hint=hint)
+
+    def aliases(self, tree: Tree) -> Iterator[str]:
+        for item in tree.items if isinstance(tree, Seq) else (tree,):
+            if isinstance(item, Scalar):
+                self.public_name(item.text, item.mark)
+                yield item.text
+            else:
+                self.error("E012", "'as' takes a name, or a list of names", item.mark)
 
     def check_variants(self, variants: dict[str, Variant]) -> None:
         """Every extended variant is there, none extends itself, and no name is used twice."""
@@ -208,6 +224,8 @@ class Reader(ItemReader):
             if name in seen:
                 detail = f"first defined at line {seen[name].line}"
                 self.error("E007", f"duplicate block '{name}'", key.mark, details=(detail,))
+            for formal, _ in formals:
+                self.name(Scalar(formal, key.mark), "a formal")
             if len({formal for formal, _ in formals}) < len(formals):
                 self.error("E007", f"block '{name}' has two formals of one name", key.mark)
             seen[name] = key.mark

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from archcalc.errors import Diagnostic, Mark, SpecError
+from archcalc.errors import Diagnostic, Mark, SpecError, printable
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -82,20 +82,23 @@ class Diagnostics:
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
         self._told: set[tuple[str, str, Mark]] = set()
+        self._warnings = 0
 
     def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
         """Add an error or warning; the same one at the same place is told once.
 
-        Raises: SpecError: there are `MAX_DIAGNOSTICS` by now; nobody reads on.
+        Raises: SpecError: there are `MAX_DIAGNOSTICS` errors by now; nobody reads on.
         """
-        if (code, message, mark) in self._told:
+        warning = code.startswith("W")
+        if (code, message, mark) in self._told or (warning and self._warnings >= MAX_DIAGNOSTICS):
             return
         self._told.add((code, message, mark))
-        self.found.append(Diagnostic(code, message, mark, source_line=source.line(mark), **more))
-        if len(self.found) >= MAX_DIAGNOSTICS and self.failed:
-            raise SpecError(
-                [*self.sorted(), Diagnostic("E001", f"stopped after {MAX_DIAGNOSTICS} errors and warnings")]
-            )
+        self._warnings += warning
+        more["hint"] = printable(more.get("hint", ""))
+        line = printable(source.line(mark))
+        self.found.append(Diagnostic(code, printable(message), mark, source_line=line, **more))
+        if len(self.found) - self._warnings >= MAX_DIAGNOSTICS:
+            raise SpecError([*self.sorted(), Diagnostic("E001", f"stopped after {MAX_DIAGNOSTICS} errors")])
 
     def add(self, known: Iterable[Diagnostic]) -> None:
         """Take over what was found before."""
@@ -170,6 +173,14 @@ def _refusal(source: Source, code: str, message: str, mark: Mark, hint: str = ""
     return SpecError([Diagnostic(code, message, mark, hint=hint, source_line=source.line(mark))])
 
 
+def _text_mark(event: Any, mark: Mark) -> Mark:
+    """Where a scalar's text starts; fixed, unless the text stands in the file as it is."""
+    quotes = 1 if event.style in ("'", '"') else 0
+    first, last = event.start_mark, event.end_mark
+    verbatim = first.line == last.line and last.column - first.column == len(event.value) + 2 * quotes
+    return mark.moved(quotes) if verbatim else replace(mark, fixed=True)
+
+
 def _yaml_hint(problem: str) -> str:
     if "mapping values are not allowed" in problem:
         return "': ' inside a value needs quotes, or the value its own line"
@@ -224,8 +235,7 @@ class _Composer:
         if self.nodes > MAX_NODES:
             raise _refusal(self.source, "E001", f"more than {MAX_NODES:,} YAML nodes", mark)
         if name == "Scalar":
-            quoted = event.style in ("'", '"')
-            return Scalar(event.value, mark.moved(1) if quoted else mark, self.flow_depth > 0)
+            return Scalar(event.value, _text_mark(event, mark), self.flow_depth > 0)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise _refusal(self.source, "E001", f"nested deeper than {MAX_DEPTH} levels", mark)

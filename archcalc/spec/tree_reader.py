@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from archcalc.errors import Mark, suggestion
@@ -11,6 +12,8 @@ from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Value
 from archcalc.spec.parser import GrammarError, clip
 from archcalc.spec.tree import Diagnostics, Map, Scalar, Source, Tree
+
+RESERVED = ("x", "in", "if", "else", "and", "or", "not", "from", "true", "false", "sym")
 
 
 class TreeReader:
@@ -61,14 +64,18 @@ class TreeReader:
             hint = error.hint
             if scalar.in_flow and "missing at end" in error.message:
                 hint = "inside a YAML [ ] list a comma ends the item"
-            mark = scalar.mark if "\n" in scalar.text else scalar.mark.moved(error.offset)
+            mark = scalar.mark.moved(error.offset)
             self.error(error.code, error.message, mark, hint=hint)
             return None
 
     def value(self, tree: Tree) -> Value | None:
         """An expression, or nested lists of them."""
         expr = self.expression(tree)
-        return None if expr is None else Value(expr, tree.text if isinstance(tree, Scalar) else "\n", tree.mark)
+        if expr is None:
+            return None
+        if isinstance(tree, Scalar):
+            return Value(expr, tree.text, tree.mark)
+        return Value(expr, "[…]", replace(tree.mark, fixed=True))
 
     def expression(self, tree: Tree) -> Expr | None:
         if isinstance(tree, Scalar):
@@ -90,7 +97,7 @@ class TreeReader:
 
     def name(self, scalar: Scalar, what: str) -> bool:
         """Whether a declared name can be used in expressions."""
-        if scalar.text.isidentifier() and scalar.text not in ("x", "in", "if", "else", "and", "or", "not", "from"):
+        if scalar.text.isidentifier() and scalar.text not in RESERVED:
             return True
         self.error("E014", f"'{clip(scalar.text)}' can't be the name of {what}", scalar.mark)
         return False

@@ -1,1 +1,43 @@
-"""Graph → PyTorch: the same network as modules that really run, so that every number can be checked against them."""
+"""Graphs as PyTorch modules, and what PyTorch finds when it runs them. PyTorch itself is imported when it's needed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archcalc.errors import UsageError
+from archcalc.graph import Graph
+
+if TYPE_CHECKING:
+    from archcalc.verify.network import Network
+
+
+def need_torch() -> None:
+    """Check that PyTorch is there.
+
+    Raises: UsageError: it isn't installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("PyTorch is not installed", "pip install 'archcalc[torch]'")
+
+
+def to_torch(net: str | Graph, sizes: Mapping[str, Any] | None = None, **hparams: Any) -> Network:
+    """An architecture as a `torch.nn.Module` with fresh weights.
+
+    `net` is a graph, or a name as on the command line: `vgg16`, `net.yaml:small`; `sizes` and `hparams` are those of
+    `Architecture.build`. Parameters are named after the graph's paths: the layer `conv1/1/conv` has
+    `conv1.1.conv.weight`. `forward` takes the graph's inputs, batch first, and returns its output; of several outputs,
+    a dict by name.
+    Raises: UsageError: PyTorch isn't installed, there's no such name, or a size is still symbolic.
+    """
+    need_torch()
+    from archcalc.verify.network import Network
+
+    if isinstance(net, Graph):
+        if sizes or hparams:
+            raise UsageError("a graph has its sizes already", "build it with other values instead")
+        return Network(net)
+    from archcalc.zoo import load
+
+    return Network(load(net).build(sizes, **hparams))

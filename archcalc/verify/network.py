@@ -7,76 +7,182 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
-from archcalc.shape import Shape
+from archcalc.layers.resize import Unpool
+from archcalc.symbolic import is_symbolic
+
+
+class Scope(nn.Module):
+    """Holds the modules of one scope of the graph's names."""
 
 
 class Network(nn.Module):
-    """A graph's layers as submodules, nested as its names are: `conv1/1/conv` is `layers.conv1.1.conv`.
+    """A graph's layers as submodules, nested as its names are: `conv1/1/conv` is `conv1.1.conv`.
 
-    Sizes must be numbers. A tied layer holds the very parameter of the layer it's tied to.
+    A tied layer holds the very parameter of the layer it's tied to. An unpooling layer puts values where the pool that
+    it undoes found its maxima, if that pool is in the graph.
+    Raises: UsageError: a size is symbolic.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
+        check_numbers(graph)
         self.graph = graph
-        self.layers = nn.ModuleDict()
+        self._scopes: dict[str, nn.Module] = {"": self}
         self.modules_in_order = [self._place(node) for node in graph.nodes if node.inputs]
         for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
             if node.tied is not None:
-                _weighted(module).weight = _weighted(self._module_at(node.tied)).weight
+                _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
+        self.pools = self._pools_that_keep_switches()
 
     def _place(self, node: Node) -> nn.Module:
         """Build a node's module and hang it under its name."""
         module = node.layer.torch_module(*node.application.input_shapes)
-        *scopes, last = map(_attribute, node.name.split("/"))
-        holder = self.layers
-        for scope in scopes:
-            if scope not in holder:
-                holder[scope] = nn.ModuleDict()
-            holder = holder[scope]  # type: ignore[assignment]
-        holder[last] = module
+        scope, _, last = node.name.rpartition("/")
+        holder = self._scope(scope)
+        holder.add_module(_attribute(holder, last), module)
         return module
 
-    def _module_at(self, index: int) -> nn.Module:
+    def module_of(self, node: Node) -> nn.Module:
+        """What computes a node: its layer's own module; networks that ask other questions put another in its place."""
+        return node.layer.torch_module(*node.application.input_shapes)
+
+    def _scope(self, path: str) -> nn.Module:
+        if path not in self._scopes:
+            outer, _, last = path.rpartition("/")
+            holder, self._scopes[path] = self._scope(outer), Scope()
+            holder.add_module(_attribute(holder, last), self._scopes[path])
+        return self._scopes[path]
+
+    def _pools_that_keep_switches(self) -> dict[int, int]:
+        """Of each unpooling node with `like`, the pool that it undoes; such a pool returns its switches, too."""
+        pools = {}
+        for index, node in enumerate(self.graph.nodes):
+            if isinstance(node.layer, Unpool) and (pool := pool_undone_by(self.graph, node)) is not None:
+                module = self.module_at(pool)
+                if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)):  # not one with padding of its own
+                    module.return_indices = True
+                    pools[index] = pool
+        return pools
+
+    def module_at(self, index: int) -> nn.Module:
+        """The module of the node with this index."""
         return self.modules_in_order[index - len(self.graph.inputs)]
 
     def trace(self, *inputs: Tensor) -> Iterator[tuple[Node, Tensor]]:
         """Run the network; each node and what it makes, the inputs first. A value is dropped after its last use."""
+        if len(inputs) != len(self.graph.inputs):
+            raise TypeError(f"{self.graph.name} takes {len(self.graph.inputs)} inputs, not {len(inputs)}")
         values: dict[int, Tensor] = {}
+        switches: dict[int, Tensor] = {}
         last_use = {i: index for index, node in enumerate(self.graph.nodes) for i in node.inputs}
         for index, node in enumerate(self.graph.nodes):
-            read = [values[i] for i in node.inputs]
-            values[index] = self._module_at(index)(*read) if node.inputs else inputs[index]
+            if node.inputs:
+                read = [values[i] for i in node.inputs]
+                if index in self.pools:
+                    read.append(switches[self.pools[index]])
+                made = self._run(index, node, read)
+                values[index] = made[0] if isinstance(made, tuple) else made
+                if isinstance(made, tuple):
+                    switches[index] = made[1]
+            else:
+                values[index] = inputs[index]
             yield node, values[index]
             for i in {*node.inputs, index}:
                 if last_use.get(i, index) <= index:
                     del values[i]
 
+    def _run(self, index: int, node: Node, read: list[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
+        try:
+            return self.module_at(index)(*read)  # type: ignore[no-any-return]
+        except Exception as error:
+            shapes = " and ".join(str(tuple(x.shape)) for x in read)
+            error.add_note(f"while running {node.name} ({node.layer}) on {shapes}")
+            raise
+
     def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
         """The graph's output; of several, a dict by name."""
-        wanted = {tensor: name for name, tensor in self.graph.outputs.items()}
-        found = {wanted[i]: value for i, (_, value) in enumerate(self.trace(*inputs)) if i in wanted}
-        return next(iter(found.values())) if len(found) == 1 else found
+        wanted = set(self.graph.outputs.values())
+        found = {i: value for i, (_, value) in enumerate(self.trace(*inputs)) if i in wanted}
+        outputs = {name: found[index] for name, index in self.graph.outputs.items()}
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
-    def example_inputs(self, batch: int = 1, **like: object) -> tuple[Tensor, ...]:
-        """Tensors of the inputs' shapes: noise, or token numbers where an input has no axis C."""
-        return tuple(_example(node.shape, batch, like) for node in self.graph.inputs)
+    def example_inputs(
+        self, batch: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Tensor, ...]:
+        """Tensors of the inputs' shapes: noise, or token numbers where an embedding looks them up."""
+        vocabularies = token_inputs(self.graph)
+        found = []
+        for index, node in enumerate(self.graph.inputs):
+            sizes = (batch, *node.shape.values())
+            if index in vocabularies:
+                found.append(torch.randint(vocabularies[index], sizes, device=device))
+            else:
+                found.append(torch.randn(sizes, device=device, dtype=dtype))
+        return tuple(found)
 
 
-def _example(shape: Shape, batch: int, like: dict[str, object]) -> Tensor:
-    sizes = (batch, *shape.values())
-    if "C" in shape:
-        return torch.randn(sizes, **like)  # type: ignore[call-overload,no-any-return]
-    return torch.zeros(sizes, dtype=torch.long, device=like.get("device"))  # type: ignore[call-overload,no-any-return]
+def check_numbers(graph: Graph) -> None:
+    """Check that every size is a number.
+
+    Raises: UsageError: some are symbols.
+    """
+    for node in graph.nodes:
+        arguments = (getattr(node.layer, name) for name in node.layer.arguments())
+        symbols = {
+            str(s) for size in (*node.shape.values(), *arguments) if is_symbolic(size) for s in size.free_symbols
+        }
+        if symbols:
+            names = ", ".join(sorted(symbols))
+            raise UsageError(f"{graph.name} has sizes without a value: {names}", "give them numbers, as in --set R=300")
 
 
-def _attribute(name: str) -> str:
-    """A name that a module can have; PyTorch takes neither dots nor the names of its own methods, such as `double`."""
+def token_inputs(graph: Graph) -> dict[int, int]:
+    """The inputs that hold token numbers, since an embedding reads them, and the smallest vocabulary that does."""
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        if node.layer.kind != "embed":
+            continue
+        index = node.inputs[0]
+        while graph.nodes[index].inputs:  # rearranged before the look-up
+            index = graph.nodes[index].inputs[0]
+        size: int = node.layer.num_embeddings  # type: ignore[attr-defined]
+        found[index] = min(size, found.get(index, size))
+    return found
+
+
+def pool_undone_by(graph: Graph, node: Node) -> int | None:
+    """The max-pool whose switches an unpooling node needs: it read `like`, with the same windows."""
+    if len(node.inputs) < 2:
+        return None
+    x, like = node.inputs
+    wanted = [
+        (w.kernel, w.stride, w.before, w.after) for w in node.layer.windows(*node.application.input_shapes).values()
+    ]
+    for index, other in enumerate(graph.nodes):
+        if other.kind == "maxpool" and other.inputs == (like,) and other.shape == graph.nodes[x].shape:
+            windows = other.layer.windows(*other.application.input_shapes).values()
+            if wanted == [(w.kernel, w.stride, w.before, w.after) for w in windows if w.dilation == 1]:
+                return index
+    return None
+
+
+def _attribute(holder: nn.Module, name: str) -> str:
+    """A name that the holder's child can have: no dots, and none that the holder has already, such as `double`."""
     name = name.replace(".", "_")
-    return f"{name}_" if hasattr(nn.ModuleDict, name) else name
+    while hasattr(holder, name):
+        name += "_"
+    return name
 
 
 def _weighted(module: nn.Module) -> nn.Module:
     """The submodule that holds the weight."""
     return next(part for part in module.modules() if isinstance(getattr(part, "weight", None), nn.Parameter))
+
+
+def weighted_path(module: nn.Module) -> str:
+    """How to reach that submodule in Python: `[1]`, `.module`, or an empty text for the module itself."""
+    owner = _weighted(module)
+    path = next(name for name, part in module.named_modules() if part is owner)
+    return "".join(f"[{name}]" if name.isdigit() else f".{name}" for name in path.split(".") if name)

@@ -1,27 +1,21 @@
-"""Sizes that are integers or SymPy expressions, and the few operations that must treat both alike.
+"""The operations that integers and SymPy expressions must share: symbols, floors, and extremes.
 
-Every formula in archcalc is written once and runs on both. With integers nothing here imports SymPy.
+With integers nothing here imports SymPy.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import sympy
 
 Dim: TypeAlias = "int | sympy.Expr"
 """A size: an exact integer, or an expression in symbols made by `dim`."""
-
-T = TypeVar("T")
-
-_conditions: ContextVar[list[str] | None] = ContextVar("conditions", default=None)
 
 
 @cache
@@ -69,6 +63,11 @@ def floor_div(a: Any, b: Any) -> Any:
     """
     if not is_symbolic(a) and not is_symbolic(b):
         return a // b
+    return _floor_of(a, int(b) if getattr(b, "is_Integer", False) else b)
+
+
+@lru_cache(maxsize=4096)
+def _floor_of(a: Any, b: Any) -> Any:
     import sympy
 
     inner = sympy.expand(a)
@@ -90,101 +89,42 @@ def ceil_div(a: Any, b: Any) -> Any:
 
 
 def minimum(*values: Any) -> Any:
-    """Least value; a SymPy Min where that is undecided."""
+    """Least value; of expressions, a SymPy Min of those that may be the least."""
     if any(map(is_symbolic, values)):
-        import sympy
-
-        return sympy.Min(*values)
+        return _extreme(values, least=True)
     return min(values)
 
 
 def maximum(*values: Any) -> Any:
-    """Greatest value; a SymPy Max where that is undecided."""
+    """Greatest value; of expressions, a SymPy Max of those that may be the greatest."""
     if any(map(is_symbolic, values)):
-        import sympy
-
-        return sympy.Max(*values)
+        return _extreme(values, least=False)
     return max(values)
 
 
-@contextmanager
-def collecting_conditions() -> Iterator[list[str]]:
-    """Collect the relations that `differ` and `exceeds` assume because they can't be decided."""
-    found: list[str] = []
-    token = _conditions.set(found)
-    try:
-        yield found
-    finally:
-        _conditions.reset(token)
+def _extreme(values: Sequence[Any], least: bool) -> Any:
+    """Min or Max without the values that another one rules out.
 
-
-def _assume(condition: str) -> None:
-    found = _conditions.get()
-    if found is not None and condition not in found:
-        found.append(condition)
-
-
-def _assume_bound(name: str, relation: str, limit: Any) -> None:
-    """Collect `name >= limit` or `name <= limit`, of several the one that implies the others."""
-    found = _conditions.get() or []
-    for place, condition in enumerate(found):
-        left, operator, right = condition.split(" ", 2)
-        if (left, operator) == (name, relation) and right.isdecimal():
-            limit = max(int(right), limit) if relation == ">=" else min(int(right), limit)
-            found[place] = f"{name} {relation} {limit}"
-            return
-    _assume(f"{name} {relation} {limit}")
-
-
-def differ(a: Any, b: Any) -> bool:
-    """Whether a and b are known to be unequal; an undecided equality is assumed and becomes a condition."""
-    if not is_symbolic(a) and not is_symbolic(b):
-        return bool(a != b)
+    SymPy's own search for them takes exponential time where floors are nested, so it is not asked.
+    """
     import sympy
 
-    difference = sympy.expand(a - b)
-    if difference.is_zero:
-        return False
-    if difference.is_number or difference.is_zero is False:
-        return True
-    _assume(f"{_text(a)} == {_text(b)}")
-    return False
+    rest: list[Any] = []
+    for value in map(sympy.sympify, values):
+        if any(_ordered(other, value) if least else _ordered(value, other) for other in rest):
+            continue
+        rest = [other for other in rest if not (_ordered(value, other) if least else _ordered(other, value))]
+        rest.append(value)
+    return rest[0] if len(rest) == 1 else (sympy.Min if least else sympy.Max)(*rest, evaluate=False)
 
 
-def exceeds(a: Any, b: Any) -> bool:
-    """Whether a > b is certain; if it's undecided, a <= b is assumed and becomes a condition."""
-    if not is_symbolic(a) and not is_symbolic(b):
-        return bool(a > b)
-    import sympy
-
-    margin = _unwrapped(sympy.expand(b - a))
-    if _least(margin).is_nonnegative:
-        return False
-    if _least(-margin).is_positive:
-        return True
-    constant, rest = margin.as_coeff_Add()
-    factor, symbol = rest.as_coeff_Mul()
-    if not symbol.is_Symbol:
-        _assume(f"{_text(a)} <= {_text(b)}")
-    elif factor > 0:
-        _assume_bound(symbol.name, ">=", int(sympy.ceiling(-constant / factor)))
-    else:
-        _assume_bound(symbol.name, "<=", int(sympy.floor(-constant / factor)))
-    return False
+def _ordered(a: Any, b: Any) -> bool:
+    """Whether a <= b is certain."""
+    return bool(lower_bound(b - a).is_nonnegative)
 
 
-def _unwrapped(margin: Any) -> Any:
-    """What is negative where `margin` is, without its outer floors: k⌊u⌋ + c >= 0 means u >= ⌈-c/k⌉ for k > 0."""
-    import sympy
-
-    constant, rest = margin.as_coeff_Add()
-    factor, inner = rest.as_coeff_Mul()
-    if not isinstance(inner, sympy.floor) or factor < 0:
-        return margin
-    return _unwrapped(sympy.expand(inner.args[0] - sympy.ceiling(-constant / factor)))
-
-
-def _least(value: Any) -> Any:
+@lru_cache(maxsize=4096)
+def lower_bound(value: Any) -> Any:
     """A lower bound without floors, in symbols that start from 0 instead of 1, so that signs show."""
     import sympy
 
@@ -211,13 +151,6 @@ def _from_zero(symbol: sympy.Symbol) -> sympy.Symbol:
     import sympy
 
     return sympy.Dummy(symbol.name, integer=True, nonnegative=True)
-
-
-def _text(value: Any) -> str:
-    """A relation's side as the spec language writes it: `k % 2`, not `Mod(k, 2)`."""
-    if is_symbolic(value) and type(value).__name__ == "Mod":
-        return f"{value.args[0]} % {value.args[1]}"
-    return str(value)
 
 
 def as_integer(value: Any) -> Any:

@@ -1,0 +1,145 @@
+"""The effective receptive field: how much of the gradient reaches each input position, from the graph alone.
+
+A walk goes back from one output position: at each layer to one of the positions that it reads, all alike; at a merge
+into one of the branches, all alike (into those of a concatenation in proportion to their channels). Where walks end is
+where paths are many: with random weights of equal variance, the share of walks that end at a position is its expected
+share of the squared gradient. Walks that leave through the padding end there and are not counted.
+Source: Luo, Li, Urtasun & Zemel 2016, sections 2 and 3 (uniform and random weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from archcalc.analyses.receptive_field import main_inputs
+from archcalc.errors import UsageError
+from archcalc.graph import Graph, Node
+from archcalc.layers.merge import Concat
+from archcalc.layers.reshape import View
+from archcalc.shape import TransposedWindow, Window
+from archcalc.symbolic import is_symbolic
+
+Walks: TypeAlias = "dict[int, float]"
+"""The share of walks at each position along one axis."""
+
+HELD = 0.9545
+"""The share of a normal distribution within two standard deviations of its mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the squared gradient is spread along one axis: its share at each position, which add up to 1."""
+
+    shares: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Its centre."""
+        return sum(place * share for place, share in enumerate(self.shares))
+
+    @property
+    def deviation(self) -> float:
+        """Its standard deviation, in positions."""
+        mean = self.mean
+        return float(sum((place - mean) ** 2 * share for place, share in enumerate(self.shares)) ** 0.5)
+
+    @property
+    def size(self) -> int:
+        """The effective size: the fewest neighbouring positions that hold 95.45 % (two deviations, if it's normal)."""
+        first, last = self.interval
+        return last - first + 1
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The first and the last of those positions."""
+        best, first, held = (0, len(self.shares) - 1), 0, 0.0
+        for last, share in enumerate(self.shares):
+            held += share
+            while held - self.shares[first] >= HELD:
+                held -= self.shares[first]
+                first += 1
+            if held >= HELD and last - first < best[1] - best[0]:
+                best = first, last
+        return best
+
+
+def effective_field(graph: Graph, index: int, position: Mapping[str, int], source: int = 0) -> dict[str, Profile]:
+    """The estimated profile along each spatial axis of the first input, or of another node's volume.
+
+    Raises: UsageError: a size is symbolic, or no path leads there.
+    """
+    shape = graph.nodes[source].shape
+    if not shape.spatial:
+        raise UsageError(f"{graph.name} has no effective field: '{graph.nodes[source].name}' has no spatial axes")
+    sizes = [size for node in graph.nodes[source : index + 1] for size in node.shape.values()]
+    if any(map(is_symbolic, sizes)):
+        raise UsageError("an effective field needs numbers for all sizes", "give them with --input or --set")
+    start = {axis: _start(graph.nodes[index], axis, position) for axis in shape.spatial}
+    arrived: dict[int, dict[str, Walks]] = {index: start}
+    for current in range(index, source, -1):
+        here = arrived.pop(current, None)
+        if here is None:
+            continue
+        node = graph.nodes[current]
+        for place, weight in _branches(node):
+            if place >= source:
+                ahead = arrived.setdefault(place, {axis: {} for axis in here})
+                for axis, walks in here.items():
+                    _add(ahead[axis], _back(node, axis, walks), weight)
+    found = arrived.get(source, {})
+    if not found or not all(found.values()):
+        raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
+    return {axis: profile([walks.get(i, 0.0) for i in range(shape[axis])]) for axis, walks in found.items()}
+
+
+def profile(weights: Sequence[float]) -> Profile:
+    """The weights as shares of their sum."""
+    total = sum(weights)
+    return Profile(tuple(weight / total for weight in weights))
+
+
+def _start(node: Node, axis: str, position: Mapping[str, int]) -> Walks:
+    if axis in node.shape:
+        return {position.get(axis, node.shape[axis] // 2): 1.0}
+    return {0: 1.0}
+
+
+def _branches(node: Node) -> list[tuple[int, float]]:
+    """The inputs that reach the output, and the share of walks into each."""
+    inputs = node.inputs[: main_inputs(node.application)]
+    layer, shapes = node.layer, node.application.input_shapes
+    weights = [float(shape[layer.axis]) for shape in shapes] if isinstance(layer, Concat) else [1.0] * len(inputs)
+    total = sum(weights)
+    return [(i, weight / total) for i, weight in zip(inputs, weights, strict=True)]
+
+
+def _add(ahead: Walks, walks: Walks, weight: float) -> None:
+    for position, share in walks.items():
+        ahead[position] = ahead.get(position, 0.0) + weight * share
+
+
+def _back(node: Node, axis: str, walks: Walks) -> Walks:
+    """Where walks are before one layer, along one axis; those that leave through the padding end."""
+    at, layer = node.application, node.layer
+    x = at.input_shapes[0]
+    size = x.get(axis, 1)
+    lost = isinstance(layer, View) and x.spatial != at.output_shape.spatial
+    if lost or layer.global_view(*at.input_shapes):
+        total = sum(walks.values())
+        return dict.fromkeys(range(size), total / size)
+    window = layer.windows(*at.input_shapes).get(axis)
+    if window is None:
+        return {min(position, size - 1): share for position, share in walks.items()}
+    found: Walks = {}
+    for position, share in walks.items():
+        reads = [i for i in window.reads(position) if 0 <= i < size]
+        for i in reads:
+            found[i] = found.get(i, 0.0) + share / _ways(window, len(reads))
+    return found
+
+
+def _ways(window: Window, reads: int) -> int:
+    """Among how many positions a walk chooses: all taps, or those that a transposed window really has there."""
+    return reads if isinstance(window, TransposedWindow) else window.kernel

@@ -1,0 +1,108 @@
+"""What is to be said about receptive fields beside their numbers: paths that disagree, phases, sizes that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.analyses.receptive_field import Field, Fields, agree, main_inputs
+from archcalc.graph import Graph
+from archcalc.layers.region import RoIPool
+
+
+@dataclass(frozen=True, slots=True)
+class Misalignment:
+    """A merge whose paths have unequal strides or centres along one axis: the first path, and one that disagrees."""
+
+    node: str
+    axis: str
+    paths: tuple[str, str]
+    strides: tuple[Any, Any]
+    centres: tuple[Any, Any]
+
+    def __str__(self) -> str:
+        first, second = self.paths
+        if self.strides[0] != self.strides[1]:
+            what, values = "strides", self.strides
+        else:
+            what, values = "centres of the first position", self.centres
+        told = " and ".join(map(quantity, values))
+        return f"{self.node}: {first} and {second} are misaligned along {self.axis}: {what} {told}"
+
+
+def misalignments(graph: Graph, fields: Sequence[Fields]) -> Iterator[Misalignment]:
+    """Every merge whose paths disagree, with the two that do; in time linear in the graph."""
+    for node in graph.nodes:
+        if len(node.inputs) < 2 or isinstance(node.layer, RoIPool):
+            continue
+        paths = [i for i in node.inputs[: main_inputs(node.application)] if fields[i]]
+        for axis in fields[paths[0]] if paths else ():
+            first = fields[paths[0]][axis]
+            for other in paths[1:]:
+                field = fields[other][axis]
+                if not (agree(first, field) or first.flat or field.flat):
+                    names = (graph.nodes[paths[0]].name, graph.nodes[other].name)
+                    strides, centres = (first.stride, field.stride), (first.centre, field.centre)
+                    yield Misalignment(node.name, axis, names, strides, centres)
+                    break
+
+
+def merged(found: Iterator[Misalignment]) -> list[Misalignment]:
+    """One entry for axes on which the same paths disagree in the same way."""
+    known: dict[tuple[Any, ...], Misalignment] = {}
+    for one in found:
+        key = (one.node, one.paths, one.strides, one.centres)
+        before = known.get(key)
+        axis = one.axis if before is None else f"{before.axis}, {one.axis}"
+        known[key] = Misalignment(one.node, axis, one.paths, one.strides, one.centres)
+    return list(known.values())
+
+
+def remarks(fields: Mapping[str, Field]) -> list[str]:
+    """What holds of one layer's field: words for a table, the most important first."""
+    found = list(fields.values())
+    told = {
+        "everything": any(field.whole for field in found),
+        "flattened": any(field.flat and not field.whole for field in found),
+        "misaligned": not all(field.aligned for field in found),
+        "first position only": any(field.drifts for field in found),
+        "at most": any(field.bounded for field in found),
+        "size-dependent": any(field.size_dependent for field in found),
+        _phases(found): any(len(field.windows) > 1 for field in found),
+    }
+    return [text for text, holds in told.items() if holds]
+
+
+def _phases(fields: Sequence[Field]) -> str:
+    """How many kinds of positions there are, and what they see where that's not the same."""
+    kinds = "x".join(map(str, _once([len(field.windows) for field in fields])))
+    ranges = _once([_range(field) for field in fields])
+    seen = f", seeing {'x'.join(ranges)}" if any("-" in text for text in ranges) else ""
+    return f"{kinds} phases{seen}"
+
+
+def _range(field: Field) -> str:
+    sizes = {str(size): size for size in field.sizes}
+    if len(sizes) == 1 or not all(isinstance(size, int) for size in sizes.values()):
+        return str(field.size)
+    return f"{min(field.sizes)}-{max(field.sizes)}"
+
+
+def _once(values: list[Any]) -> list[Any]:
+    return values[:1] if all(value == values[0] for value in values) else values
+
+
+def quantity(value: Any) -> str:
+    """A number as people read it: halves and other short fractions as decimals, the rest as they are.
+
+    >>> from fractions import Fraction
+    >>> quantity(Fraction(31, 2)), quantity(Fraction(1, 3)), quantity(7), quantity(None)
+    ('15.5', '1/3', '7', '-')
+    """
+    if value is None:
+        return "-"
+    denominator = getattr(value, "denominator", 1)
+    if isinstance(denominator, int) and denominator in (2, 4, 8):
+        return str(float(value))
+    return str(value)

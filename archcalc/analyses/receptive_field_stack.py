@@ -1,0 +1,148 @@
+"""Stacks of small kernels: what they see, and what one layer with the same field would cost.
+
+`3x3x3` is three layers of size 3; a comma divides layers that say more: `7s2,3s2,3`, `3d2`, `5x1,1x5`, `p2`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from math import prod
+
+from archcalc.analyses.receptive_field import Field, slide
+from archcalc.errors import UsageError
+from archcalc.shape import Window
+
+GRAMMAR = (
+    "3x3x3 is three layers of size 3; with commas each layer is [p]SIZE[sSTRIDE][dDILATION]: "
+    "7s2,3s2,3 (strides), 3d2,3 (dilation), 5x1,1x5 (unequal sides), 3,p2,3 (p: pooling)"
+)
+MAX_LAYERS, MAX_SIZE = 1000, 10_000
+
+_LAYER = re.compile(r"(p?)(\d{1,5}(?:x\d{1,5}){0,2})((?:[sd]\d{1,5}){0,2})")
+_LAYERS = re.compile(r"\d{1,5}(?:x\d{1,5})*")
+
+
+@dataclass(frozen=True, slots=True)
+class StackLayer:
+    """One layer: its text, and for each axis its window; a pool has no weights, and its stride is its size."""
+
+    text: str
+    pool: bool
+    windows: tuple[Window, ...]
+
+    @property
+    def taps(self) -> int:
+        """The kernel's positions: weights per pair of channels."""
+        return prod(window.kernel for window in self.windows)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers, the input's side first, without padding."""
+
+    layers: tuple[StackLayer, ...]
+
+    @cached_property
+    def fields(self) -> list[tuple[Field, ...]]:
+        """Behind each layer the field along each axis."""
+        start = (Field(((0, 0),), 1),) * len(self.layers[0].windows)
+        steps = accumulate(self.layers, lambda fields, layer: tuple(map(slide, fields, layer.windows)), initial=start)
+        return list(steps)[1:]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """What the whole stack sees, per axis."""
+        return tuple(field.size for field in self.fields[-1])
+
+    @property
+    def touched(self) -> Iterator[float]:
+        """Behind each layer the share of the field that is really touched."""
+        seen, jumps = [1] * len(self.layers[0].windows), [1] * len(self.layers[0].windows)
+        for layer, fields in zip(self.layers, self.fields, strict=True):
+            for axis, window in enumerate(layer.windows):
+                steps = (tap * window.dilation * jumps[axis] for tap in range(window.kernel))
+                seen[axis] = _union(seen[axis] << step for step in steps)  # bits of a set of offsets
+                jumps[axis] *= window.stride
+            yield prod(bits.bit_count() for bits in seen) / prod(field.size for field in fields)
+
+    @property
+    def weights(self) -> int:
+        """Weights for C channels throughout, in units of C²; biases apart."""
+        return sum(layer.taps for layer in self.layers if not layer.pool)
+
+    @property
+    def weights_of_one(self) -> int:
+        """Weights of one convolution with the same field, in units of C²."""
+        return prod(self.size)
+
+    @property
+    def nonlinearities(self) -> int:
+        """One behind each convolution."""
+        return sum(not layer.pool for layer in self.layers)
+
+    @property
+    def saving(self) -> str:
+        """How the single layer compares: `81 % more`.
+
+        Source: Simonyan & Zisserman 2015, section 2.3: 49C² against 27C².
+        """
+        if not self.weights:
+            return ""
+        more = self.weights_of_one - self.weights
+        percent = (200 * abs(more) + self.weights) // (2 * self.weights)
+        return f"{percent} % {'more' if more > 0 else 'fewer'}" if more else "as many"
+
+
+def _union(sets: Iterator[int]) -> int:
+    union = 0
+    for bits in sets:
+        union |= bits
+    return union
+
+
+def read_stack(text: str) -> Stack:
+    """A stack as users write it.
+
+    Raises: UsageError: it can't be read; the hint shows the grammar.
+
+    >>> read_stack("3x3x3").size, read_stack("5x1,1x5").size, read_stack("7s2,3s2,3").size
+    ((7, 7), (5, 5), (19, 19))
+    """
+    compact = text.replace(" ", "")
+    parts = compact.split("x") if _LAYERS.fullmatch(compact) else compact.removesuffix(",").split(",")
+    if len(parts) > MAX_LAYERS:
+        raise UsageError(f"a stack of {len(parts):,} layers is too long", f"up to {MAX_LAYERS:,}")
+    found = [_read_layer(part, text) for part in parts]
+    ranks = {len(layer.windows) for layer in found} - {1}
+    if len(ranks) > 1:
+        raise UsageError(f"can't read the stack '{_short(text)}': layers have 2 and 3 sides", GRAMMAR)
+    rank = max(ranks, default=2)  # images, unless a layer says otherwise
+    return Stack(tuple(StackLayer(one.text, one.pool, _for_each(one.windows, rank)) for one in found))
+
+
+def _for_each(windows: Sequence[Window], rank: int) -> tuple[Window, ...]:
+    return tuple(windows) * rank if len(windows) == 1 else tuple(windows)
+
+
+def _read_layer(part: str, whole: str) -> StackLayer:
+    match = _LAYER.fullmatch(part)
+    options = re.findall(r"([sd])(\d+)", match[3]) if match else []
+    if not match or len(dict(options)) < len(options):
+        what = f"'{_short(part)}' is no layer" if part else "a layer is missing"
+        raise UsageError(f"can't read the stack '{_short(whole)}': {what}", GRAMMAR)
+    given = {letter: int(number) for letter, number in options}
+    sizes = [int(size) for size in match[2].split("x")]
+    for number in (*sizes, *given.values()):
+        if not 0 < number <= MAX_SIZE:
+            raise UsageError(f"can't read the stack '{_short(whole)}': {number} isn't from 1 to {MAX_SIZE:,}", GRAMMAR)
+    pool = bool(match[1])
+    windows = tuple(Window(size, given.get("s", size if pool else 1), given.get("d", 1)) for size in sizes)
+    return StackLayer(part, pool, windows)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

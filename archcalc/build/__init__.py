@@ -1,0 +1,166 @@
+"""Spec → Graph: a variant and values chosen, everything expanded, every shape computed."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archcalc.build.blocks import TooLarge
+from archcalc.build.expander import Expander
+from archcalc.build.hparams import Module, Reported, make_module
+from archcalc.build.scope import Context, Scope
+from archcalc.errors import LocalError, SpecError, UsageError, suggestion
+from archcalc.graph import Application, Graph, Input, Node, layout_of
+from archcalc.shape import Shape
+from archcalc.spec.arithmetic import Word, integer
+from archcalc.spec.expression import decide
+from archcalc.spec.model import Spec, Use
+from archcalc.spec.reader import load_spec
+from archcalc.spec.tree import Diagnostics
+from archcalc.symbolic import collecting_conditions, dim, exceeds
+
+__all__ = ["build"]
+
+
+def build(
+    spec: Spec, variant: str = "", sets: Mapping[str, Any] | None = None, sizes: Mapping[str, Any] | None = None
+) -> Graph:
+    """Build the graph of one variant.
+
+    `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input.
+    Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant or hparam.
+    """
+    chosen = variant or spec.default
+    if chosen and spec.variant(chosen) is None:
+        raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
+    # many small objects that all stay: collecting garbage meanwhile would make building quadratic
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _Build(spec, chosen, sets or {}, sizes or {}).graph()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _Build:
+    """One run of the expander, from inputs to outputs."""
+
+    def __init__(self, spec: Spec, variant: str, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+        self.spec, self.sizes, self.diagnostics = spec, sizes, Diagnostics()
+        self.diagnostics.add(spec.warnings)
+        self.loaded: dict[Path, Spec] = {}
+        self.layout = layout_of(*(tuple(axes) for axes in spec.inputs.values()))
+        self.expander = Expander(self.layout, self.diagnostics, self.load)
+        module = make_module(spec, variant, sets, self.diagnostics)
+        trace = (None, "variant", f"variant {variant}") if variant else None
+        self.context = Context(module, module.env, Scope(), None, trace)
+
+    def graph(self) -> Graph:
+        with collecting_conditions() as conditions:
+            outputs: dict[str, int] = {}
+            try:
+                self.add_inputs()
+                last = self.expander.item(self.spec.layers, self.context, 0 if self.expander.made.nodes else None)
+                outputs = self.outputs(last)
+            except TooLarge as error:
+                if error.args:
+                    self.diagnostics.report(self.spec.source, "E108", str(error), self.spec.source.start)
+            except RecursionError:
+                mark = self.spec.source.start
+                self.diagnostics.report(self.spec.source, "E001", "items and blocks are nested too deep", mark)
+        if not self.diagnostics.failed:
+            self.warn_of_dangling(outputs)
+        if self.diagnostics.failed:
+            raise SpecError(self.diagnostics.sorted())
+        return Graph(
+            name=self.spec.name,
+            nodes=tuple(self.expander.made.nodes),
+            outputs=outputs,
+            places={path: tensor for path, tensor in self.expander.made.places.items() if tensor is not None},
+            layout=self.layout,
+            conditions=tuple(conditions),
+            warnings=tuple(self.diagnostics.sorted()),
+            title=self.spec.title,
+            citation=self.spec.citation,
+        )
+
+    def add_inputs(self) -> None:
+        unknown = [axis for axis in self.sizes if axis not in next(iter(self.spec.inputs.values()), {})]
+        if unknown:
+            raise UsageError(f"the input of {self.spec.name} has no axis {unknown[0]}")
+        for number, (name, axes) in enumerate(self.spec.inputs.items()):
+            found = {}
+            for axis, value in axes.items():
+                try:
+                    given = self.sizes.get(axis) if number == 0 else None
+                    size = value.expr.evaluate(self.context.env) if given is None else given
+                    if isinstance(size, Word) and size == "sym":
+                        size = dim(axis)
+                    found[axis] = _positive(integer(size, axis))
+                except Reported:
+                    continue
+                except LocalError as error:
+                    mark = value.at(value.expr.offset)
+                    self.diagnostics.report(self.spec.source, error.code, error.message, mark, hint=error.hint)
+            if len(found) == len(axes):
+                path = self.context.scope.claim(name)
+                made = self.expander.made
+                made.nodes.append(Node(path, Application(Input(), (), Shape(**found)), ()))
+                made.settle(path, len(made.nodes) - 1)
+
+    def outputs(self, last: int | None) -> dict[str, int]:
+        """The graph's outputs: the listed ones that are there, else the last layer."""
+        found: dict[str, int] = {}
+        for output in self.spec.outputs:
+            try:
+                if output.condition is not None and not decide(
+                    output.condition.evaluate(self.context.env), output.condition
+                ):
+                    continue
+                path = output.path.render(self.context.env)
+                tensor = self.expander.lookup(path, self.context)
+            except LocalError as error:
+                self.expander.report(self.context, error, output.mark)
+                continue
+            if tensor is not None:
+                found[path] = tensor
+        if not self.spec.outputs and last is not None:
+            found[self.expander.made.nodes[last].name] = last
+        return found
+
+    def warn_of_dangling(self, outputs: Mapping[str, int]) -> None:
+        used = set(outputs.values())
+        for node in self.expander.made.nodes:
+            used.update(node.inputs)
+        for index, node in enumerate(self.expander.made.nodes):
+            if index not in used and node.mark is not None:
+                message = f"the output of '{node.name}' is never used"
+                hint = "list it under 'outputs'"
+                source = self.spec.source
+                if not any(d.code == "W403" and d.mark == node.mark for d in self.diagnostics.found):
+                    self.diagnostics.report(source, "W403", message, node.mark, hint=hint)
+
+    def load(self, module: Module, use: Use) -> Spec:
+        """The spec that `use` names: a file below the folder of the spec that uses it."""
+        try:
+            folder = (module.spec.source.folder or Path()).resolve()
+            path = (folder / use.spec).resolve()
+        except (OSError, ValueError, RuntimeError):
+            raise LocalError(f"'{use.spec}' is no path", code="E050") from None
+        if not path.is_relative_to(folder):
+            raise LocalError(f"'{use.spec}' lies outside this file's folder", code="E050")
+        if path not in self.loaded:
+            self.loaded[path] = load_spec(path)
+        spec = self.loaded[path]
+        if use.variant and spec.variant(use.variant) is None:
+            raise LocalError(f"'{use.spec}' has no variant '{use.variant}'", code="E042")
+        return spec
+
+
+def _positive(size: Any) -> Any:
+    if exceeds(1, size):
+        raise LocalError(f"a size must be at least 1, not {size}", code="E015")
+    return size

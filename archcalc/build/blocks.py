@@ -1,0 +1,148 @@
+"""Calls of blocks and of used specs: formals bound, bodies expanded, or copied where an equal call came before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from archcalc.build.hparams import Callee, Module, Reported, make_module
+from archcalc.build.nodes import Built, Nodes, Reached, Tensor
+from archcalc.build.scope import Context, Scope
+from archcalc.errors import LocalError, Mark
+from archcalc.spec.calls import ArgumentError, assign
+from archcalc.spec.expression import Environment
+from archcalc.spec.items import CallUnit, Item, Template
+from archcalc.spec.model import Block, Spec, Use, plain
+from archcalc.spec.tree import Diagnostics
+
+MAX_CALL_DEPTH = 60
+MAX_CALLS = 50_000
+"""Calls that are expanded rather than copied. A net of 120,000 layers has some ten."""
+
+
+class TooLarge(Exception):
+    """The architecture is larger than can be built; building ends here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A tensor given to a block as an argument."""
+
+    tensor: Tensor
+
+
+class Builder(Protocol):
+    """What expanding a body needs from the expander."""
+
+    made: Nodes
+    failures: int
+    diagnostics: Diagnostics
+
+    def item(self, item: Item, ctx: Context, at: Tensor) -> Tensor:
+        """Build an item."""
+        ...
+
+    def lookup(self, path: str, ctx: Context) -> Tensor:
+        """The tensor that a path stands for."""
+        ...
+
+    def spend(self, ctx: Context, mark: Mark, layers: int) -> None:
+        """Refuse layers that would be too many."""
+        ...
+
+
+class Blocks:
+    """Expands calls. A block called again with equal arguments on an equal shape is copied."""
+
+    def __init__(self, builder: Builder, load: Callable[[Module, Use], Spec]) -> None:
+        self.builder, self.load = builder, load
+        self.expanded = 0
+        self._using: list[tuple[str, str]] = []
+        self._modules: dict[tuple[str, str], Module] = {}
+        self._built: dict[tuple[Any, ...], Built] = {}
+
+    def call(self, callee: Callee, call: CallUnit, ctx: Context, at: Tensor, path: str, mark: Mark) -> Tensor:
+        """Expand a call under a name.
+
+        Raises: LocalError: its arguments are wrong, or calls are nested too deep.
+        """
+        if ctx.depth > MAX_CALL_DEPTH:
+            raise LocalError(f"blocks call each other more than {MAX_CALL_DEPTH} deep", code="E082")
+        if isinstance(callee.target, Use):
+            assign(callee.target.name, call, ())
+            return self._use(callee.module, callee.target, ctx, at, path)
+        values = self._bind(callee.target, call, callee.module, ctx)
+        made = self.builder.made
+        if at is None or made.upto or any(isinstance(value, Place) for value in values.values()):
+            return self._expand(callee.target, values, callee.module, ctx, at, path)
+        key = (id(callee.target), id(callee.module), made.shape(at), *map(plain, values.values()))
+        if known := self._built.get(key):
+            self.builder.spend(ctx, mark, known.nodes.stop - known.nodes.start)
+            return made.copy(known, path, at)
+        started, named, failures = len(made.nodes), len(made.settled), self.builder.failures
+        output = self._expand(callee.target, values, callee.module, ctx, at, path)
+        if output is not None and self.builder.failures == failures:
+            nodes, names = slice(started, len(made.nodes)), slice(named, len(made.settled))
+            self._built[key] = Built(path, at, nodes, names, output)
+        return output
+
+    def _expand(
+        self, block: Block, values: Mapping[str, Any], module: Module, ctx: Context, at: Tensor, path: str
+    ) -> Tensor:
+        self._count()
+        env = Environment(values, module.env, {"x": None, "in": self.builder.made.shape(at)})
+        inner = Context(module, env, Scope(path), at, (ctx.trace, "block", block.name), ctx.depth + 1)
+        return self.builder.item(block.body, inner, at)
+
+    def _count(self) -> None:
+        self.expanded += 1
+        if self.expanded > MAX_CALLS:
+            raise TooLarge(f"more than {MAX_CALLS:,} different calls of blocks")
+
+    def _bind(self, block: Block, call: CallUnit, module: Module, ctx: Context) -> dict[str, Any]:
+        """The values of a block's formals."""
+        given = assign(block.name, call, tuple(name for name, _ in block.formals))
+        values: dict[str, Any] = {}
+        for name, default in block.formals:
+            try:
+                if name in given:
+                    value = given[name].value
+                    if isinstance(value, Template):
+                        values[name] = Place(self.builder.lookup(value.render(ctx.env), ctx))
+                    else:
+                        values[name] = value.evaluate(ctx.env)
+                elif default is not None:
+                    values[name] = default.evaluate(Environment(values, module.env, ctx.env.tensors))
+                else:
+                    raise LocalError(f"{block.name}: argument '{name}' is missing", code="E083", hint=block.usage)
+            except LocalError as error:
+                raise error if isinstance(error, Reported) else ArgumentError(error, given.get(name)) from error
+        return values
+
+    def _use(self, module: Module, use: Use, ctx: Context, at: Tensor, path: str) -> Tensor:
+        """Splice another spec's layers, up to and including the named one."""
+        self._count()
+        spec = self.load(module, use)
+        variant = use.variant or spec.default
+        key = (spec.source.file, variant)
+        if key in self._using:
+            raise LocalError(f"'{use.spec}' uses itself", code="E082")
+        if key not in self._modules:
+            self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics)
+        other = self._modules[key]
+        trace = (ctx.trace, "use", f"{use.spec}:{use.variant}" if use.variant else use.spec)
+        inner = Context(other, other.env, Scope(path), at, trace, ctx.depth + 1)
+        made = self.builder.made
+        outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
+        self._using.append(key)
+        try:
+            output = self.builder.item(spec.layers, inner, at)
+            if use.upto and output is not None:
+                raise LocalError(f"'{use.spec}' has no layer named '{use.upto}'", code="E051")
+        except Reached as reached:
+            output = reached.tensor
+        finally:
+            made.upto = outer
+            self._using.pop()
+        return output

@@ -1,0 +1,387 @@
+"""Spec → nodes: loops unrolled, blocks called, names given, shapes computed.
+
+Errors are collected: after one, the tensor is unknown (`None`), what depends on it is skipped, and the rest goes on.
+A block called again with equal arguments on an equal shape is copied, not expanded: deep nets cost little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Rows
+from typing import Any, ClassVar
+
+from archcalc.build.blocks import Blocks, Place, TooLarge
+from archcalc.build.calls import Layers, references
+from archcalc.build.hparams import Callee, Module, Reported
+from archcalc.build.nodes import Nodes, Tensor
+from archcalc.build.scope import Context
+from archcalc.errors import ExpressionError, LocalError, Mark, ShapeError
+from archcalc.layers import REGISTRY, Layer
+from archcalc.layers.arguments import describe
+from archcalc.shape import Shape
+from archcalc.spec.arithmetic import LISTS, UnknownName, Word
+from archcalc.spec.calls import ArgumentError
+from archcalc.spec.expression import Expr, Undecidable, decide
+from archcalc.spec.items import (
+    CallUnit,
+    Chain,
+    FromUnit,
+    Given,
+    GroupUnit,
+    If,
+    Item,
+    Long,
+    Loop,
+    Merge,
+    Named,
+    Residual,
+    Restart,
+    Sequence,
+    Step,
+    Template,
+    has_one_call,
+)
+from archcalc.spec.model import Spec, Use
+from archcalc.spec.tree import Diagnostics
+from archcalc.symbolic import is_symbolic
+
+MAX_LAYERS = 500_000
+MAX_PASSES = 200_000
+ADD = CallUnit("add", (), 0)
+"""What joins a residual's body and shortcut."""
+
+
+class Expander:
+    """Builds nodes from items. Each method takes the tensor that enters and returns the one that leaves."""
+
+    def __init__(self, layout: tuple[str, ...], diagnostics: Diagnostics, load: Callable[[Module, Use], Spec]) -> None:
+        self.layout, self.diagnostics = layout, diagnostics
+        self.made = Nodes()
+        self.layers = Layers()
+        self.blocks = Blocks(self, load)
+        self.failures = 0
+        self.passed = 0
+
+    # --- errors ---------------------------------------------------------------------------------------------------
+
+    def report(self, ctx: Context, error: LocalError, mark: Mark, prefix: str = "") -> None:
+        """Tell an error where it happened; the tensor is unknown from here on."""
+        self.failures += 1
+        if isinstance(error, Reported):
+            return
+        message = f"{prefix}: {error.message}" if prefix else error.message
+        source, more = ctx.module.spec.source, {"hint": error.hint, "details": error.details, "trace": ctx.told()}
+        self.diagnostics.report(source, error.code, message, mark, **more)
+
+    def spend(self, ctx: Context, mark: Mark, layers: int = 0, passes: int = 0) -> None:
+        """Refuse layers or passes to come if they would be too many in all."""
+        for count, most, what in (
+            (len(self.made.nodes) + layers, MAX_LAYERS, "layers"),
+            (self.passed + passes, MAX_PASSES, "loop passes"),
+        ):
+            if count > most:
+                self.report(ctx, LocalError(f"expands to more than {most:,} {what}", code="E108"), mark)
+                raise TooLarge
+
+    def decided(self, ctx: Context, condition: Expr, at: Tensor, text: str, mark: Mark) -> bool | None:
+        """A condition's truth, or None after an error."""
+        self.look_at(ctx, at)
+        try:
+            return decide(self.defined(condition.evaluate(ctx.env), ctx), condition)
+        except Undecidable as error:
+            message = f"condition '{text}' depends on a symbolic value"
+            self.report(ctx, LocalError(message, code=error.code, hint=error.hint), mark)
+        except LocalError as error:
+            if at is not None or error.code != "E092":
+                self.report(ctx, error, mark)
+        return None
+
+    @staticmethod
+    def defined(value: Any, ctx: Context) -> Any:
+        if isinstance(value, Word):
+            raise UnknownName(value, ctx.env.visible())
+        return value
+
+    def look_at(self, ctx: Context, at: Tensor) -> None:
+        """Let `x` mean the tensor that enters this step."""
+        ctx.env.tensors["x"] = self.made.shape(at)
+
+    # --- items ----------------------------------------------------------------------------------------------------
+
+    def item(self, item: Item, ctx: Context, at: Tensor, own: str = "") -> Tensor:
+        """Build any item. `own` is the name that its one layer takes, if it is a one-step chain with a name."""
+        return self._builders[type(item)](self, item, ctx, at, own)
+
+    def sequence(self, item: Sequence, ctx: Context, at: Tensor, own: str) -> Tensor:
+        for part in item.items:
+            at = self.item(part, ctx, at)
+        return at
+
+    def named(self, item: Named, ctx: Context, at: Tensor, own: str) -> Tensor:
+        if isinstance(item.item, Loop) and item.name.names() & item.item.names:
+            return self.loop(item.item, ctx, at, "", key=item)
+        return self.scoped(item.name, item.item, ctx, at, item.mark)
+
+    def scoped(self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
+        """Build an item under a name: its layers stand below that name, or its only layer owns it."""
+        try:
+            text = name if isinstance(name, str) else name.constant or name.render(ctx.env)
+            path = ctx.scope.claim(text)
+        except LocalError as error:
+            self.report(ctx, error, mark)
+            return None
+        at = self.item(item, ctx, at, path) if has_one_call(item) else self.item(item, ctx.inside(path), at)
+        return self.made.settle(path, at)
+
+    def restart(self, item: Restart, ctx: Context, at: Tensor, own: str) -> Tensor:
+        return self.item(item.item, ctx, self.find(item.path, ctx, item.mark), own)
+
+    def conditional(self, item: If, ctx: Context, at: Tensor, own: str) -> Tensor:
+        truth = self.decided(ctx, item.condition, at, item.text, item.mark)
+        if truth is None:
+            return None
+        chosen = item.then if truth else item.other
+        return at if chosen is None else self.item(chosen, ctx, at)
+
+    def loop(self, item: Loop, ctx: Context, at: Tensor, own: str, key: Named | None = None) -> Tensor:
+        self.look_at(ctx, at)
+        columns = self.columns(item, ctx)
+        if columns is None:
+            return None
+
+        def one_pass(number: int, at: Tensor) -> Tensor:
+            row = self.row(columns, number, item, ctx)
+            if row is None:
+                return None
+            name = key.name if key else ctx.scope.next_pass()
+            return self.scoped(name, item.body, ctx.bound(row), at, key.mark if key else item.mark)
+
+        return self.passes(len(columns[0][1]), one_pass, ctx, at, item.mark)
+
+    def passes(
+        self, count: int, one_pass: Callable[[int, Tensor], Tensor], ctx: Context, at: Tensor, mark: Mark
+    ) -> Tensor:
+        """Run the passes of a loop; stop at the first with an error, and before they get too many."""
+        self.spend(ctx, mark, passes=count)
+        for number in range(count):
+            layers, passed, failures = len(self.made.nodes), self.passed, self.failures
+            self.passed += 1
+            at = one_pass(number, at)
+            if self.failures > failures:
+                return None
+            ahead = count - number - 1  # passes to come, each taken to be as large as this one
+            self.spend(ctx, mark, (len(self.made.nodes) - layers) * ahead, (self.passed - passed) * ahead)
+        return at
+
+    def columns(self, item: Loop, ctx: Context) -> list[tuple[tuple[str, ...], Rows[Any]]] | None:
+        """The loop variables and their lists, of equal length; None after an error."""
+        columns: list[tuple[tuple[str, ...], Rows[Any]]] = []
+        for names, expr, mark in item.variables:
+            try:
+                values = self.defined(expr.evaluate(ctx.env), ctx)
+                if not isinstance(values, LISTS):
+                    raise LocalError(f"'for' needs a list for {' '.join(names)}", code="E062", hint="count with 1..n")
+                columns.append((names, values))
+            except LocalError as error:
+                self.report(ctx, error, mark)
+                return None
+        if len({len(values) for _, values in columns}) > 1:
+            told = ", ".join(f"{' '.join(names)} has {len(values)}" for names, values in columns)
+            self.report(ctx, LocalError(f"'for' lists differ in length: {told}", code="E061"), item.mark)
+            return None
+        return columns
+
+    def row(
+        self, columns: list[tuple[tuple[str, ...], Rows[Any]]], number: int, item: Loop, ctx: Context
+    ) -> dict[str, Any] | None:
+        """The values of the loop variables in one pass; None after an error."""
+        row: dict[str, Any] = {}
+        for names, values in columns:
+            value = values[number]
+            if len(names) == 1:
+                row[names[0]] = value
+            elif isinstance(value, LISTS) and len(value) == len(names):
+                row.update(zip(names, value, strict=True))
+            else:
+                message = f"row {number + 1} has no {len(names)} values for {' '.join(names)}"
+                self.report(ctx, LocalError(message, code="E063"), item.mark)
+                return None
+        return row
+
+    def merge(self, item: Merge, ctx: Context, at: Tensor, own: str) -> Tensor:
+        built = []
+        for name, branch in item.branches:
+            mark = getattr(branch, "mark", item.mark)
+            built.append((name, self.scoped(ctx.scope.unused(name), branch, ctx, at, mark), mark))
+        return self.join(item.call, built, ctx, item.mark)
+
+    def residual(self, item: Residual, ctx: Context, at: Tensor, own: str) -> Tensor:
+        scope = ctx.scope
+        body = self.scoped(scope.unused("body"), item.body, ctx, at, getattr(item.body, "mark", item.mark))
+        shortcut, mark = at, item.mark
+        if item.shortcut is not None:
+            mark = getattr(item.shortcut, "mark", item.mark)
+            shortcut = self.scoped(scope.unused("shortcut"), item.shortcut, ctx, at, mark)
+        built = [("body", body, getattr(item.body, "mark", item.mark)), ("shortcut", shortcut, mark)]
+        return self.join(ADD, built, ctx, item.mark)
+
+    def join(self, call: CallUnit, branches: list[tuple[str, Tensor, Mark]], ctx: Context, mark: Mark) -> Tensor:
+        """The layer that joins branches; if it can't, the error shows every branch."""
+        inputs = [tensor for _, tensor, _ in branches]
+        path = ctx.scope.fresh(call.name)
+        try:
+            layer = self.layers.make(call.name, call, ctx.module, ctx.env)
+            return self.made.settle(path, self.add(layer, inputs, path, mark, ctx))
+        except ShapeError as error:
+            told = ";  ".join(
+                f"{name}: {self.told(self.made.shape(tensor))} (line {place.line})" for name, tensor, place in branches
+            )
+            detail = told + (f";  at '{ctx.scope.path}'" if ctx.scope.path else "")
+            self.report(ctx, ShapeError(error.message, code=error.code, details=(detail,)), mark, call.name)
+        except LocalError as error:
+            self.report(ctx, error, mark)
+        return None
+
+    def told(self, shape: Shape | None) -> str:
+        """A shape in this spec's order of axes: 64x16x16 (C,H,W)."""
+        assert shape is not None
+        return f"{shape.text(self.layout)} ({','.join(axis for axis in self.layout if axis in shape)})"
+
+    # --- chains ---------------------------------------------------------------------------------------------------
+
+    def chain(self, chain: Chain, ctx: Context, at: Tensor, own: str) -> Tensor:
+        for step in chain.steps:
+            at = self.step(step, chain, ctx, at, own)
+        return at
+
+    def step(self, step: Step, chain: Chain, ctx: Context, at: Tensor, own: str) -> Tensor:
+        unit = step.unit
+        if step.condition is not None:
+            mark = chain.at(step.condition.offset)
+            truth = self.decided(ctx, step.condition, at, step.condition_text, mark)
+            if not truth:
+                return None if truth is None else at
+        if isinstance(unit, FromUnit):
+            return self.find(unit.path, ctx, chain.at(unit.path.offset))
+        if isinstance(unit, CallUnit):
+            return self.call(unit, ctx, at, own, chain.at(unit.offset), lambda given: chain.at(given.offset))
+        if unit.count is None:
+            return self.chain(unit.chain, ctx, at, own)
+        return self.repeat(unit, chain, ctx, at)
+
+    def repeat(self, unit: GroupUnit, chain: Chain, ctx: Context, at: Tensor) -> Tensor:
+        assert unit.count is not None
+        mark = chain.at(unit.count.offset)
+        self.look_at(ctx, at)
+        try:
+            count = self.defined(unit.count.evaluate(ctx.env), ctx)
+            if is_symbolic(count):
+                raise ExpressionError("a repeat count needs a number, not a symbol", code="E106")
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise ExpressionError(f"a repeat count must be an integer, 0 or more, not {count}", code="E064")
+        except LocalError as error:
+            self.report(ctx, error, mark)
+            return None
+
+        def one_pass(_: int, at: Tensor) -> Tensor:
+            return self.scoped(ctx.scope.next_pass(), unit.chain, ctx, at, mark)
+
+        return self.passes(count, one_pass, ctx, at, mark)
+
+    def long(self, item: Long, ctx: Context, at: Tensor, own: str) -> Tensor:
+        marks = dict(zip((id(given) for given in item.call.arguments), item.marks, strict=True))
+        return self.call(item.call, ctx, at, own, item.mark, lambda given: marks[id(given)])
+
+    def call(
+        self, call: CallUnit, ctx: Context, at: Tensor, own: str, mark: Mark, mark_of: Callable[[Given], Mark]
+    ) -> Tensor:
+        """One step: a layer, a block, or a used spec."""
+        self.look_at(ctx, at)
+        try:
+            target, name = self.target(call.name, ctx)
+            path = own or ctx.scope.fresh(name)
+            if isinstance(target, str):
+                return self.made.settle(path, self.layer(target, call, ctx, at, path, mark))
+            return self.made.settle(path, self.blocks.call(target, call, ctx, at, path, mark))
+        except ArgumentError as error:
+            if at is not None or error.code != "E092":
+                self.report(ctx, error, mark_of(error.given) if error.given else mark)
+        except LocalError as error:
+            self.report(ctx, error, mark, call.name if isinstance(error, ShapeError) else "")
+        return None
+
+    def target(self, name: str, ctx: Context) -> tuple[str | Callee, str]:
+        """What a step calls: a layer kind, or a block or used spec; a name in scope may stand for either."""
+        if name in REGISTRY:
+            return name, name
+        found = ctx.env.find(name)
+        if callable(found):
+            found = found()
+        if isinstance(found, Callee):
+            return found, found.target.name
+        if isinstance(found, Word) and found in REGISTRY:
+            return str(found), str(found)
+        raise LocalError(f"'{name}' is {describe(found)}, no layer kind or block", code="E080")
+
+    def layer(self, kind: str, call: CallUnit, ctx: Context, at: Tensor, path: str, mark: Mark) -> Tensor:
+        """Append the layer that a call means."""
+        layer = self.layers.make(kind, call, ctx.module, ctx.env)
+        inputs: list[Tensor] = [at]
+        tied: int | None = None
+        for name, reference in references(layer).items() if call.arguments else ():
+            tensor = self.lookup(reference, ctx)
+            if layer.arguments()[name].type.name != "Tie":
+                inputs.append(tensor)
+            elif tensor is not None:
+                tied = self.made.weight_layer(reference, ctx.scope)
+        return self.add(layer, inputs, path, mark, ctx, tied)
+
+    def add(
+        self, layer: Layer, inputs: Rows[Tensor], path: str, mark: Mark, ctx: Context, tied: int | None = None
+    ) -> Tensor:
+        """Append a node, if all its inputs are known; warn of what the layer remarks on them."""
+        known = tuple([tensor for tensor in inputs if tensor is not None])
+        if len(known) < len(inputs):
+            return None
+        self.spend(ctx, mark, layers=1)
+        index = self.made.add(layer, known, path, mark, tied)
+        for remark in self.made.nodes[index].application.remarks:
+            source = ctx.module.spec.source
+            self.diagnostics.report(source, "W401", f"{layer.kind}: {remark}", mark, trace=ctx.told())
+        return index
+
+    # --- references -----------------------------------------------------------------------------------------------
+
+    def find(self, template: Template, ctx: Context, mark: Mark) -> Tensor:
+        """The tensor that a path stands for, seen from here; None after reporting that there is none."""
+        try:
+            return self.lookup(template.render(ctx.env), ctx)
+        except LocalError as error:
+            self.report(ctx, error, mark)
+            return None
+
+    def lookup(self, path: str, ctx: Context) -> Tensor:
+        """The tensor that a path stands for.
+
+        Raises: LocalError: nothing of that name has been built before this point.
+        """
+        if path == "in" and ctx.depth:
+            return ctx.entered
+        given = ctx.env.find(path)
+        if isinstance(given, Place):
+            return given.tensor
+        for _, tensor in self.made.visible(path, ctx.scope):
+            return tensor
+        raise self.made.unknown(path, ctx.scope)
+
+    _builders: ClassVar[Mapping[type, Callable[..., Tensor]]] = {
+        Chain: chain,
+        Sequence: sequence,
+        Named: named,
+        Merge: merge,
+        Residual: residual,
+        Loop: loop,
+        If: conditional,
+        Long: long,
+        Restart: restart,
+    }

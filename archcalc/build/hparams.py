@@ -1,0 +1,126 @@
+"""A spec and a choice of variant and values → the names that its layers can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
+from archcalc.spec.arithmetic import UnknownName, Word, number
+from archcalc.spec.check import WORDS
+from archcalc.spec.expression import Environment, Name
+from archcalc.spec.grammar import parse_expression
+from archcalc.spec.model import Block, Hparam, Spec, Use, Value
+from archcalc.spec.tree import Diagnostics
+from archcalc.symbolic import dim, is_symbolic
+
+
+class Reported(LocalError):
+    """An error that has been reported already: whoever meets it gives up quietly."""
+
+    def __init__(self) -> None:
+        super().__init__("already reported")
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One spec with its values in place: what its blocks and layers see."""
+
+    spec: Spec
+    variant: str
+    env: Environment
+
+
+@dataclass(frozen=True, eq=False)
+class Callee:
+    """A block or a used spec, as a value: what a step calls, and the module whose names it sees."""
+
+    target: Block | Use
+    module: Module
+
+
+def make_module(spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: Diagnostics) -> Module:
+    """Put values in place: the spec's own, the variant's over them, and `sets` over both.
+
+    `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`).
+    Raises: UsageError: `sets` names no hparam, or its text can't be read.
+    """
+    names: dict[str, Any] = dict(spec.tables)
+    module = Module(spec, variant, Environment(names, tensors={}))
+    names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
+    names.update({name: Callee(use, module) for name, use in spec.uses.items()})
+    assigned = spec.assigned(variant)
+    for name, hparam in spec.hparams.items():
+        names[name] = _evaluated_once(hparam, assigned.get(name, hparam.value), module, diagnostics)
+    for name, given in sets.items():
+        if name not in spec.hparams:
+            raise UsageError(f"{spec.name} has no hparam '{name}'", suggestion(name, spec.hparams))
+        names[name] = _given(spec.hparams[name], given, module.env)
+    return module
+
+
+def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: Diagnostics) -> Callable[[], Any]:
+    """A thunk, so that hparams may refer to each other in any order."""
+    found: list[Any] = []
+    busy = False
+
+    def evaluate() -> Any:
+        nonlocal busy
+        if found:
+            if isinstance(found[0], LocalError):
+                raise Reported
+            return found[0]
+        if busy:
+            raise ExpressionError(f"hparam '{hparam.name}' depends on itself", code="E044")
+        busy = True
+        try:
+            result = _value(value, hparam.name, module.env)
+            _check_bounds(hparam, result, module.env)
+            found.append(result)
+        except Reported:
+            raise
+        except LocalError as error:
+            found.append(error)
+            mark = value.at(value.expr.offset)
+            diagnostics.report(module.spec.source, error.code, error.message, mark, hint=error.hint)
+            raise Reported from None
+        finally:
+            busy = False
+        return result
+
+    return evaluate
+
+
+def _value(value: Value, name: str, env: Environment) -> Any:
+    if isinstance(value.expr, Name) and value.expr.name == "sym":
+        return dim(name)
+    return value.expr.evaluate(env)
+
+
+def _check_bounds(hparam: Hparam, value: Any, env: Environment) -> None:
+    least = None if hparam.minimum is None else number(hparam.minimum.expr.evaluate(env))
+    factor = None if hparam.multiple_of is None else number(hparam.multiple_of.expr.evaluate(env))
+    if factor == 0:
+        raise ExpressionError(f"{hparam.name}: nothing is a multiple of 0", code="E046")
+    if any(map(is_symbolic, (value, least, factor))):
+        return
+    if least is not None and number(value) < least:
+        raise ExpressionError(f"{hparam.name} = {value} is less than its min, {least}", code="E046")
+    if factor is not None and number(value) % factor != 0:
+        raise ExpressionError(f"{hparam.name} = {value} is no multiple of {factor}", code="E046")
+
+
+def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
+    """A value from outside: a Python value as it is, a text through the language's own parser."""
+    try:
+        if isinstance(given, (str, Value)):
+            expr = parse_expression(given) if isinstance(given, str) else given.expr
+            is_symbol = isinstance(expr, Name) and expr.name == "sym"
+            given = dim(hparam.name) if is_symbol else expr.evaluate(env)
+            if isinstance(given, Word) and given not in WORDS:
+                raise UnknownName(given, env.visible())
+        _check_bounds(hparam, given, env)
+    except LocalError as error:
+        raise UsageError(f"{hparam.name}: {error.message}", error.hint) from None
+    return given

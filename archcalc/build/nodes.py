@@ -1,0 +1,149 @@
+"""The nodes built so far and the names they have; here layers meet shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from archcalc.build.scope import Scope
+from archcalc.errors import LocalError, Mark, ShapeError, suggestion
+from archcalc.graph import Application, Node
+from archcalc.layers import Layer
+from archcalc.shape import Shape
+from archcalc.spec.arithmetic import MAX_BITS, Dims
+from archcalc.symbolic import differ
+
+Tensor: TypeAlias = "int | None"
+"""Index of the node that makes a tensor; None after an error."""
+
+
+class Reached(Exception):
+    """The layer up to which a spec is used has been built."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What one call of a block built: a range of nodes and of names, to be copied under another name."""
+
+    path: str
+    entered: int
+    nodes: slice
+    names: slice
+    output: int
+
+
+class Nodes:
+    """A graph in the making: nodes are appended, names settle on them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.places: dict[str, Tensor] = {}
+        self.settled: list[str] = []
+        self.upto = ""
+        """The name at which building a used spec ends."""
+        self._owners: dict[str, int] = {}
+        self._applications: dict[tuple[Any, ...], Application] = {}
+
+    def shape(self, tensor: Tensor) -> Shape | None:
+        """A tensor's shape, if it's known."""
+        return None if tensor is None else self.nodes[tensor].application.output_shape
+
+    def add(self, layer: Layer, inputs: tuple[int, ...], path: str, mark: Mark | None, tied: int | None = None) -> int:
+        """Append a node.
+
+        Raises: ShapeError: the layer can't work on these shapes, or can't share those weights.
+        """
+        nodes = self.nodes
+        shapes = tuple([nodes[i].application.output_shape for i in inputs])
+        key = (id(layer), shapes)
+        application = self._applications.get(key)
+        if application is None:
+            application = Application(layer, shapes, _bounded(layer.output_shape(*shapes)))
+            self._applications[key] = application
+        if tied is not None:
+            _check_tie(application, nodes[tied])
+        nodes.append(Node(path, application, inputs, mark, tied))
+        return len(nodes) - 1
+
+    def settle(self, path: str, tensor: Tensor) -> Tensor:
+        """Let a name stand for a tensor: its layer's, or its scope's output."""
+        if path not in self.places:
+            self.settled.append(path)
+        self.places[path] = tensor
+        if path == self.upto:
+            raise Reached(tensor)
+        return tensor
+
+    def copy(self, built: Built, path: str, entered: int) -> int:
+        """Repeat what a block built: the same layers on the same shapes, under another name."""
+        first, last = built.nodes.start, built.nodes.stop
+        nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
+        for node in nodes[first:last]:
+            inputs = tuple([i + shift if i >= first else entered for i in node.inputs])
+            tied = None if node.tied is None else node.tied + shift
+            nodes.append(Node(path + node.name[cut:], node.application, inputs, node.mark, tied))
+
+        places = self.places
+        names = [path + name[cut:] for name in self.settled[built.names]]
+        for name, old in zip(names, self.settled[built.names], strict=True):
+            tensor = places[old]
+            places[name] = entered if tensor == built.entered or tensor is None else tensor + shift
+        self.settled += names
+        return entered if built.output == built.entered else built.output + shift
+
+    def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:
+        """What `path` can mean in a scope, innermost first: full names and their tensors."""
+        for ancestor in scope.ancestors():
+            full = ancestor.child(path)
+            if full in self.places:
+                yield full, self.places[full]
+
+    def unknown(self, path: str, scope: Scope) -> LocalError:
+        """The error that nothing is called `path`, with what is called nearly so."""
+        known = set()
+        for ancestor in scope.ancestors():
+            prefix = ancestor.child("")
+            known |= {name.removeprefix(prefix) for name in self.settled[-2000:] if name.startswith(prefix)}
+        return LocalError(f"no layer named '{path}' before this point", code="E071", hint=suggestion(path, known))
+
+    def weight_layer(self, reference: str, scope: Scope) -> int:
+        """The one layer with weights of its own that a `tie` names.
+
+        Raises: LocalError: there is none, or there are several.
+        """
+        path = next(full for full, _ in self.visible(reference, scope))
+        if path in self._owners:
+            return self._owners[path]
+        found = [
+            index
+            for index, node in enumerate(self.nodes)
+            if (node.name == path or node.name.startswith(path + "/"))
+            and node.tied is None
+            and node.layer.weight_shape(*node.application.input_shapes)
+        ]
+        if len(found) != 1:
+            raise LocalError(f"'{reference}' has {len(found)} layers with weights; a tie needs one", code="E073")
+        return self._owners.setdefault(path, found[0])
+
+
+def _bounded(shape: Shape) -> Shape:
+    """The shape.
+
+    Raises: ShapeError: one of its sizes is beyond what the language can say.
+    """
+    for axis, size in shape.items():
+        if isinstance(size, int) and size.bit_length() > MAX_BITS:
+            raise ShapeError(f"{axis} gets more than {MAX_BITS} bits", code="E108")
+    return shape
+
+
+def _check_tie(application: Application, owner: Node) -> None:
+    mine = application.layer.weight_shape(*application.input_shapes)
+    theirs = owner.layer.weight_shape(*owner.application.input_shapes)
+    if len(mine) != len(theirs) or any(differ(a, b) for a, b in zip(mine, theirs, strict=True)):
+        told = f"{Dims(mine)} here, {Dims(theirs)} there"
+        raise ShapeError(f"can't share the weights of '{owner.name}': {told}", code="E074")

@@ -1,0 +1,114 @@
+"""Names while building: which are taken, which can be seen from where, and how the build got there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.build.hparams import Module
+from archcalc.errors import LocalError
+from archcalc.spec.expression import Environment
+
+_NAME = re.compile(r"[\w.+-]+")
+MAX_PATH = 400
+"""Characters of a name with its scopes; half a million longer ones would fill the memory."""
+
+
+class Scope:
+    """A name and its children. A block's scope has no parent: its body sees no names from outside."""
+
+    __slots__ = ("parent", "path", "taken")
+
+    def __init__(self, path: str = "", parent: Scope | None = None) -> None:
+        self.path, self.parent = path, parent
+        self.taken: dict[str, int] = {}
+
+    def child(self, name: str) -> str:
+        """The full path of a name in this scope."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def claim(self, name: str) -> str:
+        """Take a name that the spec gives.
+
+        Raises: LocalError: a sibling has it, or the path gets too long.
+        """
+        if not _NAME.fullmatch(name) or name in (".", ".."):
+            hint = "letters, digits, _ . + and - make a name"
+            raise LocalError(f"'{name}' can't be the name of a layer", code="E014", hint=hint)
+        if len(self.path) + len(name) > MAX_PATH:
+            raise LocalError(f"a name of more than {MAX_PATH} characters, scopes included", code="E001")
+        if name in self.taken:
+            where = f" in '{self.path}'" if self.path else ""
+            raise LocalError(f"two siblings are called '{name}'{where}", code="E072", hint="names must be unique")
+        self.taken[name] = 1
+        return self.child(name)
+
+    def unused(self, name: str) -> str:
+        """`name`, or name_2, name_3 … if siblings have it: for anonymous steps, and for branches of several merges."""
+        found = name
+        while found in self.taken:
+            self.taken[name] += 1
+            found = f"{name}_{self.taken[name]}"
+        return found
+
+    def fresh(self, name: str) -> str:
+        """Take a name for an anonymous step."""
+        return self.claim(self.unused(name))
+
+    def next_pass(self) -> str:
+        """The next number that names an anonymous loop pass."""
+        count = self.taken.get("", 0) + 1
+        self.taken[""] = count
+        return str(count)
+
+    def ancestors(self) -> Iterator[Scope]:
+        """The scope itself and those around it, up to the block's boundary."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the build stands: whose names count, in which scope, and through which calls and loops it came."""
+
+    module: Module
+    env: Environment
+    scope: Scope
+    entered: int | None
+    """The tensor that entered the block (`in`)."""
+    trace: tuple[Any, ...] | None = None
+    depth: int = 0
+
+    def inside(self, path: str) -> Context:
+        """The same, in a scope of its own."""
+        return Context(self.module, self.env, Scope(path, self.scope), self.entered, self.trace, self.depth)
+
+    def bound(self, names: dict[str, Any]) -> Context:
+        """The same, with loop variables."""
+        trace = (self.trace, "for", names)
+        return Context(self.module, Environment(names, self.env), self.scope, self.entered, trace, self.depth)
+
+    def told(self) -> str:
+        """The trace in words: `in bottleneck, i=2 j=1, variant resnet50`."""
+        parts: list[str] = []
+        loops: list[str] = []
+        step = self.trace
+        while step is not None:
+            step, what, data = step
+            if what == "for":
+                loops[:0] = [f"{name}={_brief(value)}" for name, value in data.items()]
+                continue
+            parts += [" ".join(loops)] if loops else []
+            loops = []
+            parts.append(data)
+        parts += [" ".join(loops)] if loops else []
+        return ", ".join(parts if len(parts) <= 8 else [*parts[:4], "…", *parts[-3:]])
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else text[:19] + "…"

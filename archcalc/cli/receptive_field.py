@@ -1,0 +1,227 @@
+"""`archcalc receptive-field`: what each output position sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archcalc.cli.graphs import built
+from archcalc.cli.options import Input, Output, Quiet, Set, complete_name
+from archcalc.cli.output import console, in_terminal, write, writing
+from archcalc.errors import UsageError, suggestion
+from archcalc.report import Report, analyze
+
+if TYPE_CHECKING:
+    from archcalc.render.effective_field import Effective
+    from archcalc.render.receptive_field import Sheet
+
+LONG = 300
+"""Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
+PICTURES = (".svg", ".png", ".pdf")
+
+
+class SheetFormat(StrEnum):
+    """How the rows are printed."""
+
+    table = "table"
+    plain = "plain"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+
+
+SUFFIXES = {".json": SheetFormat.json, ".csv": SheetFormat.csv, ".md": SheetFormat.markdown}
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def receptive_field(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
+            autocompletion=complete_name,
+            show_default=False,
+        ),
+    ] = "",
+    stack: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYERS",
+            show_default=False,
+            help="A stack instead of a net: 3x3x3 is three layers of size 3; 7s2,3s2,3; 3d2; 5x1,1x5; 3,p2,3.",
+        ),
+    ] = "",
+    layer: Annotated[str, typer.Option(metavar="PATH", help="One layer or scope.", show_default=False)] = "",
+    at: Annotated[
+        str, typer.Option(metavar="3,4", help="The exact window of one output position.", show_default=False)
+    ] = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="PATH", help="On an inner layer's output instead of the input.", show_default=False
+        ),
+    ] = "",
+    effective: Annotated[
+        bool, typer.Option("--effective", help="Which part matters most: estimated, and with PyTorch measured.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")] = False,
+    sets: Set = [],  # noqa: B006  # typer copies it
+    sizes: Input = "",
+    form: Annotated[
+        SheetFormat | None,
+        typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
+    ] = None,
+    output: Output = None,
+    quiet: Quiet = False,
+) -> None:
+    """Print what an output position sees of the input, layer by layer: size, stride, padding, centre.
+
+    Exact with branches, dilation, transposed convolutions and unequal sides. With --at also at the borders. A file that
+    ends in .svg, .png or .pdf gets a picture. In `--stack 3x3x3` there are three layers of size 3; with commas each
+    layer is [p]SIZE[sSTRIDE][dDILATION], p for pooling, SIZE 5 or 5x1.
+
+    Examples:
+    ```
+    archcalc receptive-field --stack 3x3x3
+    archcalc receptive-field resnet50
+    archcalc receptive-field vgg16 --layer conv5/pool --at 3,4
+    archcalc receptive-field unet -o rf.svg
+    archcalc receptive-field vgg16 --layer conv5 --effective -o effective.svg
+    ```
+    """
+    picture = output is not None and output.suffix.lower() in PICTURES
+    if stack:
+        others = {"NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective}
+        _print(_stack(stack, [what for what, given in others.items() if given], picture), form, output)
+        return
+    if not name:
+        raise UsageError("name an architecture, or give --stack", "archcalc receptive-field vgg16, or --stack 3x3x3")
+    if picture and form is not None:
+        raise UsageError(f"--format {form.value} does not draw", "leave it out: the file's suffix says which picture")
+    _, graph = built(name, sets, sizes, quiet)
+    report = analyze(graph)
+    source = _index(report, start) if start else 0
+    if effective:
+        found = _effective(report, layer, at, source)
+        if picture and output is not None:
+            found.drawing().save(output)
+        _print(found.sheet(), form, None if picture else output)
+    elif picture and output is not None:
+        from archcalc.render.receptive_field_picture import draw_fields
+
+        draw_fields(
+            report,
+            output,
+            layer.split(",") if layer and not at else [],
+            _at(report, layer, at, source) if at else None,
+            source,
+        )
+    else:
+        _print(_sheet(report, layer, at, source, every), form, output)
+
+
+def _stack(text: str, others: Iterable[str], picture: bool) -> Sheet:
+    from archcalc.analyses.receptive_field_stack import read_stack
+    from archcalc.render.receptive_field import stack_sheet
+
+    for what in others:
+        raise UsageError(f"--stack describes a net of its own: leave out {what}")
+    if picture:
+        raise UsageError("--stack has no picture", "archcalc receptive-field NAME -o rf.svg draws a net's fields")
+    return stack_sheet(text, read_stack(text))
+
+
+def _sheet(report: Report, layer: str, at: str, source: int, every: bool) -> Sheet:
+    from archcalc.render.receptive_field import layers_sheet, position_sheet
+
+    if at:
+        index, position = _at(report, layer, at, source)
+        return position_sheet(report, index, position, source)
+    only = ""
+    if layer:
+        index = _index(report, layer)
+        only = layer if any(report.graph.within(layer)) else report.graph.nodes[index].name
+    return layers_sheet(report, every or bool(only), only, source)
+
+
+def _index(report: Report, path: str) -> int:
+    """The node that a name stands for.
+
+    Raises: UsageError: there is none.
+    """
+    places = report.graph.places
+    if path not in places:
+        raise UsageError(f"{report.name} has no layer '{path}'", suggestion(path, places))
+    return places[path]
+
+
+def _at(report: Report, layer: str, text: str, source: int) -> tuple[int, Mapping[str, int]]:
+    """A node, by default the last one with spatial axes, and a position: 3,4 in the spec's order, or H=3,W=4."""
+    from archcalc.analyses.receptive_field_exact import positions_of
+
+    index = _index(report, layer) if layer else _last_wide(report, source)
+    node = report.graph.nodes[index]
+    axes = list(report.ordered(positions_of(node.shape)))
+    parts = text.replace(" ", "").split(",") if axes else []
+    named = [part.partition("=")[::2] if "=" in part else (axis, part) for axis, part in zip(axes, parts, strict=False)]
+    if len(parts) != len(axes) or not all(value.isdecimal() and len(value) < 10 for _, value in named):
+        order = ",".join(axes) or "nothing: it is one vector"
+        raise UsageError(f"can't read --at '{text}' for '{node.name}', whose positions are {order}", "--at 3,4")
+    return index, {axis: int(value) for axis, value in named}
+
+
+def _last_wide(report: Report, source: int) -> int:
+    """The last node that has spatial axes and doesn't see everything."""
+    fields, nodes = report.receptive_fields, report.graph.nodes
+    wide = (i for i in range(source + 1, len(nodes)) if nodes[i].shape.spatial and fields[i])
+    return max((i for i in wide if not any(field.whole for field in fields[i].values())), default=source)
+
+
+def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
+    from archcalc.analyses.receptive_field_exact import positions_of
+    from archcalc.render.effective_field import Effective
+
+    if at:
+        index, position = _at(report, layer, at, source)
+    else:
+        index = _index(report, layer) if layer else _last_wide(report, source)
+        position = {axis: size // 2 for axis, size in positions_of(report.graph.nodes[index].shape).items()}
+    return Effective(report, index, position, source)
+
+
+def _print(sheet: Sheet, form: SheetFormat | None, output: Path | None) -> None:
+    to_file = output is not None and str(output) != "-"
+    if form is None and to_file and output is not None:
+        form = SUFFIXES.get(output.suffix.lower(), SheetFormat.plain)
+    terminal = in_terminal(output) and len(sheet.rows) <= LONG
+    chosen = form or (SheetFormat.table if terminal else SheetFormat.plain)
+    if chosen is not SheetFormat.table or to_file:
+        write(_lines(sheet, chosen), output)
+        return
+    from archcalc.render import table
+
+    screen = console()
+    with writing(None):
+        screen.print(sheet.title, style="bold", end="\n\n")
+        if sheet.rows:
+            table.print_grid(screen, sheet.head, sheet.rows, sheet.lefts)
+        for note in ("", *sheet.notes):
+            screen.print(note, style="dim")
+
+
+def _lines(sheet: Sheet, form: SheetFormat) -> Iterable[str]:
+    if form is SheetFormat.json:
+        import json
+
+        return [json.dumps(sheet.records, indent=1)]
+    from archcalc.render.sheets import csv_lines, markdown_lines, plain_lines
+
+    lines = {SheetFormat.csv: csv_lines, SheetFormat.markdown: markdown_lines}.get(form, plain_lines)
+    return lines(sheet)

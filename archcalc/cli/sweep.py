@@ -1,0 +1,219 @@
+"""`archcalc sweep`: totals of all combinations of some values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from archcalc.cli.graphs import read_sizes
+from archcalc.cli.options import Input, Name, Output, Quiet
+from archcalc.cli.output import write
+from archcalc.errors import UsageError
+from archcalc.zoo import load
+
+if TYPE_CHECKING:
+    from archcalc.formulas.sweep import Columns, Sweep
+
+
+class SweepFormat(StrEnum):
+    """How configurations are written."""
+
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+SUFFIXES = {"": "csv", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def sweep(
+    name: Name,
+    sets: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUES",
+            help="An hparam, an axis of the input or N: a range (1..200), a list ([64,128]), or one value; repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006  # typer copies it
+    columns: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Which totals.")
+    ] = "params,macs,activations,activation_bytes",
+    where: Annotated[
+        str, typer.Option(metavar="CONDITION", help="Keep these: 'params<5M and macs<300M'.", show_default=False)
+    ] = "",
+    pareto: Annotated[
+        str, typer.Option(metavar="A,B", help="Keep what nothing beats: params,macs:max.", show_default=False)
+    ] = "",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A scatter plot: .svg, .png or .pdf.", show_default=False)
+    ] = None,
+    axes: Annotated[str, typer.Option("--axes", metavar="X,Y", help="What the plot shows.")] = "params,macs",
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")] = "float32",
+    sizes: Input = "",
+    form: Annotated[
+        SweepFormat | None,
+        typer.Option("--format", "-f", help="Default: csv, or by the file's suffix.", show_default=False),
+    ] = None,
+    output: Output = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
+
+    Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, memory, neurons,
+    connections, depth.
+
+    Examples:
+    ```
+    archcalc sweep alphago_policy --set k=1..512 --where 'params<5M' --pareto params,macs
+    archcalc sweep resnet:cifar --set n=1..20 --columns params,depth
+    archcalc sweep vgg --set 'size=[128,160,192,224]' --columns macs,memory -o vgg.csv --plot vgg.svg --axes size,macs
+    ```
+    """
+    from archcalc.formulas.amounts import alternatives
+    from archcalc.formulas.selection import condition, objectives
+    from archcalc.formulas.selection import pareto as front
+    from archcalc.formulas.sweep import planned
+
+    architecture = load(name)
+    fixed, choices = alternatives(architecture, sets)
+    axis_names = list(next(iter(architecture.spec.inputs.values())))
+    given = dict(read_sizes(sizes, axis_names, architecture.name)) if sizes else {}
+    outside = {
+        key: [value] for key, value in fixed.items() if key in axis_names or key not in architecture.spec.hparams
+    }
+    choices = {**outside, **choices}
+    fixed = {key: value for key, value in fixed.items() if key not in outside}
+    shown = [column.strip() for column in columns.split(",")]
+    plan = planned(architecture, choices, fixed, given, shown, dtype)
+    names = [*plan.choices, *shown]
+    blocks = _counted(plan, quiet)
+    if where:
+        keep = condition(where, names)
+        blocks = (kept for block in blocks if (kept := keep(block)) and len(kept[shown[0]]))
+    if pareto:
+        blocks = front(blocks, objectives(pareto, names))
+    if plot is not None:
+        blocks = _plotted(blocks, plot, axes, names, architecture.name)
+    _write(blocks, names, _format(form, output), output)
+
+
+def _format(form: SweepFormat | None, output: Path | None) -> str:
+    if form is not None:
+        return form.value
+    suffix = output.suffix.lower() if output is not None else ""
+    if suffix not in SUFFIXES:
+        raise UsageError(f"can't tell the format from '{output}'", "give --format, or .csv, .json, .parquet")
+    return SUFFIXES[suffix]
+
+
+def _counted(plan: Sweep, quiet: bool) -> Iterator[Columns]:
+    """The blocks; a progress bar in a terminal, and in the end how many configurations couldn't be built."""
+    from contextlib import nullcontext
+
+    progress: Any = nullcontext()
+    if sys.stderr.isatty() and not quiet:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        progress = Progress(console=Console(stderr=True), transient=True)
+    built = 0
+    with progress as bar:
+        task = bar.add_task("sweep", total=plan.count) if bar is not None else None
+        for block in plan.blocks():
+            built += len(block[plan.columns[0]])
+            if bar is not None:
+                bar.update(task, completed=built)
+            yield block
+    if built < plan.count and not quiet:
+        print(f"{plan.count - built:,} of {plan.count:,} configurations can't be built", file=sys.stderr)
+
+
+def _plotted(blocks: Iterable[Columns], path: Path, axes: str, names: list[str], title: str) -> Iterator[Columns]:
+    """The blocks again, after all of which the plot is written."""
+    from archcalc.errors import suggestion
+    from archcalc.formulas.plot import Scatter
+
+    x, _, y = (part.strip() for part in axes.partition(","))
+    for name in (x, y):
+        if name not in names:
+            raise UsageError(f"--axes knows no '{name}'", suggestion(name, names))
+    scatter = Scatter(x, y)
+    for block in blocks:
+        scatter.add(block)
+        yield block
+    scatter.write(path, title)
+
+
+def _write(blocks: Iterable[Columns], names: list[str], form: str, output: Path | None) -> None:
+    if form == "csv":
+        write(_csv(blocks, names), output)
+    elif form == "json":
+        write(_json(blocks), output)
+    else:
+        _parquet(blocks, names, output)
+
+
+def _rows(block: Columns) -> Iterator[tuple[Any, ...]]:
+    return zip(*(v.tolist() if hasattr(v, "dtype") else v for v in block.values()), strict=True)
+
+
+def _csv(blocks: Iterable[Columns], names: list[str]) -> Iterator[str]:
+    yield ",".join(names)
+    for block in blocks:
+        for row in _rows(block):
+            yield ",".join(_cell(value) for value in row)
+
+
+def _cell(value: Any) -> str:
+    text = str(value)
+    return f'"{text}"' if "," in text else text
+
+
+def _json(blocks: Iterable[Columns]) -> Iterator[str]:
+    """One array, an object on each line."""
+    import json
+
+    before = ""
+    for block in blocks:
+        for row in _rows(block):
+            if before:
+                yield before + ","
+            before = ("[" if not before else "") + json.dumps(dict(zip(block, map(_number, row), strict=True)))
+            before = before if before.startswith("[") else " " + before
+    yield (before or "[") + "]"
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _parquet(blocks: Iterable[Columns], names: list[str], output: Path | None) -> None:
+    """A table with 64-bit integers; numbers beyond them, and words, as texts."""
+    if output is None:
+        raise UsageError("Parquet needs a file", "-o sweep.parquet")
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow", "pip install 'archcalc[parquet]', or write .csv") from None
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for block in blocks:
+        for name, values in block.items():
+            columns[name] += map(_number, values.tolist() if hasattr(values, "dtype") else values)
+    table = {
+        name: values if all(isinstance(v, int) and abs(v) < 1 << 63 for v in values) else list(map(str, values))
+        for name, values in columns.items()
+    }
+    try:
+        parquet.write_table(pyarrow.table(table), output)
+    except OSError as error:
+        raise UsageError(f"can't write '{output}': {error.strerror or error}") from None

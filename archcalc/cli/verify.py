@@ -1,0 +1,247 @@
+"""`archcalc verify`: what archcalc computes against PyTorch modules that are really built and run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from archcalc.build import build
+from archcalc.cli.graphs import read_sets
+from archcalc.cli.options import Format, ListFormat, Set, Specs, complete_name
+from archcalc.cli.output import chosen_format, print_grid, write
+from archcalc.errors import UsageError, suggestion
+from archcalc.report import Report, analyze
+from archcalc.symbolic import is_symbolic
+from archcalc.verify import need_torch
+from archcalc.zoo import Architecture, architectures, load
+
+if TYPE_CHECKING:
+    from archcalc.verify.compare import Verification
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    meta = "meta"
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME…]", help="Zoo names or spec files.", autocompletion=complete_name, show_default=False
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every variant of every spec.")] = False,
+    device: Annotated[
+        Device, typer.Option(help="auto: cuda if there is one, else cpu; meta: shapes and counts only, no memory.")
+    ] = Device.auto,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 2,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64, float32, bfloat16 or float16.")] = "float32",
+    sets: Set = [],  # noqa: B006  # typer copies it
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep what a CUDA device measured: its name, bytes, times.", show_default=False
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare predictions with such a record; runs nothing.", show_default=False),
+    ] = None,
+    specs: Specs = None,
+    form: ListFormat = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the summary, and what differs.")] = False,
+) -> None:
+    """Build networks in PyTorch, run them forward and backward, and compare layer by layer.
+
+    Compared are output shapes, params, buffers, MACs and activations; the exit code is 1 if anything differs. A network
+    that is too large for this machine is followed on PyTorch's meta device: shapes and counts, nothing is executed, and
+    the report says so.
+
+    On a CUDA device, bytes and times are measured as well; what isn't predicted is told with its size. `--record`
+    keeps the figures, and `--against` holds predictions to them where there is no such device, nor PyTorch.
+
+    Examples:
+    ```
+    archcalc verify lenet5
+    archcalc verify --all --device meta --set R=300
+    archcalc verify net.yaml --set width=256 --dtype float64 --format json
+    archcalc verify vgg16 resnet50 --device cuda --record golden/measured/h100.json
+    archcalc verify --against golden/measured/h100.json
+    ```
+    """
+    chosen = chosen_format(form)
+    if against is not None:
+        alone = not (every or record or sets)
+        found = _compared_with_record(against, names or [], specs, chosen, quiet, alone)
+    else:
+        reports = _reports(names or [], every, specs, read_sets(sets), batch, dtype)
+        _check_record(record)
+        found = _compared_with_pytorch(reports, every, device, chosen, quiet)
+        if record is not None:
+            _write_record(record, found, reports, read_sets(sets), specs)
+    if any(verification.differences for verification in found):
+        raise typer.Exit(1)
+
+
+def _reports(names: list[str], every: bool, specs: Any, sets: dict[str, str], batch: int, dtype: str) -> list[Report]:
+    """What to verify."""
+    if every is bool(names):
+        raise UsageError("name architectures, or give --all", "archcalc verify vgg16")
+    need_torch()
+    if every:
+        return list(_all(specs, sets, batch, dtype))
+    return [_report(load(name, specs), sets, batch, dtype) for name in names]
+
+
+def _compared_with_pytorch(
+    reports: list[Report], every: bool, device: Device, form: Format, quiet: bool
+) -> list[Verification]:
+    """Run what has numbers for all of its sizes; without --all, everything must."""
+    skipped = [report for report in reports if every and _has_symbols(report)]
+    chosen = [report for report in reports if report not in skipped]
+    found = []
+    with _progress(chosen) as advance:
+        for report in chosen:
+            verification = _verified(report, device, advance)
+            found.append(verification)
+            if form is not Format.json:
+                _show(verification, report, form, quiet)
+    _finish(found, [f"{report.name} (sizes without a value)" for report in skipped], form)
+    return found
+
+
+def _check_record(file: Path | None) -> None:
+    if file is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device to record", "--against compares with a record of one")
+
+
+def _write_record(
+    file: Path, found: list[Verification], reports: list[Report], sets: dict[str, str], specs: Any
+) -> None:
+    """Keep the figures of the nets that ran."""
+    from archcalc.verify.cuda import machine
+    from archcalc.verify.records import net_record, write_record
+
+    nets = []
+    known = {report.name: report for report in reports}
+    for net in found:
+        if net.figures is not None:
+            hparams = load(net.name, specs).spec.hparams
+            nets.append(
+                net_record(net, known[net.name], {name: value for name, value in sets.items() if name in hparams})
+            )
+    write_record(file, machine(), nets)
+
+
+def _compared_with_record(
+    file: Path, names: list[str], specs: Any, form: Format, quiet: bool, alone: bool
+) -> list[Verification]:
+    """Hold predictions to a record: all of its nets, or those that are named."""
+    from archcalc.verify.compare import Verification
+    from archcalc.verify.records import against, read_record
+
+    if not alone:
+        raise UsageError("--against takes everything from the record", "archcalc verify --against FILE")
+    known = read_record(file)
+    if unknown := [name for name in names if name not in known["nets"]]:
+        raise UsageError(f"{file} has no figures of '{unknown[0]}'", suggestion(unknown[0], known["nets"]))
+    found = []
+    for name in names or known["nets"]:
+        net = known["nets"][name]
+        report = _report(load(name, specs), net.get("sets", {}), net["batch"], net["dtype"])
+        verification = Verification(name, f"record of {known['device']}", tuple(against(report, net)))
+        found.append(verification)
+        if form is not Format.json:
+            _show(verification, report, form, quiet)
+    _finish(found, [], form)
+    return found
+
+
+def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[Report]:
+    """Every architecture, each with those of the values that it has hparams for."""
+    known: set[str] = set()
+    for architecture in architectures(specs):
+        fitting = {name: value for name, value in sets.items() if name in architecture.spec.hparams}
+        known.update(fitting)
+        yield _report(architecture, fitting, batch, dtype)
+    if unknown := sets.keys() - known:
+        raise UsageError(f"no spec has an hparam '{min(unknown)}'")
+
+
+def _report(architecture: Architecture, sets: dict[str, str], batch: int, dtype: str) -> Report:
+    # not Architecture.build: a spec may well have an hparam called `sizes`
+    graph = replace(build(architecture.spec, architecture.variant, sets), name=architecture.name)
+    return analyze(graph, batch, dtype)
+
+
+def _has_symbols(report: Report) -> bool:
+    return any(is_symbolic(size) for node in report.graph.nodes for size in node.shape.values())
+
+
+def _verified(report: Report, device: Device, advance: Callable[[str], None]) -> Verification:
+    from archcalc.verify.verification import verify as run
+
+    return run(report, device.value, lambda: advance(report.name))
+
+
+@contextmanager
+def _progress(reports: list[Report]) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr, a step for each layer; nothing unless stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=sum(len(report.graph.nodes) for report in reports))
+        yield lambda name: bar.update(task, advance=1, description=name)
+
+
+def _show(verification: Verification, report: Report, form: Format, quiet: bool) -> None:
+    """One net: its checks in a table, and below what differs."""
+    from archcalc.verify import told
+
+    notes = list(told.remarks(verification))
+    if not quiet:
+        write([told.heading(verification, report)])
+        print_grid(told.HEAD, [told.check_row(check) for check in verification.checks], told.LEFTS, form, None)
+        write([*notes, ""])
+    elif verification.differences:
+        write(notes)
+
+
+def _finish(found: list[Verification], skipped: list[str], form: Format) -> None:
+    from archcalc.verify import told
+
+    if form is Format.json:
+        import json
+
+        records = [told.record(verification) for verification in found]
+        write([json.dumps({"archcalc": 1, "nets": records, "left_out": skipped}, indent=1)])
+        return
+    if len(found) > 1:
+        print_grid(told.SUMMARY_HEAD, [told.summary_row(net) for net in found], told.SUMMARY_LEFTS, form, None)
+        write([""])
+    write([told.summary(found, skipped)])

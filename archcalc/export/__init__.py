@@ -1,0 +1,1 @@
+"""Writing a graph as a program that does without archcalc."""

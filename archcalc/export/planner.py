@@ -1,0 +1,215 @@
+"""Which scopes become classes, which stand in place as `nn.Sequential`, and where equal ones become a loop."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from archcalc.export.names import argument, attribute, counting, title
+from archcalc.export.passes import MOST, gather
+from archcalc.export.pieces import Code, Hole, construction, numbers, sequential, template, written
+from archcalc.export.tree import Branch, Leaf, Part, is_chain
+from archcalc.verify.network import Network
+
+JOINS = ("add", "mul", "concat", "identity")
+"""Kinds that `forward` writes as an expression; they have no module."""
+
+
+@dataclass(eq=False)
+class Definition:
+    """A class: one scope that stands for all that differ in numbers only, and the names of those numbers."""
+
+    name: str
+    example: Branch
+    arguments: list[str] = field(default_factory=list)
+    body: list[tuple[str, Code]] = field(default_factory=list)
+    """Attributes and the code that builds them; a hole's name is the argument that fills it, or empty."""
+
+
+class Planner:
+    """Finds the classes of a tree, from the inside out."""
+
+    def __init__(self, network: Network, root: Branch, name: str, taken: set[str]) -> None:
+        self.network, self.taken = network, taken
+        self._loops = True
+        self._keys: dict[Part, Any] = {}
+        self._calls: dict[Branch, Code] = {}
+        self.definitions: list[Definition] = []
+        self._known: dict[Any, int] = {}
+        gather(root, self)
+        found: dict[Any, list[Branch]] = {}
+        for branch in _inside_out(root):
+            if branch is not root and not self.in_place(branch):
+                found.setdefault(self.key(branch), []).append(branch)
+        for branches in found.values():
+            self._define(branches)
+        body: list[tuple[str, Code]] = [(attribute_, (written(code),)) for attribute_, code in self._body(root)]
+        own = Definition(self._class_name(name), root, body=body)
+        self.definitions.append(own)
+
+    # --- equality -------------------------------------------------------------------------------------------------
+
+    def key(self, part: Part) -> int:
+        """Equal for parts whose code differs in numbers only."""
+        if part not in self._keys:
+            structure = self._structure(part)
+            self._keys[part] = self._known.setdefault(structure, len(self._known))
+        return self._keys[part]  # type: ignore[no-any-return]
+
+    def _structure(self, part: Part) -> Any:
+        if isinstance(part, Leaf):
+            joined = (part.node.kind, getattr(part.node.layer, "axis", "")) if part.node.kind in JOINS else ()
+            return (*joined, len(part.node.shape), *template(self.module_code(part)))
+        wires = {wire: number for number, wire in enumerate(part.reads)}
+        parts = []
+        for inner in part.parts:
+            reads = tuple(wires[wire] for wire in inner.reads)
+            for wire in inner.makes:
+                wires[wire] = len(wires)
+            parts.append((self.key(inner), attribute(inner.name), reads))
+        return (tuple(parts), tuple(wires[wire] for wire in part.makes))
+
+    def module_code(self, leaf: Leaf) -> Code:
+        """The call that builds a layer's module."""
+        return construction(self.network.module_at(leaf.index))
+
+    def in_place(self, branch: Branch) -> bool:
+        """Whether a scope is a chain of modules, which `nn.Sequential` runs."""
+        return is_chain(branch) and not any(isinstance(p, Leaf) and p.node.kind in JOINS[:3] for p in branch.parts)
+
+    # --- code -----------------------------------------------------------------------------------------------------
+
+    def code(self, part: Part) -> Code:
+        """What builds a part."""
+        if isinstance(part, Leaf):
+            return self.module_code(part)
+        if part in self._calls:
+            return self._calls[part]
+        steps = [code for code, _ in self.steps(part)]
+        return steps[0] if len(steps) == 1 and not written(steps[0]).startswith("*") else sequential(steps)
+
+    def steps(self, branch: Branch) -> Iterator[tuple[Code, list[tuple[Part, str]]]]:
+        """The arguments of a chain's `nn.Sequential`; with each, the parts that it holds and how to reach them."""
+        parts, position, start = branch.parts, 0, 0
+        while start < len(parts):
+            part = parts[start]
+            run = self._run(parts, start)
+            if (loop := self._loop(run)) is not None:
+                yield loop, [(each, f"[{position + number}]") for number, each in enumerate(run)]
+                start, position = start + len(run), position + len(run)
+                continue
+            if isinstance(part, Branch) and part not in self._calls:
+                for code, held in self.steps(part):
+                    yield code, [(each, f"[{int(path[1:-1]) + position}]") for each, path in held]
+                position += sum(len(held) for _, held in self.steps(part))
+            else:
+                yield self.code(part), [(part, f"[{position}]")]
+                position += 1
+            start += 1
+
+    def _run(self, parts: list[Part], start: int) -> list[Part]:
+        """The parts from `start` on that have equal code, numbers apart."""
+        end = start + 1
+        while end < len(parts) and self.key(parts[end]) == self.key(parts[start]):
+            end += 1
+        return parts[start:end]
+
+    def _loop(self, run: list[Part]) -> Code | None:
+        """The run as a comprehension, if that reads well: few numbers change from pass to pass."""
+        is_class = run[0] in self._calls
+        if not self._loops or len(run) < (2 if is_class else 3) or isinstance(run[0], Leaf):
+            return None
+        codes = [self.code(part) for part in run]
+        if len({template(code) for code in codes}) > 1:
+            return None
+        columns = list(zip(*(tuple(hole.value for hole in numbers(code)) for code in codes), strict=True))
+        varying = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
+        if len(varying) > MOST or (varying and len(run) < 3):
+            return None
+        names = dict(zip(varying, ("c", "d"), strict=False))
+        holes = iter(columns)
+        body = "".join(
+            piece if isinstance(piece, str) else names.get(column := next(holes), str(column[0])) for piece in codes[0]
+        )
+        return (f"*[{body} for {counting(varying, len(run))}]",)
+
+    # --- classes --------------------------------------------------------------------------------------------------
+
+    def _define(self, branches: list[Branch]) -> None:
+        """One class for scopes that differ in numbers only."""
+        bodies = [self._body(branch) for branch in branches]
+        if len({tuple((name, template(code)) for name, code in body) for body in bodies}) > 1:
+            bodies = [self._body(branch, loops=False) for branch in branches]
+        columns = list(
+            zip(*([hole.value for _, code in body for hole in numbers(code)] for body in bodies), strict=True)
+        )
+        definition = Definition(self._class_name(title(branches[0])), branches[0])
+        names: dict[tuple[int, ...], str] = {}
+        holes = iter(columns)
+        for name, code in bodies[0]:
+            pieces: list[str | Hole] = []
+            for piece in code:
+                if isinstance(piece, Hole):
+                    column = next(holes)
+                    constant = len(set(column)) == 1
+                    filled_by = "" if constant else names.setdefault(column, argument(piece.name, name, names))
+                    pieces.append(Hole(filled_by, piece.value))
+                else:
+                    pieces.append(piece)
+            definition.body.append((name, tuple(pieces)))
+        definition.arguments = list(names.values())
+        self.definitions.append(definition)
+        for number, branch in enumerate(branches):
+            call: list[str | Hole] = [f"{definition.name}("]
+            for place, (column, filled) in enumerate(names.items()):
+                call += [*([", "] if place else []), Hole(filled, column[number])]
+            self._calls[branch] = (*call, ")")
+
+    def _body(self, branch: Branch, loops: bool = True) -> list[tuple[str, Code]]:
+        """A class's attributes and what builds them."""
+        self._loops = loops
+        body = [(attribute(part.name), self.code(part)) for part in branch.parts if has_module(part)]
+        self._loops = True
+        return body
+
+    def _class_name(self, text: str) -> str:
+        words = re.split(r"[^A-Za-z0-9]+", text)
+        name = "".join(word[:1].upper() + word[1:] for word in words) or "Scope"
+        name = name if name[0].isalpha() else f"Net{name}"
+        number, found = 1, name
+        while found in self.taken or keyword.iskeyword(found):
+            number += 1
+            found = f"{name}{number}" if not name[-1].isdigit() else f"{name}_{number}"
+        self.taken.add(found)
+        return found
+
+    def access(self, part: Part, index: int) -> str:
+        """How to reach the module of a node from the one that a part builds."""
+        if isinstance(part, Leaf):
+            return ""
+        if part in self._calls or part is self.definitions[-1].example:
+            inner = next(inner for inner in part.parts if _holds(inner, index))
+            return f".{attribute(inner.name)}{self.access(inner, index)}"
+        held = [pair for _, pairs in self.steps(part) for pair in pairs]
+        inner, path = next((inner, path) for inner, path in held if _holds(inner, index))
+        looped = written(next(iter(self.steps(part)))[0]).startswith("*")
+        return ("" if len(held) == 1 and not looped else path) + self.access(inner, index)
+
+
+def has_module(part: Part) -> bool:
+    """Whether a part is built, rather than written as an expression."""
+    return isinstance(part, Branch) or part.node.kind not in JOINS
+
+
+def _holds(part: Part, index: int) -> bool:
+    return part.index == index if isinstance(part, Leaf) else any(_holds(inner, index) for inner in part.parts)
+
+
+def _inside_out(branch: Branch) -> Iterator[Branch]:
+    for part in branch.parts:
+        if isinstance(part, Branch):
+            yield from _inside_out(part)
+    yield branch

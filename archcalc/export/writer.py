@@ -1,0 +1,188 @@
+"""A graph as readable PyTorch code of its own: `archcalc export NAME --to torch`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from types import ModuleType
+
+import torch
+
+from archcalc._version import __version__
+from archcalc.export.layout import wrapped
+from archcalc.export.pieces import Hole
+from archcalc.export.names import RESERVED, attribute
+from archcalc.export.planner import Definition, Planner, has_module
+from archcalc.export.tree import Branch, Leaf, Part, Wire, tree_of
+from archcalc.graph import Graph
+from archcalc.layers import torch_modules, torch_regions
+from archcalc.report import analyze
+from archcalc.verify.network import Network, weighted_path
+
+
+def torch_code(graph: Graph) -> str:
+    """The program: helpers that PyTorch lacks, one class for each different scope, and the network itself.
+
+    Raises: UsageError: a size is symbolic.
+    """
+    with torch.device("meta"):
+        network = Network(graph)
+    root = tree_of(graph, network.pools)
+    helpers = _helpers(network)
+    planner = Planner(network, root, graph.name, set(helpers))
+    classes = [*helpers.values(), *(_class(definition, planner, graph) for definition in planner.definitions)]
+    imports = "\n".join(_imports("\n".join(classes)))
+    return "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n"
+
+
+def _header(graph: Graph) -> str:
+    params = analyze(graph).total("params")
+    lines = [f'"""{graph.title or graph.name}.', ""]
+    lines += [graph.citation, ""] if graph.citation else []
+    inputs = ", ".join(f"{node.name} {node.shape}" for node in graph.inputs)
+    lines += [f"Network {graph.name}: {params:,} parameters; batch first, then {inputs}."]
+    lines += [f"Written by archcalc {__version__}.", '"""']
+    return "\n".join(lines).replace("\\", "\\\\")
+
+
+def _imports(text: str) -> Iterator[str]:
+    """What the code uses."""
+    yield "from __future__ import annotations\n"
+    standard = [("collections.abc", "Sequence"), ("typing", "Any")]
+    used = [f"from {module} import {name}" for module, name in standard if re.search(rf"\b{name}\b", text)]
+    if used:
+        yield "\n".join(used) + "\n"
+    if re.search(r"\btorch\.", text):
+        yield "import torch"
+    yield "from torch import Tensor, nn"
+    if re.search(r"\bF\.", text):
+        yield "from torch.nn import functional as F"
+
+
+def _helpers(network: Network) -> dict[str, str]:
+    """The source of every module of archcalc's own that the network uses, and of what that uses."""
+    found: dict[str, str] = {}
+
+    def need(name: str, home: ModuleType) -> None:
+        if name in found:
+            return
+        source = inspect.getsource(getattr(home, name)).rstrip()
+        found[name] = ""  # stands behind what it uses
+        for other, value in vars(home).items():
+            if (
+                getattr(value, "__module__", "") == home.__name__
+                and other != name
+                and re.search(rf"\b{other}\(", source)
+            ):
+                need(other, home)
+        del found[name]
+        found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
+
+    for module in network.modules_in_order:
+        for part in module.modules():
+            name, home = type(part).__name__, type(part).__module__
+            if home == torch_regions.__name__:
+                need(name, torch_regions)
+            elif home == torch_modules.__name__ and name not in ("Add", "Multiply", "Concat"):  # expressions
+                need(name, torch_modules)
+    return found
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
+    branch = definition.example
+    is_root = not branch.path
+    lines = [f"class {definition.name}(nn.Module):"]
+    about = (graph.title or graph.name) if is_root else f"As {branch.path}."
+    lines += [f'    """{about}"""'.replace("\\", "\\\\"), ""]
+    arguments = ", ".join(["self", *(f"{name}: int" for name in definition.arguments)])
+    *first, last = wrapped(f"def __init__({arguments})", 4, " -> None:")
+    lines += [*first, last, "        super().__init__()"]
+    for name, code in definition.body:
+        text = "".join((piece.name or str(piece.value)) if isinstance(piece, Hole) else piece for piece in code)
+        lines += wrapped(f"self.{name} = {text}", 8)
+    if is_root:
+        lines += [f"        {line}" for line in _ties(planner, branch, graph)]
+    lines += ["", *_forward(branch, graph)]
+    return "\n".join(lines)
+
+
+def _ties(planner: Planner, root: Branch, graph: Graph) -> Iterator[str]:
+    """Shared weights."""
+    for index, node in enumerate(graph.nodes):
+        if node.tied is not None:
+            mine, owner = (
+                f"self{planner.access(root, i)}{weighted_path(planner.network.module_at(i))}"
+                for i in (index, node.tied)
+            )
+            yield f"{mine}.weight = {owner}.weight"
+
+
+def _forward(branch: Branch, graph: Graph) -> Iterator[str]:
+    names: dict[Wire, str] = {}
+    for wire in branch.reads:
+        names[wire] = "x" if len(branch.reads) == 1 else _variable(_last_name(wire, graph), names)
+    result = "Tensor" if len(branch.makes) == 1 else "tuple[Tensor, ...]" if branch.path else "dict[str, Tensor]"
+    yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in branch.reads)}) -> {result}:"
+    for number, part in enumerate(branch.parts):
+        later = {wire for other in branch.parts[number + 1 :] for wire in other.reads} | set(branch.makes)
+        read = [names[wire] for wire in part.reads]
+        for wire in part.makes:
+            free = not any(name == "x" and known in later for known, name in names.items())
+            joined = any(wire in other.reads and len(other.reads) > 1 for other in branch.parts)
+            if free and not joined and len(part.makes) == 1:
+                names[wire] = "x"
+            else:
+                names[wire] = _variable(_title(part, wire, graph), _still(names, later | set(part.makes)))
+        targets = ", ".join(names[wire] for wire in part.makes)
+        text = _expression(part, read)
+        if text != targets:
+            yield from wrapped(f"{targets} = {text}" if targets else text, 8)
+    yield from wrapped(f"return {_results(branch, names, graph)}", 8)
+
+
+def _title(part: Part, wire: Wire, graph: Graph) -> str:
+    """What to call a part's result: as the part itself, or, of several, as what they are in it."""
+    if wire == [made for made in part.makes if not made[1]][-1]:
+        return part.name
+    return f"{part.name}_{'switches' if wire[1] and isinstance(part, Leaf) else _last_name(wire, graph)}"
+
+
+def _still(names: dict[Wire, str], later: set[Wire]) -> dict[Wire, str]:
+    """The variables that are read again."""
+    return {wire: name for wire, name in names.items() if wire in later}
+
+
+def _last_name(wire: Wire, graph: Graph) -> str:
+    return graph.nodes[wire[0]].name.rpartition("/")[2] + ("_switches" if wire[1] else "")
+
+
+def _variable(name: str, taken: dict[Wire, str]) -> str:
+    base = re.sub(r"\W", "_", name)
+    base = f"step{base}" if base[:1].isdigit() else base
+    base = f"{base}_" if base in RESERVED and base != "x" else base
+    number, found = 1, base
+    while found in taken.values() or found == "x":
+        number += 1
+        found = f"{base}_{number}"
+    return found
+
+
+def _expression(part: Part, read: list[str]) -> str:
+    if isinstance(part, Leaf) and not has_module(part):
+        if part.node.kind == "concat":
+            axis = list(part.node.shape).index(part.node.layer.axis) + 1  # type: ignore[attr-defined]
+            return f"torch.cat([{', '.join(read)}], dim={axis})"
+        if len(read) == 1:
+            return read[0] if part.node.kind == "identity" else f"{read[0]}.clone()"
+        return (" + " if part.node.kind == "add" else " * ").join(read)
+    return f"self.{attribute(part.name)}({', '.join(read)})"
+
+
+def _results(branch: Branch, names: dict[Wire, str], graph: Graph) -> str:
+    if branch.path or len(graph.outputs) == 1:
+        return ", ".join(names[wire] for wire in branch.makes)
+    return "{" + ", ".join(f'"{name}": {names[index, 0]}' for name, index in graph.outputs.items()) + "}"

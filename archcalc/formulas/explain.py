@@ -1,0 +1,210 @@
+"""One layer, worked out for a person who is learning it: the numbers, and a sentence on each term.
+
+The arithmetic is that of `general`, with this layer's numbers in it; only the sentences are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from archcalc.formulas.general import Formula, Formulas, field_formulas, layer_formulas
+from archcalc.formulas.notation import PLAIN, Notation
+from archcalc.render.figures import exact, memory
+from archcalc.report import Row
+from archcalc.shape import TransposedWindow
+from archcalc.symbolic import dim, is_symbolic
+
+LECTURE = (
+    "T", "D_out", "H_out", "W_out", "T_out", "D", "H", "W", "d", "k", "d_d", "d_h", "d_w", "k_d", "k_h", "k_w", "p",
+    "p_1", "p_2", "p_d", "p_h", "p_w", "C_in", "C_1", "C_2", "C_out",
+)  # fmt: skip
+"""The order of the lecture: (227 - 11 + 2*0)/4 + 1."""
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "weights": {
+        "conv": "each of the {C_out} filters has {taps} taps on each of the {fan} channels that it sees",
+        "connect": "the table connects pairs of an input and an output channel, each with {taps} taps",
+        "dwconv": "each filter sees one channel only, with {taps} taps",
+        "tconv": "each of the {C_in} input channels has a kernel of {taps} taps for each output channel of its group",
+        "fc": "each of the {C_out} outputs has a weight for each of the {C_in} inputs",
+        "embed": "a vector of {C_out} numbers for each entry of the table",
+        "attention": "query and output take C*C each, key and value C times the channels that they read",
+        "pos_embed": "a vector of {C_in} numbers for each position",
+        "cls_token": "one learned vector",
+        "": "a learned factor for each channel",
+    },
+    "biases": {
+        "fc": "one for each output",
+        "attention": "one for each output of the four projections",
+        "conv": "one for each filter",
+        "dwconv": "one for each filter",
+        "tconv": "one for each filter",
+        "position": "one for each output position of each filter",
+        "": "a learned summand for each channel",
+    },
+    "macs": {
+        "tconv": "every weight is used once at each input position",
+        "fc": "every weight is used once (for each token or region, if there are several)",
+        "attention": "the four projections of every token, then both products over all pairs of tokens",
+        "": "every weight is used once at each output position",
+    },
+    "activations": {"": "one value for each position and channel of the output"},
+    "buffers": {"rbf": "fixed codes, one for each output", "": "running mean and variance of each channel"},
+}
+LABELS = {"activations": "values", "macs": "MACs"}
+
+
+def explained(row: Row) -> Iterator[str]:
+    """The layer's arithmetic, line by line."""
+    node = row.node
+    at, report = node.application, row.report
+    found = layer_formulas(at, usual=True)
+    volumes = " and ".join(report.text(shape) for shape in at.input_shapes)
+    yield f"{node.name}: {node.layer.text(len(at.input_shapes[0].spatial) or 1)}"
+    yield f"{volumes} -> {report.text(at.output_shape)}"
+    summary = " ".join((type(node.layer).__doc__ or "").split("\n")[0].split())
+    if summary:
+        yield summary
+    yield from _sizes(row, found)
+    for name in ("weights", "biases", "params", "buffers", "activations", "macs"):
+        formula = found[name]
+        if formula is not None and not (name == "params" and not (found["weights"] and found["biases"])):
+            yield ""
+            yield from _quantity(row, found, formula)
+    if at.layer.in_place:
+        yield ""
+        yield "values: none of its own; it works on its input in place"
+    yield from _field(row, found)
+    if at.layer.uncounted:
+        yield ""
+        yield f"not counted as MACs: {at.layer.uncounted}"
+    for remark in at.remarks:
+        yield ""
+        yield f"warning: {remark}"
+
+
+def _notation(found: Formulas) -> Notation:
+    values = {name: PLAIN.write(value) for name, value in found.names.items()}
+    return replace(PLAIN, order=LECTURE, values=values, floor=("", ""), ceiling=("ceil(", ")"))
+
+
+def _sizes(row: Row, found: Formulas) -> Iterator[str]:
+    """How each size of the output comes about; axes with the same arithmetic share their lines."""
+    shown: dict[tuple[str, str], list[str]] = {}
+    for formula in found.listed:
+        if formula.name.endswith("_out") and is_symbolic(formula.general):
+            key = (_notation(found).write(formula.general), _result(formula, found))
+            shown.setdefault(key, []).append(formula.name.removesuffix("_out"))
+    windows = row.node.layer.windows(*row.node.application.input_shapes)
+    for (arithmetic, result), axes in shown.items():
+        yield ""
+        yield f"{' and '.join(axes)}: {arithmetic} = {result}"
+        if window := windows.get(axes[0]):
+            yield f"  {_travel(window, row.node.application.input_shapes[0][axes[0]])}"
+
+
+def _result(formula: Formula, found: Formulas) -> str:
+    """The value; where it was rounded down, what it was before."""
+    import sympy
+
+    exactly = formula.general.replace(sympy.floor, lambda argument: argument)
+    exactly = exactly.subs({dim(name): value for name, value in found.names.items()})
+    if formula.general.has(sympy.Min, sympy.Max) or not exactly.is_Rational or exactly.is_Integer:
+        return PLAIN.write(formula.value)
+    before = float(Fraction(int(exactly.p), int(exactly.q)))
+    return f"{before:.6g}, rounded down to {PLAIN.write(formula.value)}"
+
+
+def _travel(window: Any, size: Any) -> str:
+    if isinstance(window, TransposedWindow):
+        return f"each of the {size} positions writes {window.extent} outputs, {window.stride} apart from the next one's"
+    padded = f"{size} positions" if window.before == window.after == 0 else f"{size} positions and the padding"
+    return (
+        f"the window covers {window.extent} of {padded}, so it can move by {window.slack(size)}; "
+        f"a step is {window.stride}, and the first place counts too (+ 1)"
+    )
+
+
+def _quantity(row: Row, found: Formulas, formula: Formula) -> Iterator[str]:
+    label = LABELS.get(formula.name, formula.name)
+    arithmetic = _arithmetic(formula, found, found["weights"])
+    value = exact(formula.value)
+    if formula.name == "params":
+        parts = [f for name in ("weights", "biases") if (f := found[name])]
+        arithmetic = " + ".join(exact(part.value) for part in parts)
+    yield (
+        f"{label}: {arithmetic} = {value}" if arithmetic not in (value, value.replace(",", "")) else f"{label}: {value}"
+    )
+    words = WORDS.get(formula.name, {})
+    text = words.get(_topic(row, formula.name), words.get("", ""))
+    if text:
+        yield "  " + text.format_map(_Numbers(row, found))
+    if formula.name == "activations":
+        yield f"  {memory(row['activation_bytes'])} as {row.report.dtype}"
+
+
+def _topic(row: Row, name: str) -> str:
+    """Which sentence fits: the kind's, unless it has a bias per position or a connection table."""
+    layer = row.node.layer
+    if name == "biases" and getattr(layer, "bias", None) == "position":
+        return "position"
+    return "connect" if name == "weights" and getattr(layer, "connect", None) else row.node.kind
+
+
+def _arithmetic(formula: Formula, found: Formulas, weights: Formula | None) -> str:
+    """A product as the lecture brackets it: (11*11*3)*96, and MACs as positions times weights."""
+    notation = _notation(found)
+    general = formula.general
+    filters = dim("C_out")
+    if formula.name in ("weights", "macs") and is_symbolic(general) and general.is_Mul and filters in general.args:
+        inner = general / filters
+        if inner.is_Mul:
+            per_filter = weights.general / filters if weights is not None and is_symbolic(weights.general) else inner
+            positions = general / weights.general if formula.name == "macs" and weights is not None else 1
+            ahead = f"{_factor(notation, positions)}*" if positions != 1 else ""
+            return f"{ahead}{_factor(notation, per_filter)}*{notation.write(filters)}"
+    return notation.write(general)
+
+
+def _factor(notation: Notation, expr: Any) -> str:
+    text = notation.write(expr)
+    return f"({text})" if not text.isalnum() else text
+
+
+class _Numbers(dict[str, str]):
+    """What sentences mention."""
+
+    def __init__(self, row: Row, found: Formulas) -> None:
+        super().__init__({name: PLAIN.write(value) for name, value in found.names.items()})
+        layer, shapes = row.node.layer, row.node.application.input_shapes
+        if hasattr(layer, "taps"):
+            sides, (_, fan, *_) = layer.taps(shapes[0]), layer.weight_shape(*shapes)
+            self |= {"taps": "*".join(map(str, sides)), "fan": str(fan)}
+
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+def _field(row: Row, found: Formulas) -> Iterator[str]:
+    """The receptive field on the input, and how it grew here."""
+    fields = row.report.ordered(row.fields)
+    if not fields:
+        return
+    yield ""
+    size = "x".join(str(field.size) for field in fields.values())
+    if any(field.whole for field in fields.values()):
+        yield f"receptive field: the whole input, {size}"
+        return
+    before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
+    for axis, (grown, _) in field_formulas(row, found):
+        values = {**_notation(found).values, "r_in": str(before[axis].size), "j_in": str(before[axis].stride)}
+        arithmetic = replace(_notation(found), order=("r_in", *LECTURE), values=values).write(grown.general)
+        yield f"receptive field: {arithmetic} = {grown.value}" + (f" ({size} in all)" if len(fields) > 1 else "")
+        yield "  each further tap reaches one step on; a step here is that of the layer before, seen on the input"
+        break
+    else:
+        yield f"receptive field: {size}"
+    stride = "x".join(str(field.stride) for field in fields.values())
+    yield f"  neighbouring outputs look {stride} input positions apart"

@@ -1,0 +1,277 @@
+"""A layer's formulas in general: its own methods, evaluated on symbols that are named after its arguments.
+
+There is no second copy of any formula here. A layer like the one in question is made, with `C_out` for its channels
+and (k_h, k_w) for its kernel, and asked for its shape, weights and MACs on a volume C_in x H x W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archcalc.analyses.receptive_field import Field, slide
+from archcalc.errors import LocalError
+from archcalc.graph import Application
+from archcalc.layers.base import Layer
+from archcalc.report import Row
+from archcalc.shape import SPATIAL, Shape, Window
+from archcalc.symbolic import collecting_conditions, dim, floor_div, is_symbolic, prod
+from archcalc.symbolic.compiled import compare
+
+NAMES = {
+    "out_channels": "C_out", "out_features": "C_out", "dim": "C_out", "kernel_size": "k", "stride": "s", "padding": "p",
+    "output_padding": "a", "dilation": "d", "groups": "g", "num_groups": "g", "multiplier": "m", "num_heads": "h",
+    "num_positions": "P", "num_embeddings": "V", "output_size": "m", "factor": "f", "num_parameters": "n",
+    "num_proposals": "R_out",
+}  # fmt: skip
+"""Short names of arguments; others keep their own."""
+SELDOM = ("dilation", "groups", "multiplier", "output_padding")
+"""Arguments that are left out of a worked example where they are at their defaults."""
+ORDER = (
+    "N", "r_in", "R", "T", "D_out", "H_out", "W_out", "T_out", "D", "H", "W", "p", "p_1", "p_2", "p_d", "p_h", "p_w",
+    "d", "d_d", "d_h", "d_w", "k", "k_d", "k_h", "k_w", "C_in", "C_1", "C_2", "C_out", "g", "j_in", "s",
+)  # fmt: skip
+"""The order in which symbols are written."""
+QUANTITIES = ("weights", "biases", "params", "buffers", "macs")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What is computed, in symbols (`general`), and its value on this layer (`value`)."""
+
+    name: str
+    general: Any
+    value: Any
+
+
+@dataclass
+class Names:
+    """The symbols that stand for a layer's arguments and volumes, and what they stand for."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def symbol(self, name: str, value: Any) -> Any:
+        """A symbol; a second value under a name in use gets a name of its own."""
+        if name in self.values and not _same(self.values[name], value):
+            name = next(f"{name}_{n}" for n in range(2, 99) if f"{name}_{n}" not in self.values)
+        self.values[name] = value
+        return dim(name)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) and type(a) is type(b)
+
+
+@dataclass(frozen=True)
+class General:
+    """A layer with symbols for arguments, on volumes of symbols."""
+
+    layer: Layer
+    inputs: tuple[Shape, ...]
+    names: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """A layer's formulas, what their symbols stand for, what they presuppose, and the layer that gave them."""
+
+    listed: tuple[Formula, ...]
+    names: Mapping[str, Any]
+    conditions: tuple[Any, ...]
+    general: General
+
+    def __getitem__(self, name: str) -> Formula | None:
+        return next((formula for formula in self.listed if formula.name == name), None)
+
+
+def layer_formulas(application: Application, usual: bool = False) -> Formulas:
+    """All formulas of a layer; `usual` leaves out dilation, groups and such where they are at their defaults.
+
+    They are checked: with this layer's numbers put in, each gives its value.
+    """
+    for arguments in (True, False):
+        with collecting_conditions() as found:
+            try:
+                general = generalised(application, arguments, usual)
+                formulas = list(_formulas(application, general))
+            except (LocalError, TypeError):
+                continue
+        formulas = [Formula(f.name, tidy(f.general, found), f.value) for f in formulas]
+        names = {**general.names, **{f.name: f.value for f in formulas if f.name.endswith("_out")}}
+        if all(put_in(formula.general, names) == formula.value for formula in formulas):
+            met = tuple(condition for condition in found if _is_met(condition, names))
+            return Formulas(tuple(formulas), names, met, general)
+    plain = General(application.layer, application.input_shapes, {})
+    return Formulas(tuple(_formulas(application, plain)), {}, (), plain)
+
+
+def generalised(application: Application, arguments: bool = True, usual: bool = False) -> General:
+    """The layer on symbols; with `arguments`, its own arguments are symbols too."""
+    names = Names()
+    shapes = _inputs(application, names)
+    layer = application.layer
+    if not arguments:
+        return General(layer, shapes, names.values)
+    values = {}
+    for name, argument in layer.arguments().items():
+        value = getattr(layer, name)
+        if usual and name in SELDOM and value == argument.default:
+            values[name] = value
+            continue
+        values[name] = _argument(application, name, argument.type.name, value, names)
+    return General(type(layer)(**values), shapes, names.values)
+
+
+def _inputs(application: Application, names: Names) -> tuple[Shape, ...]:
+    """The input volumes in symbols; axes of equal size share one, except where they are joined."""
+    shapes, joined = [], getattr(application.layer, "axis", None)
+    first = application.input_shapes[0] if application.input_shapes else {}
+    for number, shape in enumerate(application.input_shapes, 1):
+        sizes = {}
+        for axis, size in shape.items():
+            base = "C_in" if axis == "C" else axis
+            if size == 1 and axis in SPATIAL and any(other.get(axis, 1) != 1 for other in application.input_shapes):
+                sizes[axis] = size  # a gate
+            elif axis == joined or (number > 1 and not (axis in first and _same(first[axis], size))):
+                sizes[axis] = names.symbol(f"{axis}_{number}", size)
+            else:
+                sizes[axis] = names.symbol(base, size)
+        shapes.append(Shape(**sizes))
+    return tuple(shapes)
+
+
+def _argument(application: Application, name: str, type_: str, value: Any, names: Names) -> Any:
+    short = NAMES.get(name, name)
+    if type_ == "Padding" and value != "same":
+        return _padding(application, names)
+    if name == "stride" and value is None:
+        value = application.layer.kernel_size  # type: ignore[attr-defined]
+    if value is None or isinstance(value, str) or type_ not in ("Dim", "Count", "Channels", "Extent", "Amounts"):
+        return value
+    axes = application.input_shapes[0].spatial
+    if type_ in ("Dim", "Count", "Channels"):
+        return names.symbol(f"{name}_out" if len(name) == 1 else short, value)
+    values = value if isinstance(value, tuple) else (value,) * len(axes)
+    if len(set(values)) == 1 and (name != "kernel_size" or len(axes) == 1):
+        return names.symbol(short, values[0])
+    return tuple(names.symbol(f"{short}_{axis.lower()}", v) for axis, v in zip(axes, values, strict=True))
+
+
+def _padding(application: Application, names: Names) -> Any:
+    """One symbol for all sides, one per axis, or one per side, as this layer's padding needs."""
+    windows = application.layer.windows(*application.input_shapes)
+    pads = {axis: (w.before, w.after) for axis, w in windows.items()}
+    if not pads:
+        return application.layer.padding  # type: ignore[attr-defined]
+    if all(before == after for before, after in pads.values()):
+        if len(set(pads.values())) == 1:
+            return names.symbol("p", next(iter(pads.values()))[0])
+        return tuple(names.symbol(f"p_{axis.lower()}", before) for axis, (before, _) in pads.items())
+    if len(set(pads.values())) == 1:
+        before, after = next(iter(pads.values()))
+        return ((names.symbol("p_1", before), names.symbol("p_2", after)),)
+    return tuple(
+        (names.symbol(f"p_{axis.lower()}1", before), names.symbol(f"p_{axis.lower()}2", after))
+        for axis, (before, after) in pads.items()
+    )
+
+
+def _formulas(application: Application, general: General) -> Iterator[Formula]:
+    """Sizes of the output, then what the layer has and does, in terms of them."""
+    output, inputs = general.layer.output_shape(*general.inputs), application.input_shapes
+    sizes: dict[Any, Any] = {}
+    for axis, size in output.items():
+        name = f"{axis}_out"
+        unchanged = axis in general.inputs[0] and size == general.inputs[0][axis]
+        if not unchanged and not _is_called(size, name):
+            yield Formula(name, size, application.output_shape[axis])
+            if getattr(size, "is_Atom", True) is False:
+                sizes[size] = dim(name)
+    for quantity in QUANTITIES:
+        value = getattr(application.layer, quantity)(*inputs)
+        if is_symbolic(value) or value:
+            found = getattr(general.layer, quantity)(*general.inputs)
+            yield Formula(quantity, found.xreplace(sizes) if is_symbolic(found) else found, value)
+    if not application.layer.in_place:
+        values = prod(sizes.get(size, size) for size in output.values())
+        yield Formula("activations", values, application.output_shape.numel)
+
+
+def _is_called(size: Any, name: str) -> bool:
+    return bool(getattr(size, "is_Symbol", False) and size.name == name)
+
+
+def _is_met(condition: Any, names: Mapping[str, Any]) -> bool:
+    """Whether this layer meets a condition, as far as that can be said; `n == C_in` is one of two ways at times."""
+    left, right = put_in(condition.left, names), put_in(condition.right, names)
+    return is_symbolic(left) or is_symbolic(right) or bool(compare(left, condition.relation, right))
+
+
+def field_formulas(row: Row, found: Formulas) -> Iterator[tuple[str, list[Formula]]]:
+    """For each axis how the receptive field r and its stride j follow from those of the layer's input.
+
+    Nothing for merges, and where fields differ from position to position.
+    """
+    import sympy
+
+    if len(row.node.inputs) != 1:
+        return
+    windows = found.general.layer.windows(*found.general.inputs)
+    before = Row(row.report, row.node.inputs[0]).fields
+    for axis, window in windows.items():
+        if axis not in before or axis not in row.fields or before[axis].whole or before[axis].flat:
+            continue
+        if len(before[axis].windows) != 1 or type(window) is not Window:
+            continue
+        field = slide(Field(((0, dim("r_in") - 1),), dim("j_in")), window)
+        values = {**found.names, "r_in": before[axis].size, "j_in": before[axis].stride}
+        grown = sympy.factor(sympy.expand(field.size - dim("r_in")))
+        formulas = [
+            Formula("r_out", dim("r_in") + grown, row.fields[axis].size),
+            Formula("j_out", field.stride, row.fields[axis].stride),
+        ]
+        if all(put_in(formula.general, values) == formula.value for formula in formulas):
+            yield axis, formulas
+
+
+def put_in(expr: Any, names: Mapping[str, Any]) -> Any:
+    """An expression with values for its symbols."""
+    if not is_symbolic(expr):
+        return expr
+    import sympy
+
+    found = expr.subs({dim(name): value for name, value in names.items()}, simultaneous=True)
+    if any(map(is_symbolic, names.values())):
+        found = found.replace(sympy.floor, _collapsed)
+    found = sympy.expand(found)
+    return int(found) if found.is_Integer else found
+
+
+def _collapsed(argument: Any) -> Any:
+    """A floor in the one canonical form."""
+    import sympy
+
+    return floor_div(*sympy.fraction(sympy.together(argument)))
+
+
+def tidy(expr: Any, conditions: Sequence[Any]) -> Any:
+    """A readable form: divisions that come out even without floors, common factors in front."""
+    if not is_symbolic(expr):
+        return expr
+    import sympy
+
+    for condition in conditions:
+        if isinstance(condition.left, sympy.Mod) and condition.right == 0:
+            above, below = condition.left.args
+            expr = expr.subs(sympy.floor(above / below), above / below)
+    if expr.has(sympy.floor, sympy.Min, sympy.Max, sympy.Mod) or expr.is_Pow:
+        return expr
+    if not expr.is_Add:
+        return expr
+    return min(expr, sympy.factor_terms(sympy.expand(expr)), key=lambda form: (_leaves(form), sympy.count_ops(form)))
+
+
+def _leaves(expr: Any) -> int:
+    """How many symbols are written."""
+    return 1 if expr.is_Symbol else sum(map(_leaves, expr.args))

@@ -1,0 +1,129 @@
+"""A scatter plot of a sweep as SVG, PNG or PDF: DOT with fixed positions, drawn by the Graphviz that pictures use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from archcalc.errors import UsageError
+from archcalc.render.figures import short
+
+WIDTH, HEIGHT = 640.0, 400.0
+"""Of the plotting area, in points."""
+GRID = (320, 200)
+"""Dots closer than a cell of this grid are drawn as one."""
+TICKS = 5
+FORMATS = ("svg", "png", "pdf")
+
+
+class Scatter:
+    """Points, gathered block by block; of those in one cell of the grid the first is kept."""
+
+    def __init__(self, x: str, y: str) -> None:
+        self.x, self.y = x, y
+        self.points: list[tuple[Any, Any]] = []
+
+    def add(self, block: Any) -> None:
+        """Take the points of a block; thinned out if there are many."""
+        xs, ys = (block[name].tolist() if hasattr(block[name], "dtype") else block[name] for name in (self.x, self.y))
+        self.points.extend((int(a), int(b)) for a, b in zip(xs, ys, strict=True))
+        if len(self.points) > 200_000:
+            self.points = self._thinned()
+
+    def _thinned(self) -> list[tuple[int, int]]:
+        scales = self._scales()
+        cells: dict[tuple[int, int], tuple[int, int]] = {}
+        for point in self.points:
+            place = tuple(int(scale(value) * cells_) for scale, value, cells_ in zip(scales, point, GRID, strict=True))
+            cells.setdefault(place, point)  # type: ignore[arg-type]
+        return list(cells.values())
+
+    def _scales(self) -> list[_Scale]:
+        return [_Scale([point[axis] for point in self.points]) for axis in (0, 1)]
+
+    def write(self, path: Path, title: str) -> None:
+        """Draw.
+
+        Raises: UsageError: the suffix names no format, there are no points, or Graphviz can't.
+        """
+        form = path.suffix[1:].lower()
+        if form not in FORMATS:
+            raise UsageError(f"can't plot '{path.name}'", "known: " + ", ".join(f".{name}" for name in FORMATS))
+        if not self.points:
+            raise UsageError("there's nothing to plot")
+        try:
+            path.write_bytes(_drawn("\n".join(self._dot(title)), form))
+        except OSError as error:
+            raise UsageError(f"can't write '{path}': {(error.strerror or str(error)).lower()}") from None
+
+    def _dot(self, title: str) -> Iterator[str]:
+        """The plot as DOT whose nodes have positions."""
+        yield 'graph { bgcolor="white"; outputorder=edgesfirst; splines=line;'
+        font = 'fontname="DejaVu Sans,Helvetica,sans-serif", fontsize=10'
+        yield f'node [shape=plaintext, {font}, label="", width=0, height=0];'
+        scales = self._scales()
+        corners = {"o": (0.0, 0.0), "e": (WIDTH, 0.0), "n": (0.0, HEIGHT)}
+        for name, (x, y) in corners.items():
+            yield f'{name} [pos="{x},{y}", style=invis, shape=point];'
+        for name, (x, y) in list(corners.items())[1:]:
+            line = f"0,0 {x / 3},{y / 3} {2 * x / 3},{2 * y / 3} {x},{y}"
+            yield f'o -- {name} [color="#888888", pos="{line}"];'
+        for value in scales[0].ticks():
+            yield f'"x{value}" [pos="{scales[0](value) * WIDTH:.2f},-14", label="{short(value)}"];'
+        for value in scales[1].ticks():
+            yield f'"y{value}" [pos="-30,{scales[1](value) * HEIGHT:.2f}", label="{short(value)}"];'
+        yield f'"x name" [pos="{WIDTH / 2},-34", label="{self.x}"];'
+        yield f'"y name" [pos="-30,{HEIGHT + 20}", label="{self.y}"];'
+        yield f'"title" [pos="{WIDTH / 2},{HEIGHT + 36}", label="{_quoted(title)}", fontsize=12];'
+        for number, (x, y) in enumerate(self._thinned()):
+            place = f"{scales[0](x) * WIDTH:.2f},{scales[1](y) * HEIGHT:.2f}"
+            yield (
+                f"p{number} [shape=circle, style=filled, fixedsize=true, width=0.05, height=0.05, penwidth=0, "
+                f'fillcolor="#1f77b4", pos="{place}", tooltip="{self.x} {x:,}, {self.y} {y:,}"];'
+            )
+        yield "}"
+
+
+class _Scale:
+    """Values to 0…1: linear, or logarithmic where they span more than two powers of ten."""
+
+    def __init__(self, values: Sequence[int]) -> None:
+        self.low, self.high = min(values), max(values)
+        self.logarithmic = self.low > 0 and self.high > 100 * self.low
+
+    def __call__(self, value: int) -> float:
+        if self.low == self.high:
+            return 0.5
+        if self.logarithmic:
+            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[int]:
+        """Some values along the axis."""
+        if self.low == self.high:
+            return [self.low]
+        if self.logarithmic:
+            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+            return [10**power for power in range(first, last + 1)]
+        return sorted({self.low + (self.high - self.low) * step // (TICKS - 1) for step in range(TICKS)})
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _drawn(dot: str, form: str) -> bytes:
+    try:
+        from pygraphviz import AGraph
+    except ImportError as error:
+        raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2'") from error
+    from archcalc.render.svg import _quiet as quiet
+
+    try:
+        with quiet():
+            data = AGraph(string=dot).draw(format=form, prog="nop2")
+    except (ValueError, OSError) as error:
+        raise UsageError(f"Graphviz can't draw this: {error}") from None
+    return bytes(data)

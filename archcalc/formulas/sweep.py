@@ -1,0 +1,297 @@
+"""Totals of all combinations of some values: one symbolic analysis, then integer arithmetic for every configuration.
+
+What changes the structure (a loop count, a block's name) can't be a symbol: it is built anew for each of its values.
+Few configurations are computed by generated Python, many by the same source on NumPy arrays, in blocks that fit the
+cache. An upper bound on all intermediate values says beforehand whether 64 bits are enough for a block; where they
+aren't, the block is computed in Python's own integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from archcalc.build import build
+from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.formulas.solve import total_of
+from archcalc.formulas.symbols import opened
+from archcalc.report import COLUMNS, analyze
+from archcalc.symbolic import dim, is_symbolic
+from archcalc.symbolic.compiled import Program, Uncompilable, compare
+from archcalc.zoo import Architecture
+
+TOTALS = (*COLUMNS, "memory", "depth")
+DEFAULT = ("params", "macs", "activations", "activation_bytes")
+FEW = 20_000
+"""Configurations that are computed without NumPy, whose import alone takes as long."""
+BLOCK = 1 << 16
+PROBES = 12
+"""Configurations that break a condition and are built nevertheless, to see whether the condition was needed."""
+MOST = 1 << 40
+
+Columns = dict[str, Any]
+"""Values by column: lists, or NumPy arrays of the same length."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All combinations of `choices`; `symbols` are the names that stay symbols, the others change the structure."""
+
+    architecture: Architecture
+    choices: Mapping[str, Sequence[Any]]
+    fixed: Mapping[str, Any]
+    sizes: Mapping[str, Any]
+    symbols: tuple[str, ...]
+    columns: tuple[str, ...]
+    dtype: str = "float32"
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        """The names whose every value is built by itself."""
+        return tuple(name for name in self.choices if name not in self.symbols)
+
+    @property
+    def count(self) -> int:
+        """How many configurations there are."""
+        return math.prod(map(len, self.choices.values()))
+
+    def blocks(self, numpy: bool | None = None) -> Iterator[Columns]:
+        """The configurations that can be built with their totals, block by block, in order.
+
+        `numpy` forces or forbids arrays; else it depends on how many configurations there are.
+        """
+        many = self.count > FEW if numpy is None else numpy
+        inner = {name: self.choices[name] for name in self.symbols}
+        for values in product(*(self.choices[name] for name in self.structural)):
+            outer = dict(zip(self.structural, values, strict=True))
+            yield from (self._ordered(outer, block) for block in self._computed(outer, inner, many))
+
+    def _ordered(self, outer: Mapping[str, Any], block: Columns) -> Columns:
+        """The names in the order of the choices, then the totals."""
+        length = len(block[self.columns[0]])
+        names = {name: [outer[name]] * length if name in outer else block[name] for name in self.choices}
+        return {**names, **{column: block[column] for column in self.columns}}
+
+    def _computed(self, outer: Mapping[str, Any], inner: Mapping[str, Sequence[Any]], many: bool) -> Iterator[Columns]:
+        if not inner:
+            yield from self._single(outer, {})
+            return
+        try:
+            plan = _Plan(self, outer)
+        except (SpecError, Uncompilable):
+            plan = None  # with these values nothing fits, or it's no integer arithmetic
+        if plan is None or not plan.is_exact(inner):
+            for numbers in product(*inner.values()):
+                yield from self._single(outer, dict(zip(inner, numbers, strict=True)))
+        elif many:
+            yield from plan.arrays(inner)
+        else:
+            yield from plan.lists(inner)
+
+    def _single(self, outer: Mapping[str, Any], numbers: Mapping[str, Any]) -> Iterator[Columns]:
+        totals = self.one({**outer, **numbers})
+        if totals is not None:
+            yield {**{name: [value] for name, value in numbers.items()}, **{c: [v] for c, v in totals.items()}}
+
+    def one(self, values: Mapping[str, Any]) -> dict[str, int] | None:
+        """One configuration built and analysed by itself; None if it can't be built."""
+        sets, sizes, batch = self.given(values)
+        try:
+            graph = build(self.architecture.spec, self.architecture.variant, sets, sizes)
+        except SpecError:
+            return None
+        report = analyze(graph, batch, self.dtype)
+        totals = {column: _total(report, column) for column in self.columns}
+        for column, total in totals.items():
+            if is_symbolic(total):
+                symbol = min(symbol.name for symbol in total.free_symbols)
+                raise UsageError(f"{column} hangs on {symbol}", f"--set {symbol}=…")
+        return totals
+
+    def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Values as hparams, input sizes and batch."""
+        axes = next(iter(self.architecture.spec.inputs.values()), {})
+        sizes = {name: int(value) for name, value in values.items() if name in axes}
+        hparams = self.architecture.spec.hparams
+        sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
+        batch = next((int(v) for name, v in values.items() if name == "N" and name not in {*axes, *hparams}), 1)
+        return {**self.fixed, **sets}, {**self.sizes, **sizes}, batch
+
+
+def _total(report: Any, column: str) -> Any:
+    return report.totals["depth"] if column == "depth" else total_of(report, column)
+
+
+class _Plan:
+    """The totals and conditions of one structure as a compiled program."""
+
+    def __init__(self, sweep: Sweep, outer: Mapping[str, Any]) -> None:
+        sets, sizes, batch = sweep.given(outer)
+        found = opened(sweep.architecture, sweep.symbols, sets, sizes, batch)
+        report = analyze(found.graph, found.batch, sweep.dtype)
+        self.sweep, self.outer = sweep, outer
+        self.conditions: list[Any] = list(found.graph.conditions)
+        totals = [_expanded(_total(report, column)) for column in sweep.columns]
+        sides = [side for c in self.conditions for side in (c.left, c.right)]
+        self.program = Program([*totals, *sides], [dim(name) for name in sweep.symbols])
+
+    def truths(self, results: Sequence[Any]) -> list[Any]:
+        """Whether each condition holds, and each division comes out even."""
+        ahead, behind = len(self.sweep.columns), len(self.sweep.columns) + 2 * len(self.conditions)
+        sides = results[ahead:behind]
+        found = [compare(sides[2 * i], c.relation, sides[2 * i + 1]) for i, c in enumerate(self.conditions)]
+        return [*found, *(remainder == 0 for remainder in results[behind:])]
+
+    def is_exact(self, inner: Mapping[str, Sequence[int]]) -> bool:
+        """Whether the conditions are needed: configurations that break one, here and there, can't be built."""
+        if not self.conditions and not self.program.checks:
+            return True
+        function, probes = self.program.python(), 0
+        for numbers in _spread(inner):
+            if all(self.truths(function(*numbers))):
+                continue
+            if self.sweep.one({**self.outer, **dict(zip(inner, numbers, strict=True))}) is not None:
+                return False
+            probes += 1
+            if probes == PROBES:
+                break
+        return True
+
+    def lists(self, inner: Mapping[str, Sequence[int]]) -> Iterator[Columns]:
+        """All configurations in Python integers."""
+        function, width = self.program.python(), len(self.sweep.columns)
+        rows = []
+        for numbers in product(*(map(int, values) for values in inner.values())):
+            results = function(*numbers)
+            if all(self.truths(results)):
+                rows.append((*numbers, *results[:width]))
+        if rows:
+            yield dict(zip((*inner, *self.sweep.columns), map(list, zip(*rows, strict=True)), strict=True))
+
+    def arrays(self, inner: Mapping[str, Sequence[int]]) -> Iterator[Columns]:
+        """All configurations in NumPy arrays; each symbol varies along an axis of its own."""
+        import numpy
+
+        function = self.program.numpy()
+        for part in _blocks([v if isinstance(v, range) else list(map(int, v)) for v in inner.values()]):
+            shape = tuple(map(len, part))
+            safe = self.program.bound([max(_ends(values)) for values in part]) < 1 << 63
+            kind = numpy.int64 if safe else object
+            axes = numpy.meshgrid(*(_line(numpy, values, kind) for values in part), indexing="ij", sparse=True)
+            results = function(*axes)
+            full = [numpy.broadcast_to(_array(numpy, a, kind), shape).ravel() for a in axes]
+            full += [
+                numpy.broadcast_to(_array(numpy, r, kind), shape).ravel() for r in results[: len(self.sweep.columns)]
+            ]
+            mask = self._mask(numpy, self.truths(results), shape)
+            if mask is not None:
+                full = [values[mask] for values in full]
+            if len(full[0]):
+                yield dict(zip((*inner, *self.sweep.columns), full, strict=True))
+
+    @staticmethod
+    def _mask(numpy: Any, truths: Sequence[Any], shape: tuple[int, ...]) -> Any:
+        """Where all conditions hold; None for everywhere."""
+        mask = None
+        for truth in truths:
+            if not numpy.all(truth):
+                mask = truth if mask is None else mask & truth
+        return None if mask is None else numpy.broadcast_to(numpy.asarray(mask, dtype=bool), shape).ravel()
+
+
+def _line(numpy: Any, values: Sequence[int], kind: Any) -> Any:
+    if isinstance(values, range) and kind is not object:
+        return numpy.arange(values.start, values.stop, values.step, dtype=kind)
+    return numpy.array(list(values), dtype=kind)
+
+
+def _array(numpy: Any, value: Any, kind: Any) -> Any:
+    return value if isinstance(value, numpy.ndarray) else numpy.array(value, dtype=kind)
+
+
+def _expanded(total: Any) -> Any:
+    """A form that is quick to compute: multiplied out only if that doesn't make it longer."""
+    if not is_symbolic(total):
+        return total
+    import sympy
+
+    return min(sympy.expand(total), total, key=sympy.count_ops)
+
+
+def _spread(inner: Mapping[str, Sequence[int]]) -> Iterator[tuple[int, ...]]:
+    """Some hundred configurations from everywhere: the ends, and steps between them."""
+    each = max(2, int(400 ** (1 / len(inner))))
+    picked = []
+    for values in inner.values():
+        places = sorted(
+            {round(i * (len(values) - 1) / (each - 1)) for i in range(each)} | set(range(min(8, len(values))))
+        )
+        picked.append([int(values[place]) for place in places])
+    return product(*picked)
+
+
+def _blocks(values: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    """The grid in pieces of at most `BLOCK` cells, in order: leading axes one by one, then slices, then whole axes."""
+    inside = math.prod(map(len, values[1:]))
+    if len(values) == 1 or inside <= BLOCK:
+        step = max(1, BLOCK // max(inside, 1))
+        for start in range(0, len(values[0]), step):
+            yield [values[0][start : start + step], *values[1:]]
+        return
+    for value in values[0]:
+        for rest in _blocks(values[1:]):
+            yield [[value], *rest]
+
+
+def _symbols(sweep: Sweep) -> tuple[str, ...]:
+    """The names that can be symbols: several values, all positive integers, on which no structure depends."""
+    names = [name for name, values in sweep.choices.items() if len(values) > 1 and all(map(_is_size, _ends(values)))]
+    if names and _works(sweep, names):
+        return tuple(names)
+    alone = [name for name in names if _works(sweep, [name])]
+    return tuple(alone) if alone and _works(sweep, alone) else ()
+
+
+def _works(sweep: Sweep, names: Sequence[str]) -> bool:
+    first = {name: values[0] for name, values in sweep.choices.items() if name not in names}
+    sets, sizes, batch = sweep.given(first)
+    try:
+        return not opened(sweep.architecture, names, sets, sizes, batch).fixed
+    except SpecError:
+        return False
+
+
+def _ends(values: Sequence[Any]) -> Sequence[Any]:
+    return (values[0], values[-1]) if isinstance(values, range) else values
+
+
+def _is_size(value: Any) -> bool:
+    return int(value) > 0 if isinstance(value, int) or str(value).isdecimal() else False
+
+
+def planned(
+    architecture: Architecture,
+    choices: Mapping[str, Sequence[Any]],
+    fixed: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    columns: Sequence[str] = DEFAULT,
+    dtype: str = "float32",
+) -> Sweep:
+    """Find out which names can stay symbols.
+
+    Raises: UsageError: a name or column is unknown, or there are too many configurations.
+    """
+    known = {*next(iter(architecture.spec.inputs.values()), {}), *architecture.spec.hparams, "N"}
+    for name in choices:
+        if name not in known:
+            raise UsageError(f"{architecture.name} has no hparam and no axis '{name}'", suggestion(name, known))
+    for column in columns:
+        if column not in TOTALS:
+            raise UsageError(f"there's no total '{column}'", suggestion(column, TOTALS))
+    sweep = Sweep(architecture, choices, fixed or {}, sizes or {}, (), tuple(columns), dtype)
+    if sweep.count > MOST:
+        raise UsageError(f"{sweep.count:,} configurations are too many")
+    return replace(sweep, symbols=_symbols(sweep))

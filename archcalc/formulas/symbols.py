@@ -1,0 +1,219 @@
+"""Which sizes stay symbols: axes of the input, hyperparameters, and N, the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archcalc.build import build
+from archcalc.build.hparams import Reported, make_module
+from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.graph import Graph
+from archcalc.spec.tree import Diagnostics
+from archcalc.symbolic import Integers, dim, is_symbolic, solve
+from archcalc.zoo import Architecture
+
+BATCH = "N"
+MAX_ELEMENTS = 12
+"""Elements of a list that are tried as symbols; each may cost a build."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A graph with some sizes open. `fixed` are the parts of lists that stay numbers, as the structure needs them."""
+
+    graph: Graph
+    batch: Any
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> Mapping[Any, Integers]:
+        """For each symbol the numbers that meet all conditions on it alone."""
+        return allowed(self.graph.conditions)
+
+    @property
+    def joint_conditions(self) -> tuple[Any, ...]:
+        """The conditions on several symbols at once, or of a kind that can't be solved."""
+        return tuple(condition for condition in self.graph.conditions if solved(condition) is None)
+
+
+def opened(
+    architecture: Architecture,
+    names: Sequence[str],
+    sets: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    batch: Any = 1,
+) -> Opened:
+    """Build with symbols: each name is an axis of the input, an hparam, or N.
+
+    An hparam whose value is a list of n numbers becomes n symbols, `widths_1` to `widths_n`; those on which the
+    structure depends stay numbers.
+    Raises: UsageError: a name means nothing. SpecError: the structure depends on a symbol.
+    """
+    spec = architecture.spec
+    axes = next(iter(spec.inputs.values()), {})
+    given, sides, lists = dict(sets or {}), dict(sizes or {}), {}
+    names = [*names, *(name for name, value in given.items() if value == "sym" and name not in names)]
+    given = {name: value for name, value in given.items() if name not in names}
+    for name in names:
+        if name in axes:
+            sides[name] = dim(name)
+        elif name in spec.hparams:
+            value = _value(architecture, name, given)
+            if isinstance(value, (list, tuple)):
+                lists[name] = _numbers(name, value)
+            else:
+                given[name] = dim(name)
+        elif name == BATCH:
+            batch = dim(BATCH)
+        else:
+            known = {*axes, *spec.hparams, BATCH}
+            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", suggestion(name, known))
+    return _built(architecture, given, sides, lists, batch)
+
+
+def with_values(
+    architecture: Architecture, graph: Graph, names: Sequence[str], sets: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> tuple[Opened, dict[str, Any]]:
+    """The graph with symbols, and the numbers that they have in `graph`: those of `names`, else the input's axes.
+
+    Axes stay numbers if nobody asked for them and the structure depends on them.
+    """
+    axes = [axis for axis, size in graph.input.items() if axis != "C" and isinstance(size, int)]
+    try:
+        found = opened(architecture, names or axes, sets, sizes)
+    except SpecError:
+        if names:
+            raise
+        return Opened(graph, 1), {}
+    values: dict[str, Any] = {}
+    for name in names or axes:
+        if name in graph.input:
+            values[name] = graph.input[name]
+        elif name in architecture.spec.hparams:
+            value = _value(architecture, name, sets)
+            numbers = value if isinstance(value, (list, tuple)) else [value]
+            labels = [f"{name}_{i + 1}" for i in range(len(numbers))] if isinstance(value, (list, tuple)) else [name]
+            values |= {label: n for label, n in zip(labels, numbers, strict=True) if isinstance(n, int)}
+    return found, values
+
+
+def _value(architecture: Architecture, name: str, sets: Mapping[str, Any]) -> Any:
+    """An hparam's value as it stands; None if it has an error, which building will tell."""
+    module = make_module(architecture.spec, architecture.variant, sets, Diagnostics())
+    try:
+        value = module.env.find(name)
+        return value() if callable(value) and not is_symbolic(value) else value
+    except Reported:
+        return None
+
+
+def _numbers(name: str, value: Sequence[Any]) -> list[Any]:
+    if not value or not all(isinstance(number, int) and not isinstance(number, bool) for number in value):
+        raise UsageError(f"'{name}' is no list of integers, so it can't be symbols")
+    if len(value) > MAX_ELEMENTS:
+        raise UsageError(f"'{name}' has {len(value)} elements; at most {MAX_ELEMENTS} can be symbols")
+    return list(value)
+
+
+def _built(
+    architecture: Architecture, sets: dict[str, Any], sizes: dict[str, Any], lists: dict[str, list[Any]], batch: Any
+) -> Opened:
+    places = [(name, i) for name, values in lists.items() for i in range(len(values))]
+    fixed: list[tuple[str, int]] = []
+    while True:
+        for extra in _choices(places, fixed):
+            numbers = {*fixed, *extra}
+            for name, values in lists.items():
+                sets[name] = [v if (name, i) in numbers else dim(f"{name}_{i + 1}") for i, v in enumerate(values)]
+            try:
+                graph = build(architecture.spec, architecture.variant, sets, sizes)
+            except SpecError as error:
+                failure = error
+                if not any(diagnostic.code == "E106" for diagnostic in error.diagnostics):
+                    raise
+                continue
+            told = tuple(f"{name}_{i + 1} = {lists[name][i]}" for name, i in places if (name, i) in numbers)
+            return Opened(replace(graph, name=architecture.name), batch, told)
+        open_places = [place for place in places if place not in fixed]
+        if not open_places:
+            raise failure
+        fixed.append(open_places[0])
+
+
+def _choices(places: Sequence[tuple[str, int]], fixed: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    """What to keep as numbers besides `fixed`: nothing, else one more."""
+    yield []
+    for place in places:
+        if place not in fixed:
+            yield [place]
+
+
+def solved(condition: Any) -> tuple[Any, Integers] | None:
+    """The one symbol of a condition and the numbers that meet it; None if it has several, or can't be solved."""
+    symbols = condition.symbols
+    if len(symbols) != 1:
+        return None
+    symbol = next(iter(symbols))
+    found = solve(condition.left, condition.relation, condition.right, symbol)
+    return None if found is None else (symbol, found)
+
+
+def allowed(conditions: Sequence[Any]) -> dict[Any, Integers]:
+    """For each symbol the numbers that meet all conditions on it alone."""
+    found: dict[Any, Integers] = {}
+    for condition in conditions:
+        if (pair := solved(condition)) is not None:
+            symbol, numbers = pair
+            found[symbol] = found[symbol] & numbers if symbol in found else numbers
+    return dict(sorted(found.items(), key=lambda item: item[0].name))
+
+
+def explained(graph: Graph, variant: str = "") -> Iterator[str]:
+    """The conditions of a graph in words: for each symbol what it may be, and why; then those on several at once."""
+    ahead = f"{variant}: " if variant else ""
+    fits = allowed(graph.conditions)
+    for symbol, numbers in fits.items():
+        reasons = [c for c in graph.conditions if (pair := solved(c)) and pair[0] == symbol]
+        meaning = numbers.text(symbol.name)
+        why = [str(reason) for reason in reasons if str(reason) != meaning]
+        yield f"{ahead}works if {meaning}" + (f" (from {' and '.join(why)})" if why else "")
+    joint = [str(condition) for condition in graph.conditions if solved(condition) is None]
+    yield from (f"{ahead}works if {condition}" for condition in joint)
+    if not graph.conditions:
+        yield f"{ahead}works for all sizes"
+
+
+def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
+    """Which of the given numbers the architecture can't take, why, and the nearest that it can: one line for each.
+
+    Nothing if the conditions can't be had: the structure depends on a number, or several conflict.
+    """
+    axes = next(iter(architecture.spec.inputs.values()), {})
+    numbers = {name: size for name, size in sizes.items() if isinstance(size, int) and name in axes}
+    for name in sets:
+        value = _value(architecture, name, sets)
+        if isinstance(value, int) and not isinstance(value, bool):
+            numbers[name] = value
+    for name, number in numbers.items():
+        try:
+            graph = opened(architecture, [name], {k: v for k, v in sets.items() if k != name}, sizes).graph
+        except (SpecError, UsageError):
+            continue
+        yield from _misfit(graph, name, number)
+
+
+def _misfit(graph: Graph, name: str, number: int) -> Iterator[str]:
+    broken = []
+    for condition in graph.conditions:
+        pair = solved(condition)
+        if pair is not None and pair[0].name == name and number not in pair[1]:
+            broken.append((str(condition), pair[1].text(name)))
+    fits = allowed(graph.conditions).get(dim(name), Integers.between())
+    if not broken:
+        return
+    texts = dict.fromkeys(meaning if meaning == text else f"{text}, that is {meaning}" for text, meaning in broken)
+    nearest = " and ".join(map(str, fits.nearest(number)))
+    told = f"the nearest that fit: {nearest}" if nearest else "nothing fits"
+    yield f"{name} = {number} breaks {'; '.join(texts)}; {told}"

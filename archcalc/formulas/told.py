@@ -1,0 +1,151 @@
+"""Formulas as lines of text: in general, with the numbers put in, and the result."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archcalc.errors import UsageError
+from archcalc.formulas.general import ORDER, Formula, field_formulas, layer_formulas, put_in
+from archcalc.formulas.notation import LATEX, UNICODE, Notation
+from archcalc.report import Report, Row
+from archcalc.symbolic import dim, is_symbolic
+
+TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "activation_bytes")
+FORMATS = ("unicode", "latex", "sympy", "python")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A heading, its formulas, and what their symbols stand for (nothing, if they have no values)."""
+
+    heading: str
+    formulas: tuple[Formula, ...]
+    names: Mapping[str, Any]
+    conditions: tuple[Any, ...] = ()
+    order: Sequence[str] = ORDER
+
+
+def layer_sheet(row: Row) -> Sheet:
+    """A layer's formulas, those of its receptive field included."""
+    found = layer_formulas(row.node.application)
+    formulas, names = list(found.listed), dict(found.names)
+    for axis, steps in field_formulas(row, found):
+        before = Row(row.report, row.node.inputs[0]).fields[axis]
+        names |= {"r_in": before.size, "j_in": before.stride}
+        formulas += steps
+        break  # the other axes follow the same formula
+    volumes = " and ".join(row.report.text(shape) for shape in row.node.application.input_shapes)
+    heading = f"{row.node.name}: {row.node.layer.text(len(row.node.shape.spatial) or 1)} on {volumes}"
+    return Sheet(heading, tuple(formulas), names, found.conditions)
+
+
+def totals_sheet(report: Report, values: Mapping[str, Any], path: str = "") -> Sheet:
+    """The totals of a graph, or of one scope of it, as sums of products of its symbols."""
+    import sympy
+
+    formulas = []
+    for name in TOTALS:
+        total = report.total(name, path)
+        if is_symbolic(total):
+            total = sympy.expand(total)
+        if is_symbolic(total) or total:
+            formulas.append(Formula(name, total, put_in(total, values)))
+    return Sheet(
+        f"{report.name}{f'/{path}' if path else ''}, in total", tuple(formulas), values, report.graph.conditions, ()
+    )
+
+
+def layer_at(report: Report, path: str) -> Row | None:
+    """The layer of this name, or the only one with parameters in the scope of this name; None if there are several.
+
+    Raises: UsageError: there's no such name.
+    """
+    from archcalc.errors import suggestion
+
+    graph = report.graph
+    rows = [row for row in report.rows if row.node.name == path or row.node.name.startswith(path + "/")]
+    if not rows:
+        raise UsageError(f"{graph.name} has no layer '{path}'", suggestion(path, list(graph.places)))
+    if len(rows) == 1:
+        return rows[0]
+    having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]
+    return having[0] if len(having) == 1 else None
+
+
+def lines(sheet: Sheet, form: str) -> Iterator[str]:
+    """The sheet in one of `FORMATS`."""
+    if form == "python":
+        return _python(sheet)
+    if form == "sympy":
+        return (f"{formula.name} = {formula.general}" for formula in sheet.formulas)
+    return _latex(sheet) if form == "latex" else _unicode(sheet)
+
+
+def steps(formula: Formula, notation: Notation, names: Mapping[str, Any]) -> Iterable[str]:
+    """The formula, with numbers put in, and its value; no step twice."""
+    values = {name: notation.write(value) for name, value in names.items()}
+    texts = [notation.write(formula.general)]
+    if is_symbolic(formula.general):
+        used = {symbol.name for symbol in formula.general.free_symbols}
+        if used & values.keys():
+            texts.append(replace(notation, values=values).write(formula.general))
+    texts.append(notation.write(formula.value))
+    return dict.fromkeys(texts)
+
+
+def _unicode(sheet: Sheet) -> Iterator[str]:
+    notation = replace(UNICODE, order=sheet.order)
+    yield sheet.heading
+    wide = max((len(formula.name) for formula in sheet.formulas), default=0)
+    for formula in sheet.formulas:
+        yield ""
+        for number, text in enumerate(steps(formula, notation, sheet.names)):
+            yield f"{formula.name if number == 0 else '':{wide}} = {text}"
+    if sheet.conditions:
+        yield ""
+        yield f"needs {'; '.join(condition_text(condition, notation) for condition in sheet.conditions)}"
+
+
+def condition_text(condition: Any, notation: Notation = UNICODE) -> str:
+    """A condition as people write it: C_in mod g = 0."""
+    sign = {"==": "=", "<=": "≤", ">=": "≥"}.get(condition.relation, condition.relation)
+    return f"{notation.write(condition.left)} {sign} {notation.write(condition.right)}"
+
+
+def _latex(sheet: Sheet) -> Iterator[str]:
+    notation = replace(LATEX, order=sheet.order)
+    yield r"\begin{aligned}"
+    for formula in sheet.formulas:
+        name = (
+            notation.symbol(formula.name) if "_out" in formula.name else rf"\text{{{formula.name}}}".replace("_", r"\_")
+        )
+        for number, text in enumerate(steps(formula, notation, sheet.names)):
+            yield f"{name if number == 0 else ''} &= {text} \\\\"
+    yield r"\end{aligned}"
+
+
+def _python(sheet: Sheet) -> Iterator[str]:
+    from archcalc.symbolic.compiled import Program, Uncompilable
+
+    outs = {formula.name for formula in sheet.formulas}
+    general = [_resolved(formula.general, sheet.formulas, outs) for formula in sheet.formulas]
+    symbols = sorted(
+        set().union(*(expr.free_symbols for expr in general if is_symbolic(expr))), key=lambda symbol: symbol.name
+    )
+    names = [f"{s.name}_" if keyword.iskeyword(s.name) else s.name for s in symbols]
+    try:
+        program = Program(general, symbols)
+    except Uncompilable as error:
+        raise UsageError(f"no Python for this: {error}", "--format sympy has it") from None
+    yield program.source("formulas", names, [formula.name for formula in sheet.formulas])
+
+
+def _resolved(expr: Any, formulas: Sequence[Formula], outs: set[str]) -> Any:
+    """H_out and its like replaced by their own formulas."""
+    if not is_symbolic(expr):
+        return expr
+    known = {dim(formula.name): formula.general for formula in formulas if formula.name in outs}
+    return expr.xreplace({symbol: known[symbol] for symbol in expr.free_symbols if symbol in known})

@@ -1,0 +1,275 @@
+"""Receptive fields as rows: of all layers, of one position, of a stack. What a command prints, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
+from archcalc.analyses.receptive_field_exact import Seen, exact_field, positions_of
+from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
+from archcalc.analyses.receptive_field_stack import Stack
+from archcalc.graph import Graph, Node
+from archcalc.render.figures import clean, exact
+from archcalc.render.listing import layers_text
+from archcalc.render.rows import applications, entries
+from archcalc.report import Report
+from archcalc.shape import TransposedWindow
+from archcalc.symbolic import is_symbolic
+
+MOST_TOUCHED, MOST_TOLD = 300, 10
+"""Up to how many rows each position's exact window is looked at, and how many misaligned merges are told."""
+
+WORDS = {
+    "size-dependent": "size-dependent: `same` padding with a stride, or a crop, shifts the windows with the input's "
+    "size; padding and centre are those for this input, there are no fixed ones",
+    "phases": "phases: positions take turns in what they see; size is that of those that see most, stride the average",
+    "misaligned": "misaligned: paths of unequal stride or centre meet; size and padding are those of all paths' hull",
+    "first position only": "first position only: paths of unequal stride drift apart; --at tells any position",
+    "at most": "at most: too many phases, or symbolic ones: no position sees more than this",
+    "flattened": "flattened: positions no longer follow the input's axes",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with a heading and notes, and the same as records for scripts."""
+
+    title: str
+    head: Sequence[str]
+    lefts: Sequence[bool]
+    rows: Sequence[Sequence[str]]
+    records: Any
+    notes: Sequence[str] = ()
+
+
+def layers_sheet(report: Report, every: bool = False, only: str = "", source: int = 0) -> Sheet:
+    """Size, stride, padding and centre of every layer's field, or of those within one scope."""
+    graph, fields = report.graph, _fields(report, source)
+    chosen = []
+    for entry in entries(graph, every):
+        inside = not only or any(
+            graph.nodes[i].name == only or graph.nodes[i].name.startswith(f"{only}/") for i in entry.nodes
+        )
+        if entry.output >= source and fields[entry.output] and inside:
+            chosen.append((entry, report.ordered(fields[entry.output])))
+    shares = _shares(graph, [entry.output for entry, _ in chosen], source)
+    told = [remarks(axes) for _, axes in chosen]
+    optional = [any(share is not None and share < 1 for share in shares), any(told)]
+    head = ["name", "layer", "output", "size", "stride", "padding", "centre"]
+    rows, records = [], []
+    for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
+        node = graph.nodes[entry.output]
+        texts = [clean(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
+        extra = [percent(share) if share is not None else "", ", ".join(words)]
+        rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
+        records.append(record(report, node, axes, words, share))
+    extra_head = [text for text, shown in zip(("touched", "remarks"), optional, strict=True) if shown]
+    lefts = [True, True, *[False] * (5 + optional[0]), *[True] * optional[1]]
+    place = graph.nodes[source]
+    title = f"receptive fields on {'the input' if source == 0 else place.name}, {report.text(place.shape)}"
+    notes = [*_notes(told, optional[0]), *_disagreements(graph, fields)] if rows else [_nothing(report, only, source)]
+    return Sheet(f"{report.name}: {title}", [*head, *extra_head], lefts, rows, records, notes)
+
+
+def _nothing(report: Report, only: str, source: int) -> str:
+    place = report.graph.nodes[source]
+    if not place.shape.spatial:
+        return f"no layer has a receptive field: {place.name} has no spatial axis"
+    return f"{only or 'no layer'} does not depend on {place.name}"
+
+
+def _fields(report: Report, source: int) -> Sequence[Fields]:
+    return report.receptive_fields if source == 0 else receptive_fields(report.graph, source)
+
+
+def record(
+    report: Report, node: Node, axes: Mapping[str, Field], words: Sequence[str], share: float | None
+) -> dict[str, Any]:
+    """One layer's field for scripts; exact fractions and symbolic values are texts."""
+    found: dict[str, Any] = {
+        "name": node.name,
+        "kind": node.kind,
+        "output_shape": {axis: plain(size) for axis, size in report.ordered(node.shape).items()},
+    }
+    columns = {
+        "receptive_field": "size",
+        "effective_stride": "stride",
+        "effective_padding": "padding",
+        "centre": "centre",
+    }
+    for column, what in columns.items():
+        found[column] = {axis: plain(getattr(field, what)) for axis, field in axes.items()}
+    found["aligned"] = all(field.aligned for field in axes.values())
+    found["touched"] = share
+    found["remarks"] = list(words)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can say: an integer, a half as a number, else a text."""
+    return value if value is None or isinstance(value, int) else quantity(value)
+
+
+def joined(values: Sequence[Any]) -> str:
+    """One text for all axes: 7, or 7x1 where they differ."""
+    texts = list(map(quantity, values))
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
+
+
+def _numbers(axes: Mapping[str, Field]) -> list[str]:
+    found = list(axes.values())
+    return [joined([getattr(field, what) for field in found]) for what in ("size", "stride", "padding", "centre")]
+
+
+def percent(share: float) -> str:
+    """A share with one decimal, or none if it is whole."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def _shares(graph: Graph, indices: Sequence[int], source: int) -> list[float | None]:
+    """The touched share of each field, in the middle of the output; None where there can't be gaps, or are too many."""
+    if len(indices) > MOST_TOUCHED or not _has_gaps(graph):
+        return [None] * len(indices)
+    return [None if _is_symbolic(graph, index, source) else centre_share(graph, index, source) for index in indices]
+
+
+def _is_symbolic(graph: Graph, index: int, source: int) -> bool:
+    return any(is_symbolic(size) for node in graph.nodes[source : index + 1] for size in node.shape.values())
+
+
+def _has_gaps(graph: Graph) -> bool:
+    """Whether some window doesn't read every position: dilated, or with a stride greater than its extent."""
+    applications = {node.application for node in graph.nodes if node.inputs}
+    windows = [w for at in applications for w in at.layer.windows(*at.input_shapes).values()]
+    return any(
+        (not is_symbolic(w.kernel) and w.kernel > 1 and w.dilation != 1)
+        or (not isinstance(w, TransposedWindow) and not is_symbolic(w.stride - w.extent) and w.stride > w.extent)
+        for w in windows
+    )
+
+
+def centre_share(graph: Graph, index: int, source: int = 0) -> float:
+    """The share of its field that a layer's middle position really touches."""
+    sizes = positions_of(graph.nodes[index].shape)
+    return exact_field(graph, index, {axis: size // 2 for axis, size in sizes.items()}, source).share
+
+
+def _notes(told: Sequence[Sequence[str]], touched: bool) -> Iterator[str]:
+    yield "centre: of the first position, in input positions counted from 0"
+    if touched:
+        yield "touched: the share of its field that the middle position really depends on"
+    found = {word for words in told for word in words}
+    for word, text in WORDS.items():
+        if any(word in remark for remark in found):
+            yield text
+
+
+def _disagreements(graph: Graph, fields: Sequence[Fields]) -> Iterator[str]:
+    found = merged(misalignments(graph, fields))
+    yield from map(str, found[:MOST_TOLD])
+    if len(found) > MOST_TOLD:
+        yield f"and {len(found) - MOST_TOLD:,} more merges with misaligned paths"
+
+
+def position_sheet(report: Report, index: int, position: Mapping[str, int], source: int = 0) -> Sheet:
+    """The exact window of one output position, beside the one that goes on past the borders."""
+    graph = report.graph
+    node, place = graph.nodes[index], graph.nodes[source]
+    seen = exact_field(graph, index, position, source)
+    fields = report.ordered(_fields(report, source)[index])
+    rows, windows = [], {}
+    for axis in report.ordered(seen.sizes):
+        inside, field = seen.interval(axis), fields.get(axis)
+        free = None
+        if field is not None and not (field.whole or field.flat or field.drifts or field.bounded) and axis in position:
+            free = field.at(position[axis])
+        rows.append([axis, _interval(inside), _length(inside), _interval(free), _length(free), _clipped(inside, free)])
+        windows[axis] = {"window": inside, "unclipped": free}
+    where = ", ".join(f"{axis}={at}" for axis, at in report.ordered(position).items()) or "all positions"
+    target = "the input" if source == 0 else place.name
+    output, volume = report.text(node.shape), report.text(place.shape)
+    title = f"{report.name}: {node.name} ({output}) at {where} sees of {target} ({volume})"
+    head = ("axis", "window", "size", "without borders", "size", "clipped")
+    records = {
+        "name": node.name, "position": dict(report.ordered(position)), "from": place.name, "windows": windows,
+        "touched_positions": seen.count, "touched": seen.share,
+    }  # fmt: skip
+    return Sheet(title, head, (True, True, False, True, False, True), rows, records, [_touched(seen)])
+
+
+def _touched(seen: Seen) -> str:
+    if not seen.rows:
+        return "nothing: no path leads there"
+    return f"touched: {exact(seen.count)} positions, {percent(seen.share)} of the window"
+
+
+def _interval(interval: tuple[Any, Any] | None) -> str:
+    return "-" if interval is None else f"{interval[0]} to {interval[1]}"
+
+
+def _length(interval: tuple[Any, Any] | None) -> str:
+    return "-" if interval is None else str(interval[1] - interval[0] + 1)
+
+
+def _clipped(inside: tuple[int, int] | None, free: tuple[Any, Any] | None) -> str:
+    """How much of a window lies beyond what is seen of it."""
+    if inside is None or free is None:
+        return ""
+    lost = [(inside[0] - free[0], "before"), (free[1] - inside[1], "behind")]
+    return ", ".join(f"{count} {side}" for count, side in lost if count > 0)
+
+
+def stack_sheet(text: str, stack: Stack) -> Sheet:
+    """Layer by layer what a stack sees, and what one layer with the same field would cost."""
+    layers = [("pool" if layer.pool else "conv", joined([w.kernel for w in layer.windows])) for layer in stack.layers]
+    shares = list(stack.touched)
+    gaps = any(share < 1 for share in shares)
+    rows, records = [], []
+    for number, ((kind, size), layer, fields, share) in enumerate(
+        zip(layers, stack.layers, stack.fields, shares, strict=True), start=1
+    ):
+        sees, stride = "x".join(str(f.size) for f in fields), joined([f.stride for f in fields])
+        weights = "" if layer.pool else f"{layer.taps}C²"
+        rows.append([str(number), f"{kind} {_options(layer, size)}", sees, stride, weights, *([percent(share)] * gaps)])
+        records.append({"layer": layer.text, "kind": kind, "receptive_field": [f.size for f in fields],
+                        "effective_stride": [f.stride for f in fields], "weights": 0 if layer.pool else layer.taps,
+                        "touched": share})  # fmt: skip
+    head = ["layer", "", "sees", "stride", "weights", *(["touched"] * gaps)]
+    lefts = [False, True, False, False, False, *([False] * gaps)]
+    data = {"stack": text, "layers": records, "weights": stack.weights, "weights_of_one": stack.weights_of_one,
+            "nonlinearities": stack.nonlinearities}  # fmt: skip
+    return Sheet(f"{text}: {_in_words(stack, layers)}", head, lefts, rows, data, list(_compared(stack)))
+
+
+def _options(layer: Any, size: str) -> str:
+    window = layer.windows[0]
+    stride = f" s={window.stride}" if window.stride != (window.kernel if layer.pool else 1) else ""
+    return f"{size}{stride}" + (f" d={window.dilation}" if window.dilation != 1 else "")
+
+
+def _in_words(stack: Stack, layers: Sequence[tuple[str, str]]) -> str:
+    """`three layers of size 3`, or how many layers there are."""
+    counts = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    number = counts[len(layers)] if len(layers) < len(counts) else f"{len(layers):,}"
+    what = f"{number} layer{'s' if len(layers) > 1 else ''}"
+    same = len({(layer.pool, layer.windows) for layer in stack.layers}) == 1
+    return f"{what} of size {layers[0][1]}" if same else what
+
+
+def _compared(stack: Stack) -> Iterator[str]:
+    side = "x".join(map(str, stack.size))
+    many = len(stack.layers) > 1
+    yield f"field: {side}" + (f", after steps of {', '.join(_steps(stack))}" if many else "")
+    if many and stack.weights:
+        one, all_of_it = f"{exact(stack.weights_of_one)}C²", f"{exact(stack.weights)}C²"
+        single = f"one {side} layer with the same field: {one} ({stack.saving})"
+        yield f"weights with C channels throughout: {all_of_it}; {single}"
+        yield f"non-linearities: {stack.nonlinearities}; one layer: 1"
+    if any(layer.pool for layer in stack.layers):
+        yield "p: pooling, which has no weights; its stride is its size unless s says otherwise"
+
+
+def _steps(stack: Stack) -> list[str]:
+    return [joined([field.size for field in fields]) for fields in stack.fields]

@@ -1,0 +1,184 @@
+"""The input as a frame, and on it the fields of some layers as nested frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archcalc.analyses.receptive_field import Field, Interval, receptive_fields
+from archcalc.analyses.receptive_field_exact import exact_field, positions_of
+from archcalc.errors import UsageError
+from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
+from archcalc.report import Report
+from archcalc.symbolic import is_symbolic
+
+COLOURS = ("#1b6ca8", "#d1495b", "#2a9d5c", "#b36b00", "#7b4fa6", "#00838f", "#8d5524", "#c2185b", "#556b2f", "#37474f")
+SIDE, MARGIN, ROW = 420.0, 36.0, 18.0
+"""Points: the drawn area's longer side, what is left free around it, and a label's height."""
+MOST, REACH = 8, 2.0
+"""How many layers are chosen, and how far beyond the input's sides frames are drawn, in units of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One layer's window at one position: (first, last) down and across; `exact` is what's inside the borders."""
+
+    label: str
+    down: tuple[Any, Any]
+    across: tuple[Any, Any]
+    exact: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+def draw_fields(
+    report: Report,
+    path: Path,
+    layers: Sequence[str] = (),
+    at: tuple[int, Mapping[str, int]] | None = None,
+    source: int = 0,
+) -> None:
+    """Write the picture: of the chosen layers, or of the last one of every stage; each at its middle position.
+
+    Raises: UsageError: the sizes are symbolic, the input has no spatial axes, or the file can't be written.
+    """
+    fields_drawing(report, layers, at, source).save(path)
+
+
+def fields_drawing(
+    report: Report, layers: Sequence[str] = (), at: tuple[int, Mapping[str, int]] | None = None, source: int = 0
+) -> Drawing:
+    """The drawing behind `draw_fields`."""
+    graph = report.graph
+    shape = graph.nodes[source].shape
+    if not shape.spatial:
+        raise UsageError(f"{report.name} has nothing to draw: the input has no spatial axes")
+    if any(is_symbolic(size) for node in graph.nodes for size in node.shape.values()):
+        raise UsageError("a picture needs numbers for all sizes", "give them with --input or --set")
+    fields = receptive_fields(graph, source) if source else report.receptive_fields
+    if at is not None:
+        frames = [_frame(report, at[0], fields[at[0]], at[1], source, exact=True)]
+    else:
+        chosen = [graph.places[layer] for layer in layers] if layers else stages(report, fields, source)
+        frames = [
+            _frame(
+                report,
+                index,
+                fields[index],
+                {axis: size // 2 for axis, size in positions_of(graph.nodes[index].shape).items()},
+                source,
+            )
+            for index in chosen
+        ]
+    place = "input" if source == 0 else graph.nodes[source].name
+    return _drawing(f"{report.name}: receptive fields", f"{place} {report.text(shape)}", _sides(shape), frames)
+
+
+def stages(report: Report, fields: Sequence[Mapping[str, Field]], source: int = 0) -> list[int]:
+    """The last layer of each stage, a name's first part, that has a field of its own; of many some, evenly."""
+    graph, last = report.graph, {}
+    for index, node in enumerate(graph.nodes):
+        found = fields[index].values()
+        if index > source and node.shape.spatial and found and not any(field.whole or field.flat for field in found):
+            last[node.name.split("/")[0]] = index
+    sizes: dict[tuple[Any, ...], int] = {}
+    for index in last.values():
+        sizes.setdefault(tuple(field.size for field in fields[index].values()), index)
+    chosen = list(sizes.values())
+    if len(chosen) <= MOST:
+        return chosen
+    return [chosen[round(step * (len(chosen) - 1) / (MOST - 1))] for step in range(MOST)]
+
+
+def _sides(shape: Any) -> tuple[int, int]:
+    """Positions down and across; one down where there is only one axis."""
+    *above, across = (shape[axis] for axis in shape.spatial)
+    return (above[-1] if above else 1), across
+
+
+def _frame(
+    report: Report,
+    index: int,
+    fields: Mapping[str, Field],
+    position: Mapping[str, int],
+    source: int,
+    exact: bool = False,
+) -> Frame:
+    graph = report.graph
+    node, place = graph.nodes[index], graph.nodes[source].shape
+    free: dict[str, Interval] = {}
+    seen = exact_field(graph, index, position, source) if exact or not fields else None
+    for axis in place.spatial:
+        field = fields.get(axis)
+        if field is None or field.whole or field.flat or field.drifts:
+            free[axis] = seen.interval(axis) if seen else (0, place[axis] - 1)
+        else:
+            free[axis] = field.at(position.get(axis, 0))
+    inside = {axis: seen.interval(axis) or (0, 0) for axis in place.spatial} if seen else None
+    sizes = "x".join("0" if w is None else str(int(w[1] - w[0]) + 1) for w in free.values())
+    strides = {str(field.stride) for field in fields.values()}
+    stride = f", stride {strides.pop()}" if len(strides) == 1 and not any(f.whole for f in fields.values()) else ""
+    where = f" at {','.join(map(str, report.ordered(position).values()))}" if exact else ""
+    down, across = _two(free)
+    return Frame(f"{node.name}{where}: {sizes}{stride}", down, across, _two(inside) if inside else None)
+
+
+def _two(windows: Mapping[str, Any]) -> tuple[Any, Any]:
+    *above, across = [window or (0, 0) for window in windows.values()]
+    return (above[-1] if above else (0, 0)), across
+
+
+def _drawing(title: str, name: str, sides: tuple[int, int], frames: Sequence[Frame]) -> Drawing:
+    """Lay out frames around and on the input, the largest below, and their labels beside them."""
+    height, width = sides
+    # what is drawn: the input, and fields as far as they reach, but not further than REACH input sizes
+    high = [_limit(edge, height) for frame in frames for edge in (frame.down[0], frame.down[1] + 1)]
+    wide = [_limit(edge, width) for frame in frames for edge in (frame.across[0], frame.across[1] + 1)]
+    top, bottom = min([0, *high]), max([height, *high])
+    left, right = min([0, *wide]), max([width, *wide])
+    scale = SIDE / max(bottom - top, right - left)
+    tall = max(scale, 60 / (bottom - top))  # an input of one row is drawn as a strip
+
+    def rect(down: Any, across: Any, **look: Any) -> Rect:
+        y1, y2 = (_limit(edge, height) for edge in (down[0], down[1] + 1))
+        x1, x2 = (_limit(edge, width) for edge in (across[0], across[1] + 1))
+        corner = MARGIN + (x1 - left) * scale, MARGIN + 24 + (y1 - top) * tall
+        return Rect(*corner, (x2 - x1) * scale, (y2 - y1) * tall, **look)
+
+    whole = rect((0, height - 1), (0, width - 1), stroke="#444444", fill="#f1f1ee", thickness=1.0)
+    shapes: list[Shape] = [Text(MARGIN, MARGIN - 8, title, 14), whole]
+    label_x = MARGIN + (right - left) * scale + 44
+    order = sorted(range(len(frames)), key=lambda i: -(_area(frames[i])))
+    labels: list[tuple[float, float, str, str]] = [(whole.y, whole.x + whole.width, name, "#444444")]
+    for rank in order:
+        frame, colour = frames[rank], COLOURS[rank % len(COLOURS)]
+        if frame.exact:
+            shapes.append(rect(*frame.exact, fill="#cfe3f2"))
+        drawn = rect(frame.down, frame.across, stroke=colour, dashed=frame.exact is not None)
+        shapes.append(drawn)
+        labels.append((drawn.y, drawn.x + drawn.width, frame.label + _beyond(frame, sides), colour))
+    y, longest = MARGIN + 18 - ROW, 0.0
+    for edge_y, edge_x, text, colour in sorted(labels):
+        y = max(edge_y, y + ROW)
+        shapes += [Line(edge_x, edge_y, label_x - 6, y, colour), Text(label_x, y, text, 11, colour)]
+        longest = max(longest, shapes[-1].width)  # type: ignore[union-attr]
+    page = max(MARGIN + 24 + (bottom - top) * tall, y) + MARGIN
+    return Drawing(label_x + longest + MARGIN, page, shapes, title)
+
+
+def _limit(edge: Any, size: int) -> float:
+    return float(min(max(edge, -REACH * size), (1 + REACH) * size))
+
+
+def _area(frame: Frame) -> Any:
+    return (frame.down[1] - frame.down[0] + 1) * (frame.across[1] - frame.across[0] + 1)
+
+
+def _beyond(frame: Frame, sides: tuple[int, int]) -> str:
+    """A remark on a frame that is too large to be drawn in full."""
+    cut = any(
+        _limit(edge, size) != edge
+        for window, size in zip((frame.down, frame.across), sides, strict=True)
+        for edge in (window[0], window[1] + 1)
+    )
+    return " (drawn in part)" if cut else ""

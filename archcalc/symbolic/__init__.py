@@ -1,0 +1,68 @@
+"""Sizes that are integers or SymPy expressions, and what is known about the latter.
+
+Every formula in archcalc is written once and runs on both. With integers nothing here imports SymPy.
+`arithmetic` calculates; `relations` decides what it can and collects the rest as conditions; `compiled` turns
+expressions into integer arithmetic; `integer_sets` and `solving` say for which integers a condition holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archcalc.symbolic.arithmetic import (
+    Dim,
+    as_integer,
+    ceil_div,
+    dim,
+    floor_div,
+    is_symbolic,
+    lower_bound,
+    maximum,
+    minimum,
+    prod,
+    terms,
+)
+from archcalc.symbolic.relations import Condition, collecting_conditions, differ, exceeds
+
+if TYPE_CHECKING:
+    from archcalc.symbolic.integer_sets import Integers
+
+__all__ = [
+    "Condition",
+    "Dim",
+    "Integers",
+    "as_integer",
+    "ceil_div",
+    "collecting_conditions",
+    "differ",
+    "dim",
+    "exceeds",
+    "floor_div",
+    "is_symbolic",
+    "lower_bound",
+    "maximum",
+    "minimum",
+    "prod",
+    "solve",
+    "terms",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `Integers` when somebody asks for it: most tables never do."""
+    if name == "Integers":
+        from archcalc.symbolic.integer_sets import Integers
+
+        return Integers
+    raise AttributeError(f"module 'archcalc.symbolic' has no attribute '{name}'")
+
+
+def solve(left: Any, relation: str, right: Any, symbol: Any) -> Integers | None:
+    """All positive integers `symbol` for which `left relation right` (==, <=, >=, !=) holds; None if unsolvable."""
+    from archcalc.symbolic.compiled import Uncompilable
+    from archcalc.symbolic.solving import Unsolvable, solutions
+
+    try:
+        return solutions(left, relation, right, symbol)
+    except (Unsolvable, Uncompilable):
+        return None

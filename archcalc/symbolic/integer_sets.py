@@ -1,0 +1,219 @@
+"""Sets of positive integers that end in a pattern: ranges, residue classes, and unions of both, exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The integers from `first` to `last` (None: without end) whose remainder by `period` is in `residues`."""
+
+    first: int
+    last: int | None
+    period: int = 1
+    residues: frozenset[int] = frozenset({0})
+
+    def __contains__(self, number: int) -> bool:
+        inside = self.first <= number and (self.last is None or number <= self.last)
+        return inside and number % self.period in self.residues
+
+    def __and__(self, other: Segment) -> Segment | None:
+        first = max(self.first, other.first)
+        ends = [end for end in (self.last, other.last) if end is not None]
+        last = min(ends) if ends else None
+        period = math.lcm(self.period, other.period)
+        residues = frozenset(
+            r for r in range(period) if r % self.period in self.residues and r % other.period in other.residues
+        )
+        return Segment(first, last, period, residues) if residues and (last is None or first <= last) else None
+
+    def up(self, number: int) -> int | None:
+        """The least member that is `number` or more."""
+        start = max(number, self.first)
+        found = min((start + (r - start) % self.period for r in self.residues), default=None)
+        return found if found is not None and found in self else None
+
+    def down(self, number: int) -> int | None:
+        """The greatest member that is `number` or less."""
+        start = number if self.last is None else min(number, self.last)
+        found = max((start - (start - r) % self.period for r in self.residues), default=None)
+        return found if found is not None and found in self else None
+
+
+class Integers:
+    """A set of positive integers: disjoint segments in order.
+
+    >>> multiples = Integers([Segment(1, None, 32, frozenset({0}))])
+    >>> str(multiples & Integers.between(100, None))
+    'multiples of 32 from 128'
+    """
+
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        self.segments = tuple(_merged(segments))
+
+    @classmethod
+    def between(cls, first: int = 1, last: int | None = None) -> Integers:
+        """All integers of a range; without `last` it has no end."""
+        return cls([Segment(max(first, 1), last)])
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Integers:
+        """The given numbers."""
+        return cls(Segment(number, number) for number in sorted(set(numbers)) if number > 0)
+
+    def __contains__(self, number: int) -> bool:
+        return any(number in segment for segment in self.segments)
+
+    def __bool__(self) -> bool:
+        return bool(self.segments)
+
+    def __and__(self, other: Integers) -> Integers:
+        if other == EVERYTHING:
+            return self
+        pairs = (a & b for a in self.segments for b in other.segments)
+        return Integers(sorted((found for found in pairs if found), key=lambda segment: segment.first))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Integers) and self.segments == other.segments
+
+    def __hash__(self) -> int:
+        return hash(self.segments)
+
+    def __repr__(self) -> str:
+        return f"Integers({list(self.segments)!r})"
+
+    def up_to(self, last: int) -> Iterator[int]:
+        """The members up to a number, in order."""
+        for segment in self.segments:
+            end = last if segment.last is None else min(last, segment.last)
+            for start in range(segment.first - segment.first % segment.period, end + 1, segment.period):
+                yield from (n for r in sorted(segment.residues) if (n := start + r) in segment and n <= last)
+
+    @cached_property
+    def least(self) -> int | None:
+        """The least member; None of an empty set."""
+        return self.segments[0].up(1) if self.segments else None
+
+    @property
+    def greatest(self) -> int | None:
+        """The greatest member; None if there is none."""
+        last = self.segments[-1].last if self.segments else None
+        return None if last is None else self.segments[-1].down(last)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there's no greatest member."""
+        return bool(self.segments) and self.segments[-1].last is None
+
+    def nearest(self, number: int) -> list[int]:
+        """The nearest members on both sides (itself, if it's one)."""
+        below = [n for segment in self.segments if (n := segment.down(number)) is not None]
+        above = [n for segment in self.segments if (n := segment.up(number)) is not None]
+        return sorted({*([max(below)] if below else []), *([min(above)] if above else [])})
+
+    def text(self, name: str = "n") -> str:
+        """As a condition: `32 <= n <= 63`, `n % 32 == 0`, alternatives joined by `or`."""
+        if not self.segments:
+            return f"no {name}"
+        return " or ".join(_condition(segment, name) for segment in self.segments)
+
+    def __str__(self) -> str:
+        return "; ".join(map(_told, self.segments)) or "none"
+
+
+def _condition(segment: Segment, name: str) -> str:
+    first, last = segment.first, segment.last
+    parts = []
+    if first == last:
+        return f"{name} == {first}"
+    if last is not None:
+        parts.append(f"{first} <= {name} <= {last}")
+    elif first > segment.period or segment.period == 1:
+        parts.append(f"{name} >= {segment.up(first)}")
+    if segment.period > 1:
+        rest = sorted(segment.residues)
+        several = f"in ({', '.join(map(str, rest))})" if len(rest) > 1 else f"== {rest[0]}"
+        parts.append(f"{name} % {segment.period} {several}")
+    return " and ".join(parts)
+
+
+def _told(segment: Segment) -> str:
+    first, last = segment.first, segment.last
+    if segment.period == 1:
+        return str(first) if first == last else f"{first} and more" if last is None else f"{first}..{last}"
+    least, start = segment.up(1), ""
+    if least != min(r or segment.period for r in segment.residues):
+        start = f" from {least}"
+    end = f" to {segment.down(last)}" if last is not None else ""
+    if segment.residues == {0}:
+        return f"multiples of {segment.period}{start}{end}"
+    rest = ", ".join(map(str, sorted(segment.residues)))
+    return f"{rest} (mod {segment.period}){start}{end}"
+
+
+def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Disjoint segments in order → the fewest: short ones as ranges, neighbours joined, the pattern begun early."""
+    found: list[Segment] = []
+    for segment in segments:
+        for part in _simple(segment):
+            joined = _joined(found[-1], part) if found else None
+            if joined:
+                found[-1] = joined
+            else:
+                found.append(part)
+    return iter(_pattern_first(found))
+
+
+def _simple(segment: Segment) -> Iterator[Segment]:
+    """A segment with its least period; a short one as ranges."""
+    period, residues = segment.period, segment.residues
+    for shorter in (d for d in range(1, period) if period % d == 0):
+        kept = frozenset(r % shorter for r in residues)
+        if len(kept) * (period // shorter) == len(residues):
+            period, residues = shorter, kept
+            break
+    if segment.last is None or segment.last - segment.first >= 2 * period:
+        yield Segment(segment.first, segment.last, period, residues)
+        return
+    start: int | None = None
+    for number in range(segment.first, segment.last + 2):
+        inside = number <= segment.last and number % period in residues
+        if inside and start is None:
+            start = number
+        elif not inside and start is not None:
+            yield Segment(start, number - 1)
+            start = None
+
+
+def _joined(a: Segment, b: Segment) -> Segment | None:
+    if (a.period, a.residues) == (b.period, b.residues) and a.last is not None and a.last + 1 == b.first:
+        return Segment(a.first, b.last, a.period, a.residues)
+    return None
+
+
+def _pattern_first(found: list[Segment]) -> list[Segment]:
+    """Ranges before an endless pattern that follow it already become a part of it."""
+    if not found or found[-1].last is not None:
+        return found
+    tail, head = found[-1], found[:-1]
+    members = {
+        n for s in head if s.last is not None for n in range(max(s.first, tail.first - 4096), s.last + 1) if n in s
+    }
+    first = tail.first
+    while first > max(1, tail.first - 4096) and ((first - 1) in members) == (
+        (first - 1) % tail.period in tail.residues
+    ):
+        first -= 1
+    rest = []
+    for segment in head:
+        if segment.first < first:
+            last = segment.last if segment.last is None else min(segment.last, first - 1)
+            rest.append(Segment(segment.first, last, segment.period, segment.residues))
+    return [*rest, Segment(first, None, tail.period, tail.residues)]
+
+
+EVERYTHING = Integers.between()

@@ -1,0 +1,121 @@
+"""What archcalc predicts against what PyTorch found: one check for each quantity, over all layers. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archcalc.report import Report, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What PyTorch found about one layer: the shape with its batch, counts, and the values of new memory."""
+
+    shape: tuple[int, ...]
+    params: int
+    buffers: int
+    flops: int
+    activations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A layer on which archcalc and PyTorch disagree, and both values."""
+
+    layer: str
+    quantity: str
+    predicted: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.quantity} is {self.found} in PyTorch, {self.predicted} in archcalc"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One quantity of one net: totals where they mean something, and the layers that differ.
+
+    `verdict` is `equal`, `differs`, or, where nothing was compared, the reason in words.
+    """
+
+    quantity: str
+    layers: int
+    predicted: Any = None
+    found: Any = None
+    differences: tuple[Difference, ...] = ()
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What came of it."""
+        return "differs" if self.differences else self.note or "equal"
+
+    @property
+    def compared(self) -> bool:
+        """Whether something was compared."""
+        return self.layers > 0
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one network; `not_executed` says what was not run and why, `torch` what it was compared with."""
+
+    name: str
+    device: str
+    checks: tuple[Check, ...]
+    not_executed: str = ""
+    torch: str = ""
+    figures: Mapping[str, Any] | None = None
+    """Bytes and times of a CUDA device, as `cuda.figures` measures them."""
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """Every disagreement, in the order of the checks."""
+        return tuple(difference for check in self.checks for difference in check.differences)
+
+
+QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations")
+"""What is compared for every layer of every net."""
+
+
+def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
+    """One check for each of `QUANTITIES`, over all nodes; the counts are those of the report's batch."""
+    pairs = list(zip((_predicted(row, report.batch) for row in report.rows), measured, strict=True))
+    names = [node.name for node in report.graph.nodes]
+    checks = []
+    for quantity in QUANTITIES:
+        values = [(_value(predicted, quantity), _value(found, quantity)) for predicted, found in pairs]
+        differences = [
+            Difference(name, quantity, *map(_told, pair))
+            for name, pair in zip(names, values, strict=True)
+            if pair[0] != pair[1]
+        ]
+        predicted, found = zip(*values, strict=True)
+        total = None if quantity == "output shape" else sum(predicted)
+        total_found = None if quantity == "output shape" else sum(found)
+        checks.append(Check(quantity, len(pairs), total, total_found, tuple(differences)))
+    return checks
+
+
+def _predicted(row: Row, batch: int) -> Measured:
+    shape = (batch, *row.node.shape.values())
+    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"])
+
+
+def _value(measured: Measured, quantity: str) -> Any:
+    if quantity == "output shape":
+        return measured.shape
+    if quantity == "MACs":
+        return measured.flops // 2 if measured.flops % 2 == 0 else measured.flops / 2
+    return getattr(measured, quantity)
+
+
+def _told(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
+
+
+def outcome(quantity: str, failures: Iterable[Difference], note: str) -> Check:
+    """A check that either holds, as `note` says, or names what failed."""
+    return Check(quantity, 1, differences=tuple(failures), note=note)

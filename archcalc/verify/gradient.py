@@ -1,0 +1,191 @@
+"""Receptive fields as PyTorch's autograd sees them: where the gradient of one output position arrives.
+
+The truth behind `analyses.receptive_field_exact`: the layers' own modules, with every weight 1 and everything that
+isn't linear made linear, so that no gradient vanishes by chance. On its way each gradient is reduced to zeros and ones,
+so that none overflows or underflows in the deepest net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
+
+from archcalc.analyses.receptive_field_exact import Seen, positions_of
+from archcalc.graph import Graph, Node
+from archcalc.layers import torch_modules as tm
+from archcalc.layers.attention import Attention
+from archcalc.layers.merge import Multiply
+from archcalc.layers.norm import GroupNorm, InstanceNorm
+from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from archcalc.layers.region import Proposals, RoIPool
+from archcalc.layers.resize import Unpool
+from archcalc.shape import Shape
+
+ROUNDING = 1e-4
+"""A gradient below this is an interpolation weight's rounding error; real ones are at least a kernel's share of 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One position of one node's output, by axis; an axis that is left out stands for all its positions."""
+
+    node: int
+    position: Mapping[str, int]
+
+
+def supports(
+    graph: Graph, questions: Sequence[Question], source: int = 0, device: str | torch.device = "cpu"
+) -> Iterator[Seen]:
+    """For each question the positions of the source's volume at which a gradient arrives.
+
+    Only the graph up to the last node asked for is built; sizes must be numbers.
+    """
+    values = _values(graph, {source, *(question.node for question in questions)}, source, device)
+    shape = graph.nodes[source].shape
+    for question in questions:
+        yield _support(values[source], values[question.node], graph.nodes[question.node].shape, question, shape)
+
+
+def _support(source: Tensor, value: Tensor, shape: Shape, question: Question, target: Shape) -> Seen:
+    seed = torch.zeros_like(value)
+    seed[0, *(question.position.get(axis, slice(None)) for axis in shape)] = 1
+    gradient = None
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, source, seed, retain_graph=True, allow_unused=True)
+    sizes = positions_of(target)
+    if gradient is None:
+        return Seen(sizes, {})
+    mask = _reduced(gradient)[0] > 0
+    if "C" in target:
+        mask = mask.any(dim=list(target).index("C"))
+    return Seen.of(sizes, mask.nonzero().tolist() if sizes else [()] * bool(mask))
+
+
+def _reduced(gradient: Tensor) -> Tensor:
+    return (gradient.abs() > ROUNDING).to(gradient.dtype)
+
+
+def _values(graph: Graph, wanted: set[int], source: int, device: str | torch.device) -> dict[int, Tensor]:
+    """The values of the wanted nodes, on zeros, as far as autograd needs them to know the way back to the source."""
+    values: dict[int, Tensor] = {}
+    last_use = {i: index for index, node in enumerate(graph.nodes) for i in node.inputs}
+    for index, node in enumerate(graph.nodes[: max(wanted) + 1]):
+        if node.inputs:
+            value = _module(node, device)(*(values[i] for i in node.inputs))
+        else:
+            value = torch.zeros(1, *node.shape.values(), device=device)
+        if index == source:
+            value = value.detach().requires_grad_()
+        if value.requires_grad:
+            value.register_hook(_reduced)
+        values[index] = value
+        for i in {*node.inputs, index} - wanted:
+            if last_use.get(i, index) <= index:
+                values.pop(i, None)
+    return values
+
+
+def _module(node: Node, device: str | torch.device) -> nn.Module:
+    """A node's linear module with weights of 1, built without initialising them first."""
+    with torch.device("meta"):
+        module = _linear(node)
+    module.to_empty(device=device)
+    for name, parameter in module.named_parameters():
+        nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1.0)
+        parameter.requires_grad_(False)
+    return module.eval()
+
+
+def _linear(node: Node) -> nn.Module:
+    """A module that is linear, and reads what the node's layer reads: its own module, if that is linear."""
+    at, layer = node.application, node.layer
+    x = at.input_shapes[0]
+    if isinstance(layer, MaxPool):
+        return _pool(layer, x, at.output_shape)
+    if isinstance(layer, Unpool):
+        windows = layer.windows(*at.input_shapes)
+        cuts = [(w.before, at.output_shape[axis]) for axis, w in windows.items()]
+        kernel, stride = ([getattr(w, side) for w in windows.values()] for side in ("kernel", "stride"))
+        return tm.over_batch(x, _Spread(kernel, stride, cuts))
+    if isinstance(layer, (GlobalMaxPool, AdaptiveMaxPool)):
+        twin = GlobalAvgPool() if isinstance(layer, GlobalMaxPool) else AdaptiveAvgPool(layer.output_size)
+        return twin.torch_module(x)
+    if isinstance(layer, Multiply):
+        return tm.Add()
+    if isinstance(layer, Attention):
+        return _Attend(layer.causal)
+    if isinstance(layer, (GroupNorm, InstanceNorm, RoIPool, Proposals)):
+        return _Everything(at.output_shape)
+    elementwise = len(at.input_shapes) == 1 and at.output_shape == x
+    if elementwise and not layer.windows(x) and not layer.global_view(x):
+        return nn.Identity()
+    return layer.torch_module(*at.input_shapes)
+
+
+def _pool(layer: MaxPool, x: Shape, y: Shape) -> nn.Module:
+    """A pool that takes the mean where the layer takes the maximum."""
+    windows = layer.windows(x)
+    if all(w.dilation == 1 for w in windows.values()):
+        return AvgPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil).torch_module(x)
+    sides = {side: [getattr(w, side) for w in windows.values()] for side in ("kernel", "stride", "dilation")}
+    # behind, as much padding as the last window needs: ceil mode lets it stick out
+    reach = {axis: (y[axis] - 1) * w.stride + w.extent - w.before for axis, w in windows.items()}
+    pads = [(w.before, reach[axis] - x[axis]) for axis, w in windows.items()]
+    return tm.over_batch(x, tm.Pad(pads), _Sum(**sides))
+
+
+class _Sum(nn.Module):
+    """The sum under a window, channel by channel."""
+
+    def __init__(self, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.dilation = tuple(kernel), tuple(stride), tuple(dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolve = getattr(F, f"conv{len(self.kernel)}d")
+        ones = x.new_ones(x.shape[1], 1, *self.kernel)
+        return convolve(x, ones, stride=self.stride, dilation=self.dilation, groups=x.shape[1])  # type: ignore[no-any-return]
+
+
+class _Spread(nn.Module):
+    """Each value written to its whole window, then cut or padded: (cut in front, size) for each axis."""
+
+    def __init__(self, kernel: Sequence[int], stride: Sequence[int], cuts: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.cuts = tuple(kernel), tuple(stride), tuple(cuts)
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        spread = getattr(F, f"conv_transpose{len(self.kernel)}d")
+        y = spread(x, x.new_ones(x.shape[1], 1, *self.kernel), stride=self.stride, groups=x.shape[1])
+        amounts = [(-before, before + size - n) for (before, size), n in zip(self.cuts, y.shape[2:], strict=True)]
+        padded: Tensor = tm.Pad(amounts)(y)
+        return padded
+
+
+class _Attend(nn.Module):
+    """Each query and the sum of all keys, or of those that do not come later. Shapes: (N, …, T, C), (N, …, S, C')."""
+
+    def __init__(self, causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+
+    def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
+        keys = (x if kv is None else kv).sum(-1, keepdim=True)
+        scores = torch.ones(x.shape[-2], keys.shape[-2], device=x.device)
+        return x + (scores.tril() if self.causal else scores) @ keys
+
+
+class _Everything(nn.Module):
+    """A volume of the given shape whose every value is the sum of all inputs."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.sizes = tuple(shape.values())
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        total = torch.stack([x.sum() for x in inputs]).sum()
+        return total.expand(inputs[0].shape[0], *self.sizes)

@@ -1,0 +1,121 @@
+"""Running a network in PyTorch and writing down, layer by layer, what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from archcalc.errors import VerificationError
+from archcalc.graph import Node
+from archcalc.verify.compare import Difference, Measured
+from archcalc.verify.network import Network
+
+Step = Callable[[], None]
+"""Called after each layer, for a progress bar."""
+
+
+class LayerRefused(VerificationError):
+    """PyTorch can't run a layer that archcalc accepts: it refuses the shape, or has no kernel for the dtype."""
+
+    def __init__(self, layer: str, reason: str) -> None:
+        super().__init__(f"{layer}: PyTorch can't run it: {reason}")
+        self.layer, self.reason = layer, reason
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass through a network: what each layer did, and what was not finite (unknown on the meta device)."""
+
+    layers: list[Measured]
+    forward: list[Difference]
+    backward: list[Difference]
+
+
+def run(network: Network, inputs: tuple[Tensor, ...], step: Step = lambda: None) -> Run:
+    """Run forward and, unless on the meta device, backward.
+
+    Raises: LayerRefused: there is a layer that PyTorch can't run.
+    """
+    real = not any(x.is_meta for x in inputs)
+    wanted = set(network.graph.outputs.values())
+    layers: list[Measured] = []
+    bad: list[Difference] = []
+    outputs: list[Tensor] = []
+    with torch.set_grad_enabled(real):
+        for index, (node, value, measured) in enumerate(_measured(network, inputs)):
+            layers.append(measured)
+            if real and not is_finite(value):
+                bad.append(Difference(node.name, "forward pass", "finite", "not finite"))
+            if index in wanted and value.requires_grad:
+                outputs.append(value)
+            step()
+    return Run(layers, bad, _backward(network, outputs) if real and not bad else [])
+
+
+def _measured(network: Network, inputs: tuple[Tensor, ...]) -> Iterator[tuple[Node, Tensor, Measured]]:
+    """Each node, its value, and what PyTorch counted while it ran."""
+    storages: list[int] = []
+    counted = 0
+    nodes = network.graph.nodes
+    # fused attention hides its products from the counter on the CPU, hence the MATH backend
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        try:
+            for index, (node, value) in enumerate(network.trace(*inputs)):
+                storages.append(_storage(value))
+                shared = any(storages[index] == storages[i] for i in node.inputs)  # those are alive still
+                total = counter.get_total_flops()
+                yield node, value, _layer(network, index, value, shared, total - counted)
+                counted = total
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise LayerRefused(nodes[len(storages)].name, reason) from error
+
+
+def _layer(network: Network, index: int, value: Tensor, shared: bool, flops: int) -> Measured:
+    node = network.graph.nodes[index]
+    shape = tuple(value.shape)
+    if not node.inputs:
+        return Measured(shape, 0, 0, 0, value.numel())
+    module = network.module_at(index)
+    new = 0 if shared else value.numel()
+    if node.layer.in_place and value.numel() <= node.application.input_shapes[0].numel * shape[0]:
+        new = 0  # the module leaves its input alone, but the result fits into the input's place
+    return Measured(shape, own_params(module, node), statistics(module), flops, new)
+
+
+def own_params(module: nn.Module, node: Node) -> int:
+    """Scalars of the module's parameters, without a weight that belongs to another layer."""
+    sizes = [p.numel() for name, p in module.named_parameters() if node.tied is None or not name.endswith("weight")]
+    return sum(sizes)
+
+
+def statistics(module: nn.Module) -> int:
+    """Scalars of the module's buffers; PyTorch also counts the batches that a norm has seen, which is no statistic."""
+    return sum(b.numel() for name, b in module.named_buffers() if not name.endswith("num_batches_tracked"))
+
+
+def _storage(value: Tensor) -> int:
+    """A number that two living tensors share if, and only if, they share their memory; on the meta device as well."""
+    return int(value.untyped_storage()._cdata)
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether there is no infinity and no NaN; integers have neither."""
+    return not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def _backward(network: Network, outputs: list[Tensor]) -> list[Difference]:
+    """Derive the mean of all outputs; the parameters whose gradient isn't finite."""
+    if not outputs:
+        return []
+    sum(output.float().mean() for output in outputs).backward()  # type: ignore[union-attr]
+    return [
+        Difference(name, "backward pass", "finite", "not finite")
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None and not is_finite(parameter.grad)
+    ]

@@ -1,0 +1,275 @@
+"""Random arguments for every layer kind, as Hypothesis draws them: plausible for the volume that enters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import strategies as st
+
+from archcalc.shape import Shape
+
+Draw = Callable[..., Any]
+Values = dict[str, Any]
+"""Arguments of a layer by name, as the layer's class takes them; texts that start with @ are references."""
+
+
+def number(draw: Draw, low: int, high: int) -> int:
+    """A number from `low` to `high`."""
+    return draw(st.integers(low, max(low, high)))
+
+
+def maybe(draw: Draw, values: Values, name: str, strategy: Any) -> None:
+    """Give an argument, or leave its default."""
+    if draw(st.booleans()):
+        values[name] = draw(strategy)
+
+
+def divisor(draw: Draw, *numbers: int) -> int:
+    """A common divisor."""
+    common = math.gcd(*numbers)
+    return draw(st.sampled_from([d for d in range(1, common + 1) if common % d == 0]))
+
+
+def extents(rank: int, high: int, low: int = 1) -> Any:
+    """One size for all axes, or one each."""
+    one = st.integers(low, high)
+    return one if rank == 1 else one | st.tuples(*[one] * rank)
+
+
+def paddings(rank: int, high: int, words: tuple[str, ...] = ("half", "same")) -> Any:
+    """Every form of padding: a number, one per axis, a pair for all sides, a pair per axis, a word."""
+    pair = st.tuples(st.integers(0, high), st.integers(0, high))
+    forms = [extents(rank, high, 0), st.tuples(pair), st.tuples(*[pair] * rank)]
+    return st.one_of(*forms, *([st.sampled_from(words)] if words else []))
+
+
+def kernel(draw: Draw, x: Shape) -> Any:
+    """A kernel that mostly fits."""
+    return draw(extents(len(x.spatial), min(5, *(x[a] for a in x.spatial)) if draw(st.integers(0, 9)) else 7))
+
+
+def conv(draw: Draw, x: Shape) -> Values:
+    """Every argument of `conv`; a connection table as the value of `connect`."""
+    rank = len(x.spatial)
+    values: Values = {"out_channels": number(draw, 1, 8), "kernel_size": kernel(draw, x)}
+    maybe(draw, values, "stride", extents(rank, 3))
+    maybe(draw, values, "padding", paddings(rank, 3))
+    if draw(st.integers(0, 3)) == 0:
+        values["dilation"] = draw(extents(rank, 3))
+    _bias(draw, values)
+    choice = draw(st.integers(0, 5))
+    if choice == 0:
+        values["groups"] = divisor(draw, x.C, x.C)
+        values["out_channels"] = values["groups"] * number(draw, 1, 3)
+    elif choice == 1 and x.C <= 8:
+        values["connect"] = table(draw, x.C, values["out_channels"])
+    return values
+
+
+def _bias(draw: Draw, values: Values) -> None:
+    maybe(draw, values, "bias", st.sampled_from([True, False, "position"]))
+
+
+def table(draw: Draw, rows: int, columns: int) -> Any:
+    """A connection table; at least one link."""
+    row = st.tuples(*[st.booleans()] * columns)
+    drawn = draw(st.tuples(*[row] * rows))
+    return drawn if any(map(any, drawn)) else ((True,) * columns, *drawn[1:])
+
+
+def dwconv(draw: Draw, x: Shape) -> Values:
+    """Every argument of `dwconv`."""
+    rank = len(x.spatial)
+    values: Values = {"kernel_size": kernel(draw, x)}
+    maybe(draw, values, "stride", extents(rank, 3))
+    maybe(draw, values, "padding", paddings(rank, 3))
+    maybe(draw, values, "dilation", extents(rank, 2))
+    maybe(draw, values, "multiplier", st.integers(1, 3))
+    _bias(draw, values)
+    return values
+
+
+def tconv(draw: Draw, x: Shape) -> Values:
+    """Every argument of `tconv`, `tie` apart."""
+    rank = len(x.spatial)
+    values: Values = {"out_channels": number(draw, 1, 6), "kernel_size": draw(extents(rank, 4))}
+    maybe(draw, values, "stride", extents(rank, 3))
+    maybe(draw, values, "padding", paddings(rank, 2))
+    maybe(draw, values, "dilation", extents(rank, 2))
+    if values.get("padding") != "same":
+        maybe(draw, values, "output_padding", extents(rank, 2, 0))
+    _bias(draw, values)
+    choice = draw(st.integers(0, 5))
+    if choice == 0:
+        values["groups"] = divisor(draw, x.C, x.C)
+        values["out_channels"] = values["groups"] * number(draw, 1, 3)
+    elif choice == 1 and x.C <= 8:
+        values["connect"] = table(draw, x.C, values["out_channels"])
+    return values
+
+
+def pool(draw: Draw, x: Shape) -> Values:
+    """What both pools take."""
+    rank = len(x.spatial)
+    values: Values = {"kernel_size": kernel(draw, x)}
+    maybe(draw, values, "stride", extents(rank, 3))
+    maybe(draw, values, "padding", paddings(rank, 2))
+    maybe(draw, values, "ceil", st.booleans())
+    return values
+
+
+def maxpool(draw: Draw, x: Shape) -> Values:
+    """Every argument of `maxpool`."""
+    values = pool(draw, x)
+    maybe(draw, values, "dilation", extents(len(x.spatial), 2))
+    return values
+
+
+def avgpool(draw: Draw, x: Shape) -> Values:
+    """Every argument of `avgpool`."""
+    values = pool(draw, x)
+    maybe(draw, values, "count_include_pad", st.booleans())
+    return values
+
+
+def unpool(draw: Draw, x: Shape) -> Values:
+    """Every argument of `unpool`, `like` apart."""
+    rank = len(x.spatial)
+    values: Values = {"kernel_size": draw(extents(rank, 3))}
+    maybe(draw, values, "stride", extents(rank, 3))
+    maybe(draw, values, "padding", paddings(rank, 1))
+    return values
+
+
+def zeropad(draw: Draw, x: Shape) -> Values:
+    """Channels, or spatial padding, or both."""
+    values: Values = {}
+    maybe(draw, values, "out_channels", st.integers(x.C, x.C + 4))
+    if x.spatial:
+        maybe(draw, values, "padding", paddings(len(x.spatial), 2, ()))
+    return values
+
+
+def reshape(draw: Draw, x: Shape) -> Values:
+    """The same values under other axes, C among them: what lacks it is token numbers."""
+    rest, values = x.numel, {}
+    axes = ["C", *draw(st.lists(st.sampled_from("DHWTR"), max_size=3, unique=True))]
+    for axis in axes[:-1]:
+        values[axis] = divisor(draw, rest)
+        rest //= values[axis]
+    return {**values, axes[-1]: rest}
+
+
+def crop(draw: Draw, x: Shape) -> Values:
+    """A size that mostly fits."""
+    sizes = tuple(number(draw, 1, x[axis]) for axis in x.spatial)
+    return {"size": draw(st.sampled_from([sizes, min(sizes)]))}
+
+
+def gelu(draw: Draw, x: Shape) -> Values:
+    """Both forms."""
+    return {"approximate": draw(st.sampled_from(["none", "tanh"]))}
+
+
+def fractions(name: str) -> Callable[[Draw, Shape], Values]:
+    """One argument that is a number between 0 and 1, or its default."""
+
+    def drawn(draw: Draw, x: Shape) -> Values:
+        values: Values = {}
+        maybe(draw, values, name, st.integers(0, 20).map(lambda n: Fraction(n, 20)))
+        return values
+
+    return drawn
+
+
+def flag(name: str) -> Callable[[Draw, Shape], Values]:
+    """One argument that is true or false, or its default."""
+
+    def drawn(draw: Draw, x: Shape) -> Values:
+        values: Values = {}
+        maybe(draw, values, name, st.booleans())
+        return values
+
+    return drawn
+
+
+def features(draw: Draw, x: Shape) -> Values:
+    """A matrix product."""
+    values: Values = {"out_features": number(draw, 1, 12)}
+    maybe(draw, values, "bias", st.booleans())
+    return values
+
+
+def attention(draw: Draw, x: Shape) -> Values:
+    """Self-attention; `kv` comes with references."""
+    values: Values = {"num_heads": divisor(draw, x.C)}
+    maybe(draw, values, "bias", st.booleans())
+    maybe(draw, values, "causal", st.booleans())
+    return values
+
+
+def lrn(draw: Draw, x: Shape) -> Values:
+    """Every constant."""
+    values: Values = {}
+    maybe(draw, values, "size", st.integers(1, 6))
+    for name in ("alpha", "beta", "k"):
+        maybe(draw, values, name, st.integers(1, 20).map(lambda n: Fraction(n, 10)))
+    return values
+
+
+def _none(draw: Draw, x: Shape) -> Values:
+    return {}
+
+
+SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
+    "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
+    "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop, "instancenorm": flag("affine"),
+    "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
+    "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
+    "upsample": lambda draw, x: {
+        "factor": draw(extents(len(x.spatial), 3)), "mode": draw(st.sampled_from(["nearest", "bilinear"])),
+    },
+}  # fmt: skip
+"""Kinds that work on volumes with C and spatial axes."""
+
+FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
+    "bn": flag("affine"), "ln": flag("bias"), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
+    "groupnorm": lambda draw, x: {"num_groups": divisor(draw, x.C)},
+    "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
+    "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
+    "softmax": _none, "log_softmax": _none, "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,
+    "prelu": lambda draw, x: draw(st.sampled_from([{}, {"num_parameters": x.C}])),
+    **dict.fromkeys(
+        ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus"), _none
+    ),
+}  # fmt: skip
+"""Kinds that work on any volume with C."""
+
+VECTORS: dict[str, Callable[[Draw, Shape], Values]] = {
+    "fc": features, "rbf": lambda draw, _: {"out_features": number(draw, 1, 12)},
+}  # fmt: skip
+"""Kinds that want C without spatial axes."""
+
+TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
+    "attention": attention, "cls_token": _none,
+    "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
+    "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
+}  # fmt: skip
+"""Kinds that want tokens with features."""
+
+
+def embed(draw: Draw, x: Shape) -> Values:
+    """A vocabulary and a width."""
+    return {"num_embeddings": number(draw, 1, 20), "dim": number(draw, 1, 8)}
+
+
+def kinds_for(x: Shape) -> list[dict[str, Callable[[Draw, Shape], Values]]]:
+    """The families of kinds that may work on a volume, with what draws their arguments."""
+    if "C" not in x:
+        return [{"embed": embed, "identity": _none}]
+    if x.spatial:
+        return [FEATURES, SPATIAL, SPATIAL]  # most arguments are there
+    return [FEATURES, VECTORS, TOKENS] if "T" in x else [FEATURES, VECTORS]

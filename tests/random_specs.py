@@ -1,0 +1,445 @@
+"""Random valid specs, as YAML text: branches, loops, blocks, references and every layer kind.
+
+Shapes are followed with the layers' own formulas, so that what is drawn fits; whether they are right is what PyTorch
+then says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+from archcalc.errors import ShapeError
+from archcalc.layers import REGISTRY, Layer
+from archcalc.layers.base import SHORTHANDS
+from archcalc.shape import Shape
+from tests.random_layers import Draw, Values, kinds_for, maybe, number, paddings
+
+LARGEST = 20_000
+"""Values that a volume may hold: larger ones take time and find nothing more."""
+SHORT = {long: short for short, long in SHORTHANDS.items()}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A name that later items can refer to."""
+
+    path: str
+    shape: Shape
+    layer: Layer | None = None
+    inputs: tuple[Shape, ...] = ()
+
+
+@dataclass
+class Draft:
+    """A spec in the making."""
+
+    draw: Draw
+    names: list[Known] = field(default_factory=list)
+    hparams: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    blocks: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Values] = field(default_factory=dict)
+    awkward: list[str] = field(default_factory=lambda: ["double", "forward", "graph", "a.b", "a_b", "1x1"])
+    """Names that a module can't have as they are; each is given once."""
+    sealed: bool = False
+    """Inside a block, whose body sees no names from outside."""
+    counter: int = 0
+
+    def fresh(self, letter: str) -> str:
+        """A name that nothing else has."""
+        self.counter += 1
+        return f"{letter}{self.counter}"
+
+    def chance(self, one_in: int) -> bool:
+        """True once in a while; false is simpler."""
+        return self.draw(st.integers(0, one_in - 1)) == one_in - 1
+
+
+# --- one layer --------------------------------------------------------------------------------------------------------
+
+
+def layer_step(draft: Draft, x: Shape) -> tuple[Any, Shape, Layer, tuple[Shape, ...]]:
+    """A call in the short or long form, the shape behind it, and the layer."""
+    kinds = draft.draw(st.sampled_from(kinds_for(x)))
+    kind = draft.draw(st.sampled_from(sorted(kinds)))
+    values = kinds[kind](draft.draw, x)
+    values, others = with_references(draft, kind, values, x)
+    given = {**draft.defaults.get(kind, {}), **values}
+    try:
+        layer = REGISTRY[kind](**given)
+        shape = layer.output_shape(x, *others)
+        if shape.numel > LARGEST:
+            raise ShapeError("too large")
+    except ShapeError:
+        kind, values, others = "identity", {}, ()
+        layer, shape = REGISTRY["identity"](), x
+    return call(draft, kind, values, x), shape, layer, (x, *others)
+
+
+def with_references(draft: Draft, kind: str, values: Values, x: Shape) -> tuple[Values, tuple[Shape, ...]]:
+    """Now and then a tensor argument, or a tie, as far as a name fits."""
+    if draft.sealed or not draft.names or not draft.chance(2):
+        return values, ()
+    known = draft.draw(st.sampled_from(draft.names))
+    path, like = f"@{known.path}", known.shape
+    if kind == "crop" and like.spatial == x.spatial:
+        return {"like": path}, (like,)
+    if kind == "unpool" and like.spatial == x.spatial:
+        return {**values, "like": path}, (like,)
+    if kind == "attention" and "T" in like and "C" in like and not like.spatial:
+        return {**values, "kv": path}, (like,)
+    if kind == "fc" and _ties(known):
+        weight = known.layer.weight_shape(*known.inputs)  # type: ignore[union-attr]
+        if len(weight) == 2 and weight[1] == x.C:
+            return {**values, "out_features": weight[0], "tie": path}, ()
+    if kind == "tconv" and _ties(known) and "connect" not in values:
+        weight = known.layer.weight_shape(*known.inputs)  # type: ignore[union-attr]
+        if len(weight) == 2 + len(x.spatial) and weight[0] == x.C:
+            return {**values, "out_channels": weight[1], "kernel_size": weight[2:], "groups": 1, "tie": path}, ()
+    return values, ()
+
+
+def _ties(known: Known) -> bool:
+    layer = known.layer
+    return layer is not None and getattr(layer, "tie", None) is None and bool(layer.weight_shape(*known.inputs))
+
+
+def call(draft: Draft, kind: str, values: Values, x: Shape) -> Any:
+    """A call as text, by position or by name, or in the long form."""
+    texts = {name: value_text(draft, name, value, x) for name, value in values.items()}
+    if draft.chance(12):
+        return {"op": kind, **texts}
+    words, positional = [kind], True
+    for name in REGISTRY[kind].arguments():
+        if name not in texts:
+            positional = False
+            continue
+        if positional and not draft.chance(6):
+            words.append(texts[name])
+            continue
+        positional = False
+        words.append(f"{SHORT.get(name, name) if draft.chance(2) else name}={texts[name]}")
+    return " ".join(words)
+
+
+def value_text(draft: Draft, name: str, value: Any, x: Shape) -> str:
+    """A value as a spec may write it: a literal, or now and then an expression that has this value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return _integer(draft, value, x) if value > 0 and draft.chance(5) else str(value)
+    if isinstance(value, Fraction):
+        return str(float(value))
+    if isinstance(value, tuple) and isinstance(value[0], tuple):
+        if isinstance(value[0][0], bool):
+            table = draft.fresh("table")
+            draft.tables[table] = ["".join("X" if linked else "." for linked in row) for row in value]
+            return table
+        pairs = ",".join(f"[{before},{after}]" for before, after in value)
+        return pairs if len(value) == 1 else f"[{pairs}]"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) if len(value) > 1 else str(value[0])
+    return str(value)
+
+
+def _integer(draft: Draft, value: int, x: Shape) -> str:
+    forms = [f"{value}*1", f"{value + 2}-2", f"({value} if 2 > 1 else 1)", f"max({value},1)"]
+    if x.get("C") == value:
+        forms += ["x.C", "x.C"]
+    if not draft.chance(2):
+        hparam = draft.fresh("h")
+        draft.hparams[hparam] = value
+        forms += [hparam, hparam, f"{hparam}//1"]
+    return draft.draw(st.sampled_from(forms))
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+def joined(steps: list[Any]) -> Any:
+    """Steps as one chain; if one is in the long form, as a list."""
+    return " -> ".join(steps) if all(isinstance(step, str) for step in steps) else steps
+
+
+def chain(draft: Draft, x: Shape, most: int = 3) -> tuple[Any, Shape]:
+    """Steps one after the other."""
+    steps: list[Any] = []
+    for _ in range(number(draft.draw, 1, most)):
+        step, x, *_ = layer_step(draft, x)
+        steps.append(step)
+    return joined(steps), x
+
+
+def preserving(draft: Draft, x: Shape) -> Any:
+    """An item whose output is like its input."""
+    drawn, shape = chain(draft, x, 2)
+    return drawn if shape == x else "relu" if "C" in x else "identity"
+
+
+def merge(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """Branches as they come if they can be joined, else copies of the first."""
+    kind = draft.draw(st.sampled_from(["add", "mul", "concat"]))
+    branches = [item(draft, x, depth - 1) for _ in range(number(draft.draw, 1, 3))]
+    first, shape = branches[0]
+    if kind == "mul" and shape.spatial and "C" in shape and draft.chance(2):
+        gate = Shape(**{axis: 1 if axis in shape.spatial else size for axis, size in shape.items()})
+        branches[-1] = ([first, "global_avgpool -> sigmoid"], gate)
+    given = {"axis": draft.draw(st.sampled_from(list(shape)))} if kind == "concat" and draft.chance(2) else {}
+    joiner = REGISTRY[kind](**given)
+    try:
+        result = joiner.output_shape(*(found for _, found in branches))
+    except ShapeError:
+        if "C" not in shape and kind == "concat":
+            given = {"axis": next(iter(shape))}
+            joiner = REGISTRY[kind](**given)
+        branches = [branches[0]] * len(branches)
+        result = joiner.output_shape(*(found for _, found in branches))
+    # a list around a scope: branches of one merge must not have the same name
+    items: Any = [[drawn] if isinstance(drawn, dict) and len(drawn) == 1 else drawn for drawn, _ in branches]
+    if draft.chance(3):
+        items = {draft.fresh("branch"): drawn for drawn in items}
+    return {kind: items, **given}, result
+
+
+def residual(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """A body and a shortcut; either may be anything that fits the other."""
+    body, shape = item(draft, x, depth - 1)
+    if shape == x and not draft.chance(3):
+        return {"residual": body}, shape
+    return {"residual": body, "shortcut": body if shape != x or draft.chance(2) else preserving(draft, x)}, shape
+
+
+def apply(draft: Draft, x: Shape, kind: str, **values: Any) -> Shape:
+    """The shape behind one layer, with the spec's defaults."""
+    return REGISTRY[kind](**{**draft.defaults.get(kind, {}), **values}).output_shape(x)
+
+
+def loop(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """Passes that leave the shape alone, or convolutions whose channels and kernels come from a list."""
+    if not x.spatial or "C" not in x or draft.chance(2):
+        return {"for": {"i": f"1..{number(draft.draw, 0, 3)}"}, "do": preserving(draft, x)}, x
+    rows = draft.draw(st.lists(st.tuples(st.integers(1, 6), st.sampled_from([1, 3])), min_size=1, max_size=3))
+    body = draft.draw(st.sampled_from(["conv c k p=half s=1", "conv c k p=half s=1 -> bn -> relu", "conv c k p=same"]))
+    shape = x
+    for channels, kernel in rows:
+        padding = "same" if body.endswith("same") else "half"
+        more = {} if padding == "same" else {"stride": 1}
+        shape = apply(draft, shape, "conv", out_channels=channels, kernel_size=kernel, padding=padding, **more)
+    if draft.chance(2):
+        return {"for": {"c k": [list(row) for row in rows]}, "do": body}, shape
+    return {"for": {"c": [c for c, _ in rows], "k": [k for _, k in rows]}, "do": body}, shape
+
+
+def repeated(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """`(chain)*n`."""
+    body = preserving(draft, x)
+    return (f"({body})*{number(draft.draw, 0, 3)}" if isinstance(body, str) else body), x
+
+
+def condition(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """An item under a condition, or the other one."""
+    truth = draft.draw(st.booleans())
+    text = f"{next(f'x.{axis}' for axis in x)} {'>' if truth else '<='} 0"
+    chosen, shape = item(draft, x, depth - 1)
+    other = preserving(draft, x)
+    if draft.chance(2) and isinstance(chosen, str) and not {"->", "if"} & set(chosen.split()):
+        return (f"{chosen} if {text}", shape) if truth else (f"{chosen} if {text} -> identity", x)
+    return {"if": text, "then": chosen if truth else other, "else": other if truth else chosen}, shape
+
+
+def block_call(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """A block, called twice: with formals on a volume, or as it is on any other."""
+    name = draft.fresh("block")
+    if not x.spatial or "C" not in x or draft.sealed:
+        sealed, draft.sealed = draft.sealed, True
+        draft.blocks[f"{name}()"] = preserving(draft, x)
+        draft.sealed = sealed
+        return f"{name} -> {name}", x
+    draft.blocks[f"{name}(c, k=3)"] = draft.draw(
+        st.sampled_from(["conv c k p=half s=1 -> bn", [{"body": "conv c k p=half s=1"}, "relu"]])
+    )
+    channels, kernel = number(draft.draw, 1, 6), draft.draw(st.sampled_from([1, 2, 3]))
+    words = f"{name} {channels}" + ("" if kernel == 3 else f" k={kernel}")
+    for _ in range(2):
+        x = apply(draft, x, "conv", out_channels=channels, kernel_size=kernel, padding="half", stride=1)
+    return f"{words} -> {words}", x
+
+
+def named(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """A scope inside another."""
+    inner, shape = item(draft, x, depth - 1)
+    name = draft.draw(st.sampled_from([*draft.awkward, draft.fresh("scope")]))
+    draft.awkward = [other for other in draft.awkward if other != name]
+    return {name: inner}, shape
+
+
+def sequence(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """Items one after the other."""
+    first, x = item(draft, x, depth - 1)
+    second, x = chain(draft, x, 2)
+    return [first, second], x
+
+
+def item(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """Any item, and the shape behind it."""
+    if depth <= 0 or "C" not in x or draft.chance(2):  # token numbers are looked up, nothing else
+        return chain(draft, x)
+    forms = [merge, residual, loop, repeated, condition, block_call, named, sequence]
+    return draft.draw(st.sampled_from(forms))(draft, x, depth)
+
+
+# --- a whole spec -----------------------------------------------------------------------------------------------------
+
+
+def pool_and_back(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A pool, something between, and the unpooling that undoes it."""
+    values: Values = {"kernel_size": number(draft.draw, 1, 3), "stride": number(draft.draw, 1, 3)}
+    maybe(draft.draw, values, "padding", paddings(len(x.spatial), 1))
+    ceil = draft.draw(st.sampled_from([{}, {"ceil": True}]))
+    name = draft.fresh("n")
+    try:
+        below = REGISTRY["maxpool"](**values, **ceil).output_shape(x)
+        result = REGISTRY["unpool"](**values, like=name).output_shape(below, x)
+    except ShapeError:
+        return [preserving(draft, x)], x
+    first = {name: preserving(draft, x)}
+    draft.names.append(Known(name, x))
+    down, up = (
+        call(draft, "maxpool", {**values, **ceil}, x),
+        call(draft, "unpool", {**values, "like": f"@{name}"}, below),
+    )
+    return [first, down, "relu", up], result
+
+
+def detector(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """Scores and boxes for anchors, the best of them as regions, and what the map shows there."""
+    base, score, box, rois = (draft.fresh("n") for _ in range(4))
+    anchors, size = number(draft.draw, 1, 3), number(draft.draw, 1, 3)
+    count = number(draft.draw, 1, anchors * x["H"] * x["W"])
+    options = "p=0 s=1 d=1"
+    items = [
+        {base: "relu"},
+        {score: f"conv {2 * anchors} 1 {options}"},
+        {box: f"from {base} -> conv {4 * anchors} 1 {options}"},
+        {rois: f"from {score} -> proposals {count} box=@{box}"},
+        f"from {base} -> roipool {size} rois=@{rois}",
+    ]
+    draft.names += [Known(base, x), Known(rois, Shape(R=count, C=4))]
+    return items, x.with_(R=count, H=size, W=size)
+
+
+def shared(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A layer, and a later one with the same weights: the same matrix, a look-up's, or a convolution's way back."""
+    name = draft.fresh("n")
+    bias = draft.draw(st.sampled_from(["", " bias=false"]))
+    if "C" not in x:
+        rows, width = number(draft.draw, 1, 20), number(draft.draw, 1, 8)
+        return [{name: f"embed {rows} {width}"}, "relu", f"fc {rows}{bias} tie=@{name}"], x.with_(C=rows)
+    width = number(draft.draw, 1, 6)
+    if not x.spatial:
+        return [{name: f"fc {width}"}, f"fc {x.C}", f"fc {width}{bias} tie=@{name}"], x.with_(C=width)
+    kernel = number(draft.draw, 1, min(3, *(x[axis] for axis in x.spatial)))
+    stride = number(draft.draw, 1, 2)
+    below = REGISTRY["conv"](width, kernel, stride=stride, bias=True).output_shape(x)
+    down = f"conv {width} {kernel} s={stride} p=0{bias or ' bias=true'}"
+    up = REGISTRY["tconv"](x.C, kernel, stride=stride).output_shape(below)
+    return [{name: down}, "relu", f"tconv {x.C} {kernel} s={stride}{bias} tie=@{name}"], up
+
+
+def cross(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """Attention of tokens to others of another width."""
+    first, memory = draft.fresh("n"), draft.fresh("n")
+    items = [{first: "identity"}, {memory: f"cls_token -> fc {number(draft.draw, 1, 5)}"}]
+    words = draft.draw(st.sampled_from(["", " causal=true", " bias=false"]))
+    heads = draft.draw(st.sampled_from([h for h in range(1, x.C + 1) if x.C % h == 0]))
+    return [*items, f"from {first} -> attention {heads} kv=@{memory}{words}"], x
+
+
+def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """One item of `layers`, or a few that belong together."""
+    choice = number(draft.draw, 0, 12)
+    if choice == 12 or (choice == 11 and "C" not in x):
+        return shared(draft, x)
+    if choice == 11 and "T" in x and not x.spatial:
+        return cross(draft, x)
+    if choice < 3:
+        step, shape, layer, inputs = layer_step(draft, x)
+        name = draft.fresh("n")
+        draft.names.append(Known(name, shape, layer, inputs))
+        return [{name: step}], shape
+    if choice == 3 and draft.names:
+        known = draft.draw(st.sampled_from(draft.names))
+        step, shape, *_ = layer_step(draft, known.shape)
+        return [joined([f"from {known.path}", step])], shape
+    if choice == 4 and x.spatial and "C" in x:
+        return pool_and_back(draft, x)
+    if choice == 5 and tuple(x) == ("C", "H", "W"):
+        return detector(draft, x)
+    made, shape = item(draft, x, 2)
+    if choice % 2:
+        name = draft.fresh("n")
+        draft.names.append(Known(name, shape))
+        return [{name: made}], shape
+    return [made], shape
+
+
+INPUTS = [
+    ("C", "H", "W"), ("H", "W", "C"), ("C", "W"), ("C", "D", "H", "W"), ("C",), ("T", "C"), ("T",), ("R", "C", "H", "W"),
+    ("R", "T", "C"), ("T", "C", "W"), ("C", "H", "W"), ("C", "H", "W"),
+]  # fmt: skip
+
+
+def volume(draft: Draft) -> dict[str, int]:
+    """The axes of one input, in any order that a spec may write."""
+    return {axis: number(draft.draw, 1, 9) for axis in draft.draw(st.sampled_from(INPUTS))}
+
+
+@st.composite
+def specs(draw: Draw, most: int = 5) -> str:
+    """The text of a valid spec."""
+    draft = Draft(draw)
+    head: dict[str, Any] = {"archcalc": 1, "name": "random"}
+    first = volume(draft)
+    x = Shape(**first)
+    if draft.chance(5):
+        second = volume(draft)
+        head["inputs"] = {"one": first, "two": second}
+        draft.names += [Known("one", x), Known("two", Shape(**second))]
+    else:
+        head["input"] = first
+    if draft.chance(4):
+        draft.defaults["conv"] = draw(st.sampled_from([{"padding": "half"}, {"bias": False}, {"stride": 2}]))
+    layers: list[Any] = []
+    for _ in range(number(draw, 1, most)):
+        items, x = top_level(draft, x)
+        layers += items
+    if draft.hparams:
+        head["hparams"] = draft.hparams
+    if draft.defaults:
+        head["defaults"] = draft.defaults
+    if draft.tables:
+        head["tables"] = draft.tables
+    if draft.blocks:
+        head["blocks"] = draft.blocks
+    head["layers"] = layers
+    outputs = [known.path for known in draft.names if known.path not in ("one", "two")]
+    if outputs and draft.chance(4):
+        head["outputs"] = draw(st.lists(st.sampled_from(outputs), min_size=1, max_size=3, unique=True))
+    return text_of(head)
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without aliases, which the language refuses."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the base's signature
+        return True
+
+
+def text_of(spec: dict[str, Any]) -> str:
+    """A spec as YAML."""
+    return yaml.dump(spec, Dumper=_Plain, sort_keys=False, width=1000)

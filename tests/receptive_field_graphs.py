@@ -1,0 +1,125 @@
+"""Random layer graphs for the tests of receptive fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+from layer_cases import make
+
+from archcalc.errors import ShapeError
+from archcalc.graph import Application, Graph, Input, Node
+from archcalc.layers import Layer
+from archcalc.shape import Shape
+
+Draw = Callable[..., Any]
+small, stride, amount = st.integers(1, 3), st.integers(1, 2), st.integers(0, 2)
+
+
+def sides(rank: int, values: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    """One value for all axes, or one for each."""
+    return values | st.tuples(*[values] * rank)
+
+
+def paddings(rank: int) -> st.SearchStrategy[Any]:
+    """Padding in every form that a spec can give it."""
+    pairs = st.lists(st.tuples(amount, amount), min_size=rank, max_size=rank).map(tuple)
+    return sides(rank, amount) | pairs | st.sampled_from(["half", "same"])
+
+
+@st.composite
+def layers(draw: Draw, rank: int) -> Layer:
+    """One layer that keeps the two channels."""
+    kind = draw(st.sampled_from(["conv", "conv", "conv", "dwconv", "maxpool", "avgpool", "tconv", "upsample", "relu",
+                                 "bn", "crop", "zeropad", "unpool", "global", "adaptive"]))  # fmt: skip
+    kernel, step, padding = draw(sides(rank, small)), draw(sides(rank, stride)), draw(paddings(rank))
+    window: dict[str, Any] = {"kernel_size": kernel, "stride": step, "padding": padding}
+    if kind in ("conv", "dwconv", "tconv"):
+        window["dilation"] = draw(sides(rank, st.integers(1, 3)))
+        return make(kind, **window) if kind == "dwconv" else make(kind, 2, **window)
+    if kind in ("maxpool", "avgpool"):
+        window["ceil"] = draw(st.booleans())
+        return make(kind, **window, **({"dilation": draw(stride)} if kind == "maxpool" else {}))
+    if kind == "upsample":
+        return make(kind, draw(sides(rank, small)), draw(st.sampled_from(["nearest", "bilinear"])))
+    if kind == "unpool":
+        return make(kind, **window)
+    if kind == "crop":
+        return make(kind, size=draw(sides(rank, st.integers(2, 8))))
+    if kind == "zeropad":
+        return make(kind, padding=draw(paddings(rank).filter(lambda p: not isinstance(p, str))))
+    if kind == "adaptive":
+        return make(draw(st.sampled_from(["adaptive_avgpool", "adaptive_maxpool"])), draw(sides(rank, small)))
+    return make({"global": "global_avgpool"}.get(kind, kind))
+
+
+class Builder:
+    """A graph that grows node by node; a layer that refuses its input is left out."""
+
+    def __init__(self, draw: Draw, shape: Shape) -> None:
+        self.draw, self.nodes = draw, [Node("input", Application(Input(), (), shape), ())]
+
+    def put(self, layer: Layer, *inputs: int) -> int:
+        """Add a node; the number of the main input, if the layer refuses or makes too large a volume."""
+        shapes = tuple(self.nodes[i].shape for i in inputs)
+        try:
+            output = layer.output_shape(*shapes)
+        except ShapeError:
+            return inputs[0]
+        if output.numel > 5000:
+            return inputs[0]
+        self.nodes.append(Node(f"n{len(self.nodes)}", Application(layer, shapes, output), inputs))
+        return len(self.nodes) - 1
+
+    def chain(self, start: int, most: int) -> int:
+        """Some layers, one behind the other."""
+        for _ in range(self.draw(st.integers(0, most))):
+            start = self.put(self.draw(layers(len(self.nodes[start].shape.spatial))), start)
+        return start
+
+    def merge(self, start: int) -> int:
+        """Two or three branches, cropped to the smallest, and joined again."""
+        ends = [self.chain(start, 3) for _ in range(self.draw(st.integers(2, 3)))]
+        kind = self.draw(st.sampled_from(["add", "add", "mul", "concat", "concat", "along", "gate"]))
+        if kind == "gate":
+            return self.put(make("mul"), ends[0], self.put(make("global_avgpool"), ends[0]))
+        axes = self.nodes[start].shape.spatial
+        least = tuple(min(self.nodes[end].shape[axis] for end in ends) for axis in axes)
+        ends = [self.put(make("crop", size=least), end) for end in ends]
+        if len({self.nodes[end].shape.C for end in ends}) > 1:
+            kind = "concat"
+        if kind == "along":
+            return self.put(make("concat", axis=self.draw(st.sampled_from(axes))), *ends)
+        return self.put(make(kind), *ends)
+
+    def tail(self, start: int) -> int:
+        """Sometimes what makes other axes: tokens, attention, vectors."""
+        kind = self.draw(st.sampled_from(["", "", "", "", "", "tokens", "flatten", "reshape", "norm"]))
+        if kind == "tokens":
+            start = self.put(make("tokens"), start)
+            for layer in (make("cls_token"), make("attention", 1, causal=self.draw(st.booleans())), make("select", 1)):
+                start = self.put(layer, start) if self.draw(st.booleans()) else start
+        elif kind == "norm":
+            norm = make("groupnorm", 1) if self.draw(st.booleans()) else make("instancenorm")
+            start = self.put(norm, start)
+        elif kind == "reshape":
+            shape = self.nodes[start].shape
+            start = self.put(make("reshape", C=shape.C, W=shape.without("C").numel), start)
+        elif kind:
+            start = self.put(make(kind), start)
+        return start
+
+
+@st.composite
+def graphs(draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True) -> Graph:
+    """A graph with branches, on one to three axes of unequal sizes."""
+    rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
+    sizes = draw(st.tuples(*[st.integers(3, largest if rank < 3 else 5)] * rank))
+    builder = Builder(draw, Shape(C=2, **dict(zip("DHW"[-rank:], sizes, strict=True))))
+    end = builder.chain(0, 3)
+    for _ in range(draw(st.integers(0, merges))):
+        end = builder.chain(builder.merge(end), 2)
+    end = builder.tail(end) if tails else end
+    names = {node.name: index for index, node in enumerate(builder.nodes)}
+    return Graph("random", tuple(builder.nodes), {"out": end}, names)

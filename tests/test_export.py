@@ -1,0 +1,138 @@
+"""The written PyTorch code against the built module: weights copied, outputs equal to the last bit."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from archcalc.__main__ import main
+from archcalc.build import build
+from archcalc.graph import Graph
+from archcalc.report import analyze
+from archcalc.zoo import architectures
+from tests.helpers import graph_of, spec_of
+from tests.random_specs import specs
+
+torch = pytest.importorskip("torch", reason="what is exported is PyTorch code")
+pytestmark = pytest.mark.torch
+
+ZOO = {architecture.name: architecture for architecture in architectures()}
+NUMBERS = {"faster_rcnn": {"R": 30}}
+MACS = 500_000_000
+"""Nets with more are followed on the meta device: names, shapes and parameters, no arithmetic."""
+
+
+def imported(code: str) -> Any:
+    """The network's class, from the code alone."""
+    module: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(code, "exported.py", "exec"), module)
+    return [value for value in module.values() if isinstance(value, type) and value.__module__ == "exported"][-1]
+
+
+def assert_same(graph: Graph, device: str) -> None:
+    """The exported class has the built module's parameters, in order, and with them its outputs."""
+    from archcalc.export.writer import torch_code
+    from archcalc.verify.network import Network
+
+    torch.manual_seed(0)
+    with torch.device(device):
+        built, own = Network(graph).eval(), imported(torch_code(graph))().eval()
+    assert [p.shape for p in built.parameters()] == [p.shape for p in own.parameters()]
+    mine, theirs = ([*net.parameters(), *net.buffers()] for net in (built, own))
+    with torch.no_grad():
+        for source, target in zip(mine, theirs, strict=True):
+            target.copy_(source)
+        inputs = built.example_inputs(2, device=device)
+        expected, actual = built(*inputs), own(*inputs)
+    if not isinstance(expected, dict):
+        expected, actual = {"": expected}, {"": actual}
+    assert list(expected) == list(actual)
+    for name, value in expected.items():
+        assert value.shape == actual[name].shape
+        # the same operations in the same order: not even a rounding error apart
+        assert device == "meta" or torch.equal(value.nan_to_num(), actual[name].nan_to_num()), name
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_exported_zoo_network_computes_what_the_built_one_does(name: str) -> None:
+    """Every net of the zoo: run where that is quick, else followed on the meta device."""
+    graph = ZOO[name].build(**NUMBERS.get(name, {}))
+    assert_same(graph, "cpu" if analyze(graph).total("macs") < MACS and len(graph) < 500 else "meta")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(specs())
+def test_exported_random_network_computes_what_the_built_one_does(text: str) -> None:
+    """Branches, loops, blocks and every kind, as Hypothesis puts them together."""
+    assert_same(build(spec_of(text)), "cpu")
+
+
+def test_code_stands_alone() -> None:
+    """The code imports PyTorch and the standard library, and says what it is."""
+    from archcalc.export.writer import torch_code
+
+    code = torch_code(ZOO["deconvnet"].build())
+    modules = re.findall(r"^(?:from|import) ([\w.]+)", code, re.MULTILINE)
+    assert {"__future__", "collections.abc", "typing", "torch", "torch.nn"} == set(modules)
+    assert "Zeiler & Fergus" in (ast.get_docstring(ast.parse(code)) or "")
+    assert "Network deconvnet: 3,726,464 parameters" in code
+
+
+def test_helpers_are_written_only_where_they_are_used() -> None:
+    """VGG needs none; U-Net one, for its crops."""
+    from archcalc.export.writer import torch_code
+
+    assert ["Vgg16"] == re.findall(r"^class (\w+)", torch_code(ZOO["vgg16"].build()), re.MULTILINE)
+    found = re.findall(r"^class (\w+)", torch_code(ZOO["unet"].build()), re.MULTILINE)
+    assert ["Pad", "DownBlock", "UpBlock", "Unet"] == found
+
+
+def test_equal_passes_become_a_loop() -> None:
+    """Repeated passes are one comprehension; numbers that change become what it counts through."""
+    from archcalc.export.writer import torch_code
+
+    assert "*[ConvBlock2(1024, 256) for _ in range(22)]" in torch_code(ZOO["resnet101"].build())
+    assert "for c in range(64, 256, 32)" in torch_code(ZOO["densenet121"].build())
+
+
+def test_shared_weights_are_shared_in_the_code() -> None:
+    """GPT-2's logits use the embedding's matrix, one Parameter for both."""
+    from archcalc.export.writer import torch_code
+
+    code = torch_code(
+        graph_of("layers: [wte: embed 9 4, relu, out: fc 9 tie=@wte]\n", "archcalc: 1\nname: t\ninput: {T: 5}\n")
+    )
+    network = imported(code)()
+    assert network.out.weight is network.wte.weight
+
+
+def test_names_that_python_reserves() -> None:
+    """Layers called class, forward and 1x1 are attributes with other names."""
+    layers = "layers: [class: conv 4 3, forward: relu, concat: {1x1: conv 2 1, x: identity}]\n"
+    assert_same(graph_of(layers), "cpu")
+
+
+def test_command_writes_a_file_that_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`archcalc export lenet5 --to torch -o net.py`, and the file runs without archcalc."""
+    file = tmp_path / "net.py"
+    assert main(["export", "lenet5", "--to", "torch", "-o", str(file)]) == 0
+    assert capsys.readouterr().out == ""
+    lines = "import torch, net; print(tuple(net.Lenet5()(torch.zeros(3, 1, 32, 32)).shape))"
+    done = subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "(3, 10)\n" == done.stdout
+
+
+def test_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symbolic sizes are refused with the option that gives them values."""
+    assert main(["export", "faster_rcnn"]) == 2
+    assert (
+        "faster_rcnn has sizes without a value: R\n    hint: give them numbers, as in --set R=300"
+        in capsys.readouterr().err
+    )

@@ -1,0 +1,186 @@
+"""Formulas of every layer kind from its own methods, and how they are written and explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archcalc.cli.run import run
+from archcalc.formulas.explain import explained
+from archcalc.formulas.general import layer_formulas, put_in
+from archcalc.formulas.notation import LATEX, UNICODE
+from archcalc.formulas.told import condition_text, layer_at, layer_sheet, lines
+from archcalc.graph import Application
+from archcalc.layers import REGISTRY
+from archcalc.report import analyze
+from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, minimum
+from archcalc.zoo import load
+from tests.layer_cases import CASES, Case
+
+H, K = dim("H"), dim("k")
+
+
+def application(case: Case) -> Application:
+    """A case's layer on its inputs."""
+    return Application(case.layer, case.inputs, case.output)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_kind_has_formulas(case: Case) -> None:
+    """With this layer's numbers put in, every formula gives its value; what has a value has a formula."""
+    found = layer_formulas(application(case))
+    for formula in found.listed:
+        assert formula.value == put_in(formula.general, found.names)
+    for name in ("weights", "biases", "buffers", "macs"):
+        formula = found[name]
+        assert (getattr(case, name) or None) == (formula and formula.value)
+        assert formula is None or is_symbolic(formula.general) or not case.inputs[0]
+
+
+def test_all_kinds_are_among_the_cases() -> None:
+    """No kind is left out."""
+    assert set(REGISTRY) == {case.layer.kind for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [
+        ("alexnet", "conv1", {"H_out": "⌊(H + 2p − d·(k_h − 1) − 1)/s⌋ + 1", "params": "(k_h·k_w·C_in/g + 1)·C_out"}),
+        ("alexnet", "conv1", {"macs": "H_out·W_out·k_h·k_w·C_in·C_out/g", "r_out": "r_in + d·j_in·(k_h − 1)"}),
+        ("alexnet", "fc6", {"weights": "C_in·C_out", "params": "(C_in + 1)·C_out"}),
+        ("unet", "up4/up", {"H_out": "s·(H − 1) − 2p + d·(k_h − 1) + a + 1", "macs": "H·W·k_h·k_w·C_in·C_out/g"}),
+        ("unet", "up4/concat", {"C_out": "C_1 + C_2"}),
+        ("vgg16", "conv1/pool", {"H_out": "⌊(H + 2p − d·(k_h − 1) − 1)/s⌋ + 1", "j_out": "j_in·s"}),
+        ("gpt2", "decoder/1/body/attention", {"weights": "4C_in²", "macs": "2T·C_in·(T + 2C_in)"}),
+        ("resnet50", "fc/global_avgpool", {"activations": "C_in"}),
+    ],
+)
+def test_formulas_read_as_in_books(name: str, layer: str, expected: dict[str, str]) -> None:
+    """The names are those of the lecture, the sums are collected."""
+    report = analyze(load(name).build())
+    row = layer_at(report, layer)
+    assert row is not None
+    sheet = layer_sheet(row)
+    written = {formula.name: line_of(formula.general) for formula in sheet.formulas}
+    assert expected == {name: written[name] for name in expected}
+
+
+def line_of(expr: Any) -> str:
+    """In the order of a layer's formulas."""
+    from dataclasses import replace
+
+    from archcalc.formulas.general import ORDER
+
+    return replace(UNICODE, order=ORDER).write(expr)
+
+
+@pytest.mark.parametrize(
+    ("expr", "unicode", "latex"),
+    [
+        (99 * K**2 + 1213 * K + 361, "99k² + 1213k + 361", "99k^{2} + 1213k + 361"),
+        (floor_div(H, 32), "⌊H/32⌋", r"\left\lfloor \frac{H}{32} \right\rfloor"),
+        (ceil_div(H, 32), "⌈H/32⌉", r"\left\lceil \frac{H}{32} \right\rceil"),
+        (
+            minimum(H, floor_div(H, 2) + K),
+            "min(H, k + ⌊H/2⌋)",
+            r"\min\left(H, k + \left\lfloor \frac{H}{2} \right\rfloor\right)",
+        ),
+        (K - 1234567, "k − 1,234,567", "k - 1{,}234{,}567"),
+        (dim("C_out") * (H - 1), "(H − 1)·C_out", r"\left(H - 1\right) \cdot C_{out}"),
+        (H * K / 2, "H·k/2", r"\frac{H \cdot k}{2}"),
+    ],
+)
+def test_notations(expr: Any, unicode: str, latex: str) -> None:
+    """Unicode for people, LaTeX for papers."""
+    assert (unicode, latex) == (UNICODE.write(expr), LATEX.write(expr))
+
+
+def test_python_source_computes_the_totals() -> None:
+    """`--format python` is a function that gives the totals, in exact integers."""
+    report = analyze(load("alphago_policy").build(k="sym"))
+    from archcalc.formulas.told import totals_sheet
+
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines(totals_sheet(report, {}), "python")), scope)
+    assert 99 * 10**40 + 1213 * 10**20 + 361 == scope["formulas"](10**20)["params"]
+
+
+def test_explanations_are_the_lectures() -> None:
+    """AlexNet's first layer, worked out as on the slides."""
+    report = analyze(load("alexnet").build())
+    row = layer_at(report, "conv1")
+    assert row is not None
+    told = list(explained(row))
+    for line in (
+        "H and W: (227 - 11 + 2*0)/4 + 1 = 55",
+        "weights: (11*11*3)*96 = 34,848",
+        "biases: 96",
+        "params: 34,848 + 96 = 34,944",
+        "values: 55*55*96 = 290,400",
+        "MACs: (55*55)*(11*11*3)*96 = 105,415,200",
+        "receptive field: 1 + 1*(11 - 1) = 11 (11x11 in all)",
+    ):
+        assert line in told
+
+
+def test_a_stride_that_does_not_fit_is_explained() -> None:
+    """The famous 224 gives 54.25, and a warning."""
+    row = layer_at(analyze(load("alexnet").build({"H": 224, "W": 224})), "conv1")
+    assert row is not None
+    told = list(explained(row))
+    assert "H and W: (224 - 11 + 2*0)/4 + 1 = 54.25, rounded down to 54" in told
+    assert "warning: (224 + 2*0 - 11)/4 + 1 = 54.25 is not an integer; rounded down to 54" in told
+
+
+@pytest.mark.parametrize("name", ["lenet5", "deconvnet", "faster_rcnn", "vit", "gpt2", "unet", "efficientnet_b0"])
+def test_every_kind_can_be_explained(name: str) -> None:
+    """Whatever the kind, there's something to say about it, and the numbers are the report's."""
+    report = analyze(load(name).build())
+    for row in {row.node.kind: row for row in report.rows if row.node.inputs}.values():
+        told = "\n".join(explained(row))
+        if not is_symbolic(row["macs"]) and row["macs"]:
+            assert f"{row['macs']:,}" in told
+
+
+def test_conditions_are_written() -> None:
+    """A condition as people write it."""
+    found = layer_formulas(analyze(load("alexnet").build())["conv1/conv"].node.application)
+    assert "C_in mod g = 0" == condition_text(found.conditions[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["formula", "alphago_policy", "--symbolic", "k"], "params           = 99k² + 1213k + 361"),
+        (["formula", "vgg16", "fc6", "--symbolic", "H,W"], "= 2,097,152·⌊H/32⌋·⌊W/32⌋ + 4096"),
+        (["formula", "vgg16", "conv5/pool", "--symbolic", "H,W"], "            = ⌊H/32⌋"),
+        (["formula", "vgg16", "--format", "sympy"], "params = 2097152*floor(H/32)*floor(W/32) + 35597096"),
+        (["formula", "vgg16", "conv5"], "vgg16/conv5, in total"),
+        (["formula", "resnet50", "--symbolic", "H,W,N", "-q"], "= 4,089,184,256N"),
+        (["explain", "vgg16", "fc6"], "weights: 25088*4096 = 102,760,448"),
+        (["table", "alphago_policy", "--symbolic", "k,N"], "99*k**2 + 1213*k + 361"),
+        (["check", "unet", "--symbolic", "H,W"], "works if H >= 188"),
+        (["check", "deconvnet", "--symbolic", "H"], "H % 8 in (1, 2, 3, 4)"),
+    ],
+)
+def test_commands(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands print what the functions give."""
+    assert 0 == run(arguments)
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["formula", "vgg16", "conv9"], 2, "vgg16 has no layer 'conv9'"),
+        (["explain", "vgg16", "conv5"], 2, "'conv5' has several layers"),
+        (["formula", "vgg16", "--symbolic", "__import__('os')"], 2, "is no name"),
+        (["table", "unet", "--input", "H=187", "-q"], 1, "H = 187 breaks H >= 188; the nearest that fit: 188"),
+        (["table", "vgg16", "--set", "size=31", "-q"], 1, "size = 31 breaks size >= 32; the nearest that fit: 32"),
+    ],
+)
+def test_errors(arguments: list[str], code: int, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said, with what would be right."""
+    assert code == run(arguments)
+    assert expected in capsys.readouterr().err

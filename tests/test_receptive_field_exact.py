@@ -1,0 +1,100 @@
+"""The exact window of one position against PyTorch's gradients: every zoo net, and random graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from receptive_field_graphs import graphs
+
+from archcalc.analyses.receptive_field import receptive_fields
+from archcalc.analyses.receptive_field_exact import exact_field, positions_of
+from archcalc.graph import Graph
+from archcalc.zoo import architectures
+
+ZOO = {architecture.name: architecture for architecture in architectures()}
+SMALLER: dict[str, dict[str, Any]] = {
+    "c3d": {"H": 56, "W": 56},
+    "convnext_small": {"H": 96, "W": 96},
+    "convnext_tiny": {"H": 128, "W": 96},
+    "densenet121": {"H": 96, "W": 128},
+    "densenet161": {"H": 64, "W": 64},
+    "densenet169": {"H": 64, "W": 96},
+    "densenet201": {"H": 64, "W": 64},
+    "faster_rcnn": {"H": 128, "W": 160},
+    "fcn_googlenet": {"H": 256, "W": 224},
+    "fcn_vgg16": {"H": 224, "W": 256},
+    "inception_v3": {"H": 171, "W": 203},
+    "resnet50": {"H": 128, "W": 96},
+    "resnet101": {"H": 128, "W": 96},
+    "resnet152": {"H": 128, "W": 96},
+    "resnet101_v1": {"H": 128, "W": 96},
+    "resnet152_v1": {"H": 128, "W": 96},
+    "rpn_vgg": {"H": 192, "W": 224},
+    "rpn_zf": {"H": 256, "W": 192},
+    "unet": {"H": 220, "W": 204},
+    "vgg19": {"H": 160, "W": 128},
+}
+"""Input sizes for the nets that would take PyTorch long; the others have their own."""
+
+
+def wide_nodes(graph: Graph) -> list[int]:
+    """The nodes with more than one position."""
+    return [
+        index
+        for index, node in enumerate(graph.nodes)
+        if node.inputs and node.shape.spatial and max(node.shape[axis] for axis in node.shape.spatial) > 1
+    ]
+
+
+def questions_of(graph: Graph) -> list[tuple[int, dict[str, int]]]:
+    """Of the last wide node a corner and the centre; of two inner ones a place near the far corner."""
+    wide = wide_nodes(graph)
+    found = []
+    for number, index in enumerate([wide[-1], wide[len(wide) // 3], wide[2 * len(wide) // 3]]):
+        shape = graph.nodes[index].shape
+        if number == 0:
+            found += [(index, dict.fromkeys(shape.spatial, 0)), (index, {a: shape[a] // 2 for a in shape.spatial})]
+        else:
+            found.append((index, {a: shape[a] - 1 if a == "W" else 2 * shape[a] // 3 for a in shape.spatial}))
+    return found
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
+    """In every zoo net the positions that a gradient reaches are those computed, each single one."""
+    torch = pytest.importorskip("torch", reason="gradients need PyTorch")
+    from archcalc.verify.gradient import Question, supports
+
+    numbers = {"R": 20} if name == "faster_rcnn" else {}
+    graph = ZOO[name].build(SMALLER.get(name), **numbers)
+    if not graph.input.spatial or not wide_nodes(graph):
+        assert not any(receptive_fields(graph)) or not wide_nodes(graph)
+        return
+    questions = questions_of(graph)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    actual = list(supports(graph, [Question(*question) for question in questions], device=device))
+    for (index, position), seen in zip(questions, actual, strict=True):
+        assert exact_field(graph, index, position) == seen, (graph.nodes[index].name, position)
+
+
+@pytest.mark.torch
+@settings(max_examples=600, deadline=None)
+@given(data=st.data(), graph=graphs())
+def test_random_gradients_arrive_where_the_window_says(data: st.DataObject, graph: Graph) -> None:
+    """In random graphs with branches, too, all of the mask is equal, from the input and from an inner volume."""
+    pytest.importorskip("torch", reason="gradients need PyTorch")
+    from archcalc.verify.gradient import Question, supports
+
+    ends = {graph.outputs["out"], data.draw(st.integers(0, len(graph) - 1), label="inner")}
+    source = data.draw(st.sampled_from([0, 0, *range(min(ends) + 1)]), label="source")
+    questions = []
+    for end in ends:
+        sizes = positions_of(graph.nodes[end].shape)
+        position = {axis: data.draw(st.integers(0, size - 1), label=axis) for axis, size in sizes.items()}
+        questions.append(Question(end, position))
+    for question, seen in zip(questions, supports(graph, questions, source), strict=True):
+        assert exact_field(graph, question.node, question.position, source) == seen

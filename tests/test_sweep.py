@@ -1,0 +1,238 @@
+"""Sweeps: equal to building each configuration by itself, exactly, whichever way they are computed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archcalc.cli.run import run
+from archcalc.errors import UsageError
+from archcalc.formulas.plot import Scatter
+from archcalc.formulas.selection import condition, objectives, pareto
+from archcalc.formulas.sweep import TOTALS, Sweep, planned
+from archcalc.zoo import load
+
+COLUMNS = ("params", "macs", "activation_bytes", "memory", "depth")
+
+
+def rows(sweep: Sweep, numpy: bool | None) -> list[tuple[Any, ...]]:
+    """All configurations, with Python's own integers."""
+    found = []
+    for block in sweep.blocks(numpy):
+        columns = [values.tolist() if hasattr(values, "dtype") else values for values in block.values()]
+        found += list(zip(*columns, strict=True))
+    return found
+
+
+def one_at_a_time(sweep: Sweep) -> list[tuple[Any, ...]]:
+    """Every configuration built and analysed by itself; those that can't be are left out."""
+    found = []
+    for values in product(*sweep.choices.values()):
+        totals = sweep.one(dict(zip(sweep.choices, values, strict=True)))
+        if totals is not None:
+            numbers = [int(v) if name in sweep.symbols else v for name, v in zip(sweep.choices, values, strict=True)]
+            found.append((*numbers, *totals.values()))
+    return found
+
+
+CHOICES: list[tuple[str, dict[str, Sequence[Any]], tuple[str, ...]]] = [
+    ("alphago_policy", {"k": range(1, 40)}, ("k",)),
+    ("alphago_policy", {"k": ["7", "192"], "H": range(1, 5), "N": ["1", "32"]}, ("k", "H", "N")),
+    ("vgg16", {"H": range(28, 40), "W": ["31", "32", "100"]}, ("H", "W")),
+    ("resnet:cifar", {"n": range(1, 4), "classes": ["10", "100"]}, ("classes",)),
+    ("resnet18", {"body": ["two3x3", "bottleneck"], "H": ["32", "224"]}, ("H",)),
+    ("resnet50", {"widths": ["[64,128,256,512]", "[8,8,8,8]"], "e": ["2", "4"]}, ()),
+    ("gpt2", {"T": ["1", "1024", "1025"]}, ("T",)),
+    ("deconvnet", {"H": range(221, 231)}, ("H",)),
+    ("mobilenetv1", {"N": ["1"], "W": range(1, 5)}, ("W",)),
+]
+
+
+@pytest.mark.parametrize(("name", "choices", "symbols"), CHOICES)
+def test_a_sweep_is_what_building_gives(name: str, choices: dict[str, Sequence[Any]], symbols: tuple[str, ...]) -> None:
+    """Generated Python and NumPy give what one build after the other gives, in the same order."""
+    sweep = planned(load(name), choices, columns=COLUMNS)
+    assert symbols == sweep.symbols
+    expected = one_at_a_time(sweep)
+    assert expected == rows(sweep, numpy=False)
+    assert expected == rows(sweep, numpy=True)
+
+
+def test_numbers_beyond_64_bits_are_exact() -> None:
+    """Where 64 bits aren't enough, Python's integers take over; beyond 2^53 no digit is lost either way."""
+    choices = {"k": ["1", "100000000", "94906267", "10000000000"]}
+    sweep = planned(load("alphago_policy"), choices, columns=("params", "macs"))
+    expected = one_at_a_time(sweep)
+    assert expected[-1][1] == 99 * 10**20 + 1213 * 10**10 + 361
+    assert expected == rows(sweep, numpy=True) == rows(sweep, numpy=False)
+    blocks = [planned(load("alphago_policy"), {"k": [k, k]}, columns=("params",)).blocks(True) for k in ("9", "9" * 12)]
+    assert ["int64", "object"] == [str(next(block)["params"].dtype) for block in blocks]
+
+
+def test_large_grids_come_in_blocks() -> None:
+    """Blocks follow each other in order, and cover everything once."""
+    sweep = planned(load("vgg16"), {"H": range(32, 332), "W": range(32, 432), "N": ["1", "2"]}, columns=("macs",))
+    found = rows(sweep, numpy=None)
+    assert 300 * 400 * 2 == sweep.count == len(found)
+    assert list(product(range(32, 332), range(32, 432), (1, 2))) == [row[:3] for row in found]
+    for row in found[:: len(found) // 7]:
+        assert sweep.one({"H": row[0], "W": row[1], "N": row[2]}) == {"macs": row[3]}
+
+
+def test_small_sweeps_do_not_import_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below some ten thousand configurations NumPy's import would cost more than it saves."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert 99 + 1213 + 361 == rows(planned(load("alphago_policy"), {"k": range(1, 100)}), None)[0][1]
+
+
+def test_all_totals_can_be_swept() -> None:
+    """Every column has a closed form."""
+    sweep = planned(load("alexnet"), {"H": ["227", "256"]}, columns=TOTALS)
+    assert one_at_a_time(sweep) == rows(sweep, numpy=False) == rows(sweep, numpy=True)
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "params<1M and macs<300M",
+        "not params <= 2M or k == 3",
+        "params/k > 9K",
+        "macs < 1.5*params",
+        "k % 7 == 0 and macs >= 10**8",
+        "params < 99999999999999999999",
+        "k < 20.5",
+    ],
+)
+def test_conditions_keep_what_python_would_keep(where: str, numpy: bool) -> None:
+    """A condition in the spec language selects the same rows, on arrays and on lists."""
+    sweep = planned(load("alphago_policy"), {"k": range(1, 300)}, columns=("params", "macs"))
+    text = where.replace("1.5*params", "params*3/2")
+    keep = condition(text, ["k", "params", "macs"])
+    expected = []
+    for k, params, macs in rows(sweep, False):
+        python = text.replace("1M", "10**6").replace("2M", "2*10**6").replace("300M", "3*10**8").replace("9K", "9000")
+        if eval(python, {"k": k, "params": params, "macs": macs}):
+            expected.append((k, params, macs))
+    found = []
+    for block in sweep.blocks(numpy):
+        kept = keep(block)
+        found += list(zip(*(v.tolist() if hasattr(v, "dtype") else v for v in kept.values()), strict=True))
+    assert expected == found
+
+
+@pytest.mark.parametrize(
+    "where", ["params <", "nothing < 3", "__import__('os').system('true')", "params.real > 1", "k"]
+)
+def test_bad_conditions_are_refused(where: str) -> None:
+    """Nothing is evaluated but the language's own expressions over known columns."""
+    block = {"k": [1], "params": [1]}
+    with pytest.raises(UsageError):
+        condition(where, ["k", "params"])(block)
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+@pytest.mark.parametrize("aims", ["params,macs", "params:max,macs", "macs:max,params:max", "params,macs:max,H:max"])
+def test_the_front_is_what_nothing_beats(aims: str, numpy: bool) -> None:
+    """Each row of the front is beaten by none; each other one is beaten by a row of it."""
+    sweep = planned(load("vgg16"), {"H": range(32, 72), "W": range(32, 72, 3)}, columns=("params", "macs"))
+    wanted = objectives(aims, ["H", "W", "params", "macs"])
+    everything = rows(sweep, False)
+    places = [(["H", "W", "params", "macs"].index(name), -1 if more else 1) for name, more in wanted]
+
+    def cost(row: tuple[Any, ...]) -> tuple[int, ...]:
+        return tuple(sign * row[place] for place, sign in places)
+
+    def beaten(row: tuple[Any, ...]) -> bool:
+        mine = cost(row)
+        return any(all(a <= b for a, b in zip(cost(o), mine, strict=True)) and cost(o) != mine for o in everything)
+
+    expected = sorted(row for row in everything if not beaten(row))
+    found = [r for block in pareto(sweep.blocks(numpy), wanted) for r in zip(*block.values(), strict=True)]
+    assert expected == sorted(found)
+
+
+def test_plots(tmp_path: Path) -> None:
+    """The plot is an SVG with a dot for each point, labelled with its numbers, or a PNG."""
+    scatter = Scatter("params", "macs")
+    scatter.add({"params": [1_000, 20_000], "macs": [5, 7]})
+    scatter.write(tmp_path / "plot.svg", 'a "title"')
+    text = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    assert 2 == text.count("<ellipse")
+    assert "params 20,000, macs 7" in text
+    scatter.write(tmp_path / "plot.png", "t")
+    assert b"\x89PNG" == (tmp_path / "plot.png").read_bytes()[:4]
+    with pytest.raises(UsageError, match="can't plot"):
+        scatter.write(tmp_path / "plot.gif", "t")
+
+
+def test_many_points_are_thinned() -> None:
+    """Of points that fall together one is drawn."""
+    scatter = Scatter("x", "y")
+    scatter.add({"x": list(range(300_000)), "y": [2 * x for x in range(300_000)]})
+    assert len(scatter.points) < 1000
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """A command's exit code, stdout and stderr."""
+    code = run(list(arguments))
+    return code, *capsys.readouterr()
+
+
+def test_csv_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both have the choices, then the totals; what can't be built is counted on stderr."""
+    arguments = ["sweep", "vgg16", "--set", "H=31..33", "--columns", "params,macs"]
+    code, out, err = printed(capsys, *arguments)
+    assert (0, "1 of 3 configurations can't be built\n") == (code, err)
+    assert ["H,params,macs", "32"] == [out.splitlines()[0], out.splitlines()[1].split(",")[0]]
+    _, out, _ = printed(capsys, *arguments, "--format", "json")
+    assert [32, 33] == [row["H"] for row in json.loads(out)]
+    _, out, _ = printed(capsys, *arguments, "--format", "json", "--where", "params<1")
+    assert [] == json.loads(out)
+
+
+def test_parquet_needs_its_library(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """Without pyarrow the error says what to install."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = printed(capsys, "sweep", "vgg16", "--set", "N=1..2", "-o", str(tmp_path / "a.parquet"))
+    assert (2, True) == (code, "pip install 'archcalc[parquet]'" in err)
+
+
+def test_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Numbers come back as they went."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is optional")
+    path = tmp_path / "a.parquet"
+    assert 0 == printed(capsys, "sweep", "alphago_policy", "--set", "k=1..3", "--columns", "params", "-o", str(path))[0]
+    assert [{"k": k, "params": 99 * k * k + 1213 * k + 361} for k in (1, 2, 3)] == parquet.read_table(path).to_pylist()
+
+
+def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """A size that the spec itself leaves open must be given."""
+    code, _, err = printed(capsys, "sweep", "faster_rcnn", "--set", "H=600..601")
+    assert (2, True) == (code, "macs hangs on R" in err)
+    assert 0 == printed(capsys, "sweep", "faster_rcnn", "--set", "H=600..601", "--set", "R=[100,300]")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--set", "Q=3..4"], "vgg16 has no hparam and no axis 'Q'"),
+        (["--set", "H=9..3"], "can't read the range '9..3'"),
+        (["--set", "H"], "can't read --set 'H'"),
+        (["--columns", "size"], "there's no total 'size'"),
+        (["--pareto", "size"], "--pareto knows no 'size'"),
+        (["--plot", "x.svg", "--axes", "H,macs"], "--axes knows no 'H'"),
+        (["--set", "H=[__import__('os')]"], "H"),
+        (["--set", "size=1..999999999", "--set", "N=1..999999999"], "configurations are too many"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors name what is wrong, with exit code 2."""
+    code, _, err = printed(capsys, "sweep", "vgg16", *arguments)
+    assert (2, True) == (code, expected in err), err

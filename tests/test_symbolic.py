@@ -1,0 +1,175 @@
+"""Sizes in symbols: extremes, sets of integers, solving, and compiled arithmetic; each against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archcalc.symbolic import (
+    Condition,
+    Integers,
+    ceil_div,
+    collecting_conditions,
+    differ,
+    dim,
+    floor_div,
+    maximum,
+    minimum,
+    solve,
+)
+from archcalc.symbolic.compiled import Program, Uncompilable, compare
+from archcalc.symbolic.integer_sets import Segment
+from archcalc.symbolic.solving import sign_pieces
+
+H, W, K = dim("H"), dim("W"), dim("k")
+LAST = 300
+
+
+def linear(draw: Callable[[Any], int]) -> Any:
+    """A rounded linear expression in H, perhaps the lesser of two."""
+    value = floor_div(draw(st.integers(1, 3)) * H + draw(st.integers(-9, 9)), draw(st.integers(1, 6)))
+    if draw(st.booleans()):
+        value = minimum(value, H - draw(st.integers(0, 9)))
+    return value
+
+
+@st.composite
+def sides(draw: Any) -> Any:
+    """An expression in H: rounded, with products and remainders."""
+    value = linear(draw)
+    if draw(st.booleans()):
+        value = value * (H - draw(st.integers(1, 20))) - draw(st.integers(-50, 50))
+    if draw(st.booleans()):
+        value = value + sympy.Mod(H, draw(st.integers(2, 5)))
+    return value
+
+
+@settings(max_examples=60, deadline=None)
+@given(left=sides(), right=sides(), relation=st.sampled_from(["==", "!=", "<=", ">="]), near=st.integers(1, LAST))
+def test_solving_is_complete(left: Any, right: Any, relation: str, near: int) -> None:
+    """The solutions are those that trying every number finds; so are the nearest ones, and the text's meaning."""
+    function = Program([left, right], [H]).python()
+    expected = [h for h in range(1, LAST + 1) if compare(*((*function(h)[:1], relation, *function(h)[1:2])))]
+    found = solve(left, relation, right, H)
+    assert found is not None
+    assert expected == list(found.up_to(LAST))
+    assert expected == [h for h in range(1, LAST + 1) if h in found]
+    if expected:
+        assert expected == [h for h in range(1, LAST + 1) if eval(found.text("H"), {"H": h})]
+    below, above = [h for h in expected if h <= near][-1:], [h for h in expected if h >= near][:1]
+    assert {*below, *above} <= set(found.nearest(near))
+
+
+@pytest.mark.parametrize(
+    ("left", "relation", "right", "expected"),
+    [
+        (floor_div(H, 32), "==", 7, "224..255"),
+        (2 * floor_div(H, 2), "==", H, "multiples of 2"),
+        (ceil_div(H, 4), "==", floor_div(H, 4), "multiples of 4"),
+        (floor_div(H + 3, 4) - 2, "==", 2 * floor_div(H + 1, 8) - 1, "1, 2, 3, 4 (mod 8)"),
+        (99 * H**2 + 1213 * H + 361, "<=", 5_000_000, "1..218"),
+        ((H - 30) * (H - 50) * (H - 77), ">=", 0, "30..50; 77 and more"),
+        (sympy.Mod(H, 3), "==", 5, "none"),
+        (minimum(H, 50), "==", 50, "50 and more"),
+    ],
+)
+def test_solutions_read_well(left: Any, relation: str, right: Any, expected: str) -> None:
+    """Solutions are ranges and residue classes."""
+    assert expected == str(solve(left, relation, right, H))
+
+
+def test_what_cannot_be_solved() -> None:
+    """A root, a rounded product and an endless period have no answer, which isn't an empty one."""
+    assert solve(sympy.sqrt(H), "==", 3, H) is None
+    assert solve(floor_div(H * H, 3), "==", 3, H) is None
+    assert solve(floor_div(H, 99_991), "==", 3, H) is None
+
+
+def test_sets_intersect() -> None:
+    """Ranges and residue classes intersect exactly, whatever their periods."""
+    generator = random.Random(6)
+    for _ in range(40):
+        sets = []
+        for _ in range(2):
+            period = generator.randint(1, 9)
+            residues = frozenset(generator.sample(range(period), generator.randint(1, period)))
+            first = generator.randint(1, 60)
+            last = None if generator.random() < 0.5 else first + generator.randint(0, 90)
+            head = [Segment(n, n) for n in range(1, first) if generator.random() < 0.2]
+            sets.append(Integers([*head, Segment(first, last, period, residues)]))
+        both = sets[0] & sets[1]
+        assert [n for n in range(1, 200) if n in sets[0] and n in sets[1]] == list(both.up_to(199))
+
+
+def test_polynomials_change_sign_where_they_do() -> None:
+    """The pieces of a polynomial's sign are those of its values."""
+    generator = random.Random(7)
+    for _ in range(60):
+        roots = [generator.randint(-5, 40) for _ in range(generator.randint(1, 4))]
+        values = [sympy.prod(n - root for root in roots) for n in range(len(roots) + 1)]
+        row, deltas = [int(v) for v in values], []
+        while row:
+            deltas.append(row[0])
+            row = [b - a for a, b in itertools.pairwise(row)]
+        pieces = sign_pieces(deltas)
+        for n in range(50):
+            value = int(sympy.prod(n - root for root in roots))
+            assert (value > 0) - (value < 0) == [sign for start, sign in pieces if start <= n][-1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=sides(), h=st.integers(1, 10**12), k=st.integers(1, 10**12))
+def test_compiled_arithmetic_is_exact(value: Any, h: int, k: int) -> None:
+    """Generated Python gives what SymPy gives, for numbers far beyond 2^53; the bound holds."""
+    expr = value * K**2 + K * (K + 1) / 2
+    program = Program([expr], [H, K])
+    expected = int(expr.subs({H: h, K: k}))
+    assert expected == program.python()(h, k)[0]
+    assert abs(expected) <= program.bound([h, k])
+
+
+def test_fractions_are_checked() -> None:
+    """Where a division doesn't come out even, the check behind the results isn't 0."""
+    function = Program([K / 2, H * W / K], [H, K, W]).python()
+    assert (3, 5, 0, 0) == function(5, 6, 6)
+    assert any(function(5, 5, 6)[2:])
+
+
+def test_what_is_no_integer_arithmetic_is_not_compiled() -> None:
+    """Roots and symbols without a value are refused."""
+    with pytest.raises(Uncompilable):
+        Program([sympy.sqrt(H)], [H])
+    with pytest.raises(Uncompilable):
+        Program([H + W], [H])
+
+
+def test_extremes_drop_what_is_ruled_out() -> None:
+    """Of values in a known order one stays; SymPy, which would take minutes over nested floors, isn't asked."""
+    assert H + 2 == maximum(H, H + 2, floor_div(H, 2))
+    assert floor_div(H, 2) == minimum(H, floor_div(H, 2) + 1, floor_div(H, 2))
+    assert {H, W} == set(maximum(H, W).args)
+
+
+def test_conditions_keep_their_sides() -> None:
+    """A condition is a text, and has two sides to calculate with, also after pickling."""
+    with collecting_conditions() as found:
+        assert not differ(K % 2, 0)
+    condition = pickle.loads(pickle.dumps(found[0]))
+    assert ("k % 2 == 0", {K}) == (condition, condition.symbols)
+    assert isinstance(condition, Condition)
+    assert "multiples of 2" == str(solve(condition.left, condition.relation, condition.right, K))
+
+
+def test_what_always_differs_is_no_condition() -> None:
+    """An equality that no size can meet is decided: it fails."""
+    with collecting_conditions() as found:
+        assert differ(floor_div(H, 2), H + 1)
+    assert [] == found
