@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from layer_cases import make
 
 from archcalc.errors import ShapeError
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import Layer
 from archcalc.shape import Shape
+from tests.layer_cases import make
 
 Draw = Callable[..., Any]
 small, stride, amount = st.integers(1, 3), st.integers(1, 2), st.integers(0, 2)

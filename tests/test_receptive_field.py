@@ -6,10 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from helpers import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from receptive_field_graphs import graphs
 
 from archcalc.analyses.receptive_field import MAX_PERIOD, receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field, positions_of
@@ -19,6 +17,8 @@ from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.zoo import load
+from tests.helpers import graph_of
+from tests.receptive_field_graphs import graphs
 
 LINE = "archcalc: 1\nname: t\ninput: {C: 2, W: 64}\n"
 

@@ -177,7 +177,7 @@ def test_picture_as_png(tmp_path: Path) -> None:
 
 def test_effective_field_of_a_chain_is_the_convolution_of_its_kernels() -> None:
     """Two 3x3 convolutions: 1, 2, 3, 2, 1 paths of 9 to each offset along an axis."""
-    from helpers import graph_of
+    from tests.helpers import graph_of
 
     graph = graph_of("layers: [(conv 2 3 p=1)*2]\n")
     found = effective_field(graph, 2, {"H": 16, "W": 16})["H"].shares

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from receptive_field_graphs import graphs
 
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field, positions_of
 from archcalc.graph import Graph
 from archcalc.zoo import architectures
+from tests.receptive_field_graphs import graphs
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
 SMALLER: dict[str, dict[str, Any]] = {
