@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from archcalc._version import __version__
 
 if TYPE_CHECKING:
-    from archcalc.build import build
     from archcalc.errors import ArchcalcError, ShapeError, SpecError, UsageError, VerificationError
+    from archcalc.expand import build
     from archcalc.graph import Graph, Node
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from archcalc.zoo import Architecture, load
 
 _HOMES = {
-    "archcalc.build": ("build",),
+    "archcalc.expand": ("build",),
     "archcalc.errors": ("ArchcalcError", "ShapeError", "SpecError", "UsageError", "VerificationError"),
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.report": ("Report", "analyze"),

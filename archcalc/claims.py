@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.analyses.cost import depth
-from archcalc.build import build
-from archcalc.build.hparams import make_module
 from archcalc.errors import LocalError, SpecError, UsageError
+from archcalc.expand import build
+from archcalc.expand.hparams import make_module
 from archcalc.report import Report, analyze
 from archcalc.spec.arithmetic import Dims, integer, number
 from archcalc.spec.expression import Literal

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archcalc.build import build
 from archcalc.errors import UsageError, suggestion
+from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec

@@ -34,7 +34,7 @@ def disagreements(text: str, device: str) -> list[str]:
     """What archcalc and PyTorch disagree on, a line each; a spec that archcalc refuses is a disagreement, too."""
     import torch
 
-    from archcalc.build import build
+    from archcalc.expand import build
     from archcalc.verify.compare import compare
     from archcalc.verify.measure import LayerRefused, run
     from archcalc.verify.network import Network

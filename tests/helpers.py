@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from archcalc.build import build
+from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import parse_spec

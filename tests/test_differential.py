@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from archcalc.build import build
+from archcalc.expand import build
 from archcalc.layers import REGISTRY
 from archcalc.layers.conv import Conv
 from tests import differential

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from archcalc import analyses
-from archcalc.build import build
-from archcalc.build.blocks import MAX_CALL_DEPTH, MAX_CALLS
-from archcalc.build.expander import MAX_LAYERS, MAX_PASSES
-from archcalc.build.scope import MAX_PATH
 from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
+from archcalc.expand import build
+from archcalc.expand.blocks import MAX_CALL_DEPTH, MAX_CALLS
+from archcalc.expand.expander import MAX_LAYERS, MAX_PASSES
+from archcalc.expand.scope import MAX_PATH
 from archcalc.graph import Application
 from archcalc.layers import REGISTRY, Layer, activation
 from archcalc.layers.arguments import ARGUMENT_TYPES

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from archcalc.build import build
 from archcalc.errors import Diagnostic, SpecError
+from archcalc.expand import build
 from archcalc.spec.reader import load_spec
 from tests.helpers import HEAD, graph_of, spec_of
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from archcalc.__main__ import main
-from archcalc.build import build
+from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.zoo import architectures

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from archcalc.build import build
 from archcalc.claims import check_claims
 from archcalc.errors import UsageError
+from archcalc.expand import build
 from archcalc.layers.conv import Conv
 from archcalc.report import analyze
 from archcalc.spec.reader import load_spec

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from archcalc.build import build
 from archcalc.errors import SpecError, UsageError
+from archcalc.expand import build
 from archcalc.formulas.symbols import Opened, opened
 from archcalc.report import Report, analyze
 from archcalc.symbolic import dim, is_symbolic

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from archcalc.build import build
 from archcalc.cli.graphs import read_sets, symbol_names
 from archcalc.cli.options import Set, Symbolic, complete_name
 from archcalc.cli.output import write
 from archcalc.errors import Diagnostic, SpecError
+from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.zoo import Architecture, load

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archcalc.build import build
 from archcalc.errors import SpecError, UsageError
+from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load

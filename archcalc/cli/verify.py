@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archcalc.build import build
 from archcalc.cli.graphs import read_sets
 from archcalc.cli.options import Format, ListFormat, Set, Specs, complete_name
 from archcalc.cli.output import chosen_format, print_grid, write
 from archcalc.errors import UsageError, suggestion
+from archcalc.expand import build
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.verify import need_torch
@@ -114,7 +114,7 @@ def _compared_with_pytorch(
 ) -> list[Verification]:
     """Run what has numbers for all of its sizes; without --all, everything must."""
     skipped = [report for report in reports if every and _has_symbols(report)]
-    chosen = [report for report in reports if report not in skipped]
+    chosen = [report for report in reports if not (every and _has_symbols(report))]
     found = []
     with _progress(chosen) as advance:
         for report in chosen:

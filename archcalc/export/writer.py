@@ -11,8 +11,8 @@ import torch
 
 from archcalc._version import __version__
 from archcalc.export.layout import wrapped
-from archcalc.export.pieces import Hole
 from archcalc.export.names import RESERVED, attribute
+from archcalc.export.pieces import Hole
 from archcalc.export.planner import Definition, Planner, has_module
 from archcalc.export.tree import Branch, Leaf, Part, Wire, tree_of
 from archcalc.graph import Graph

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from archcalc.build.hparams import Reported, make_module
 from archcalc.errors import LocalError, UsageError
+from archcalc.expand.hparams import Reported, make_module
 from archcalc.spec.arithmetic import MAX_RANGE, Word
 from archcalc.spec.expression import Binary, Environment
 from archcalc.spec.grammar import parse_expression

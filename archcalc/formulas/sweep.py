@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from archcalc.build import build
 from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.expand import build
 from archcalc.formulas.solve import total_of
 from archcalc.formulas.symbols import opened
 from archcalc.report import COLUMNS, analyze

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from archcalc.build import build
-from archcalc.build.hparams import Reported, make_module
 from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.expand import build
+from archcalc.expand.hparams import Reported, make_module
 from archcalc.graph import Graph
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Integers, dim, is_symbolic, solve

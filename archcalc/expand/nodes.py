@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from archcalc.build.scope import Scope
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
+from archcalc.expand.scope import Scope
 from archcalc.graph import Application, Node
 from archcalc.layers import Layer
 from archcalc.shape import Shape

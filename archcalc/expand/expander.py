@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from typing import Any, ClassVar
 
-from archcalc.build.blocks import Blocks, Place, TooLarge
-from archcalc.build.calls import Layers, references
-from archcalc.build.hparams import Callee, Module, Reported
-from archcalc.build.nodes import Nodes, Tensor
-from archcalc.build.scope import Context
 from archcalc.errors import ExpressionError, LocalError, Mark, ShapeError
+from archcalc.expand.blocks import Blocks, Place, TooLarge
+from archcalc.expand.calls import Layers, references
+from archcalc.expand.hparams import Callee, Module, Reported
+from archcalc.expand.nodes import Nodes, Tensor
+from archcalc.expand.scope import Context
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.arguments import describe
 from archcalc.shape import Shape

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from archcalc.build.blocks import TooLarge
-from archcalc.build.expander import Expander
-from archcalc.build.hparams import Module, Reported, make_module
-from archcalc.build.scope import Context, Scope
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
+from archcalc.expand.blocks import TooLarge
+from archcalc.expand.expander import Expander
+from archcalc.expand.hparams import Module, Reported, make_module
+from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Application, Graph, Input, Node, layout_of
 from archcalc.shape import Shape
 from archcalc.spec.arithmetic import Word, integer

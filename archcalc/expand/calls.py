@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archcalc.build.hparams import Module
 from archcalc.errors import ExpressionError, LocalError
+from archcalc.expand.hparams import Module
 from archcalc.layers import REGISTRY, Argument, Layer
 from archcalc.spec.arithmetic import Reference, UnknownName, Word
 from archcalc.spec.calls import ArgumentError, assign, usage

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from archcalc.build.hparams import Module
 from archcalc.errors import LocalError
+from archcalc.expand.hparams import Module
 from archcalc.spec.expression import Environment
 
 _NAME = re.compile(r"[\w.+-]+")

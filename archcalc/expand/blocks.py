@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from archcalc.build.hparams import Callee, Module, Reported, make_module
-from archcalc.build.nodes import Built, Nodes, Reached, Tensor
-from archcalc.build.scope import Context, Scope
 from archcalc.errors import LocalError, Mark
+from archcalc.expand.hparams import Callee, Module, Reported, make_module
+from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
+from archcalc.expand.scope import Context, Scope
 from archcalc.spec.calls import ArgumentError, assign
 from archcalc.spec.expression import Environment
 from archcalc.spec.items import CallUnit, Item, Template
