@@ -95,13 +95,21 @@ def run(argument: str) -> tuple[int, str, float, int]:
 
 
 def assert_refused(argument: str) -> None:
-    """The input is refused with exit code 1, a message, and little time and memory."""
-    code, printed, seconds, kilobytes = run(argument)
-    assert (1, True) == (code, bool(printed.strip())), printed[:2000]
-    assert "Traceback" not in printed
-    assert "bug" not in printed
-    assert seconds < MAX_SECONDS
-    assert kilobytes < MAX_KILOBYTES
+    """The input is refused with exit code 1, a message, and little time and memory.
+
+    Time is the least of up to three runs: beside another test on the same core, a process takes up to twice its own.
+    """
+    least = float("inf")
+    for _ in range(3):
+        code, printed, seconds, kilobytes = run(argument)
+        assert (1, True) == (code, bool(printed.strip())), printed[:2000]
+        assert "Traceback" not in printed
+        assert "bug" not in printed
+        assert kilobytes < MAX_KILOBYTES
+        least = min(least, seconds)
+        if least < MAX_SECONDS:
+            break
+    assert least < MAX_SECONDS
 
 
 @pytest.mark.parametrize("name", TEXTS)
