@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import Diagnostic, Mark
@@ -78,19 +79,24 @@ class Node(NamedTuple):
 class Graph:
     """An architecture with every size in place.
 
-    `places` maps every name, of layers and of scopes, to the node whose output it stands for; `layout` is the order in
+    `scopes` maps the names in the spec to the nodes whose outputs they stand for; `layout` is the order in
     which the spec writes axes; `conditions` are the equalities that symbolic sizes must fulfil.
     """
 
     name: str
     nodes: tuple[Node, ...]
     outputs: Mapping[str, int]
-    places: Mapping[str, int]
+    scopes: Mapping[str, int]
     layout: tuple[str, ...] = AXES
     conditions: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     title: str = ""
     citation: str = ""
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Every name, of layers and of scopes, and the node whose output it stands for."""
+        return {**{node.name: index for index, node in enumerate(self.nodes)}, **self.scopes}
 
     @property
     def inputs(self) -> tuple[Node, ...]:

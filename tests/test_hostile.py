@@ -1,7 +1,7 @@
 """Bad input through the command line: never a traceback, never more than 2 seconds of CPU or 500 MB."""
 
+import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,31 +67,25 @@ TEXTS = {
 }
 
 
-RUN = """
-import pathlib, re, sys
-from archcalc.__main__ import main
-code = main(["check", sys.argv[1]])
-status = pathlib.Path("/proc/self/status")
-if status.exists():
-    print(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[0])
-sys.exit(code)
+MEASURE = """
+import json, resource, subprocess, sys
+found = subprocess.run([sys.executable, "-m", "archcalc", "check", sys.argv[1]], stdout=-1, stderr=-2)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+text = found.stdout.decode(errors="replace")
+print(json.dumps([found.returncode, text, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
-"""The process tells its own peak: the one that `wait4` gives counts what the process that forked it held."""
+"""A small process between the test and archcalc: on Linux a process's peak counts what the one that forked it held."""
 
 
 def run(argument: str) -> tuple[int, str, float, int]:
-    """Run `archcalc check`: exit code, what it printed, CPU seconds and peak kilobytes (0 where there's no /proc)."""
-    command = [sys.executable, "-c", RUN, argument]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "100"}
+    """Run `archcalc check`: exit code, what it printed, CPU seconds and peak kilobytes."""
+    # without cached bytecode every process would compile the package anew
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE, argument], capture_output=True, check=True, env=environment
     )
-    assert process.stdout is not None
-    printed = process.stdout.read().decode(errors="replace")
-    process.stdout.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    peak = re.search(r"VmHWM:\s+(\d+) kB", printed)
-    return process.returncode, printed, usage.ru_utime + usage.ru_stime, int(peak[1]) if peak else 0
+    code, printed, seconds, kilobytes = json.loads(measured.stdout)
+    return code, printed, seconds, kilobytes
 
 
 def assert_refused(argument: str) -> None:

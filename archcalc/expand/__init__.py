@@ -79,7 +79,7 @@ class _Build:
             name=self.spec.name,
             nodes=tuple(self.expander.made.nodes),
             outputs=outputs,
-            places={path: tensor for path, tensor in self.expander.made.places.items() if tensor is not None},
+            scopes={path: tensor for path, tensor in self.expander.made.scopes.items() if tensor is not None},
             layout=self.layout,
             conditions=tuple(conditions),
             warnings=tuple(self.diagnostics.sorted()),

@@ -231,7 +231,7 @@ class Expander:
         path = ctx.scope.fresh(call.name)
         try:
             layer = self.layers.make(call.name, call, ctx.module, ctx.env)
-            return self.made.settle(path, self.add(layer, inputs, path, mark, ctx))
+            return self.made.reached(path, self.add(layer, inputs, path, mark, ctx))
         except ShapeError as error:
             told = ";  ".join(
                 f"{name}: {self.told(self.made.shape(tensor))} (line {place.line})" for name, tensor, place in branches
@@ -301,7 +301,8 @@ class Expander:
             target, name = self.target(call.name, ctx)
             path = own or ctx.scope.fresh(name)
             if isinstance(target, str):
-                return self.made.settle(path, self.layer(target, call, ctx, at, path, mark))
+                made = self.layer(target, call, ctx, at, path, mark)
+                return self.made.reached(path, made) if made is not None else self.made.settle(path, made)
             return self.made.settle(path, self.blocks.call(target, call, ctx, at, path, mark))
         except ArgumentError as error:
             if at is not None or error.code != "E092":

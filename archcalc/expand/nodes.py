@@ -41,10 +41,11 @@ class Nodes:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.places: dict[str, Tensor] = {}
+        self.scopes: dict[str, Tensor] = {}
         self.settled: list[str] = []
         self.upto = ""
         """The name at which building a used spec ends."""
+        self._by_name: dict[str, int] = {}
         self._owners: dict[str, int] = {}
         self._applications: dict[tuple[Any, ...], Application] = {}
 
@@ -71,27 +72,38 @@ class Nodes:
 
     def settle(self, path: str, tensor: Tensor) -> Tensor:
         """Let a name stand for a tensor: its layer's, or its scope's output."""
-        if path not in self.places:
+        if path not in self.scopes:
             self.settled.append(path)
-        self.places[path] = tensor
+        self.scopes[path] = tensor
+        return self.reached(path, tensor)
+
+    def reached(self, path: str, tensor: Tensor) -> Tensor:
+        """The tensor, unless building ends here."""
         if path == self.upto:
             raise Reached(tensor)
         return tensor
+
+    def find(self, path: str) -> tuple[Tensor] | None:
+        """The tensor of a full name, in a tuple; None if nothing is called so."""
+        if path in self.scopes:
+            return (self.scopes[path],)
+        for index in range(len(self._by_name), len(self.nodes)):  # layers that came since the last question
+            self._by_name[self.nodes[index].name] = index
+        return (self._by_name[path],) if path in self._by_name else None
 
     def copy(self, built: Built, path: str, entered: int) -> int:
         """Repeat what a block built: the same layers on the same shapes, under another name."""
         first, last = built.nodes.start, built.nodes.stop
         nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
-        for node in nodes[first:last]:
-            inputs = tuple([i + shift if i >= first else entered for i in node.inputs])
-            tied = None if node.tied is None else node.tied + shift
-            nodes.append(Node(path + node.name[cut:], node.application, inputs, node.mark, tied))
+        for name, application, inputs, mark, tied in nodes[first:last]:
+            moved = tuple([i + shift if i >= first else entered for i in inputs])
+            nodes.append(Node(path + name[cut:], application, moved, mark, None if tied is None else tied + shift))
 
-        places = self.places
+        scopes = self.scopes
         names = [path + name[cut:] for name in self.settled[built.names]]
         for name, old in zip(names, self.settled[built.names], strict=True):
-            tensor = places[old]
-            places[name] = entered if tensor == built.entered or tensor is None else tensor + shift
+            tensor = scopes[old]
+            scopes[name] = entered if tensor == built.entered or tensor is None else tensor + shift
         self.settled += names
         return entered if built.output == built.entered else built.output + shift
 
@@ -99,15 +111,16 @@ class Nodes:
         """What `path` can mean in a scope, innermost first: full names and their tensors."""
         for ancestor in scope.ancestors():
             full = ancestor.child(path)
-            if full in self.places:
-                yield full, self.places[full]
+            if found := self.find(full):
+                yield full, found[0]
 
     def unknown(self, path: str, scope: Scope) -> LocalError:
         """The error that nothing is called `path`, with what is called nearly so."""
         known = set()
+        names = [*self.settled[-2000:], *(node.name for node in self.nodes[-2000:])]
         for ancestor in scope.ancestors():
             prefix = ancestor.child("")
-            known |= {name.removeprefix(prefix) for name in self.settled[-2000:] if name.startswith(prefix)}
+            known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         return LocalError(f"no layer named '{path}' before this point", code="E071", hint=suggestion(path, known))
 
     def weight_layer(self, reference: str, scope: Scope) -> int:

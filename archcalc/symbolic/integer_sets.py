@@ -132,7 +132,7 @@ def _condition(segment: Segment, name: str) -> str:
         return f"{name} == {first}"
     if last is not None:
         parts.append(f"{first} <= {name} <= {last}")
-    elif first > segment.period or segment.period == 1:
+    elif segment.period == 1 or any(n % segment.period in segment.residues for n in range(1, first)):
         parts.append(f"{name} >= {segment.up(first)}")
     if segment.period > 1:
         rest = sorted(segment.residues)
