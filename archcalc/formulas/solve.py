@@ -13,7 +13,6 @@ from archcalc.report import Report
 from archcalc.symbolic import Condition, Integers, dim, floor_div, is_symbolic, solve
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 
-BUDGETS = ("params", "macs", "flops", "activations", "activation_bytes", "memory")
 MAX_PAIRS = 100_000
 """Combinations of all symbols but the last that are looked at one by one."""
 

@@ -32,11 +32,6 @@ class Opened:
         """For each symbol the numbers that meet all conditions on it alone."""
         return allowed(self.graph.conditions)
 
-    @property
-    def joint_conditions(self) -> tuple[Any, ...]:
-        """The conditions on several symbols at once, or of a kind that can't be solved."""
-        return tuple(condition for condition in self.graph.conditions if solved(condition) is None)
-
 
 def opened(
     architecture: Architecture,

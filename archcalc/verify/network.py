@@ -44,10 +44,6 @@ class Network(nn.Module):
         holder.add_module(_attribute(holder, last), module)
         return module
 
-    def module_of(self, node: Node) -> nn.Module:
-        """What computes a node: its layer's own module; networks that ask other questions put another in its place."""
-        return node.layer.torch_module(*node.application.input_shapes)
-
     def _scope(self, path: str) -> nn.Module:
         if path not in self._scopes:
             outer, _, last = path.rpartition("/")
