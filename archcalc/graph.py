@@ -120,7 +120,12 @@ class Graph:
 
     def within(self, path: str) -> Iterator[Node]:
         """The nodes of a scope; a layer's own name gives that one."""
-        return (node for node in self.nodes if node.name == path or node.name.startswith(path + "/"))
+        return (self.nodes[index] for index in self.indices(path))
+
+    def indices(self, path: str = "") -> Iterator[int]:
+        """The indices of a scope's nodes; without a path, all."""
+        nodes, scope = self.nodes, path + "/"
+        return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))
 
     def __repr__(self) -> str:
         return f"Graph({self.name!r}, {len(self.nodes)} nodes, {self.input} -> {', '.join(self.outputs)})"

@@ -9,15 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from archcalc.analyses import ANALYSES
+from archcalc.analyses.alive import alive_bytes
 from archcalc.analyses.cost import depth
 from archcalc.analyses.memory import BYTES
 from archcalc.analyses.receptive_field import Fields, receptive_fields
+from archcalc.analyses.saved import saved_bytes
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.shape import Shape
+from archcalc.symbolic import maximum
 
 COLUMNS = (*ANALYSES, "activation_bytes")
-"""The columns that can be added up."""
+"""The columns that can be added up, and that equal layers on equal shapes have in common."""
+PLACED = ("saved_bytes",)
+"""The columns that can be added up, but depend on the layer's place in the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Row:
         return [self.report.graph.nodes[i] for i in self.node.inputs]
 
     def __getitem__(self, column: str) -> Any:
+        if column in PLACED:
+            return self.report.saved[self.index]
         return self.report.value(self.node.application, column)
 
     @property
@@ -82,6 +89,9 @@ class Report:
 
     def total(self, column: str, path: str = "") -> Any:
         """A column's sum over all layers, or over those of one scope."""
+        if column in PLACED:
+            counts = Counter(self.saved[i] for i in self.graph.indices(path))
+            return sum(count * value for value, count in counts.items())  # equal expressions are added once
         if path:
             return self._sum(column, Counter(node.application for node in self.graph.within(path)))
         return self._sum(column, self._applications)
@@ -98,8 +108,24 @@ class Report:
 
     @cached_property
     def totals(self) -> dict[str, Any]:
-        """The sums of all columns, and the depth."""
-        return {**{column: self.total(column) for column in COLUMNS}, "depth": depth(self.graph)}
+        """The sums of all columns, the most bytes alive at once, and the depth."""
+        sums = {column: self.total(column) for column in (*COLUMNS, *PLACED)}
+        return {**sums, "peak_bytes": self.peak_bytes, "depth": depth(self.graph)}
+
+    @cached_property
+    def saved(self) -> list[Any]:
+        """Each node's `saved_bytes`: what autograd keeps because of it for the backward pass."""
+        return saved_bytes(self.graph, self.batch, self.dtype)
+
+    @cached_property
+    def alive(self) -> list[Any]:
+        """The bytes of all volumes that are alive while each node is computed, with no backward pass to come."""
+        return alive_bytes(self.graph, self.batch, self.dtype)
+
+    @cached_property
+    def peak_bytes(self) -> Any:
+        """The most bytes of volumes alive at once, with no backward pass to come."""
+        return maximum(*dict.fromkeys(self.alive))
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -5,13 +5,70 @@ from __future__ import annotations
 from typing import Any
 
 from archcalc.analyses import analysis
-from archcalc.graph import Application
+from archcalc.graph import Application, Graph, Node
+from archcalc.layers.linear import Embedding
+from archcalc.layers.pool import MaxPool
+from archcalc.layers.resize import Unpool
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
+INDEX_BYTES = 8
+"""Of the place of a maximum and of a token number, which are 64-bit integers."""
 
 
 @analysis("activations", "values", per_example=True)
 def activations(at: Application) -> Any:
     """Values of the output volume; layers computed in place and views make none."""
     return 0 if at.layer.in_place else at.output_shape.numel
+
+
+def volume_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+    """The bytes of each node's output, as if all made a volume of their own."""
+    tokens = token_volumes(graph)
+    return [
+        node.shape.numel * batch * (INDEX_BYTES if index in tokens else BYTES[dtype])
+        for index, node in enumerate(graph.nodes)
+    ]
+
+
+def token_volumes(graph: Graph) -> dict[int, int]:
+    """The nodes that hold token numbers, since an embedding reads them, and the smallest vocabulary that does."""
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, Embedding):
+            reads = node.inputs
+            while reads:  # they may be rearranged before the look-up
+                size = node.layer.num_embeddings
+                found[reads[0]] = min(size, found.get(reads[0], size))
+                reads = graph.nodes[reads[0]].inputs
+    return found
+
+
+def switches(graph: Graph) -> dict[int, int]:
+    """Of each unpooling node with `like`, the pool that it undoes; that pool remembers where its maxima were.
+
+    It read `like` with the same windows, and its padding is none that PyTorch's pool doesn't know.
+    """
+    readers: dict[int, list[int]] = {}
+    found: dict[int, int] = {}
+    for index, node in enumerate(graph.nodes):
+        if isinstance(node.layer, MaxPool):
+            readers.setdefault(node.inputs[0], []).append(index)
+        elif isinstance(node.layer, Unpool) and len(node.inputs) > 1:
+            x, like = node.inputs
+            for pool in readers.get(like, ()):
+                if graph.nodes[pool].shape == graph.nodes[x].shape and _undoes(node, graph.nodes[pool]):
+                    found[index] = pool
+                    break
+    return found
+
+
+def _undoes(unpool: Node, pool: Node) -> bool:
+    x = pool.application.input_shapes[0]
+    if pool.layer.pads_apart(x) or "R" in x or "T" in x:  # type: ignore[attr-defined]
+        return False
+    up, down = unpool.layer.windows(*unpool.application.input_shapes), pool.layer.windows(x)
+    return all(
+        (w.kernel, w.stride, w.before, w.after, 1) == (p.kernel, p.stride, p.before, p.after, p.dilation)
+        for w, p in zip(up.values(), down.values(), strict=True)
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Approximation, Number
 from archcalc.layers.base import Layer, layer
+from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Width
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, differ
 
@@ -20,6 +21,7 @@ class Activation(Layer):
     """Any shape, unchanged and computed in place. PyTorch's class has the same name and the same arguments."""
 
     in_place = True
+    keeps = INPUT
     uncounted = "elementwise"
 
     def torch_module(self, x: Shape) -> nn.Module:
@@ -36,6 +38,7 @@ class Activation(Layer):
 class ReLU(Activation):
     """max(0, x). Source: Nair & Hinton 2010."""
 
+    keeps = OUTPUT
     uncounted = "comparisons"
 
 
@@ -106,10 +109,14 @@ class Hardsigmoid(Activation):
 class Sigmoid(Activation):
     """1/(1 + e⁻ˣ)."""
 
+    keeps = OUTPUT
+
 
 @layer("tanh")
 class Tanh(Activation):
     """Hyperbolic tangent."""
+
+    keeps = OUTPUT
 
 
 @layer("softplus")
@@ -121,6 +128,7 @@ class Softplus(Activation):
 class Softmax(Activation):
     """e^x over C, divided by its sum, at each position or token apart."""
 
+    keeps = OUTPUT
     uncounted = "exponentials and sums"
 
     def output_shape(self, x: Shape) -> Shape:
@@ -148,3 +156,12 @@ class Dropout(Activation):
         if not 0 <= self.p <= 1:
             raise ShapeError(f"p={self.p} is no probability", code="E211")
         return x
+
+    def is_view(self, x: Shape, training: bool = True) -> bool:
+        return self.p == 0 or not training
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """A mask; nothing if nothing is dropped, and one zero if everything is."""
+        if self.p == 0:
+            return NOTHING
+        return Kept(extras=(Extra(1, per_example=False) if self.p == 1 else Extra(x.numel, Width.mask),))

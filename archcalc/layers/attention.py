@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Tensor
 from archcalc.layers.base import Layer, layer
+from archcalc.layers.kept import Extra, Kept, Width
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds
 
@@ -68,6 +70,16 @@ class Attention(Layer):
 
     def global_view(self, x: Shape, kv: Shape | None = None) -> bool:
         return True
+
+    def kept(self, needs: Sequence[bool], x: Shape, kv: Shape | None = None) -> Kept:
+        """What enters, the four projections' other ends, and of each row of probabilities the logarithm of its sum.
+
+        The probabilities themselves are computed again. Source: Dao et al. 2022 (FlashAttention), algorithm 1.
+        """
+        source = kv if kv is not None else x
+        values = 2 * x.numel + 2 * source.without("C").numel * x.C
+        sums = x.without("C").numel * self.num_heads
+        return Kept((0,) if kv is None else (0, 1), extras=(Extra(values), Extra(sums, Width.statistic)))
 
     def torch_module(self, x: Shape, kv: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm

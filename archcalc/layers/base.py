@@ -6,12 +6,13 @@ documentation are all derived from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
+from archcalc.layers.kept import NOTHING, Kept
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim
 
@@ -37,6 +38,10 @@ class Layer:
     """Computed in place (elementwise) or a view: it makes no new volume."""
     weight_layer: ClassVar[bool] = False
     """Counts for `depth` and `neurons`."""
+    sizes_only: ClassVar[tuple[int, ...]] = ()
+    """The inputs, by position, to which no gradient flows: only their sizes, or places in them, are read."""
+    keeps: ClassVar[Kept] = NOTHING
+    """What autograd keeps, for the kinds where that doesn't depend on their arguments."""
     uncounted: ClassVar[str] = ""
     """The arithmetic that `macs` leaves out, in words; empty if there is none."""
 
@@ -71,6 +76,17 @@ class Layer:
     def connections(self, *inputs: Shape) -> Dim:
         """Links into this layer's units, biases included, each counted at every position (LeCun et al. 1998)."""
         return 0
+
+    def is_view(self, *inputs: Shape, training: bool = True) -> bool:
+        """Whether the output lies in the input's memory, where it is."""
+        return False
+
+    def kept(self, needs: Sequence[bool], *inputs: Shape) -> Kept:
+        """What autograd keeps for the backward pass; `needs` says to which inputs a gradient flows.
+
+        It's asked only where a gradient flows to an input or to a parameter. Source: PyTorch's derivatives.yaml.
+        """
+        return self.keeps
 
     def windows(self, *inputs: Shape) -> Mapping[str, Window]:
         """The sliding window along each spatial axis; none for layers that work on each position alone."""

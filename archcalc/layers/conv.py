@@ -19,7 +19,8 @@ from archcalc.layers.arguments import (
     transposed_windows,
 )
 from archcalc.layers.base import layer
-from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.layers.kept import INPUT, Extra, Kept, Width
+from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import Dim, differ, exceeds, maximum, prod
 
@@ -100,6 +101,22 @@ class Convolution(Sliding):
     def connections(self, x: Shape) -> Dim:
         return self.macs(x) + (self.output_shape(x).numel if self.bias else 0)
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, or what is made of it first: padded unevenly, gathered for a connection table.
+
+        With a table, also both lists of channels, and the kernels' results, which are summed.
+        """
+        read = padded(x, self.windows(x)) if self._pads_first(x) else x
+        if self.connect is None:
+            return INPUT if read is x else Kept(extras=(Extra(read.numel),))
+        links = sum(map(sum, self.connect))
+        results = links * (read.without("C").numel + self.output_shape(x).without("C").numel)
+        return Kept(extras=(Extra(results), Extra(links * (1 + needs[0]), Width.index, per_example=False)))
+
+    def _pads_first(self, x: Shape) -> bool:
+        """Whether the input is padded in a step of its own."""
+        return pads_apart(self.windows(x), self.padding)
+
     def torch_module(self, x: Shape) -> nn.Module:
         """The kernels; uneven padding, a connection table and a bias per position become steps of their own."""
         from archcalc.layers import torch_modules as tm
@@ -120,7 +137,7 @@ class Convolution(Sliding):
         from archcalc.layers import torch_modules as tm
 
         extra = tuple(w.extra for w in windows if isinstance(w, TransposedWindow))
-        even = all(w.before == w.after for w in windows)
+        even = all(w.before == w.after for w in windows) and not self._pads_first(x)
         kernels = tm.of_rank("ConvTranspose" if extra else "Conv", len(windows))(
             links or x.C,
             links or self.filters(x),
@@ -218,6 +235,9 @@ class TransposedConv(Convolution):
 
     def group_count(self, x: Shape) -> Dim:
         return self.groups
+
+    def _pads_first(self, x: Shape) -> bool:
+        return False  # it crops its output
 
     def applications(self, x: Shape) -> Dim:
         """How often each weight is used: once for each input position."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Tie
 from archcalc.layers.base import Layer, layer
+from archcalc.layers.kept import INPUT, Extra, Kept
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, prod
 
@@ -49,6 +51,7 @@ class FullyConnected(OverFeatures):
     tie: Tie | None = None
 
     weight_layer = True
+    keeps = INPUT
 
     def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
         """(out, in)."""
@@ -92,6 +95,10 @@ class RadialBasis(OverFeatures):
     def connections(self, x: Shape) -> Dim:
         return self.output_shape(x).numel * x.C
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The differences, which are squared."""
+        return Kept(extras=(Extra(self.output_shape(x).numel * x.C),))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -110,6 +117,9 @@ class Embedding(Layer):
 
     num_embeddings: Dim
     dim: Channels
+
+    sizes_only = (0,)
+    keeps = INPUT
 
     def output_shape(self, x: Shape) -> Shape:
         if "C" in x or x.spatial:

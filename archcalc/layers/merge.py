@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Axis
 from archcalc.layers.base import Layer, layer
+from archcalc.layers.kept import Extra, Kept
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
 
 if TYPE_CHECKING:
@@ -52,6 +54,19 @@ class Multiply(Layer):
             if other.spatial != result.spatial or unequal_axes(result, other, axes):
                 raise _mismatch()
         return result
+
+    def kept(self, needs: Sequence[bool], *inputs: Shape) -> Kept:
+        """Of two factors, each whose other factor needs a gradient; several are multiplied one after the other."""
+        kept: set[int] = set()
+        products = []
+        for last in range(1, len(inputs)):
+            if any(needs[:last]):
+                kept.add(last)
+            if needs[last] and last == 1:
+                kept.add(0)
+            elif needs[last]:
+                products.append(Extra(self.output_shape(*inputs[:last]).numel))
+        return Kept(tuple(sorted(kept)), extras=tuple(products))
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

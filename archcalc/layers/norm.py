@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
 from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.layers.kept import INPUT, Extra, Kept, Width
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, differ, exceeds, prod
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def normalised(groups: Dim, per_example: bool = True, more: tuple[Extra, ...] = ()) -> Kept:
+    """What a normalisation keeps: its input, and mean and deviation of each group of values."""
+    return Kept(inputs=(0,), extras=(Extra(2 * groups, Width.statistic, per_example), *more))
+
+
+def folded(x: Shape) -> Dim:
+    """How many regions and tokens join the batch."""
+    return prod(x[axis] for axis in ("R", "T") if axis in x)
 
 
 class Channelwise(Layer):
@@ -61,6 +73,9 @@ class BatchNorm(Layer):
     def buffers(self, x: Shape) -> Dim:
         return 2 * x.C
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        return normalised(x.C, per_example=False)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -77,6 +92,9 @@ class LayerNorm(Channelwise):
     bias: bool = True
 
     uncounted = "normalisation"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        return normalised(x.without("C").numel)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -110,6 +128,10 @@ class GroupNorm(Channelwise):
 
         return tm.over_batch(x, nn.GroupNorm(self.num_groups, x.C))
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """Its statistics are as wide as the values."""
+        return Kept(inputs=(0,), extras=(Extra(2 * self.num_groups * folded(x)),))
+
 
 @layer("instancenorm")
 class InstanceNorm(Layer):
@@ -140,6 +162,11 @@ class InstanceNorm(Layer):
         from archcalc.layers import torch_modules as tm
 
         return tm.over_batch(x, tm.of_rank("InstanceNorm", len(x.spatial))(x.C, affine=self.affine))
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """As batch normalisation of a batch of one, for which the factors are repeated."""
+        groups = x.C * folded(x)
+        return normalised(groups, more=(Extra(groups),) if self.affine else ())
 
 
 @layer("lrn")
@@ -172,6 +199,11 @@ class LocalResponseNorm(Layer):
             return tm.over_batch(x, norm)
         return tm.over_batch(x, nn.Unflatten(1, (x.C, 1)), norm, nn.Flatten(1))  # it wants an axis behind C
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, the squares with zeros for the neighbours that edge channels lack, the sums, and their powers."""
+        squares = x.with_(C=x.C + self.size - 1).numel
+        return Kept(inputs=(0,), extras=(Extra(squares + 2 * x.numel),))
+
 
 @layer("scale")
 class Scale(Channelwise):
@@ -184,6 +216,8 @@ class Scale(Channelwise):
     """
 
     bias: bool = True
+
+    keeps = INPUT
 
     def connections(self, x: Shape) -> Dim:
         return x.numel if self.bias else 0
@@ -205,6 +239,8 @@ class LayerScale(Channelwise):
     """
 
     init: Number = Fraction(1, 1_000_000)
+
+    keeps = INPUT
 
     def biases(self, x: Shape) -> Dim:
         return 0

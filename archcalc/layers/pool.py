@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from archcalc.errors import ShapeError
@@ -14,9 +14,10 @@ from archcalc.layers.arguments import (
     sliding_windows,
 )
 from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, Width
+from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, prod
+from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, minimum, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,21 +63,38 @@ class Pool(Sliding):
         windows = self.windows(x).values()
         return self.output_shape(x).numel * prod(window.kernel for window in windows)
 
+    def pads_apart(self, x: Shape) -> bool:
+        """Whether the padding is more than PyTorch's pools know: uneven, or more than half of the kernel."""
+        windows = self.windows(x)
+        return pads_apart(windows, self.padding) or any(w.before > w.kernel // 2 for w in windows.values())
+
+    def _bare_windows(self, x: Shape) -> dict[str, Window]:
+        """The windows on the volume that has its padding already; there may be more of them, in ceil mode."""
+        sizes = padded(x, windows := self.windows(x))
+        return {
+            axis: Window(minimum(w.kernel, sizes[axis]), w.stride, w.dilation, ceil=self.ceil)
+            for axis, w in windows.items()
+        }
+
+    def _read(self, x: Shape) -> tuple[Shape, Shape]:
+        """The volume that the pool itself reads, and the one that it makes."""
+        if not self.pads_apart(x):
+            return x, self.output_shape(x)
+        wide = padded(x, self.windows(x))
+        return wide, wide.with_(**{axis: w.positions(wide[axis]) for axis, w in self._bare_windows(x).items()})
+
     def _torch_steps(self, x: Shape, name: str, filler: float, **options: Any) -> list[nn.Module]:
         """PyTorch's pool alone, or, around it, padding that it lacks and the cut that its ceil mode then needs."""
         from archcalc.layers import torch_modules as tm
 
         windows, pool = self.windows(x), tm.of_rank(name, len(x.spatial))
-        known = all(w.before == w.after <= w.kernel // 2 for w in windows.values())
-        # avg_pool3d alone refuses a kernel that is larger than the input without its padding
-        fits = name != "AvgPool" or len(windows) < 3 or all(w.kernel <= x[axis] for axis, w in windows.items())
-        kernel, stride = (tuple(getattr(w, side) for w in windows.values()) for side in ("kernel", "stride"))
         pads = [(w.before, w.after) for w in windows.values()]
-        if known and fits:
+        inner = self._bare_windows(x) if self.pads_apart(x) else windows
+        kernel, stride = (tuple(getattr(w, side) for w in inner.values()) for side in ("kernel", "stride"))
+        if inner is windows:
             padding = tuple(before for before, _ in pads)
             return [pool(kernel, stride, padding, ceil_mode=self.ceil, **options)]
-        padded = (x[axis] + w.before + w.after for axis, w in windows.items())
-        bare = pool(tuple(map(min, kernel, padded)), stride, ceil_mode=self.ceil, **options)
+        bare = pool(kernel, stride, ceil_mode=self.ceil, **options)
         return [tm.Pad(pads, filler), bare, tm.Narrow([w.positions(x[axis]) for axis, w in windows.items()])]
 
 
@@ -98,6 +116,12 @@ class MaxPool(Pool):
     ceil: bool = False
 
     uncounted = "comparisons"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, padded if that's a step of its own, and where each maximum was."""
+        wide, made = self._read(x)
+        places = Extra(made.numel, Width.index)
+        return Kept(inputs=(0,), extras=(places,)) if wide is x else Kept(extras=(Extra(wide.numel), places))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -122,12 +146,25 @@ class AvgPool(Pool):
 
     uncounted = "additions"
 
+    def pads_apart(self, x: Shape) -> bool:
+        """Also in three dimensions: avg_pool3d alone compares its kernel with the input without padding."""
+        return super().pads_apart(x) or (len(x.spatial) == 3 and any(w.before != 0 for w in self.windows(x).values()))
+
+    def _counts_padding(self) -> bool:
+        return self.count_include_pad and self.padding != "same"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, padded if that's a step of its own; then perhaps also how much of each window isn't padding."""
+        wide, made = self._read(x)
+        if wide is x:
+            return INPUT
+        return Kept(extras=(Extra(wide.numel if self._counts_padding() else wide.numel + made.numel),))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        counted = self.count_include_pad and self.padding != "same"
-        steps = self._torch_steps(x, "AvgPool", 0, count_include_pad=counted)
-        if len(steps) > 1 and not counted:
+        steps = self._torch_steps(x, "AvgPool", 0, count_include_pad=self._counts_padding())
+        if len(steps) > 1 and not self._counts_padding():
             pad, pool, cut = steps
             steps = [tm.AvgPoolWithoutPadding(pad, pool), cut]
         return tm.over_batch(x, *steps)
@@ -167,6 +204,9 @@ class GlobalMaxPool(GlobalPool):
 
     uncounted = "comparisons"
     torch_name = "AdaptiveMaxPool"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x).numel, Width.index),))
 
 
 class AdaptivePool(Layer):
@@ -208,6 +248,10 @@ class AdaptiveAvgPool(AdaptivePool):
     uncounted = "additions"
     torch_name = "AdaptiveAvgPool"
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, for its size; nothing for a single bin, which PyTorch computes as a mean."""
+        return NOTHING if all(self.output_shape(x)[axis] == 1 for axis in x.spatial) else INPUT
+
 
 @layer("adaptive_maxpool")
 class AdaptiveMaxPool(AdaptivePool):
@@ -220,3 +264,6 @@ class AdaptiveMaxPool(AdaptivePool):
 
     uncounted = "comparisons"
     torch_name = "AdaptiveMaxPool"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x).numel, Width.index),))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Extent, Tensor, per_axis
 from archcalc.layers.base import Layer, layer
+from archcalc.layers.kept import Extra, Kept, Width
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds, floor_div
 
@@ -29,6 +31,7 @@ class RoIPool(Layer):
     rois: Tensor
 
     uncounted = "comparisons"
+    sizes_only = (1,)
 
     def output_shape(self, x: Shape, rois: Shape) -> Shape:
         _check_map(x)
@@ -38,6 +41,10 @@ class RoIPool(Layer):
 
     def global_view(self, x: Shape, rois: Shape) -> bool:
         return True
+
+    def kept(self, needs: Sequence[bool], x: Shape, rois: Shape) -> Kept:
+        """The map, and where each maximum was."""
+        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x, rois).numel, Width.index),))
 
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIPool as Module
@@ -58,6 +65,7 @@ class Proposals(Layer):
     box: Tensor
 
     uncounted = "box decoding and non-maximum suppression"
+    sizes_only = (0,)
 
     def output_shape(self, scores: Shape, boxes: Shape) -> Shape:
         _check_map(scores)
@@ -73,6 +81,11 @@ class Proposals(Layer):
 
     def global_view(self, scores: Shape, boxes: Shape) -> bool:
         return True
+
+    def kept(self, needs: Sequence[bool], scores: Shape, boxes: Shape) -> Kept:
+        """The box numbers, the places of those chosen, and of each: its four numbers, two sizes, and four sides."""
+        chosen = self.num_proposals
+        return Kept(inputs=(1,), extras=(Extra(10 * chosen), Extra(4 * chosen, Width.index)))
 
     def torch_module(self, scores: Shape, boxes: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import Proposals as Module

@@ -21,6 +21,9 @@ class View(Layer):
 
     in_place = True
 
+    def is_view(self, x: Shape, training: bool = True) -> bool:
+        return True
+
 
 @layer("identity")
 class Identity(View):
@@ -80,6 +83,9 @@ class Reshape(View):
 class Tokens(View):
     """Every spatial position becomes a token. Shapes: (C, H, W) → (T=H·W, C). Source: Dosovitskiy et al. 2021."""
 
+    def is_view(self, x: Shape, training: bool = True) -> bool:
+        return False  # later layers want a token's features side by side, so they are copied
+
     def output_shape(self, x: Shape) -> Shape:
         axes = spatial_axes(x)
         if "T" in x:
@@ -98,6 +104,9 @@ class Select(View):
     """One token of many; a negative index counts from the end. Shapes: (T, C) → (C)."""
 
     index: Index
+
+    def is_view(self, x: Shape, training: bool = True) -> bool:
+        return False  # copied, so that the other tokens needn't be kept
 
     def output_shape(self, x: Shape) -> Shape:
         if "T" not in x:
@@ -127,6 +136,7 @@ class Crop(Sliding):
     size: Extent | None = None
 
     in_place = True
+    sizes_only = (1,)
 
     def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
         """Windows of one position, with negative padding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from archcalc.layers.arguments import (
     transposed_windows,
 )
 from archcalc.layers.base import layer, spatial_axes
+from archcalc.layers.kept import Extra, Kept, Width
 from archcalc.layers.pool import pool_windows
 from archcalc.layers.sliding import Sliding, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, floor_div
+from archcalc.symbolic import Dim, differ, floor_div, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +41,14 @@ class Unpool(Sliding):
     stride: Extent | None = None
     padding: Padding = 0
     like: Tensor | None = None
+
+    sizes_only = (1,)
+
+    def kept(self, needs: Sequence[bool], x: Shape, like: Shape | None = None) -> Kept:
+        """The places of the values: the switches, or one pattern for all channels."""
+        if like is None:
+            return Kept(extras=(Extra(prod(spatial_sizes(x).values()), Width.index, per_example=False),))
+        return Kept(extras=(Extra(x.numel, Width.index),))
 
     def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
         sizes = spatial_sizes(x)

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from archcalc.layers.base import Layer, spatial_axes
-from archcalc.shape import Shape
+from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, ceil_div
 
 
 def spatial_sizes(x: Shape) -> dict[str, Dim]:
     """The size along each spatial axis of `x`, of which there must be one."""
     return {axis: x[axis] for axis in spatial_axes(x)}
+
+
+def pads_apart(windows: Mapping[str, Window], padding: Any) -> bool:
+    """Whether the volume is padded in a step of its own, since PyTorch's layers pad both sides alike.
+
+    With a stride, `same` may be even for one size and uneven for the next; so that one formula holds for all sizes, it
+    always is a step of its own.
+    """
+    if padding == "same" and any(window.stride != 1 for window in windows.values()):
+        return True
+    return any(window.before != window.after for window in windows.values())
+
+
+def padded(x: Shape, windows: Mapping[str, Window]) -> Shape:
+    """The volume with its padding."""
+    return x.with_(**{axis: x[axis] + w.before + w.after for axis, w in windows.items()})
 
 
 class Sliding(Layer):

@@ -58,16 +58,17 @@ def crop(x: Tensor, amounts: Sequence[tuple[int, int]]) -> Tensor:
 
 
 class Narrow(nn.Module):
-    """Keep the first positions along the last axes, as many as `sizes` says."""
+    """Keep the first positions along the last axes, as many as `sizes` says; the others' memory is freed."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.sizes = tuple(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
+        kept = x
         for axis, size in enumerate(reversed(self.sizes), start=1):
-            x = x.narrow(-axis, 0, size)
-        return x
+            kept = kept.narrow(-axis, 0, size)
+        return x if kept.shape == x.shape else kept.clone(memory_format=torch.contiguous_format)
 
 
 class AvgPoolWithoutPadding(nn.Module):
@@ -145,10 +146,11 @@ class MaxUnpool(nn.Module):
         volume = x.new_zeros(*x.shape[:2], torch.Size(padded).numel()).scatter(2, places, x.flatten(2))
         return crop(volume.reshape(*x.shape[:2], *padded), self.pads)
 
+    @torch.no_grad()
     def _switches(self, x: Tensor, like: Tensor) -> Tensor:
         padded = Pad(self.pads, -torch.inf)(like)
         _, switches = self.pool(padded)
-        return Narrow(x.shape[2:])(switches).flatten(2)  # type: ignore[no-any-return]
+        return Narrow(x.shape[2:])(switches).flatten(2).clone()  # type: ignore[no-any-return]
 
     def _first_positions(self, x: Tensor, padded: Sequence[int]) -> Tensor:
         flat = torch.zeros((), dtype=torch.long, device=x.device)
@@ -166,7 +168,8 @@ class ChannelLayerNorm(nn.LayerNorm):
         self.channels, self.rank = channels, rank
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(-1 - self.rank, -1)).movedim(-1, -1 - self.rank)
+        normalised = super().forward(x.movedim(-1 - self.rank, -1))
+        return normalised.movedim(-1, -1 - self.rank).contiguous()
 
 
 class RadialBasis(nn.Module):
@@ -233,7 +236,7 @@ class Tokens(nn.Module):
         self.rank = rank
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(-self.rank).transpose(-1, -2)
+        return x.flatten(-self.rank).transpose(-1, -2).clone(memory_format=torch.contiguous_format)
 
 
 class Swap(nn.Module):
@@ -251,7 +254,7 @@ class Select(nn.Module):
         self.axis, self.index = axis, index
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.select(self.axis, self.index)
+        return x.select(self.axis, self.index).clone(memory_format=torch.contiguous_format)
 
 
 class Attention(nn.Module):
@@ -259,16 +262,18 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int, source: int, bias: bool, causal: bool) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, heads, bias=bias, kdim=source, vdim=source, batch_first=True)
         self.channels, self.heads, self.source, self.bias, self.causal = channels, heads, source, bias, causal
+        self.queries = nn.Linear(channels, channels, bias=bias)
+        self.keys = nn.Linear(source, channels, bias=bias)
+        self.values = nn.Linear(source, channels, bias=bias)
+        self.mix = nn.Linear(channels, channels, bias=bias)
 
     def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
         source = x if kv is None else kv
-        mask = None
-        if self.causal:
-            mask = torch.ones(x.shape[1], source.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        result: Tensor = self.attention(x, source, source, need_weights=False, attn_mask=mask)[0]
-        return result
+        q, k, v = self.queries(x), self.keys(source), self.values(source)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        return self.mix(heads.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class PositionEmbedding(nn.Module):

@@ -15,13 +15,13 @@ class RoIPool(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor, rois: Tensor) -> Tensor:
-        if x.is_meta:  # sizes only: there are no regions to read
-            return x.new_empty(x.shape[0], rois.shape[1], x.shape[1], *self.size)
         pooled = [self._pool(image, region) for image, regions in zip(x, rois, strict=True) for region in regions]
         return torch.stack(pooled).reshape(*rois.shape[:2], x.shape[1], *self.size)
 
     def _pool(self, image: Tensor, region: Tensor) -> Tensor:
         height, width = image.shape[1:]
+        if region.is_meta:  # sizes only: any region will do
+            return F.adaptive_max_pool2d(image, self.size)
         x1, y1, x2, y2 = region.detach().clamp(0, 1).tolist()
         left, top = min(int(x1 * width), width - 1), min(int(y1 * height), height - 1)
         right, bottom = max(-int(-x2 * width // 1), left + 1), max(-int(-y2 * height // 1), top + 1)
@@ -42,10 +42,10 @@ class Proposals(nn.Module):
         batch, _, height, width = scores.shape
         against, for_ = scores.flatten(1).chunk(2, dim=1)
         best = (for_ - against).topk(self.count).indices
-        offsets = boxes.reshape(batch, -1, 4, height * width).transpose(2, 3).flatten(1, 2)
-        dx, dy, dw, dh = offsets.gather(1, best.unsqueeze(-1).expand(batch, -1, 4)).unbind(-1)
-        place = best % (height * width)
-        x = (place % width + 0.5) / width + dx
-        y = (place.div(width, rounding_mode="floor") + 0.5) / height + dy
+        anchor, place = best.div(height * width, rounding_mode="floor"), best % (height * width)
+        numbers = torch.stack([(4 * anchor + i) * height * width + place for i in range(4)], dim=-1)
+        dx, dy, dw, dh = boxes.flatten(1).gather(1, numbers.flatten(1)).reshape(batch, -1, 4).unbind(-1)
+        x = ((place % width + 0.5) / width).to(boxes.dtype) + dx
+        y = ((place.div(width, rounding_mode="floor") + 0.5) / height).to(boxes.dtype) + dy
         half_width, half_height = dw.clamp(max=4).exp() / 2, dh.clamp(max=4).exp() / 2
         return torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], dim=-1).clamp(0, 1)

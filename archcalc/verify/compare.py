@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,18 @@ from archcalc.report import Report, Row
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What PyTorch found about one layer: the shape with its batch, counts, and the values of new memory."""
+    """What PyTorch found about one layer: the shape with its batch, counts, and the values of new memory.
+
+    `saved` are the bytes that autograd keeps because of it, `alive` those of all volumes while it's computed.
+    """
 
     shape: tuple[int, ...]
     params: int
     buffers: int
     flops: int
     activations: int
+    saved: int = 0
+    alive: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,16 @@ class Verification:
         return tuple(difference for check in self.checks for difference in check.differences)
 
 
-QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations")
+QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations", "saved bytes", "alive bytes")
 """What is compared for every layer of every net."""
+
+
+_TOTALS: Mapping[str, Callable[..., Any]] = {"output shape": lambda _: None, "alive bytes": max}
 
 
 def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
     """One check for each of `QUANTITIES`, over all nodes; the counts are those of the report's batch."""
-    pairs = list(zip((_predicted(row, report.batch) for row in report.rows), measured, strict=True))
+    pairs = list(zip((_predicted(row) for row in report.rows), measured, strict=True))
     names = [node.name for node in report.graph.nodes]
     checks = []
     for quantity in QUANTITIES:
@@ -93,15 +101,15 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
             if pair[0] != pair[1]
         ]
         predicted, found = zip(*values, strict=True)
-        total = None if quantity == "output shape" else sum(predicted)
-        total_found = None if quantity == "output shape" else sum(found)
-        checks.append(Check(quantity, len(pairs), total, total_found, tuple(differences)))
+        total = _TOTALS.get(quantity, sum)
+        checks.append(Check(quantity, len(pairs), total(predicted), total(found), tuple(differences)))
     return checks
 
 
-def _predicted(row: Row, batch: int) -> Measured:
-    shape = (batch, *row.node.shape.values())
-    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"])
+def _predicted(row: Row) -> Measured:
+    shape = (row.report.batch, *row.node.shape.values())
+    alive = row.report.alive[row.index]
+    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"], row["saved_bytes"], alive)
 
 
 def _value(measured: Measured, quantity: str) -> Any:
@@ -109,7 +117,7 @@ def _value(measured: Measured, quantity: str) -> Any:
         return measured.shape
     if quantity == "MACs":
         return measured.flops // 2 if measured.flops % 2 == 0 else measured.flops / 2
-    return getattr(measured, quantity)
+    return getattr(measured, quantity.removesuffix(" bytes"))
 
 
 def _told(value: Any) -> str:

@@ -6,7 +6,7 @@ import statistics as stats
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,51 +22,98 @@ TRAINING_PASSES = 3
 """A training step's arithmetic in forward passes, by convention: backward derives by inputs and by weights."""
 
 
+class Meter(Protocol):
+    """Tells the bytes that tensors asked for: now, and at most since it was reset."""
+
+    def now(self) -> int:
+        """Bytes of what is alive."""
+
+    def peak(self) -> int:
+        """The most bytes alive at once."""
+
+    def reset(self) -> None:
+        """Start to look for the most anew."""
+
+    def rounding(self) -> int:
+        """What the allocator adds to reach its blocks."""
+
+
+class CudaMeter:
+    """PyTorch's allocator, before it rounds up; what CUDA's libraries ask for is in it."""
+
+    def now(self) -> int:
+        """Bytes of what is alive."""
+        return int(torch.cuda.memory_stats().get("requested_bytes.all.current", 0))
+
+    def peak(self) -> int:
+        """The most bytes alive at once."""
+        return int(torch.cuda.memory_stats().get("requested_bytes.all.peak", 0))
+
+    def reset(self) -> None:
+        """Start to look for the most anew."""
+        torch.cuda.reset_peak_memory_stats()
+
+    def rounding(self) -> int:
+        """What the allocator adds to reach its blocks of 512 bytes."""
+        return torch.cuda.memory_allocated() - self.now()
+
+
 def figures(report: Report, device: str = "cuda") -> dict[str, Any]:
     """Bytes and seconds of one network on the device, measured; the device is left as it was found."""
     torch.manual_seed(0)
     dtype = getattr(torch, report.dtype)
     torch.cuda.empty_cache()
-    before = _requested()
-    with torch.device(device):
-        network = Network(report.graph).to(dtype)
-    weights = _requested() - before
+    network, bytes_ = measured_bytes(report, device, CudaMeter())
     inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
-    bytes_ = {"weights": weights, "input": _requested() - before - weights}
-    bytes_ |= _forward_bytes(network, inputs, before + sum(bytes_.values()))
-    torch.cuda.reset_peak_memory_stats()
-    step = training_step(network, inputs)
-    step()
-    bytes_["peak_training"] = torch.cuda.max_memory_allocated()
-    seconds = {"training_step": median_seconds(step, device)}
+    seconds = {"training_step": median_seconds(training_step(network, inputs), device)}
     network.eval()
     seconds["forward"] = median_seconds(lambda: _inference(network, inputs), device)
     return {"bytes": bytes_, "seconds": seconds, "share_of_peak": _shares(report, seconds, matmul_rate(dtype, device))}
 
 
-def _requested() -> int:
-    """Bytes that tensors asked for, before the allocator rounds them up."""
-    return int(torch.cuda.memory_stats().get("requested_bytes.all.current", 0))
+def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, dict[str, int]]:
+    """Build and run a network; the bytes of its weights, its input, of what passes leave behind, and at the peaks.
 
-
-def _forward_bytes(network: Network, inputs: tuple[Tensor, ...], base: int) -> dict[str, int]:
-    """The bytes of a forward pass that keeps every new volume; what isn't modelled under names of its own.
-
-    `workspace` is what libraries keep for themselves after a first pass, `rounding` what the allocator adds to reach
-    its blocks of 512 bytes, `larger_views` the rest of volumes of which a layer hands on a part.
+    `workspace` is what libraries keep for themselves after a first pass of each kind, `rounding` what the allocator
+    adds to all that is alive after a forward pass. Neither is in the other figures; no weights are in those of passes.
     """
+    dtype = getattr(torch, report.dtype)
+    before = meter.now()
+    with torch.device(device):
+        network = Network(report.graph).to(dtype)
+    bytes_ = {"weights": meter.now() - before}
+
+    def new_inputs() -> tuple[Tensor, ...]:
+        return network.example_inputs(report.batch, device=device, dtype=dtype)
+
     network.eval()
-    _inference(network, inputs)
-    workspace = _requested() - base
-    torch.cuda.reset_peak_memory_stats()
-    with torch.no_grad():
-        kept = [value for node, value in network.trace(*inputs) if node.inputs and not node.layer.in_place]
-    new = _requested() - base - workspace
-    spare = sum(value.untyped_storage().nbytes() - value.numel() * value.element_size() for value in kept)
-    found = {"activations": new - spare, "larger_views": spare, "workspace": workspace}
-    found["rounding"] = torch.cuda.memory_allocated() - _requested()
-    found["peak_forward"] = torch.cuda.max_memory_allocated()
-    return found
+    _inference(network, new_inputs())
+    training_step(network, new_inputs())()
+    network.zero_grad()
+    bytes_["workspace"] = meter.now() - before - bytes_["weights"]
+    base = meter.now()
+
+    meter.reset()
+    network.eval()
+    wanted = set(report.graph.outputs.values())
+    with torch.no_grad():  # not through `forward`, which holds the inputs
+        made = [value for i, (_, value) in enumerate(network.trace(*new_inputs())) if i in wanted]
+    bytes_["peak_forward"] = meter.peak() - base
+    del made
+
+    inputs = new_inputs()
+    bytes_["input"] = meter.now() - base
+    network.train()
+    made = network(*inputs)
+    bytes_["left_by_forward"] = meter.now() - base - bytes_["input"]
+    bytes_["rounding"] = meter.rounding()
+    del made
+
+    meter.reset()
+    training_step(network, inputs)()
+    bytes_["peak_training"] = meter.peak() - base
+    network.zero_grad()
+    return network, bytes_
 
 
 def _inference(network: Network, inputs: tuple[Tensor, ...]) -> None:

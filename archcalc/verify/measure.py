@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.errors import VerificationError
 from archcalc.graph import Node
+from archcalc.verify.alive import alive_bytes
 from archcalc.verify.compare import Difference, Measured
 from archcalc.verify.network import Network
+from archcalc.verify.saved import FUSED_FLOPS, FusedKernels, SavedTensors, storage
 
 Step = Callable[[], None]
 """Called after each layer, for a progress bar."""
@@ -46,15 +46,23 @@ def run(network: Network, inputs: tuple[Tensor, ...], step: Step = lambda: None)
     layers: list[Measured] = []
     bad: list[Difference] = []
     outputs: list[Tensor] = []
-    with torch.set_grad_enabled(real):
+    saved = SavedTensors((*network.parameters(), *network.buffers()))
+    with saved:
         for index, (node, value, measured) in enumerate(_measured(network, inputs)):
             layers.append(measured)
             if real and not is_finite(value):
                 bad.append(Difference(node.name, "forward pass", "finite", "not finite"))
             if index in wanted and value.requires_grad:
                 outputs.append(value)
+            saved.layer = index + 1
             step()
-    return Run(layers, bad, _backward(network, outputs) if real and not bad else [])
+    del value  # what leads to no output is kept no longer
+    kept = saved.bytes_by_layer()
+    underivable = _backward(network, outputs) if real and not bad else []
+    outputs.clear()
+    alive = alive_bytes(network, inputs)
+    layers = [replace(layer, saved=kept.get(i, 0), alive=alive[i]) for i, layer in enumerate(layers)]
+    return Run(layers, bad, underivable)
 
 
 def _measured(network: Network, inputs: tuple[Tensor, ...]) -> Iterator[tuple[Node, Tensor, Measured]]:
@@ -62,11 +70,10 @@ def _measured(network: Network, inputs: tuple[Tensor, ...]) -> Iterator[tuple[No
     storages: list[int] = []
     counted = 0
     nodes = network.graph.nodes
-    # fused attention hides its products from the counter on the CPU, hence the MATH backend
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with FusedKernels(), FlopCounterMode(display=False, custom_mapping=FUSED_FLOPS) as counter:
         try:
             for index, (node, value) in enumerate(network.trace(*inputs)):
-                storages.append(_storage(value))
+                storages.append(storage(value))
                 shared = any(storages[index] == storages[i] for i in node.inputs)  # those are alive still
                 total = counter.get_total_flops()
                 yield node, value, _layer(network, index, value, shared, total - counted)
@@ -97,11 +104,6 @@ def own_params(module: nn.Module, node: Node) -> int:
 def statistics(module: nn.Module) -> int:
     """Scalars of the module's buffers; PyTorch also counts the batches that a norm has seen, which is no statistic."""
     return sum(b.numel() for name, b in module.named_buffers() if not name.endswith("num_batches_tracked"))
-
-
-def _storage(value: Tensor) -> int:
-    """A number that two living tensors share if, and only if, they share their memory; on the meta device as well."""
-    return int(value.untyped_storage()._cdata)
 
 
 def is_finite(value: Tensor) -> bool:

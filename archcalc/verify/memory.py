@@ -15,17 +15,11 @@ SHARE = 0.8
 def room_needed(report: Report) -> int:
     """Bytes for a forward and a backward pass, on the generous side; no prediction.
 
-    Weights and their gradients; three copies of each output, since modules don't compute in place, backward keeps
-    some, and gradients are as large; and four of each attention's matrix of probabilities.
+    Weights and their gradients, what autograd keeps, and three times the most that a forward pass has alive, since
+    modules don't compute in place and gradients of volumes are as large as they are.
     """
-    values = 2 * report.total("params") + report.total("buffers")
-    for node in report.graph.nodes:
-        values += 3 * report.batch * node.shape.numel
-        if node.kind == "attention":
-            queries, *_ = shapes = node.application.input_shapes
-            pairs = queries.without("C").numel * shapes[-1]["T"]
-            values += 4 * report.batch * pairs * node.layer.num_heads  # type: ignore[attr-defined]
-    return int(values * BYTES[report.dtype])
+    weights = (2 * report.total("params") + report.total("buffers")) * BYTES[report.dtype]
+    return int(weights + report.total("saved_bytes") + 3 * report.peak_bytes)
 
 
 def available_memory() -> int:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from archcalc.analyses.memory import switches, token_volumes
 from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
-from archcalc.layers.resize import Unpool
 from archcalc.symbolic import is_symbolic
 
 
@@ -34,7 +34,9 @@ class Network(nn.Module):
         for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
             if node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
-        self.pools = self._pools_that_keep_switches()
+        self.pools = switches(graph)
+        for pool in self.pools.values():
+            self.module_at(pool).return_indices = True  # type: ignore[assignment]
 
     def _place(self, node: Node) -> nn.Module:
         """Build a node's module and hang it under its name."""
@@ -51,39 +53,37 @@ class Network(nn.Module):
             holder.add_module(_attribute(holder, last), self._scopes[path])
         return self._scopes[path]
 
-    def _pools_that_keep_switches(self) -> dict[int, int]:
-        """Of each unpooling node with `like`, the pool that it undoes; such a pool returns its switches, too."""
-        pools = {}
-        for index, node in enumerate(self.graph.nodes):
-            if isinstance(node.layer, Unpool) and (pool := pool_undone_by(self.graph, node)) is not None:
-                module = self.module_at(pool)
-                if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)):  # not one with padding of its own
-                    module.return_indices = True
-                    pools[index] = pool
-        return pools
-
     def module_at(self, index: int) -> nn.Module:
         """The module of the node with this index."""
         return self.modules_in_order[index - len(self.graph.inputs)]
 
     def trace(self, *inputs: Tensor) -> Iterator[tuple[Node, Tensor]]:
-        """Run the network; each node and what it makes, the inputs first. A value is dropped after its last use."""
+        """Run the network; each node and what it makes, the inputs first. A value is dropped after its last use.
+
+        So are the inputs, unless the caller holds them.
+        """
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"{self.graph.name} takes {len(self.graph.inputs)} inputs, not {len(inputs)}")
+        entering = list(reversed(inputs))
+        del inputs
         values: dict[int, Tensor] = {}
-        switches: dict[int, Tensor] = {}
+        places: dict[int, Tensor] = {}
         last_use = {i: index for index, node in enumerate(self.graph.nodes) for i in node.inputs}
+        last_undone = {pool: index for index, pool in self.pools.items()}
         for index, node in enumerate(self.graph.nodes):
             if node.inputs:
                 read = [values[i] for i in node.inputs]
                 if index in self.pools:
-                    read.append(switches[self.pools[index]])
+                    read.append(places[self.pools[index]])
+                    if last_undone[self.pools[index]] == index:
+                        del places[self.pools[index]]
                 made = self._run(index, node, read)
-                values[index] = made[0] if isinstance(made, tuple) else made
                 if isinstance(made, tuple):
-                    switches[index] = made[1]
+                    made, places[index] = made
+                values[index] = made
+                del made
             else:
-                values[index] = inputs[index]
+                values[index] = entering.pop()
             yield node, values[index]
             for i in {*node.inputs, index}:
                 if last_use.get(i, index) <= index:
@@ -108,7 +108,7 @@ class Network(nn.Module):
         self, batch: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, ...]:
         """Tensors of the inputs' shapes: noise, or token numbers where an embedding looks them up."""
-        vocabularies = token_inputs(self.graph)
+        vocabularies = token_volumes(self.graph)
         found = []
         for index, node in enumerate(self.graph.inputs):
             sizes = (batch, *node.shape.values())
@@ -132,36 +132,6 @@ def check_numbers(graph: Graph) -> None:
         if symbols:
             names = ", ".join(sorted(symbols))
             raise UsageError(f"{graph.name} has sizes without a value: {names}", "give them numbers, as in --set R=300")
-
-
-def token_inputs(graph: Graph) -> dict[int, int]:
-    """The inputs that hold token numbers, since an embedding reads them, and the smallest vocabulary that does."""
-    found: dict[int, int] = {}
-    for node in graph.nodes:
-        if node.layer.kind != "embed":
-            continue
-        index = node.inputs[0]
-        while graph.nodes[index].inputs:  # rearranged before the look-up
-            index = graph.nodes[index].inputs[0]
-        size: int = node.layer.num_embeddings  # type: ignore[attr-defined]
-        found[index] = min(size, found.get(index, size))
-    return found
-
-
-def pool_undone_by(graph: Graph, node: Node) -> int | None:
-    """The max-pool whose switches an unpooling node needs: it read `like`, with the same windows."""
-    if len(node.inputs) < 2:
-        return None
-    x, like = node.inputs
-    wanted = [
-        (w.kernel, w.stride, w.before, w.after) for w in node.layer.windows(*node.application.input_shapes).values()
-    ]
-    for index, other in enumerate(graph.nodes):
-        if other.kind == "maxpool" and other.inputs == (like,) and other.shape == graph.nodes[x].shape:
-            windows = other.layer.windows(*other.application.input_shapes).values()
-            if wanted == [(w.kernel, w.stride, w.before, w.after) for w in windows if w.dilation == 1]:
-                return index
-    return None
 
 
 def _attribute(holder: nn.Module, name: str) -> str:

@@ -1,0 +1,55 @@
+"""Which volumes are alive at once in a forward pass that no backward pass follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archcalc.analyses.memory import INDEX_BYTES, switches, volume_bytes
+from archcalc.graph import Graph
+
+
+def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+    """For each node, the bytes of all volumes that are alive while it's computed, its own among them.
+
+    All inputs are there at the start, layers are computed in the order of the graph. Volumes are freed after their last
+    use, outputs never; a layer in place takes over a volume that nothing else will read. Weights aren't in it.
+    """
+    own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), switches(graph)
+    switches_until = {pool: max(up for up, its in pools.items() if its == pool) for pool in pools.values()}
+    homes: list[int] = []
+    # what is alive; a pool's switches are under ~index
+    sizes = {index: own[index] for index, node in enumerate(graph.nodes) if not node.inputs}
+    until: dict[int, float] = {}
+    alive = sum(sizes.values())
+    result: list[Any] = []
+    for index, node in enumerate(graph.nodes):
+        home = index
+        if node.inputs:
+            at, read = node.application, homes[node.inputs[0]]
+            same = at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
+            if at.layer.is_view(*at.input_shapes, training=False) or (same and until[read] <= index):
+                home = read
+        homes.append(home)
+        made = {home: own[index]} if home == index and node.inputs else {}
+        until[home] = max(until.get(home, 0), uses[index])
+        if index in switches_until:
+            made[~index], until[~index] = node.shape.numel * batch * INDEX_BYTES, switches_until[index]
+        sizes |= made
+        alive += sum(made.values())
+        result.append(alive)
+        touched = {home, *(homes[i] for i in node.inputs)} | ({~pools[index]} if index in pools else set())
+        for place in touched:
+            if until[place] <= index and place in sizes:
+                alive -= sizes.pop(place)
+    return result
+
+
+def _last_uses(graph: Graph) -> list[float]:
+    """After which node each volume is read no more; an output is read for ever."""
+    uses: list[float] = list(range(len(graph.nodes)))
+    for index, node in enumerate(graph.nodes):
+        for i in node.inputs:
+            uses[i] = index
+    for index in graph.outputs.values():
+        uses[index] = float("inf")
+    return uses

@@ -1,0 +1,87 @@
+"""Which tensors are alive at once while a network runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from archcalc.graph import Node
+from archcalc.verify.network import Network
+from archcalc.verify.saved import storage
+
+
+class LivingTensors(TorchDispatchMode):
+    """A context that knows the memory of every tensor that an operation makes, for as long as it's alive.
+
+    That of the tensors in `ignored` is left out.
+    """
+
+    def __init__(self, ignored: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ignored = {storage(tensor) for tensor in ignored}
+        self._living: dict[int, tuple[Any, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for value in tree_leaves(made):
+            if isinstance(value, Tensor):
+                self._add(value)
+        return made
+
+    def _add(self, value: Tensor) -> None:
+        """Note a tensor, unless it's a view of one that is known."""
+        key = storage(value)
+        known = self._living.get(key)
+        if key not in self._ignored and (known is None or known[0].expired()):
+            memory = value.untyped_storage()
+            self._living[key] = StorageWeakRef(memory), memory.nbytes()  # type: ignore[no-untyped-call]
+
+    def bytes(self) -> dict[int, int]:
+        """The bytes of what is alive, by storage."""
+        self._living = {key: known for key, known in self._living.items() if not known[0].expired()}
+        return {key: size for key, (_, size) in self._living.items()}
+
+
+@torch.no_grad()
+def alive_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
+    """For each node, the bytes of all tensors that are alive when it has been computed, at inference.
+
+    PyTorch's modules leave their input alone. Where a layer in place has run and its input is freed, the input isn't
+    counted, since the result could have taken its place.
+    """
+    was_training = network.training
+    network.eval()
+    wanted = set(network.graph.outputs.values())
+    found: list[int] = []
+    homes: list[int] = []
+    outputs = []
+    replaced: tuple[int, int] | None = None  # the volume, and its bytes, on which the last layer worked in place
+    with LivingTensors((*network.parameters(), *network.buffers())) as living:
+        for index, (node, value) in enumerate(network.trace(*(x.clone() for x in inputs))):
+            sizes = living.bytes()
+            found.append(sum(sizes.values()))
+            homes.append(storage(value))
+            if replaced is not None and replaced[0] not in sizes:
+                found[-2] -= replaced[1]
+            replaced = None
+            if _is_in_place(node) and (home := homes[node.inputs[0]]) != homes[-1]:
+                replaced = home, sizes[home]
+            if index in wanted:
+                outputs.append(value)
+        del value
+        if replaced is not None and replaced[0] not in living.bytes():
+            found[-1] -= replaced[1]
+    network.train(was_training)
+    return found
+
+
+def _is_in_place(node: Node) -> bool:
+    """Whether the layer's result fits exactly into its input's place, and may take it."""
+    at = node.application
+    return bool(node.inputs) and at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
