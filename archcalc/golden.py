@@ -16,7 +16,7 @@ from archcalc.report import Report, Row, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.zoo import Architecture, architectures, load
 
-LAYER_COLUMNS = ("params", "weights", "biases", "buffers", "macs", "activations")
+LAYER_COLUMNS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes")
 
 FIELD_COLUMNS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
 

@@ -19,10 +19,12 @@ from archcalc.graph import Application, Graph, Node
 from archcalc.shape import Shape
 from archcalc.symbolic import maximum
 
-COLUMNS = (*ANALYSES, "activation_bytes")
-"""The columns that can be added up, and that equal layers on equal shapes have in common."""
+SHARED = (*ANALYSES, "activation_bytes")
+"""The columns that equal layers on equal shapes have in common."""
 PLACED = ("saved_bytes",)
-"""The columns that can be added up, but depend on the layer's place in the graph."""
+"""The columns that depend on the layer's place in the graph."""
+COLUMNS = (*SHARED, *PLACED)
+"""The columns that can be added up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,18 @@ class Report:
     @property
     def rows(self) -> Iterator[Row]:
         """One row for each node, the input first."""
-        return (Row(self, index) for index in range(len(self.graph.nodes)))
+        return map(self.row, range(len(self.graph.nodes)))
+
+    def row(self, index: int) -> Row:
+        """The row of the node with this index."""
+        return Row(self, index)
 
     def __getitem__(self, path: str) -> Row:
         """The row of the layer that a name stands for."""
-        return Row(self, self.graph.places[path])
+        return self.row(self.graph.places[path])
 
     def value(self, application: Application, column: str) -> Any:
-        """One layer's value in one column."""
+        """A layer's value in one of the `SHARED` columns."""
         if column == "activation_bytes":
             return self.value(application, "activations") * BYTES[self.dtype]
         analysis = ANALYSES[column]
@@ -109,8 +115,8 @@ class Report:
     @cached_property
     def totals(self) -> dict[str, Any]:
         """The sums of all columns, the most bytes alive at once, and the depth."""
-        sums = {column: self.total(column) for column in (*COLUMNS, *PLACED)}
-        return {**sums, "peak_bytes": self.peak_bytes, "depth": depth(self.graph)}
+        sums = {column: self.total(column) for column in COLUMNS}
+        return {**sums, "peak_bytes": self.peak(), "depth": depth(self.graph)}
 
     @cached_property
     def saved(self) -> list[Any]:
@@ -122,10 +128,9 @@ class Report:
         """The bytes of all volumes that are alive while each node is computed, with no backward pass to come."""
         return alive_bytes(self.graph, self.batch, self.dtype)
 
-    @cached_property
-    def peak_bytes(self) -> Any:
-        """The most bytes of volumes alive at once, with no backward pass to come."""
-        return maximum(*dict.fromkeys(self.alive))
+    def peak(self, path: str = "") -> Any:
+        """The most bytes of volumes alive at once, with no backward pass to come; perhaps only within one scope."""
+        return maximum(*dict.fromkeys(self.alive[index] for index in self.graph.indices(path)))
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -18,7 +18,7 @@ from archcalc.zoo import Architecture, architectures, load
 from tests.helpers import spec_of
 
 FIRST = {a.spec.name: a for a in reversed(list(architectures())) if a.variant in (a.spec.default, "")}
-TOTALS = ("params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "connections")
+TOTALS = ("params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
 OTHERS = {"alphago_policy": "k", "resnet": "classes", "faster_rcnn": "R", "densenet": "g", "gpt2": "vocab", "unet": "c"}
 
 
@@ -35,7 +35,7 @@ def in_symbols(architecture: Architecture) -> tuple[Opened, list[str]]:
 def facts(report: Report) -> list[Any]:
     """Totals, all shapes, and all receptive fields that don't hang on the phase."""
     sizes = [size for node in report.graph.nodes for size in node.shape.values()]
-    return [*(report.total(name) for name in TOTALS), *sizes]
+    return [*(report.total(name) for name in (*TOTALS, "connections")), report.peak(), *sizes]
 
 
 @pytest.mark.parametrize("name", sorted(FIRST))

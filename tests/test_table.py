@@ -138,6 +138,8 @@ total                                                              778   1,714  
 params       1,714 (1,692 weights, 22 biases)
 MACs         12,800 (25,600 FLOPs)
 memory       778 activations, 3.11 kB (3.04 KiB) as float32
+training     4.20 kB (4.10 KiB) kept for the backward pass
+inference    1.79 kB (1.75 KiB) of volumes at once
 depth        3 weight layers on the longest path
 not in MACs  relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)
@@ -254,6 +256,8 @@ def test_markdown(spec: Callable[[str], str], printed: Callable[..., str]) -> No
 - params: 1,714 (1,692 weights, 22 biases)
 - MACs: 12,800 (25,600 FLOPs)
 - memory: 778 activations, 3.11 kB (3.04 KiB) as float32
+- training: 4.20 kB (4.10 KiB) kept for the backward pass
+- inference: 1.79 kB (1.75 KiB) of volumes at once
 - depth: 3 weight layers on the longest path
 - not in MACs: relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)
@@ -461,7 +465,7 @@ CONTRACT = {
             "type": "array",
             "items": {"type": "object", "required": list(LAYER), "properties": LAYER, "additionalProperties": False},
         },
-        "totals": {"type": "object", "required": [*COLUMNS, "depth"], "additionalProperties": COUNT},
+        "totals": {"type": "object", "required": [*COLUMNS, "peak_bytes", "depth"], "additionalProperties": COUNT},
     },
 }
 
@@ -483,6 +487,10 @@ def test_json_of_vgg16(printed: Callable[..., str]) -> None:
     found = json.loads(printed("table", "vgg16", "--format", "json"))
     totals = {"params": 138357544, "weights": 138344128, "macs": 15470264320, "flops": 30940528640}
     totals |= {"activations": 15237608, "activation_bytes": 60950432, "depth": 16}
+    totals |= {
+        "saved_bytes": 73234336,
+        "peak_bytes": 25690112,
+    }  # as PyTorch finds them: archcalc verify vgg16 --batch 1
     assert totals == {key: found["totals"][key] for key in totals}
     assert {"C": 3, "H": 224, "W": 224} == found["input"]
     expected = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import archcalc
 from archcalc.__main__ import main
 from archcalc.errors import UsageError
-from archcalc.layers.activation import Activation
+from archcalc.layers.activation import Activation, ReLU
 from archcalc.layers.conv import Conv
+from archcalc.layers.kept import INPUT
 from archcalc.report import analyze
 from archcalc.verify import records
-from archcalc.verify.compare import Check, Verification
+from archcalc.verify.compare import Check, Difference, Verification
+from archcalc.verify.verification import _as_comparable
 from archcalc.zoo import load
 from tests.helpers import graph_of
 
@@ -134,18 +137,19 @@ def test_one_line_for_each_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert (0, "") == (code, err)
     assert f"lenet5: PyTorch {torch.__version__} on cpu, float32, batch 1" == out.splitlines()[0]
     expected = [
-        "check               layers  archcalc  PyTorch  verdict",
-        "output shape            17                     equal",
-        "params                  17    60,000   60,000  equal",
-        "buffers                 17       840      840  equal",
-        "MACs                    17   325,680  325,680  equal",
-        "activations             17    10,694   10,694  equal",
-        "receptive field          4                     equal",
-        "forward pass                                   finite",
-        "backward pass                                  finite",
-        "saved for backward                             not predicted",
+        "check            layers  archcalc  PyTorch  verdict",
+        "output shape         17                     equal",
+        "params               17    60,000   60,000  equal",
+        "buffers              17       840      840  equal",
+        "MACs                 17   325,680  325,680  equal",
+        "activations          17    10,694   10,694  equal",
+        "saved bytes          17   118,096  118,096  equal",
+        "alive bytes          17    23,520   23,520  equal",
+        "receptive field       4                     equal",
+        "forward pass                                finite",
+        "backward pass                               finite",
         "",
-        "1 net, 8 checks: 0 differ",
+        "1 net, 10 checks: 0 differ",
     ]
     assert expected == out.splitlines()[1:]
 
@@ -155,21 +159,21 @@ def test_several_nets_end_in_a_summary(capsys: pytest.CaptureFixture[str]) -> No
     code, out, _ = told(capsys, "vgg16", "resnet50", "--device", "meta", "-q")
     expected = [
         "net       device  checks  differences  verdict",
-        "vgg16     meta         5            0  equal, not executed",
-        "resnet50  meta         5            0  equal, not executed",
+        "vgg16     meta         7            0  equal, not executed",
+        "resnet50  meta         7            0  equal, not executed",
         "",
-        "2 nets, 10 checks: 0 differ; not executed: vgg16, resnet50",
+        "2 nets, 14 checks: 0 differ; not executed: vgg16, resnet50",
     ]
     assert (0, expected) == (code, out.splitlines())
 
 
 def test_whole_zoo_agrees_on_the_meta_device(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every variant of every spec: shapes, params, buffers, MACs and activations of each layer."""
+    """Every variant of every spec: shapes, params, buffers, MACs, activations, saved and alive bytes of each layer."""
     code, out, _ = told(capsys, "--all", "--device", "meta", "--set", "R=300", "--format", "json")
     nets = json.loads(out)["nets"]
     assert 0 == code
     assert {"equal"} == {c["verdict"] for net in nets for c in net["checks"] if c["layers"]}
-    assert {5} == {sum(1 for c in net["checks"] if c["layers"]) for net in nets}
+    assert {7} == {sum(1 for c in net["checks"] if c["layers"]) for net in nets}
     assert "faster_rcnn" in {net["name"] for net in nets}
 
 
@@ -179,9 +183,9 @@ def test_all_leaves_out_what_has_no_size(tmp_path: Path, capsys: pytest.CaptureF
     for name, value in (("a", "2"), ("b", "sym")):
         (tmp_path / f"{name}.yaml").write_text(head.format(name, value), encoding="utf-8")
     code, out, _ = told(capsys, "--all", "--specs", tmp_path, "-q")
-    assert (0, "1 net, 8 checks: 0 differ; left out: b (sizes without a value)") == (code, out.strip())
+    assert (0, "1 net, 10 checks: 0 differ; left out: b (sizes without a value)") == (code, out.strip())
     code, out, _ = told(capsys, "--all", "--specs", tmp_path, "--set", "k=3", "-q")
-    assert "2 nets, 16 checks: 0 differ" == out.splitlines()[-1]
+    assert "2 nets, 20 checks: 0 differ" == out.splitlines()[-1]
     assert told(capsys, "--all", "--specs", tmp_path, "--set", "z=3")[0] == 2
 
 
@@ -192,9 +196,9 @@ def test_difference_names_the_layer_and_both_values(
     monkeypatch.setattr(Conv, "biases", lambda *_: 0)
     code, out, _ = told(capsys, "lenet5", "--device", "meta")
     assert code == 1
-    assert "params                  17    59,858   60,000  differs" in out.splitlines()
+    assert "params             17    59,858   60,000  differs" in out.splitlines()
     assert "lenet5: C1/conv: params is 156 in PyTorch, 150 in archcalc" in out.splitlines()
-    assert "1 net, 5 checks: 1 differ; not executed: lenet5" == out.splitlines()[-1]
+    assert "1 net, 7 checks: 1 differ; not executed: lenet5" == out.splitlines()[-1]
 
 
 def test_wrong_mark_in_place_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,7 +241,7 @@ def test_large_nets_go_to_meta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert " on meta, " in out
     reason = "nothing was executed: forward and backward need about 0.0 GB, there are 0.0 GB; shapes and counts only"
     assert reason in out.splitlines()
-    assert "forward pass                                   not executed" in out.splitlines()
+    assert "forward pass                              not executed" in out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +294,7 @@ FIXTURE: dict[str, Any] = {
             "dtype": "float32",
             "sets": {},
             "counts": {"params": 61_706, "buffers": 0, "macs": 833_040, "activations": 18_416},
-            "bytes": {"weights": 246_824, "input": 8192, "activations": 65_472, "workspace": 7, "rounding": 9},
+            "bytes": {"weights": 246_824, "input": 8192, "workspace": 7, "rounding": 9},
             "seconds": {"forward": 0.001, "training_step": 0.002},
             "share_of_peak": {"forward": 0.25, "training_step": 0.5},
         }
@@ -330,10 +334,16 @@ def test_a_record_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_predicted_bytes() -> None:
-    """Weights with buffers and the norms' 64-bit counters, input, and the new volumes of a forward pass."""
+    """Weights with buffers and the norms' 64-bit counters, input, what a forward pass leaves, and its peak."""
     report = analyze(graph_of("layers: [conv 4 3 p=1 -> bn -> relu -> flatten -> fc 5]\n"), 2, "float16")
     params = 4 * 27 + 4 + 8 + 4 * 1024 * 5 + 5
-    expected = {"weights": 2 * (params + 8) + 8, "input": 2 * 2 * 3072, "activations": 2 * 2 * (4096 + 4096 + 5)}
+    volume = 2 * 2 * 4096
+    expected = {
+        "weights": 2 * (params + 8) + 8,
+        "input": 2 * 2 * 3072,
+        "left_by_forward": 2 * volume + 2 * 4 * 4 + 2 * 2 * 5,  # read by bn, made by relu; statistics; the output
+        "peak_forward": 2 * volume,
+    }
     assert expected == records.predicted_bytes(report)
 
 
@@ -358,6 +368,45 @@ def test_time_is_a_median() -> None:
     seconds = median_seconds(lambda: calls.append(step()), "cpu", repeats=3)
     assert 6 == len(calls)
     assert 0 < seconds < 10
+
+
+def test_more_than_predicted_is_told_where_kernels_may_take_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the peak more is no difference, but less is; elsewhere both are."""
+    report = analyze(load("lenet5_modern").build(), 2)
+    FIXTURE["nets"][0]["bytes"] |= (right := records.predicted_bytes(report))
+    more = record_in(tmp_path, bytes={"peak_forward": right["peak_forward"] + 1000})
+    code, out, _ = told(capsys, "--against", more)
+    assert code == 0
+    assert "1,000 more, which its kernels take for a while" in out
+    for name, change in (("peak_forward", -1), ("left_by_forward", 1)):
+        assert told(capsys, "--against", record_in(tmp_path, bytes={name: right[name] + change}))[0] == 1
+
+
+def test_kernels_of_a_device_may_keep_other_things(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a GPU attention's own bytes are told apart; on the CPU the narrow statistics of narrow dtypes."""
+    report = analyze(graph_of("layers: [tokens, a: attention 1, b: fc 2]\n"), 2)
+    differences = Difference("a", "saved bytes", "1", "9"), Difference("b", "saved bytes", "1", "9")
+    check = Check("saved bytes", 3, 2, 18, differences)
+    assert differences == _as_comparable(check, report, "cpu").differences
+    found = _as_comparable(check, report, "cuda")
+    assert differences[1:] == found.differences
+    found = _as_comparable(replace(check, differences=differences[:1]), report, "cuda")
+    assert (True, "16 more, which this device's attention keeps") == (found.compared, found.verdict)
+    code, out, _ = told(capsys, "resnet20", "--dtype", "bfloat16", "--device", "cpu")
+    assert (0, True) == (code, "not compared: as on a GPU, not as in bfloat16 here" in out)
+
+
+def test_wrong_idea_of_what_is_kept_is_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relu that keeps its input, not its output, would keep each convolution's output, too."""
+    monkeypatch.setattr(ReLU, "keeps", INPUT)
+    code, out, _ = told(capsys, "alexnet_torchvision", "--device", "meta", "--batch", 1)
+    assert code == 1
+    line = "alexnet_torchvision: pool1: saved bytes is 373,248 in PyTorch, 1,147,648 in archcalc"
+    assert line in out.splitlines()
 
 
 @gpu

@@ -78,7 +78,7 @@ def table(
     the totals, what MACs leave out, and the published figures about them with their verdicts.
 
     Columns: name, kind, layer, output_shape, params, weights, biases, buffers, macs, flops, activations,
-    activation_bytes, neurons, connections, receptive_field, effective_stride, effective_padding.
+    activation_bytes, saved_bytes, neurons, connections, receptive_field, effective_stride, effective_padding.
 
     Examples:
     ```

@@ -69,9 +69,9 @@ def verify(
 ) -> None:
     """Build networks in PyTorch, run them forward and backward, and compare layer by layer.
 
-    Compared are output shapes, params, buffers, MACs and activations; the exit code is 1 if anything differs. A network
-    that is too large for this machine is followed on PyTorch's meta device: shapes and counts, nothing is executed, and
-    the report says so.
+    Compared are output shapes, params, buffers, MACs, activations, the bytes that autograd saves and those alive at
+    once, and receptive fields; the exit code is 1 if anything differs. A network that is too large for this machine is
+    followed on PyTorch's meta device: shapes and counts, nothing is executed, and the report says so.
 
     On a CUDA device, bytes and times are measured as well; what isn't predicted is told with its size. `--record`
     keeps the figures, and `--against` holds predictions to them where there is no such device, nor PyTorch.

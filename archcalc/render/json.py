@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from archcalc.analyses.receptive_field import Fields
 from archcalc.graph import Application, Node
-from archcalc.report import COLUMNS, Report
+from archcalc.report import PLACED, SHARED, Report, Row
 from archcalc.symbolic import is_symbolic
 
 VERSION = 1
@@ -33,7 +32,7 @@ def json_lines(report: Report) -> Iterator[str]:
     for index, node in enumerate(graph.nodes):
         before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
         inputs = _dump([graph.nodes[i].name for i in node.inputs])
-        fields = _dump(_fields(report, report.receptive_fields[index]))[1:]
+        fields = _dump(_placed(report.row(index)))[1:]
         comma = "," if index < last else ""
         yield f'  {{"name": {_dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}{comma}'
     yield f' ], "totals": {_dump(report.totals)}}}'
@@ -45,16 +44,17 @@ def _shared(report: Report, node: Node) -> tuple[str, str]:
     values = {
         "input_shapes": [report.ordered(shape) for shape in at.input_shapes],
         "output_shape": report.ordered(at.output_shape),
-        **{column: report.value(at, column) for column in COLUMNS},
+        **{column: report.value(at, column) for column in SHARED},
         "in_place": at.layer.in_place,
     }
     return f'"kind": {_dump(at.layer.kind)}', _dump(values)[1:-1]
 
 
-def _fields(report: Report, fields: Fields) -> Mapping[str, Any]:
-    """The receptive field, per axis of the input."""
-    axes = report.ordered(fields)
+def _placed(row: Row) -> Mapping[str, Any]:
+    """What depends on the layer's place; the receptive field per axis of the input."""
+    axes = row.report.ordered(row.fields)
     return {
+        **{column: row[column] for column in PLACED},
         "receptive_field": {axis: field.size for axis, field in axes.items()},
         "effective_stride": {axis: field.stride for axis, field in axes.items()},
         "effective_padding": {axis: field.padding for axis, field in axes.items()},

@@ -13,7 +13,7 @@ from archcalc.graph import Application
 from archcalc.layers.reshape import View
 from archcalc.render.figures import clean, exact
 from archcalc.render.rows import Entry, applications, entries
-from archcalc.report import COLUMNS, Report
+from archcalc.report import COLUMNS, PLACED, Report
 from archcalc.symbolic import is_symbolic
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LEFT = ("name", "kind", "layer")
 """The columns that are aligned on the left."""
 
 LONGEST_TOTAL = 30
-TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes")
+TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
 
 _LABELS = {"output_shape": "output", "macs": "MACs", "flops": "FLOPs", "activation_bytes": "bytes"}
 
@@ -84,6 +84,8 @@ class Listing:
 
     def value(self, entry: Entry, column: str) -> Any:
         """A row's value in a column that can be added up."""
+        if column in PLACED:
+            return sum(self.report.row(index)[column] for index in entry.nodes)
         return self._sum(applications(self.report.graph, entry), column)
 
     def _sum(self, found: tuple[Application, ...], column: str) -> Any:
@@ -120,7 +122,7 @@ class Listing:
         """The cells that equal layers on equal shapes have in common, by column."""
         found = applications(self.report.graph, entry)
         if found not in self._known:
-            placed = ("name", *FIELDS, *(TEXTS if self.depth else ()))
+            placed = ("name", *PLACED, *FIELDS, *(TEXTS if self.depth else ()))
             self._known[found] = {column: self._text(found, column) for column in self.columns if column not in placed}
         return self._known[found]
 
@@ -141,6 +143,8 @@ class Listing:
             return clean(entry.name)
         if column == "output_shape":
             return report.text(report.graph.nodes[entry.output].shape)
+        if column in PLACED:
+            return exact(self.value(entry, column))
         if column in FIELDS:
             return "x".join(map(str, _unless_equal(self.field(entry, column))))
         found = applications(report.graph, entry)

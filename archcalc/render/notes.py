@@ -19,6 +19,8 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases)"
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
+    yield "training", f"{memory(totals['saved_bytes'])} kept for the backward pass"
+    yield "inference", f"{memory(totals['peak_bytes'])} of volumes at once"
     yield "depth", f"{counts['depth']} weight layers on the longest path"
     if report.batch != 1:
         yield "batch", f"{report.batch}; MACs, FLOPs and memory are for all examples together"
@@ -39,7 +41,7 @@ def figure(quantity: str, value: Any) -> str:
     """A computed value as it stands beside a published one."""
     if value is None:
         return "none"
-    return memory(value) if quantity == "activation_bytes" else exact(value)
+    return memory(value) if quantity.endswith("_bytes") else exact(value)
 
 
 CLAIM_LABELS = ("quantity", "published", "computed", "verdict", "source")

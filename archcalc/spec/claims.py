@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from archcalc.spec.tree_reader import TreeReader
 
 QUANTITIES = (
-    "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "neurons",
-    "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
+    "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes",
+    "peak_bytes", "neurons", "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
 )  # fmt: skip
 DETAILS = ("source", "tol", "at", "holds", "note", "variant")
 
