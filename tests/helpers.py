@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from archcalc.__main__ import main
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
@@ -25,3 +28,10 @@ def graph_of(layers: str, head: str = HEAD) -> Graph:
 def names_of(graph: Graph) -> list[str]:
     """The names of the layers, without the input."""
     return [node.name for node in graph.nodes if node.inputs]
+
+
+def verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `archcalc verify`."""
+    code = main(["verify", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err

@@ -1,0 +1,153 @@
+"""Measurements of a CUDA device as a file, and predictions against it where there is no such device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archcalc
+from archcalc.report import analyze
+from archcalc.verify import records
+from archcalc.verify.compare import Check, Verification
+from archcalc.zoo import load
+from tests.helpers import graph_of, verify
+
+torch = pytest.importorskip("torch", reason="verify compares with PyTorch")
+pytestmark = pytest.mark.torch
+
+MEASURED = Path(__file__).parent.parent / "golden" / "measured"
+
+FIXTURE: dict[str, Any] = {
+    "archcalc": 1,
+    "device": "a made-up device for this test",
+    "driver": "0",
+    "torch": "0",
+    "cuda": "0",
+    "date": "2000-01-01",
+    "nets": [
+        {
+            "name": "lenet5_modern",
+            "batch": 2,
+            "dtype": "float32",
+            "sets": {},
+            "counts": {"params": 61_706, "buffers": 0, "macs": 833_040, "activations": 18_416},
+            "bytes": {"weights": 246_824, "input": 8192, "workspace": 7, "rounding": 9},
+            "seconds": {"forward": 0.001, "training_step": 0.002},
+            "share_of_peak": {"forward": 0.25, "training_step": 0.5},
+        }
+    ],
+}
+
+
+def record_in(folder: Path, **changes: Any) -> Path:
+    """The fixture as a file, with some figures of its net changed."""
+    net = {**FIXTURE["nets"][0]}
+    for name, value in changes.items():
+        net[name] = {**net[name], **value}
+    file = folder / "device.json"
+    file.write_text(json.dumps({**FIXTURE, "nets": [net]}), encoding="utf-8")
+    return file
+
+
+def test_predictions_hold_against_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts and bytes are compared, times and what isn't modelled are told."""
+    report = analyze(load("lenet5_modern").build(), 2)
+    FIXTURE["nets"][0]["counts"] = records.counts(report)
+    FIXTURE["nets"][0]["bytes"] |= records.predicted_bytes(report)
+    code, out, _ = verify(capsys, "--against", record_in(tmp_path))
+    assert code == 0
+    assert "lenet5_modern: record of a made-up device for this test, float32, batch 2" == out.splitlines()[0]
+    assert "forward time" in out
+    assert "1.000 ms, 25.0% of peak" in out
+    assert "measured, not predicted" in out
+
+
+def test_a_record_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1, with both values."""
+    code, out, _ = verify(capsys, "--against", record_in(tmp_path, bytes={"weights": 1}, counts={"params": 2}))
+    assert code == 1
+    assert "lenet5_modern: total: weights bytes is 1 in PyTorch, 246,824 in archcalc" in out.splitlines()
+    assert "lenet5_modern: total: params is 2 in PyTorch, 61,706 in archcalc" in out.splitlines()
+
+
+def test_predicted_bytes() -> None:
+    """Weights with buffers and the norms' 64-bit counters, input, what a forward pass leaves, and its peak."""
+    report = analyze(graph_of("layers: [conv 4 3 p=1 -> bn -> relu -> flatten -> fc 5]\n"), 2, "float16")
+    params = 4 * 27 + 4 + 8 + 4 * 1024 * 5 + 5
+    volume = 2 * 2 * 4096
+    expected = {
+        "weights": 2 * (params + 8) + 8,
+        "input": 2 * 2 * 3072,
+        "left_by_forward": 2 * volume + 2 * 4 * 4 + 2 * 2 * 5,  # read by bn, made by relu; statistics; the output
+        "peak_forward": 2 * volume,
+    }
+    assert expected == records.predicted_bytes(report)
+
+
+def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
+    """One line for each net, and nothing lost."""
+    checks = tuple(Check(name, 1, 3, 4) for name in ("params", "buffers", "MACs", "activations"))
+    net = Verification("t", "cuda", checks, figures={"bytes": {"weights": 5}, "seconds": {}})
+    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), {"k": "3"})
+    file = tmp_path / "golden" / "device.json"
+    records.write_record(file, {"device": "d", "date": "2000-01-01"}, [kept])
+    assert {"device": "d", "nets": {"t": kept}} == records.read_record(file)
+    assert {"params": 4, "buffers": 4, "macs": 4, "activations": 4} == kept["counts"]
+
+
+def test_time_is_a_median() -> None:
+    """The clock runs around each call; the first half of the runs warms up."""
+    from archcalc.verify.cuda import median_seconds, training_step
+
+    net = archcalc.to_torch("lenet5")
+    step = training_step(net, net.example_inputs(2))
+    calls = []
+    seconds = median_seconds(lambda: calls.append(step()), "cpu", repeats=3)
+    assert 6 == len(calls)
+    assert 0 < seconds < 10
+
+
+def test_more_than_predicted_is_told_where_kernels_may_take_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the peak more is no difference, but less is; elsewhere both are."""
+    report = analyze(load("lenet5_modern").build(), 2)
+    FIXTURE["nets"][0]["bytes"] |= (right := records.predicted_bytes(report))
+    more = record_in(tmp_path, bytes={"peak_forward": right["peak_forward"] + 1000})
+    code, out, _ = verify(capsys, "--against", more)
+    assert code == 0
+    assert "1,000 more, which its kernels take for a while" in out
+    for name, change in (("peak_forward", -1), ("left_by_forward", 1)):
+        assert verify(capsys, "--against", record_in(tmp_path, bytes={name: right[name] + change}))[0] == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.gpu
+def test_cuda_runs_and_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a device: counts, finite passes, bytes as predicted; and the record holds against the predictions."""
+    file = tmp_path / "device.json"
+    code, out, _ = verify(capsys, "resnet18", "lenet5_modern", "--device", "cuda", "--record", file)
+    assert code == 0, out
+    assert verify(capsys, "--against", file)[0] == 0
+
+
+def test_records_are_compared_without_pytorch(tmp_path: Path) -> None:
+    """`--against` neither needs nor imports PyTorch, so that any machine can hold predictions to a record."""
+    lines = "import sys, archcalc.__main__ as m; m.main(['verify', '--against', sys.argv[1]]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", lines, str(record_in(tmp_path))], capture_output=True, text=True, check=True
+    )
+    assert "False" == done.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(not MEASURED.exists(), reason="no device has been measured yet")
+def test_predictions_hold_against_every_device(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was measured on real devices is what is predicted today."""
+    for file in sorted(MEASURED.glob("*.json")):
+        code, out, _ = verify(capsys, "--against", file, "-q")
+        assert (file.name, 0, out) == (file.name, code, out)
