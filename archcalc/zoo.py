@@ -105,8 +105,14 @@ def _candidates(name: str, folder: Path) -> Iterator[Path]:
 
 
 def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str, str]]]:
-    """Every spec of a folder with its names and the variants they mean, by file name."""
-    for file in sorted((folder or specs_folder()).glob("*.yaml")):
+    """Every spec of a folder with its names and the variants they mean, by file name.
+
+    Raises: UsageError: there is no spec in it.
+    """
+    files = sorted((folder or specs_folder()).glob("*.yaml"))
+    if not files:
+        raise UsageError(f"there is no spec in {folder or specs_folder()}", "specs are files such as net.yaml")
+    for file in files:
         spec = load_spec(file)
         yield spec, spec.names
 

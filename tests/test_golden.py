@@ -44,6 +44,12 @@ def test_missing_changed_and_ownerless_files_are_told(own: tuple[Path, Path]) ->
     assert [] == check([], specs, folder)
 
 
+def test_a_folder_without_specs_is_wrong_usage(tmp_path: Path) -> None:
+    """Nothing to check isn't the same as nothing changed: the folder is probably misspelt."""
+    with pytest.raises(UsageError, match="there is no spec in"):
+        check([], tmp_path, tmp_path)
+
+
 def test_layers_that_come_and_go_are_named(own: tuple[Path, Path]) -> None:
     """A new layer and one that is gone are told by name."""
     specs, folder = own

@@ -6,6 +6,7 @@ import statistics as stats
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -155,6 +156,7 @@ def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEA
     return stats.median(times[repeats:])
 
 
+@cache
 def matmul_rate(dtype: torch.dtype, device: str, side: int = MATRIX, repeats: int = REPEATS) -> float:
     """FLOP/s of a large product of square matrices: the peak that the machine reaches, not the one that is printed."""
     a = torch.randn(side, side, device=device, dtype=dtype)
