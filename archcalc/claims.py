@@ -98,8 +98,6 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     """
     if name == "depth":
         return depth(report.graph, path)
-    if name == "peak_bytes":
-        return report.peak(path)
     if name == "shape":
         return Dims(report.ordered(report.graph[path].shape).values())
     if name in FIELDS:

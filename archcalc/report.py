@@ -94,7 +94,9 @@ class Report:
         return value * self.batch if analysis.per_example else value
 
     def total(self, column: str, path: str = "") -> Any:
-        """A column's sum over all layers, or over those of one scope."""
+        """A column's sum over all layers, or over those of one scope; of `peak_bytes` the largest, not the sum."""
+        if column == "peak_bytes":
+            return maximum(*dict.fromkeys(self.alive[i] for i in self.graph.indices(path)))
         if column in PLACED:
             counts = Counter(self.saved[i] for i in self.graph.indices(path))
             return sum(count * value for value, count in counts.items())  # equal expressions are added once
@@ -115,8 +117,7 @@ class Report:
     @cached_property
     def totals(self) -> dict[str, Any]:
         """The sums of all columns, the most bytes alive at once, and the depth."""
-        sums = {column: self.total(column) for column in COLUMNS}
-        return {**sums, "peak_bytes": self.peak(), "depth": depth(self.graph)}
+        return {**{column: self.total(column) for column in (*COLUMNS, "peak_bytes")}, "depth": depth(self.graph)}
 
     @cached_property
     def saved(self) -> list[Any]:
@@ -127,10 +128,6 @@ class Report:
     def alive(self) -> list[Any]:
         """The bytes of all volumes that are alive while each node is computed, with no backward pass to come."""
         return alive_bytes(self.graph, self.batch, self.dtype)
-
-    def peak(self, path: str = "") -> Any:
-        """The most bytes of volumes alive at once, with no backward pass to come; perhaps only within one scope."""
-        return maximum(*dict.fromkeys(self.alive[index] for index in self.graph.indices(path)))
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -358,7 +358,9 @@ def test_every_command_is_mentioned() -> None:
         assert command in COMMANDS, f"archcalc {command}"
         source = (cli / f"{command.replace('-', '_')}.py").read_text() + (cli / "options.py").read_text()
         for option in re.findall(r"(?<=\s)--([a-z-]+)", rest):
-            assert f'"--{option}"' in source or f"    {option}:" in source, f"archcalc {command} --{option}"
+            assert f'"--{option}"' in source or f"    {option.replace('-', '_')}:" in source, (
+                f"archcalc {command} --{option}"
+            )
 
 
 def pieces() -> Iterator[str]:

@@ -67,13 +67,13 @@ def test_peak_holds_a_shortcut_as_long_as_it_is_needed() -> None:
     """While the second convolution runs, the shortcut, its input and its output are alive."""
     report = report_of("layers: [stem: conv 4 1, residual: conv 4 1 -> relu -> conv 4 1]\n")
     volume = 4 * 4 * 32 * 32
-    assert 3 * volume == report.peak()
-    assert 4 * 3 * 32 * 32 + volume == report.peak("stem")
+    assert 3 * volume == report.total("peak_bytes")
+    assert 4 * 3 * 32 * 32 + volume == report.total("peak_bytes", "stem")
 
 
 def test_peak_of_vgg16() -> None:
     """conv1/2 reads and writes 64x224x224, in place of which nothing else is alive."""
-    assert 2 * 64 * 224 * 224 * 4 == analyze(load("vgg16").build()).peak()
+    assert 2 * 64 * 224 * 224 * 4 == analyze(load("vgg16").build()).total("peak_bytes")
 
 
 def test_a_layer_in_place_needs_room_if_its_input_is_read_again() -> None:
@@ -81,7 +81,7 @@ def test_a_layer_in_place_needs_room_if_its_input_is_read_again() -> None:
     shared = report_of("layers: [a: conv 4 1, b: relu, add: [from a, from b]]\n")
     alone = report_of("layers: [a: conv 4 1, b: relu, c: tanh]\n")
     volume = 4 * 4 * 32 * 32
-    assert [3 * volume, volume + 4 * 3 * 32 * 32] == [shared.peak(), alone.peak()]
+    assert [3 * volume, volume + 4 * 3 * 32 * 32] == [shared.total("peak_bytes"), alone.total("peak_bytes")]
 
 
 def test_inputs_wait_and_outputs_stay() -> None:

@@ -51,6 +51,8 @@ def solve(
     flops: Annotated[str, _budget("flops", "At most so many FLOPs.")] = "",
     activations: Annotated[str, _budget("activations", "At most so many values in all volumes.")] = "",
     activation_bytes: Annotated[str, _budget("activation-bytes", "At most so many bytes: 64MB, 64MiB.")] = "",
+    saved_bytes: Annotated[str, _budget("saved-bytes", "What training keeps for the backward pass.")] = "",
+    peak_bytes: Annotated[str, _budget("peak-bytes", "The most bytes of volumes at once at inference.")] = "",
     memory: Annotated[str, _budget("memory", "Bytes of params, buffers and all volumes together.")] = "",
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
     symbolic: Symbolic = "",
@@ -69,11 +71,12 @@ def solve(
     archcalc solve resnet50 --output 7x7 --layer conv5
     archcalc solve alphago_policy --params 5M --set k=sym
     archcalc solve alphago_policy --params 5M --macs 1G --set k=1..512
+    archcalc solve resnet50 --saved-bytes 16GB --symbolic N
     ```
     """
     budgets = {
         "params": params, "macs": macs, "flops": flops, "activations": activations,
-        "activation_bytes": activation_bytes, "memory": memory,
+        "activation_bytes": activation_bytes, "saved_bytes": saved_bytes, "peak_bytes": peak_bytes, "memory": memory,
     }  # fmt: skip
     asked = {column: text for column, text in budgets.items() if text}
     if not output and not asked:

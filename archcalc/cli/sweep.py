@@ -68,8 +68,8 @@ def sweep(
 ) -> None:
     """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
 
-    Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, memory, neurons,
-    connections, depth.
+    Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, saved_bytes, peak_bytes,
+    memory, neurons, connections, depth.
 
     Examples:
     ```

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -100,7 +100,7 @@ def solved_for(conditions: Sequence[Any], domains: Mapping[str, Integers]) -> So
     Raises: UsageError: there would be no end to the list, or it would be too long.
     """
     alone, joint = dict(domains), []
-    for condition in conditions:
+    for condition in _apart(conditions):
         symbols = sorted(condition.symbols, key=lambda symbol: symbol.name)
         if not symbols:
             if not compare(condition.left, condition.relation, condition.right):
@@ -118,6 +118,17 @@ def solved_for(conditions: Sequence[Any], domains: Mapping[str, Integers]) -> So
         return Solution(alone, largest={name: found.greatest for name, found in alone.items()})
     names = sorted({symbol.name for condition in joint for symbol in condition.symbols})
     return _Search(names, joint, {name: alone.get(name, Integers.between()) for name in names}).solution(alone)
+
+
+def _apart(conditions: Iterable[Any]) -> Iterator[Any]:
+    """The conditions, those on a maximum as one on each of its values."""
+    import sympy
+
+    for condition in conditions:
+        if condition.relation == "<=" and isinstance(condition.left, sympy.Max):
+            yield from (Condition(value, "<=", condition.right) for value in condition.left.args)
+        else:
+            yield condition
 
 
 class _Search:

@@ -23,7 +23,7 @@ from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.zoo import Architecture
 
-TOTALS = (*COLUMNS, "memory", "depth")
+TOTALS = (*COLUMNS, "peak_bytes", "memory", "depth")
 DEFAULT = ("params", "macs", "activations", "activation_bytes")
 FEW = 20_000
 """Configurations that are computed without NumPy, whose import alone takes as long."""

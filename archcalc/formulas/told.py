@@ -13,7 +13,7 @@ from archcalc.formulas.notation import LATEX, UNICODE, Notation
 from archcalc.report import Report, Row
 from archcalc.symbolic import dim, is_symbolic
 
-TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "activation_bytes")
+TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "activation_bytes", "saved_bytes")
 FORMATS = ("unicode", "latex", "sympy", "python")
 
 

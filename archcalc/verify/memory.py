@@ -19,7 +19,7 @@ def room_needed(report: Report) -> int:
     modules don't compute in place and gradients of volumes are as large as they are.
     """
     weights = (2 * report.total("params") + report.total("buffers")) * BYTES[report.dtype]
-    return int(weights + report.total("saved_bytes") + 3 * report.peak())
+    return int(weights + report.total("saved_bytes") + 3 * report.total("peak_bytes"))
 
 
 def available_memory() -> int:

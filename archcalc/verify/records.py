@@ -33,7 +33,7 @@ def predicted_bytes(report: Report) -> dict[str, int]:
         "weights": (report.total("params") + report.total("buffers")) * size + norms * INDEX_BYTES,
         "input": sum(volumes[index] for index, node in enumerate(graph.nodes) if not node.inputs),
         "left_by_forward": left_bytes(graph, report.batch, report.dtype),
-        "peak_forward": report.peak(),
+        "peak_forward": report.total("peak_bytes"),
     }
 
 
