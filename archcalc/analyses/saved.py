@@ -23,7 +23,7 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     result: list[Any] = []
     for storages in _storages(graph, batch, dtype):
         result.append(sum(size for storage, size in storages.items() if storage not in counted))
-        counted |= storages.keys()
+        counted.update(storages)
     return result
 
 
