@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from archcalc.analyses import ANALYSES
-from archcalc.analyses.alive import alive_bytes
+from archcalc.analyses.alive import alive_bytes, largest
 from archcalc.analyses.cost import depth
 from archcalc.analyses.memory import BYTES
 from archcalc.analyses.receptive_field import Fields, receptive_fields
@@ -17,7 +17,6 @@ from archcalc.analyses.saved import saved_bytes
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.shape import Shape
-from archcalc.symbolic import maximum
 
 SHARED = (*ANALYSES, "activation_bytes")
 """The columns that equal layers on equal shapes have in common."""
@@ -96,7 +95,7 @@ class Report:
     def total(self, column: str, path: str = "") -> Any:
         """A column's sum over all layers, or over those of one scope; of `peak_bytes` the largest, not the sum."""
         if column == "peak_bytes":
-            return maximum(*dict.fromkeys(self.alive[i] for i in self.graph.indices(path)))
+            return largest(self.alive[i] for i in self.graph.indices(path))
         if column in PLACED:
             counts = Counter(self.saved[i] for i in self.graph.indices(path))
             return sum(count * value for value, count in counts.items())  # equal expressions are added once

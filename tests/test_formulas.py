@@ -124,6 +124,31 @@ def test_explanations_are_the_lectures() -> None:
         assert line in told
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (
+            "conv1/pool",
+            [
+                "kept for the backward pass: 6,422,528 bytes",
+                "  the volume of conv1/2/relu, 12,845,056 bytes, kept by conv1/2/relu already",
+                "  802,816 places, 8 bytes each",
+            ],
+        ),
+        ("conv1/2/relu", ["kept for the backward pass: 12,845,056 bytes", "  its output, 12,845,056 bytes"]),
+        ("fc6/dropout", ["kept for the backward pass: 4,096 bytes", "  4,096 marks of what is dropped, 1 byte each"]),
+        ("conv5/pool", ["kept for the backward pass: 200,704 bytes"]),
+        ("fc6/dense/flatten", ["kept for the backward pass: 0 bytes"]),
+    ],
+)
+def test_what_is_kept_is_explained(layer: str, expected: list[str]) -> None:
+    """What the layer needs for the backward pass, and which of it another layer keeps already."""
+    report = analyze(load("vgg16").build())
+    told = list(explained(report[layer]))
+    start = told.index(expected[0])
+    assert expected == told[start : start + len(expected)]
+
+
 def test_a_stride_that_does_not_fit_is_explained() -> None:
     """The famous 224 gives 54.25, and a warning."""
     row = layer_at(analyze(load("alexnet").build({"H": 224, "W": 224})), "conv1")

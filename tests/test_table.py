@@ -135,11 +135,11 @@ head        fc 10 + softmax                            10           10   1,290  
 ----------  -------------------------------------  ------  -----------  ------  ------
 total                                                              778   1,714  12,800
 
-params       1,714 (1,692 weights, 22 biases)
+params       1,714 (1,692 weights, 22 biases), 6.86 kB (6.70 KiB)
 MACs         12,800 (25,600 FLOPs)
 memory       778 activations, 3.11 kB (3.04 KiB) as float32
-training     4.20 kB (4.10 KiB) kept for the backward pass
-inference    1.79 kB (1.75 KiB) of volumes at once
+training     4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
+inference    1.79 kB (1.75 KiB) of volumes at once, at conv1/conv
 depth        3 weight layers on the longest path
 not in MACs  relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)
@@ -253,11 +253,11 @@ def test_markdown(spec: Callable[[str], str], printed: Callable[..., str]) -> No
 | head | 10 | 1,290 |
 | **total** |  | **1,714** |
 
-- params: 1,714 (1,692 weights, 22 biases)
+- params: 1,714 (1,692 weights, 22 biases), 6.86 kB (6.70 KiB)
 - MACs: 12,800 (25,600 FLOPs)
 - memory: 778 activations, 3.11 kB (3.04 KiB) as float32
-- training: 4.20 kB (4.10 KiB) kept for the backward pass
-- inference: 1.79 kB (1.75 KiB) of volumes at once
+- training: 4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
+- inference: 1.79 kB (1.75 KiB) of volumes at once, at conv1/conv
 - depth: 3 weight layers on the longest path
 - not in MACs: relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from archcalc.analyses.memory import INDEX_BYTES, switches, volume_bytes
 from archcalc.graph import Graph
+from archcalc.symbolic import is_symbolic, maximum
+
+COMPARED = 16
+"""Of at most so many expressions it's found out which may be the largest."""
 
 
 def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
@@ -42,6 +47,28 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
             if until[place] <= index and place in sizes:
                 alive -= sizes.pop(place)
     return result
+
+
+def largest(values: Iterable[Any]) -> Any:
+    """The most of what `alive_bytes` found; of expressions, a SymPy Max of those that may be the most.
+
+    Which of two expressions is larger is a slow question. So those that have no larger term than another one go first,
+    and if many are left, all of them stay.
+    """
+    distinct = dict.fromkeys(values)
+    if not any(map(is_symbolic, distinct)):
+        return max(distinct)
+    import sympy
+
+    terms = {value: value.as_coefficients_dict() for value in map(sympy.expand, distinct)}
+
+    def is_less(value: Any) -> bool:
+        own = terms[value]
+        others = (other for it, other in terms.items() if it != value)
+        return any(all(other[term] >= own[term] for term in {*own, *other}) for other in others)
+
+    rest = [value for value in terms if not is_less(value)]
+    return maximum(*rest) if len(rest) <= COMPARED else sympy.Max(*rest, evaluate=False)
 
 
 def _last_uses(graph: Graph) -> list[float]:

@@ -21,9 +21,9 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """
     counted: set[object] = set()
     result: list[Any] = []
-    for storages in _storages(graph, batch, dtype):
-        result.append(sum(size for storage, size in storages.items() if storage not in counted))
-        counted.update(storages)
+    for held in storages(graph, batch, dtype):
+        result.append(sum(size for storage, size in held.items() if storage not in counted))
+        counted.update(held)
     return result
 
 
@@ -31,25 +31,29 @@ def left_bytes(graph: Graph, batch: Any, dtype: str) -> Any:
     """The bytes that a forward pass leaves behind: what autograd keeps, and the outputs; not the inputs."""
     volumes, homes = volume_bytes(graph, batch, dtype), _homes(graph)
     left: dict[object, Any] = {}
-    for storages in _storages(graph, batch, dtype):
-        left |= storages
+    for held in storages(graph, batch, dtype):
+        left |= held
     left |= {homes[i]: volumes[homes[i]] for i in graph.outputs.values()}
     return sum(size for home, size in left.items() if not (isinstance(home, int) and not graph.nodes[home].inputs))
 
 
-def _storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]]:
-    """What each node keeps: the bytes of volumes, under the node that made them, and of its own numbers."""
-    widths = {width: _bytes(width, dtype) for width in Width}
+def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]]:
+    """What each node keeps: the bytes of volumes, under the node that made them, and of its own numbers.
+
+    Those are under the node that has them, and their position among its `Kept.extras`.
+    """
+    widths = {width: width_bytes(width, dtype) for width in Width}
     volumes, homes, pools = volume_bytes(graph, batch, dtype), _homes(graph), switches(graph)
-    for index, kept in enumerate(_kept(graph)):
+    for index, kept in enumerate(kept_by_layer(graph)):
         whole = [graph.nodes[index].inputs[place] for place in kept.inputs] + [index] * kept.output
-        storages: dict[object, Any] = {homes[i]: volumes[homes[i]] for i in whole}
+        held: dict[object, Any] = {homes[i]: volumes[homes[i]] for i in whole}
         for place, (amount, width, per_example) in enumerate(kept.extras):
-            storages[pools.get(index, index), place] = amount * widths[width] * (batch if per_example else 1)
-        yield storages
+            held[pools.get(index, index), place] = amount * widths[width] * (batch if per_example else 1)
+        yield held
 
 
-def _bytes(width: Width, dtype: str) -> int:
+def width_bytes(width: Width, dtype: str) -> int:
+    """The bytes of one number of this width in a network of this dtype."""
     known = {Width.value: BYTES[dtype], Width.index: INDEX_BYTES, Width.mask: 1}
     return known.get(width, max(BYTES[dtype], STATISTIC_BYTES))
 
@@ -63,7 +67,7 @@ def _homes(graph: Graph) -> list[int]:
     return homes
 
 
-def _kept(graph: Graph) -> list[Kept]:
+def kept_by_layer(graph: Graph) -> list[Kept]:
     """What each node keeps; nothing where no gradient flows."""
     flows = _gradients(graph)
     found: dict[tuple[Application, Sequence[bool]], Kept] = {}

@@ -195,7 +195,8 @@ def _largest(answer: Mapping[str, Any]) -> Iterator[str]:
     largest = {name: value for name, value in solution.largest.items() if value is not None}
     if not answer["totals"] or not largest:
         return
-    yield "largest " + ", ".join(f"{name} {value:,}" for name, value in largest.items())
+    apart = ", each on its own" if solution.together else ""
+    yield "largest " + ", ".join(f"{name} {value:,}" for name, value in largest.items()) + apart
     if len(solution.largest) == 1 and not solution.together:
         for column, total in answer["totals"].items():
             value = put_in(total, largest)

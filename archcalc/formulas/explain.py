@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from archcalc.formulas.explain_kept import kept_lines
 from archcalc.formulas.general import Formula, Formulas, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
 from archcalc.render.figures import exact, memory
@@ -76,6 +77,9 @@ def explained(row: Row) -> Iterator[str]:
     if at.layer.in_place:
         yield ""
         yield "values: none of its own; it works on its input in place"
+    if row.node.inputs:
+        yield ""
+        yield from kept_lines(row)
     yield from _field(row, found)
     if at.layer.uncounted:
         yield ""

@@ -148,7 +148,8 @@ class AvgPool(Pool):
 
     def pads_apart(self, x: Shape) -> bool:
         """Also in three dimensions: avg_pool3d alone compares its kernel with the input without padding."""
-        return super().pads_apart(x) or (len(x.spatial) == 3 and any(w.before != 0 for w in self.windows(x).values()))
+        reaches_out = self.ceil or any(w.before != 0 for w in self.windows(x).values())
+        return super().pads_apart(x) or (len(x.spatial) == 3 and reaches_out)
 
     def _counts_padding(self) -> bool:
         return self.count_include_pad and self.padding != "same"

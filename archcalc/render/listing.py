@@ -23,6 +23,7 @@ DEFAULT = ("name", "layer", "output_shape", "activations", "params", "macs")
 TEXTS = ("name", "kind", "layer", "output_shape")
 FIELDS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
 KNOWN = (*TEXTS, *COLUMNS, *FIELDS)
+TOTALS_ONLY = ("peak_bytes", "depth")
 LEFT = ("name", "kind", "layer")
 """The columns that are aligned on the left."""
 
@@ -50,6 +51,8 @@ class Listing:
 
     def __post_init__(self) -> None:
         for column in self.columns:
+            if column in TOTALS_ONLY:
+                raise UsageError(f"'{column}' is a total, no column", "it stands below the table, and in --format json")
             if column not in KNOWN:
                 raise UsageError(f"unknown column '{column}'", suggestion(column, KNOWN))
         if len(set(self.columns)) < len(self.columns):

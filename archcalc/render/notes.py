@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from archcalc.analyses.memory import BYTES
 from archcalc.render.figures import clean, exact, memory
+from archcalc.symbolic import is_symbolic
 
 if TYPE_CHECKING:
     from archcalc.claims import Verdict
     from archcalc.report import Report
+
+LONGEST = 300
+"""Characters of a formula that stands below a table."""
 
 
 def facts(report: Report) -> Iterator[tuple[str, str]]:
     """(what, how much) about the whole graph."""
     totals = report.totals
     counts = {name: exact(value) for name, value in totals.items()}
-    yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases)"
+    weights = memory(totals["params"] * BYTES[report.dtype])
+    yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases), {weights}"
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
-    yield "training", f"{memory(totals['saved_bytes'])} kept for the backward pass"
-    yield "inference", f"{memory(totals['peak_bytes'])} of volumes at once"
+    yield "training", f"{memory(totals['saved_bytes'])} kept for the backward pass; params and gradients come on top"
+    yield "inference", _peak(report)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
     if report.batch != 1:
         yield "batch", f"{report.batch}; MACs, FLOPs and memory are for all examples together"
@@ -29,6 +35,16 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "not in MACs", ", ".join(kinds)
     if report.graph.conditions:
         yield "valid if", "; ".join(report.graph.conditions)
+
+
+def _peak(report: Report) -> str:
+    """The most volumes at once, and at which layer; a long formula is left to JSON."""
+    peak = report.totals["peak_bytes"]
+    if not is_symbolic(peak):
+        return f"{memory(peak)} of volumes at once, at {report.graph.nodes[report.alive.index(peak)].name}"
+    if len(text := memory(peak)) > LONGEST:
+        return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
+    return f"{text} of volumes at once"
 
 
 def heading(report: Report) -> str:
