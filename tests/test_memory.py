@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from archcalc.errors import UsageError
+from archcalc.expand import build
+from archcalc.formulas.symbols import opened
 from archcalc.layers.kept import Kept, Width
 from archcalc.report import Report, analyze
+from archcalc.symbolic import dim
 from archcalc.verify import records
-from archcalc.zoo import load
-from tests.helpers import graph_of
+from archcalc.zoo import Architecture, load
+from tests.helpers import graph_of, spec_of
 from tests.layer_cases import CASES, Case
 
 BATCH = 2
@@ -97,6 +101,33 @@ def test_token_numbers_have_eight_bytes() -> None:
     report = analyze(graph_of("layers: [embed 100 8]\n", "archcalc: 1\nname: t\ninput: {T: 5}\n"), dtype="float16")
     assert {"embed": 5 * 8} == saved(report)
     assert [5 * 8, 5 * 8 + 5 * 8 * 2] == report.alive
+
+
+def test_what_is_made_of_token_numbers_has_eight_bytes_too() -> None:
+    """A copy of them that leads to no embedding."""
+    head = "archcalc: 1\nname: t\ninput: {T: 7}\n"
+    report = analyze(graph_of("layers: [{a: {add: [identity]}}, z: from input -> embed 5 3]\n", head))
+    assert [7 * 8, 7 * 8, 2 * 7 * 8, 7 * 8 + 4 * 7 * 3] == report.alive
+
+
+@pytest.mark.parametrize("c", [1, 9, 10, 11, 20, 40, 60])
+def test_a_symbolic_peak_is_the_peak_for_every_size(c: int) -> None:
+    """Also where terms are negative, so that more of them is less."""
+    head = "archcalc: 1\nname: t\ninput: {C: 1, T: 7}\nhparams: {c: 3}\n"
+    layers = "layers: [a: fc 200+(10-c)//2, b: fc 200+(10-c)//2, d: fc 1, e: fc 200+3*((10-c)//2), f: fc 200+3*((10-c)//2), g: fc 1]\n"
+    spec = spec_of(head + layers)
+    symbolic = analyze(build(spec, "", {"c": "sym"})).total("peak_bytes")
+    assert analyze(build(spec, "", {"c": str(c)})).total("peak_bytes") == symbolic.subs(dim("c"), c)
+
+
+def test_peaks_of_long_symbolic_nets_are_not_compared_for_ever() -> None:
+    """Thousands of volumes of different sizes: all of them stay, in no time."""
+    layers = "layers: [{for: {i: 1..2000}, do: conv i+7 1}]\n"
+    spec = spec_of("archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n" + layers)
+    graph = opened(Architecture(spec, ""), ["H"]).graph
+    started = time.process_time()
+    assert len(analyze(graph).total("peak_bytes").args) > 1000
+    assert time.process_time() - started < 5
 
 
 def test_unknown_dtype() -> None:

@@ -93,11 +93,82 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
     """One line for each net, and nothing lost."""
     checks = tuple(Check(name, 1, 3, 4) for name in ("params", "buffers", "MACs", "activations"))
     net = Verification("t", "cuda", checks, figures={"bytes": {"weights": 5}, "seconds": {}})
-    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), {"k": "3"})
+    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), "t", {"k": "3"})
     file = tmp_path / "golden" / "device.json"
     records.write_record(file, {"device": "d", "date": "2000-01-01"}, [kept])
     assert {"device": "d", "nets": {"t": kept}} == records.read_record(file)
     assert {"params": 4, "buffers": 4, "macs": 4, "activations": 4} == kept["counts"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch": 0}, {"batch": True}, {"batch": "2"}, {"dtype": "int8"}, {"dtype": None}, {"sets": "a"}, {"sets": {"a": 1}},
+        {"bytes": {"weights": -1}}, {"bytes": {"weights": "1"}}, {"bytes": None}, {"counts": {"params": 1.5}}, {"name": 5},
+        {"seconds": {"forward": None}}, {"seconds": {"forward": float("nan")}}, {"seconds": []}, {"share_of_peak": {}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_figures_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
+) -> None:
+    """A record that was edited or cut short is wrong usage, not a traceback, and never passes."""
+    file = tmp_path / "device.json"
+    file.write_text(json.dumps({**FIXTURE, "nets": [{**FIXTURE["nets"][0], **change}]}), encoding="utf-8")
+    code, out, err = verify(capsys, "--against", file)
+    assert (2, "") == (code, out)
+    assert "is no record of measurements" in err
+
+
+@pytest.mark.parametrize(
+    "change", [{"nets": []}, {"nets": {}}, {"archcalc": 2}, {"nets": [FIXTURE["nets"][0]] * 2}], ids=str
+)
+def test_records_without_nets_or_of_another_version_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
+) -> None:
+    """A check of nothing must not pass."""
+    file = tmp_path / "device.json"
+    file.write_text(json.dumps({**FIXTURE, **change}), encoding="utf-8")
+    assert verify(capsys, "--against", file)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "cpu"), "--record keeps what a CUDA device measures, not --device cpu"),
+        (("--device", "cuda"), "can't write"),
+    ],
+)
+def test_what_can_not_be_recorded_is_said_before_measuring(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    """The device measures nothing, or the file can't be written."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    code, _, err = verify(capsys, "lenet5", "--record", tmp_path, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_a_spec_file_is_recorded_under_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that `--against` finds it again; values that were given are kept, too."""
+    spec = tmp_path / "own.yaml"
+    spec.write_text("archcalc: 1\nname: t\ninput: {C: 2}\nhparams: {k: 3}\nlayers: [fc k]\n", encoding="utf-8")
+    report = analyze(load(str(spec)).build(k=5), 2)
+    figures = {"bytes": records.predicted_bytes(report)}
+    checks = tuple(Check({"macs": "MACs"}.get(name, name), 1, n, n) for name, n in records.counts(report).items())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("archcalc.verify.cuda.machine", lambda: {"device": "made up"})
+    monkeypatch.setattr("archcalc.cli.verify._verified", lambda *_: Verification("t", "cuda", checks, figures=figures))
+    file = tmp_path / "device.json"
+    assert verify(capsys, spec, "--set", "k=5", "--record", file)[0] == 0
+    code, out, _ = verify(capsys, "--against", file)
+    assert (0, f"{spec}: record of made up, float32, batch 2") == (code, out.splitlines()[0])
 
 
 def test_time_is_a_median() -> None:
@@ -117,11 +188,12 @@ def test_more_than_predicted_is_told_where_kernels_may_take_it(
 ) -> None:
     """At the peak more is no difference, but less is; elsewhere both are."""
     report = analyze(load("lenet5_modern").build(), 2)
+    FIXTURE["nets"][0]["counts"] = records.counts(report)
     FIXTURE["nets"][0]["bytes"] |= (right := records.predicted_bytes(report))
     more = record_in(tmp_path, bytes={"peak_forward": right["peak_forward"] + 1000})
     code, out, _ = verify(capsys, "--against", more)
     assert code == 0
-    assert "1,000 more, which its kernels take for a while" in out
+    assert "1,000 more, since layers aren't in place, and for what kernels take for a while" in out
     for name, change in (("peak_forward", -1), ("left_by_forward", 1)):
         assert verify(capsys, "--against", record_in(tmp_path, bytes={name: right[name] + change}))[0] == 1
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,14 +125,14 @@ def test_layer_that_pytorch_refuses_is_a_difference(
 
 
 def test_large_nets_go_to_meta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Too little memory: shapes and counts only, and the report says what was not executed and why."""
+    """Too little memory: shapes, counts and bytes only, and the report says what was not executed and why."""
     monkeypatch.setattr("archcalc.verify.verification.available_memory", lambda: 1_000_000)
     code, out, _ = verify(capsys, "lenet5", "--device", "cpu")
     assert code == 0
     assert "lenet5: PyTorch" in out
     assert " on meta, " in out
-    reason = "nothing was executed: forward and backward need about 0.0 GB, there are 0.0 GB; shapes and counts only"
-    assert reason in out.splitlines()
+    reason = "forward and backward need about 0.0 GB, there are 0.0 GB"
+    assert f"nothing was executed ({reason}): shapes, counts and bytes only" in out.splitlines()
     assert "forward pass                              not executed" in out.splitlines()
 
 
@@ -169,14 +170,44 @@ def test_progress_is_drawn_in_a_terminal_only() -> None:
     assert "" == done.stderr
 
 
+def test_what_a_device_has_no_kernel_for_is_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing kernel is no difference; the meta device compares what it can."""
+    spec = tmp_path / "t.yaml"
+    spec.write_text("archcalc: 1\nname: t\ninput: {C: 2, H: 3, W: 3}\nlayers: [conv 4 1 -> lrn]\n", encoding="utf-8")
+    code, out, _ = verify(capsys, spec, "--device", "cpu", "--dtype", "bfloat16")
+    assert code == 0
+    assert "nothing was executed (lrn: " in out
+    assert "not implemented for 'BFloat16'): shapes, counts and bytes only" in out
+
+
+def test_too_little_memory_after_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A device that runs out of memory is no bug: the meta device compares what it can."""
+
+    def run_out(*arguments: Any) -> Any:
+        if arguments[1][0].is_meta:
+            return run(*arguments)
+        raise torch.OutOfMemoryError("out of memory")
+
+    from archcalc.verify.measure import run
+
+    monkeypatch.setattr("archcalc.verify.verification.run", run_out)
+    code, out, _ = verify(capsys, "lenet5", "--device", "cpu")
+    assert code == 0
+    assert (
+        "nothing was executed (the device's memory was too little): shapes, counts and bytes only" in out.splitlines()
+    )
+
+
 def test_kernels_of_a_device_may_keep_other_things(capsys: pytest.CaptureFixture[str]) -> None:
     """On a GPU attention's own bytes are told apart; on the CPU the narrow statistics of narrow dtypes."""
     report = analyze(graph_of("layers: [tokens, a: attention 1, b: fc 2]\n"), 2)
-    differences = Difference("a", "saved bytes", "1", "9"), Difference("b", "saved bytes", "1", "9")
+    differences = Difference("a", "saved bytes", "1", "1,009"), Difference("b", "saved bytes", "1", "9")
     check = Check("saved bytes", 3, 2, 18, differences)
     assert differences == _as_comparable(check, report, "cpu").differences
     found = _as_comparable(check, report, "cuda")
     assert differences[1:] == found.differences
+    less = Difference("a", "saved bytes", "9", "1")
+    assert (less,) == _as_comparable(replace(check, differences=(less,)), report, "cuda").differences
     found = _as_comparable(replace(check, differences=differences[:1]), report, "cuda")
     assert (True, "16 more, which this device's attention keeps") == (found.compared, found.verdict)
     code, out, _ = verify(capsys, "resnet20", "--dtype", "bfloat16", "--device", "cpu")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archcalc.analyses.memory import INDEX_BYTES, switches, volume_bytes
 from archcalc.graph import Graph
 from archcalc.symbolic import is_symbolic, maximum
 
-COMPARED = 16
-"""Of at most so many expressions it's found out which may be the largest."""
+COMPARED, LISTED = 16, 300
+"""Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
 
 
 def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
@@ -60,15 +60,34 @@ def largest(values: Iterable[Any]) -> Any:
         return max(distinct)
     import sympy
 
-    terms = {value: value.as_coefficients_dict() for value in map(sympy.expand, distinct)}
-
-    def is_less(value: Any) -> bool:
-        own = terms[value]
-        others = (other for it, other in terms.items() if it != value)
-        return any(all(other[term] >= own[term] for term in {*own, *other}) for other in others)
-
-    rest = [value for value in terms if not is_less(value)]
+    rest = _undominated(list(dict.fromkeys(map(sympy.expand, distinct)))) if len(distinct) <= LISTED else distinct
     return maximum(*rest) if len(rest) <= COMPARED else sympy.Max(*rest, evaluate=False)
+
+
+def _undominated(values: Sequence[Any]) -> list[Any]:
+    """The values but those of which another one has at least as much of every term, as far as terms have a sign."""
+    terms = [value.as_coefficients_dict() for value in values]
+    positive = {term: _is_nonnegative(term) for several in terms for term in several}
+
+    def is_below(own: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+        more = {term: other[term] - own[term] for term in {*own, *other}}
+        return all(amount == 0 or (amount > 0 and positive[term]) for term, amount in more.items())
+
+    return [
+        value
+        for value, own in zip(values, terms, strict=True)
+        if not any(own is not other and is_below(own, other) for other in terms)
+    ]
+
+
+def _is_nonnegative(term: Any) -> bool:
+    """Whether an expression shows at a glance that it can't be below 0; symbols are positive."""
+    import sympy
+
+    if term.is_Atom:
+        return bool(term.is_nonnegative)
+    glance = isinstance(term, (sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min))
+    return glance and all(map(_is_nonnegative, term.args))
 
 
 def _last_uses(graph: Graph) -> list[float]:

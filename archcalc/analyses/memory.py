@@ -32,7 +32,10 @@ def volume_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
 
 
 def token_volumes(graph: Graph) -> dict[int, int]:
-    """The nodes that hold token numbers, since an embedding reads them, and the smallest vocabulary that does."""
+    """The nodes that hold token numbers, since an embedding reads them, and the smallest vocabulary that does.
+
+    What else is made of them holds them, too.
+    """
     found: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node.layer, Embedding):
@@ -41,6 +44,9 @@ def token_volumes(graph: Graph) -> dict[int, int]:
                 size = node.layer.num_embeddings
                 found[reads[0]] = min(size, found.get(reads[0], size))
                 reads = graph.nodes[reads[0]].inputs
+    for index, node in enumerate(graph.nodes if found else ()):
+        if index not in found and not isinstance(node.layer, Embedding) and node.inputs and node.inputs[0] in found:
+            found[index] = found[node.inputs[0]]
     return found
 
 

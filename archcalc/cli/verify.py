@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,7 +48,8 @@ def verify(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of every spec.")] = False,
     device: Annotated[
-        Device, typer.Option(help="auto: cuda if there is one, else cpu; meta: shapes and counts only, no memory.")
+        Device,
+        typer.Option(help="auto: cuda if there is one, else cpu; meta: nothing is executed."),
     ] = Device.auto,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 2,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64, float32, bfloat16 or float16.")] = "float32",
@@ -71,7 +72,7 @@ def verify(
 
     Compared are output shapes, params, buffers, MACs, activations, the bytes that autograd saves and those alive at
     once, and receptive fields; the exit code is 1 if anything differs. A network that is too large for this machine is
-    followed on PyTorch's meta device: shapes and counts, nothing is executed, and the report says so.
+    followed on PyTorch's meta device: shapes, counts and bytes, nothing is executed, and the report says so.
 
     On a CUDA device, bytes and times are measured as well; what isn't predicted is told with its size. `--record`
     keeps the figures, and `--against` holds predictions to them where there is no such device, nor PyTorch.
@@ -87,32 +88,43 @@ def verify(
     """
     chosen = chosen_format(form)
     if against is not None:
-        alone = not (every or record or sets)
+        alone = (every, record, sets, device, batch, dtype) == (False, None, [], Device.auto, 2, "float32")
         found = _compared_with_record(against, names or [], specs, chosen, quiet, alone)
     else:
-        reports = _reports(names or [], every, specs, read_sets(sets), batch, dtype)
-        _check_record(record)
-        found = _compared_with_pytorch(reports, every, device, chosen, quiet)
+        subjects = _subjects(names or [], every, specs, read_sets(sets), batch, dtype)
         if record is not None:
-            _write_record(record, found, reports, read_sets(sets), specs)
+            _check_record(record, device)
+        found = _compared_with_pytorch(subjects, every, device, chosen, quiet)
+        if record is not None:
+            _write_record(record, found, subjects)
     if any(verification.differences for verification in found):
         raise typer.Exit(1)
 
 
-def _reports(names: list[str], every: bool, specs: Any, sets: dict[str, str], batch: int, dtype: str) -> list[Report]:
+@dataclass(frozen=True)
+class Subject:
+    """What to verify, and how to get at it again: the name that was asked for, and the values that were given."""
+
+    report: Report
+    asked: str
+    sets: dict[str, str]
+
+
+def _subjects(names: list[str], every: bool, specs: Any, sets: dict[str, str], batch: int, dtype: str) -> list[Subject]:
     """What to verify."""
     if every is bool(names):
         raise UsageError("name architectures, or give --all", "archcalc verify vgg16")
     need_torch()
     if every:
         return list(_all(specs, sets, batch, dtype))
-    return [_report(load(name, specs), sets, batch, dtype) for name in names]
+    return [Subject(_report(load(name, specs), sets, batch, dtype), name, sets) for name in dict.fromkeys(names)]
 
 
 def _compared_with_pytorch(
-    reports: list[Report], every: bool, device: Device, form: Format, quiet: bool
+    subjects: list[Subject], every: bool, device: Device, form: Format, quiet: bool
 ) -> list[Verification]:
     """Run what has numbers for all of its sizes; without --all, everything must."""
+    reports = [subject.report for subject in subjects]
     skipped = [report for report in reports if every and _has_symbols(report)]
     chosen = [report for report in reports if not (every and _has_symbols(report))]
     found = []
@@ -126,30 +138,34 @@ def _compared_with_pytorch(
     return found
 
 
-def _check_record(file: Path | None) -> None:
-    if file is None:
-        return
+def _check_record(file: Path, device: Device) -> None:
+    """Find out before measuring whether there will be something to record, and where."""
     import torch
 
+    if device in (Device.cpu, Device.meta):
+        raise UsageError(f"--record keeps what a CUDA device measures, not --device {device.value}")
     if not torch.cuda.is_available():
         raise UsageError("there is no CUDA device to record", "--against compares with a record of one")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("a").close()
+    except OSError as error:
+        raise UsageError(f"can't write {file}: {error.strerror}") from None
 
 
-def _write_record(
-    file: Path, found: list[Verification], reports: list[Report], sets: dict[str, str], specs: Any
-) -> None:
+def _write_record(file: Path, found: list[Verification], subjects: list[Subject]) -> None:
     """Keep the figures of the nets that ran."""
     from archcalc.verify.cuda import machine
     from archcalc.verify.records import net_record, write_record
 
-    nets = []
-    known = {report.name: report for report in reports}
-    for net in found:
-        if net.figures is not None:
-            hparams = load(net.name, specs).spec.hparams
-            nets.append(
-                net_record(net, known[net.name], {name: value for name, value in sets.items() if name in hparams})
-            )
+    known = {subject.report.name: subject for subject in subjects}
+    nets = [
+        net_record(net, subject.report, subject.asked, subject.sets)
+        for net in found
+        if net.figures is not None and (subject := known[net.name])
+    ]
+    if not nets:
+        raise UsageError(f"no net ran on the device, so {file} stays as it was")
     write_record(file, machine(), nets)
 
 
@@ -177,13 +193,13 @@ def _compared_with_record(
     return found
 
 
-def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[Report]:
+def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[Subject]:
     """Every architecture, each with those of the values that it has hparams for."""
     known: set[str] = set()
     for architecture in architectures(specs):
         fitting = {name: value for name, value in sets.items() if name in architecture.spec.hparams}
         known.update(fitting)
-        yield _report(architecture, fitting, batch, dtype)
+        yield Subject(_report(architecture, fitting, batch, dtype), architecture.name, fitting)
     if unknown := sets.keys() - known:
         raise UsageError(f"no spec has an hparam '{min(unknown)}'")
 

@@ -71,6 +71,13 @@ class Narrow(nn.Module):
         return x if kept.shape == x.shape else kept.clone(memory_format=torch.contiguous_format)
 
 
+class Fitted(nn.Module):
+    """The same volume in memory of its own size: PyTorch's CPU kernels may make a small one in the place of a large."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.untyped_storage().nbytes() == x.numel() * x.element_size() else x.clone()
+
+
 class AvgPoolWithoutPadding(nn.Module):
     """Pad, then take the mean of what isn't padding."""
 

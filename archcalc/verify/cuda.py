@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics as stats
 import subprocess
 from collections.abc import Callable
@@ -63,13 +64,20 @@ def figures(report: Report, device: str = "cuda") -> dict[str, Any]:
     """Bytes and seconds of one network on the device, measured; the device is left as it was found."""
     torch.manual_seed(0)
     dtype = getattr(torch, report.dtype)
-    torch.cuda.empty_cache()
+    free_memory()
     network, bytes_ = measured_bytes(report, device, CudaMeter())
     inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
     seconds = {"training_step": median_seconds(training_step(network, inputs), device)}
     network.eval()
     seconds["forward"] = median_seconds(lambda: _inference(network, inputs), device)
     return {"bytes": bytes_, "seconds": seconds, "share_of_peak": _shares(report, seconds, matmul_rate(dtype, device))}
+
+
+def free_memory() -> int:
+    """The bytes that are free on the device, after everything that nobody uses any more has been given back."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info()[0])
 
 
 def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, dict[str, int]]:
@@ -97,10 +105,14 @@ def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, 
     meter.reset()
     network.eval()
     wanted = set(report.graph.outputs.values())
+    outputs = []
     with torch.no_grad():  # not through `forward`, which holds the inputs
-        made = [value for i, (_, value) in enumerate(network.trace(*new_inputs())) if i in wanted]
+        for index, (_, value) in enumerate(network.trace(*new_inputs())):
+            if index in wanted:
+                outputs.append(value)
+            del value
     bytes_["peak_forward"] = meter.peak() - base
-    del made
+    del outputs
 
     inputs = new_inputs()
     bytes_["input"] = meter.now() - base
@@ -158,10 +170,16 @@ def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEA
 
 @cache
 def matmul_rate(dtype: torch.dtype, device: str, side: int = MATRIX, repeats: int = REPEATS) -> float:
-    """FLOP/s of a large product of square matrices: the peak that the machine reaches, not the one that is printed."""
+    """FLOP/s of a large product of square matrices: the peak that the machine reaches, not the one that is printed.
+
+    In float32 it is rounded to TF32, as convolutions are by default, lest they come out above it.
+    """
+    torch.set_float32_matmul_precision("high")
     a = torch.randn(side, side, device=device, dtype=dtype)
     b = torch.randn(side, side, device=device, dtype=dtype)
-    return 2 * side**3 / median_seconds(lambda: a @ b, device, repeats)
+    seconds = median_seconds(lambda: a @ b, device, repeats)
+    torch.set_float32_matmul_precision("highest")
+    return 2 * side**3 / seconds
 
 
 def _shares(report: Report, seconds: dict[str, float], rate: float) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,6 +79,8 @@ def _measured(network: Network, inputs: tuple[Tensor, ...]) -> Iterator[tuple[No
                 total = counter.get_total_flops()
                 yield node, value, _layer(network, index, value, shared, total - counted)
                 counted = total
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise LayerRefused(nodes[len(storages)].name, reason) from error

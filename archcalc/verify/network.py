@@ -29,7 +29,7 @@ class Network(nn.Module):
         super().__init__()
         check_numbers(graph)
         self.graph = graph
-        self._scopes: dict[str, nn.Module] = {"": self}
+        self._scopes: dict[str, nn.Module] = {}
         self.modules_in_order = [self._place(node) for node in graph.nodes if node.inputs]
         for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
             if node.tied is not None:
@@ -47,6 +47,8 @@ class Network(nn.Module):
         return module
 
     def _scope(self, path: str) -> nn.Module:
+        if not path:
+            return self  # not among the scopes: in a cycle, the network would outlive its last use
         if path not in self._scopes:
             outer, _, last = path.rpartition("/")
             holder, self._scopes[path] = self._scope(outer), Scope()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from archcalc.layers.norm import BatchNorm
 from archcalc.report import Report
 from archcalc.verify.compare import Check, Difference, Verification
 
+VERSION = 1
+"""Of the form of a record."""
 COUNTS = ("params", "buffers", "macs", "activations")
+FLOATS = ("float64", "float32", "bfloat16", "float16")
 
-KERNELS = "which its kernels take for a while"
+KERNELS = "since layers aren't in place, and for what kernels take for a while"
 ATTENTION = "which this device's attention keeps"
 
 
@@ -81,33 +85,54 @@ def time_checks(figures: Mapping[str, Any]) -> list[Check]:
 
 
 def read_record(file: Path) -> dict[str, Any]:
-    """A record.
+    """A record: its device, and its nets by name.
 
     Raises: UsageError: the file isn't one.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if not all(isinstance(net["counts"], dict) and isinstance(net["bytes"], dict) for net in record["nets"]):
-            raise ValueError("a net lacks its figures")
-        return {"device": str(record["device"]), "nets": {str(net["name"]): net for net in record["nets"]}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if record["archcalc"] != VERSION:
+            raise ValueError(f"its version is not {VERSION}")
+        nets = {net["name"]: net for net in record["nets"] if _is_net(net)}
+        if not nets or len(nets) < len(record["nets"]):
+            raise ValueError("there is no net, or one that lacks figures, has impossible ones, or is there twice")
+        return {"device": str(record["device"]), "nets": nets}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{file} is no record of measurements: {error}", "archcalc verify --record writes one"
         ) from None
 
 
+def _is_net(net: Mapping[str, Any]) -> bool:
+    """Whether a record's net has what is needed, in numbers that can be."""
+    times = [net.get(name, {}) for name in ("seconds", "share_of_peak")]
+    return (
+        isinstance(net["name"], str)
+        and _is_count(net["batch"], 1)
+        and net["dtype"] in FLOATS
+        and all(isinstance(value, str) for value in net["sets"].values())
+        and all(_is_count(value) for name in ("counts", "bytes") for value in net[name].values())
+        and all(isinstance(value, float) and 0 < value < inf for several in times for value in several.values())
+        and times[0].keys() == times[1].keys()
+    )
+
+
+def _is_count(value: Any, least: int = 0) -> bool:
+    return type(value) is int and value >= least
+
+
 def write_record(file: Path, machine: Mapping[str, Any], nets: list[dict[str, Any]]) -> None:
     """Write a record, one line for each net, so that a difference reads well under version control."""
-    head = json.dumps({"archcalc": 1, **machine}, indent=1)[:-2]
+    head = json.dumps({"archcalc": VERSION, **machine}, indent=1)[:-2]
     lines = ",\n".join(f"  {json.dumps(net)}" for net in nets)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f'{head},\n "nets": [\n{lines}\n ]\n}}\n', encoding="utf-8")
 
 
-def net_record(net: Verification, report: Report, sets: Mapping[str, str]) -> dict[str, Any]:
-    """What a record keeps of one net: counts as PyTorch found them, and the device's figures."""
+def net_record(net: Verification, report: Report, asked: str, sets: Mapping[str, str]) -> dict[str, Any]:
+    """What a record keeps of one net: the name to load it by, counts as PyTorch found them, the device's figures."""
     found = {check.quantity.lower(): check.found for check in net.checks}
-    kept = {"name": net.name, "batch": report.batch, "dtype": report.dtype, "sets": dict(sets)}
+    kept = {"name": asked, "batch": report.batch, "dtype": report.dtype, "sets": dict(sets)}
     return {**kept, "counts": {name: found[name] for name in COUNTS}, **(net.figures or {})}
 
 

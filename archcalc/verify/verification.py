@@ -19,36 +19,51 @@ from archcalc.verify.memory import SHARE, available_memory, room_needed
 from archcalc.verify.network import Network, check_numbers
 from archcalc.verify.records import ATTENTION, byte_checks, time_checks
 
+NOT_EXECUTED = "nothing was executed ({}): shapes, counts and bytes only"
+
 
 def verify(report: Report, device: str = "auto", step: Step = lambda: None) -> Verification:
     """Compare a report with PyTorch, layer by layer, for the report's batch and dtype.
 
-    A layer that PyTorch can't run is a difference, too.
+    A layer that PyTorch can't run is a difference, too. Where the device has no kernel for the dtype, or too little
+    memory after all, the meta device says what it can.
     Raises: UsageError: there's no such device, or a size is symbolic.
     """
     check_numbers(report.graph)
+    if not getattr(torch, report.dtype).is_floating_point:
+        raise UsageError(f"PyTorch's layers don't compute in {report.dtype}", "float64, float32, bfloat16 or float16")
     chosen, reason = choose_device(report, device)
+    try:
+        return _verified(report, chosen, reason, step)
+    except torch.OutOfMemoryError:
+        reason = "the device's memory was too little"
+    except LayerRefused as error:
+        if chosen == "meta" or "not implemented for" not in error.reason:
+            refused = Check(
+                "execution", 1, differences=(Difference(error.layer, "execution", "possible", error.reason),)
+            )
+            return Verification(report.name, chosen, (refused,), reason, str(torch.__version__))
+        reason = f"{error.layer}: {error.reason}"
+    return _verified(report, "meta", NOT_EXECUTED.format(reason), step)
+
+
+def _verified(report: Report, device: str, reason: str, step: Step) -> Verification:
+    """Build, run and compare on a device."""
     torch.manual_seed(0)
     dtype = getattr(torch, report.dtype)
-    if not dtype.is_floating_point:
-        raise UsageError(f"PyTorch's layers don't compute in {report.dtype}", "float64, float32, bfloat16 or float16")
-    with torch.device(chosen):
+    with torch.device(device):
         network = Network(report.graph).to(dtype)
-    inputs = network.example_inputs(report.batch, device=chosen, dtype=dtype)
-    try:
-        found = run(network, inputs, step)
-    except LayerRefused as error:
-        refused = Check("execution", 1, differences=(Difference(error.layer, "execution", "possible", error.reason),))
-        return Verification(report.name, chosen, (refused,), reason, str(torch.__version__))
-    checks = [_as_comparable(check, report, chosen) for check in compare(report, found.layers)]
-    if chosen != "meta":
-        checks.append(field_check(report, chosen))
-    checks += _passes(found, chosen)
+    inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
+    found = run(network, inputs, step)
+    checks = [_as_comparable(check, report, device) for check in compare(report, found.layers)]
+    if device != "meta":
+        checks.append(field_check(report, device))
+    checks += _passes(found, device)
     del network, inputs
-    figures = cuda.figures(report) if chosen == "cuda" else None
+    figures = cuda.figures(report) if device == "cuda" else None
     if figures is not None:
         checks += [*byte_checks(report, figures["bytes"]), *time_checks(figures)]
-    return Verification(report.name, chosen, tuple(checks), reason, str(torch.__version__), figures)
+    return Verification(report.name, device, tuple(checks), reason, str(torch.__version__), figures)
 
 
 def choose_device(report: Report, device: str) -> tuple[str, str]:
@@ -56,14 +71,14 @@ def choose_device(report: Report, device: str) -> tuple[str, str]:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "meta":
-        return device, "nothing was executed, as asked: shapes and counts only"
+        return device, NOT_EXECUTED.format("as asked")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here", "--device cpu, or --against a record of one")
-    room = torch.cuda.mem_get_info()[0] if device == "cuda" else available_memory()
+    room = cuda.free_memory() if device == "cuda" else available_memory()
     needed = room_needed(report)
     if needed > SHARE * room:
         reason = f"forward and backward need about {needed / 1e9:.1f} GB, there are {room / 1e9:.1f} GB"
-        return "meta", f"nothing was executed: {reason}; shapes and counts only"
+        return "meta", NOT_EXECUTED.format(reason)
     return device, ""
 
 
@@ -80,10 +95,15 @@ def _as_comparable(check: Check, report: Report, device: str) -> Check:
             check, layers=0, differences=(), note=f"not compared: as on a GPU, not as in {report.dtype} here"
         )
     if device == "cuda":
-        rest = tuple(d for d in check.differences if not isinstance(report.graph[d.layer].layer, Attention))
+        rest = tuple(d for d in check.differences if not _is_more_of_attention(d, report))
         more = "" if rest == check.differences else f"{check.found - check.predicted:,} more, {ATTENTION}"
         return replace(check, differences=rest, note=more)
     return check
+
+
+def _is_more_of_attention(difference: Difference, report: Report) -> bool:
+    found, predicted = (int(text.replace(",", "")) for text in (difference.found, difference.predicted))
+    return found > predicted and isinstance(report.graph[difference.layer].layer, Attention)
 
 
 def _passes(found: Run, device: str) -> list[Check]:
