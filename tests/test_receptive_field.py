@@ -223,7 +223,8 @@ def test_forward_fields_are_exact_inside(data: st.DataObject, graph: Graph) -> N
         at = data.draw(st.integers(0, sizes[axis] - 1) | st.just(sizes[axis] // 2), label=axis)
         free, inside = unclipped(graph, end, axis, at)
         assert (min(free), max(free)) == field.at(at) if free else field.at(at) is None
-        if inside and free:
+        # along the other axis all positions may see nothing but padding, or gaps of a transposed convolution
+        if inside and free and exact_field(graph, end, {}).count:
             assert exact_field(graph, end, {axis: at}).interval(axis) == field.at(at)
 
 

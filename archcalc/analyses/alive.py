@@ -20,7 +20,7 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     use, outputs never; a layer in place takes over a volume that nothing else will read. Weights aren't in it.
     """
     own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), switches(graph)
-    switches_until = {pool: max(up for up, its in pools.items() if its == pool) for pool in pools.values()}
+    switches_until = {pool: unpool for unpool, pool in pools.items()}  # the last one of several
     homes: list[int] = []
     # what is alive; a pool's switches are under ~index
     sizes = {index: own[index] for index, node in enumerate(graph.nodes) if not node.inputs}

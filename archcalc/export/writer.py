@@ -16,9 +16,12 @@ from archcalc.export.pieces import Hole
 from archcalc.export.planner import Definition, Planner, has_module
 from archcalc.export.tree import Branch, Leaf, Part, Wire, tree_of
 from archcalc.graph import Graph
-from archcalc.layers import torch_modules, torch_regions
+from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.report import analyze
 from archcalc.verify.network import Network, weighted_path
+
+HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens)}
+"""Where the modules are that PyTorch lacks."""
 
 
 def torch_code(graph: Graph) -> str:
@@ -82,10 +85,8 @@ def _helpers(network: Network) -> dict[str, str]:
     for module in network.modules_in_order:
         for part in module.modules():
             name, home = type(part).__name__, type(part).__module__
-            if home == torch_regions.__name__:
-                need(name, torch_regions)
-            elif home == torch_modules.__name__ and name not in ("Add", "Multiply", "Concat"):  # expressions
-                need(name, torch_modules)
+            if home in HOMES and name not in ("Add", "Multiply", "Concat"):  # these become expressions
+                need(name, HOMES[home])
     return found
 
 

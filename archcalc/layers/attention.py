@@ -83,9 +83,10 @@ class Attention(Layer):
 
     def torch_module(self, x: Shape, kv: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
+        from archcalc.layers import torch_tokens
 
         source = kv if kv is not None else x
-        attention = tm.Attention(x.C, self.num_heads, source.C, self.bias, self.causal)
+        attention = torch_tokens.Attention(x.C, self.num_heads, source.C, self.bias, self.causal)
         return tm.Folded(attention, 1) if "R" in x else attention
 
 
@@ -113,9 +114,9 @@ class PositionEmbedding(Layer):
         return self.table_length(x) * x.C
 
     def torch_module(self, x: Shape) -> nn.Module:
-        from archcalc.layers import torch_modules as tm
+        from archcalc.layers import torch_tokens
 
-        return tm.PositionEmbedding(self.table_length(x), x.C)
+        return torch_tokens.PositionEmbedding(self.table_length(x), x.C)
 
 
 @layer("cls_token")
@@ -132,6 +133,6 @@ class ClassToken(Layer):
         return x.C
 
     def torch_module(self, x: Shape) -> nn.Module:
-        from archcalc.layers import torch_modules as tm
+        from archcalc.layers import torch_tokens
 
-        return tm.ClassToken(x.C)
+        return torch_tokens.ClassToken(x.C)

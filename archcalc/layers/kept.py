@@ -43,3 +43,8 @@ class Kept(NamedTuple):
 NOTHING = Kept()
 INPUT = Kept(inputs=(0,))
 OUTPUT = Kept(output=True)
+
+
+def input_and_places(maxima: Dim) -> Kept:
+    """What a layer that takes so many maxima keeps: its input, and where each of them was."""
+    return Kept(inputs=(0,), extras=(Extra(maxima, Width.index),))

@@ -14,7 +14,7 @@ from archcalc.layers.arguments import (
     sliding_windows,
 )
 from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, Width
+from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, input_and_places
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, minimum, prod
@@ -120,8 +120,8 @@ class MaxPool(Pool):
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, padded if that's a step of its own, and where each maximum was."""
         wide, made = self._read(x)
-        places = Extra(made.numel, Width.index)
-        return Kept(inputs=(0,), extras=(places,)) if wide is x else Kept(extras=(Extra(wide.numel), places))
+        kept = input_and_places(made.numel)
+        return kept if wide is x else Kept(extras=(Extra(wide.numel), *kept.extras))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -207,7 +207,7 @@ class GlobalMaxPool(GlobalPool):
     torch_name = "AdaptiveMaxPool"
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
-        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x).numel, Width.index),))
+        return input_and_places(self.output_shape(x).numel)
 
 
 class AdaptivePool(Layer):
@@ -267,4 +267,4 @@ class AdaptiveMaxPool(AdaptivePool):
     torch_name = "AdaptiveMaxPool"
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
-        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x).numel, Width.index),))
+        return input_and_places(self.output_shape(x).numel)

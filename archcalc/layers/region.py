@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Extent, Tensor, per_axis
 from archcalc.layers.base import Layer, layer
-from archcalc.layers.kept import Extra, Kept, Width
+from archcalc.layers.kept import Extra, Kept, Width, input_and_places
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds, floor_div
 
@@ -43,8 +43,7 @@ class RoIPool(Layer):
         return True
 
     def kept(self, needs: Sequence[bool], x: Shape, rois: Shape) -> Kept:
-        """The map, and where each maximum was."""
-        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x, rois).numel, Width.index),))
+        return input_and_places(self.output_shape(x, rois).numel)
 
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIPool as Module
