@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archcalc.analyses.memory import INDEX_BYTES, switches, volume_bytes
-from archcalc.graph import Graph
+from archcalc.graph import Application, Graph
 from archcalc.symbolic import is_symbolic, maximum
 
 COMPARED, LISTED = 16, 300
@@ -30,23 +30,30 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     for index, node in enumerate(graph.nodes):
         home = index
         if node.inputs:
-            at, read = node.application, homes[node.inputs[0]]
-            same = at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
-            if at.layer.is_view(*at.input_shapes, training=False) or (same and until[read] <= index):
+            stays, fits = node.application.once(_in_place)
+            read = homes[node.inputs[0]]
+            if stays or (fits and until[read] <= index):
                 home = read
+            else:
+                sizes[home] = own[index]
+                alive += own[index]
         homes.append(home)
-        made = {home: own[index]} if home == index and node.inputs else {}
         until[home] = max(until.get(home, 0), uses[index])
         if index in switches_until:
-            made[~index], until[~index] = node.shape.numel * batch * INDEX_BYTES, switches_until[index]
-        sizes |= made
-        alive += sum(made.values())
+            sizes[~index], until[~index] = node.shape.numel * batch * INDEX_BYTES, switches_until[index]
+            alive += sizes[~index]
         result.append(alive)
-        touched = {home, *(homes[i] for i in node.inputs)} | ({~pools[index]} if index in pools else set())
+        touched = [home, *[homes[i] for i in node.inputs], *([~pools[index]] if index in pools else ())]
         for place in touched:
             if until[place] <= index and place in sizes:
                 alive -= sizes.pop(place)
     return result
+
+
+def _in_place(at: Application) -> tuple[bool, bool]:
+    """Whether the output lies in the input's memory, and whether it may take its place."""
+    fits = at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
+    return at.layer.is_view(*at.input_shapes, training=False), fits
 
 
 def largest(values: Iterable[Any]) -> Any:

@@ -24,11 +24,16 @@ def activations(at: Application) -> Any:
 
 def volume_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """The bytes of each node's output, as if all made a volume of their own."""
-    tokens = token_volumes(graph)
-    return [
-        node.shape.numel * batch * (INDEX_BYTES if index in tokens else BYTES[dtype])
-        for index, node in enumerate(graph.nodes)
-    ]
+    tokens, value_bytes = token_volumes(graph), batch * BYTES[dtype]
+    sizes = [node.application.once(volume) * value_bytes for node in graph.nodes]
+    for index in tokens:
+        sizes[index] = graph.nodes[index].shape.numel * batch * INDEX_BYTES
+    return sizes
+
+
+def volume(at: Application) -> Any:
+    """Values of the output, whether or not they make a volume of their own."""
+    return at.output_shape.numel
 
 
 def token_volumes(graph: Graph) -> dict[int, int]:

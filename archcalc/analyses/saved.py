@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, switches, volume_bytes
-from archcalc.graph import Application, Graph
-from archcalc.layers.kept import Kept, Width
+from archcalc.graph import Application, Graph, Node
+from archcalc.layers.kept import NOTHING, Kept, Width
 
 STATISTIC_BYTES = 4
 """Statistics are float32 even where values are narrower."""
@@ -45,8 +45,12 @@ def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]
     widths = {width: width_bytes(width, dtype) for width in Width}
     volumes, homes, pools = volume_bytes(graph, batch, dtype), _homes(graph), switches(graph)
     for index, kept in enumerate(kept_by_layer(graph)):
-        whole = [graph.nodes[index].inputs[place] for place in kept.inputs] + [index] * kept.output
-        held: dict[object, Any] = {homes[i]: volumes[homes[i]] for i in whole}
+        held: dict[object, Any] = {}
+        for place in kept.inputs:
+            home = homes[graph.nodes[index].inputs[place]]
+            held[home] = volumes[home]
+        if kept.output:
+            held[homes[index]] = volumes[homes[index]]
         for place, (amount, width, per_example) in enumerate(kept.extras):
             held[pools.get(index, index), place] = amount * widths[width] * (batch if per_example else 1)
         yield held
@@ -62,9 +66,12 @@ def _homes(graph: Graph) -> list[int]:
     """For each node the one in whose memory its output lies: itself, or what a view is a view of."""
     homes: list[int] = []
     for index, node in enumerate(graph.nodes):
-        view = node.inputs and node.layer.is_view(*node.application.input_shapes)
-        homes.append(homes[node.inputs[0]] if view else index)
+        homes.append(homes[node.inputs[0]] if node.application.once(_is_view) else index)
     return homes
+
+
+def _is_view(at: Application) -> bool:
+    return bool(at.input_shapes) and at.layer.is_view(*at.input_shapes)
 
 
 def kept_by_layer(graph: Graph) -> list[Kept]:
@@ -73,10 +80,10 @@ def kept_by_layer(graph: Graph) -> list[Kept]:
     found: dict[tuple[Application, Sequence[bool]], Kept] = {}
     result = []
     for node, reached in zip(graph.nodes, _reached(graph, flows), strict=True):
-        key = node.application, tuple([flows[i] for i in node.inputs])
         if not reached:
-            result.append(Kept())
+            result.append(NOTHING)
             continue
+        key = node.application, tuple([flows[i] for i in node.inputs])
         if key not in found:
             found[key] = node.layer.kept(key[1], *node.application.input_shapes)
         result.append(found[key])
@@ -87,10 +94,13 @@ def _gradients(graph: Graph) -> list[bool]:
     """Whether each node's output depends on parameters in a way that has a derivative."""
     flows: list[bool] = []
     for node in graph.nodes:
-        at = node.application
-        learns = bool(node.inputs) and (node.tied is not None or at.layer.params(*at.input_shapes) != 0)
-        flows.append(learns or any(flows[i] for i in _derived(at, node.inputs)))
+        learns = node.tied is not None or node.application.once(_learns)
+        flows.append(learns or any(flows[i] for i in _derived(node)))
     return flows
+
+
+def _learns(at: Application) -> bool:
+    return bool(at.input_shapes) and at.layer.params(*at.input_shapes) != 0
 
 
 def _reached(graph: Graph, flows: list[bool]) -> list[bool]:
@@ -100,13 +110,12 @@ def _reached(graph: Graph, flows: list[bool]) -> list[bool]:
         reached[index] = flows[index]
     for index in range(len(flows) - 1, -1, -1):
         if reached[index]:
-            node = graph.nodes[index]
-            for i in _derived(node.application, node.inputs):
+            for i in _derived(graph.nodes[index]):
                 reached[i] = reached[i] or flows[i]
     return reached
 
 
-def _derived(at: Application, inputs: Sequence[int]) -> list[int]:
+def _derived(node: Node) -> Sequence[int]:
     """The inputs to which a gradient flows."""
-    without = at.layer.sizes_only
-    return [i for place, i in enumerate(inputs) if place not in without] if without else list(inputs)
+    without = node.application.layer.sizes_only
+    return [i for place, i in enumerate(node.inputs) if place not in without] if without else node.inputs
