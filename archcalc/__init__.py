@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archcalc._version import __version__
 
 if TYPE_CHECKING:
-    from archcalc.errors import ArchcalcError, ShapeError, SpecError, UsageError, VerificationError
+    from archcalc.errors import ArchcalcError, ShapeError, SpecError, UnknownNameError, UsageError, VerificationError
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
     from archcalc.report import Report, analyze
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "archcalc.expand": ("build",),
-    "archcalc.errors": ("ArchcalcError", "ShapeError", "SpecError", "UsageError", "VerificationError"),
+    "archcalc.errors": (
+        "ArchcalcError",
+        "ShapeError",
+        "SpecError",
+        "UnknownNameError",
+        "UsageError",
+        "VerificationError",
+    ),
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
@@ -46,6 +53,7 @@ __all__ = [
     "ShapeError",
     "Spec",
     "SpecError",
+    "UnknownNameError",
     "UsageError",
     "VerificationError",
     "__version__",
@@ -64,3 +72,8 @@ def __getattr__(name: str) -> Any:
             value = globals()[name] = getattr(importlib.import_module(home), name)
             return value
     raise AttributeError(f"module 'archcalc' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they have been used yet."""
+    return list(__all__)

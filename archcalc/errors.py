@@ -75,6 +75,10 @@ class UsageError(ArchcalcError):
         return f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0])
 
 
+class UnknownNameError(UsageError, KeyError):
+    """Something is looked up under a name that it doesn't have; a KeyError too, as of any mapping."""
+
+
 class SpecError(ArchcalcError):
     """A spec with errors: `diagnostics` holds all of them, in the order of the file."""
 

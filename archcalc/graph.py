@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from archcalc.errors import Diagnostic, Mark
+from archcalc.errors import Diagnostic, Mark, UnknownNameError, suggestion
 from archcalc.layers import Layer
 from archcalc.shape import AXES, Shape
 
@@ -32,12 +32,26 @@ class Application:
     Equal layers on equal shapes share one, so what depends on nothing else is computed once.
     """
 
-    __slots__ = ("_memo", "input_shapes", "layer", "output_shape", "remarks")
+    __slots__ = ("_hash", "_memo", "input_shapes", "layer", "output_shape", "remarks")
 
     def __init__(self, layer: Layer, input_shapes: tuple[Shape, ...], output_shape: Shape) -> None:
         self.layer, self.input_shapes, self.output_shape = layer, input_shapes, output_shape
         self.remarks = tuple(layer.remarks(*input_shapes))
+        self._hash = hash((layer, input_shapes, output_shape))
         self._memo: dict[Callable[..., Any], Any] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Application) and self.__reduce__() == other.__reduce__())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:
+        return Application, (self.layer, self.input_shapes, self.output_shape)
+
+    def __repr__(self) -> str:
+        volumes = " and ".join(shape.text() for shape in self.input_shapes)
+        return f"Application({self.layer}: {f'{volumes} -> ' if volumes else ''}{self.output_shape.text()})"
 
     def once(self, formula: Callable[[Application], T]) -> T:
         """The value of `formula` on this application, computed at most once."""
@@ -74,6 +88,9 @@ class Node(NamedTuple):
         """The output volume."""
         return self.application.output_shape
 
+    def __repr__(self) -> str:
+        return f"Node({self.name!r}: {self.layer} -> {self.shape.text()})"
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -109,8 +126,20 @@ class Graph:
         return self.nodes[0].shape
 
     def __getitem__(self, path: str) -> Node:
-        """The node that a name stands for: a scope's output, or a layer."""
-        return self.nodes[self.places[path]]
+        """The node that a name stands for: a scope's output, or a layer.
+
+        Raises: UnknownNameError: there is neither.
+        """
+        return self.nodes[self.place(path)]
+
+    def place(self, path: str) -> int:
+        """The index of the node that a name stands for.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        if path not in self.places:
+            raise UnknownNameError(f"{self.name} has no layer '{path}'", suggestion(str(path), self.places))
+        return self.places[path]
 
     def __contains__(self, path: str) -> bool:
         return path in self.places
@@ -119,12 +148,20 @@ class Graph:
         return len(self.nodes)
 
     def within(self, path: str) -> Iterator[Node]:
-        """The nodes of a scope; a layer's own name gives that one."""
+        """The nodes of a scope; a layer's own name gives that one.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
         return (self.nodes[index] for index in self.indices(path))
 
     def indices(self, path: str = "") -> Iterator[int]:
-        """The indices of a scope's nodes; without a path, all."""
+        """The indices of a scope's nodes; without a path, all.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
         nodes, scope = self.nodes, path + "/"
+        if path and path not in self.places and not any(node.name.startswith(scope) for node in nodes):
+            self.place(path)  # fails, and says what there is
         return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))
 
     def __repr__(self) -> str:

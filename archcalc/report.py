@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 from archcalc.analyses import ANALYSES
@@ -14,9 +15,11 @@ from archcalc.analyses.cost import depth
 from archcalc.analyses.memory import BYTES
 from archcalc.analyses.receptive_field import Fields, receptive_fields
 from archcalc.analyses.saved import saved_bytes
-from archcalc.errors import UsageError, suggestion
+from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.shape import Shape
+from archcalc.symbolic import exact
+from archcalc.zoo import Architecture, load
 
 SHARED = (*ANALYSES, "activation_bytes")
 """The columns that equal layers on equal shapes have in common."""
@@ -24,14 +27,17 @@ PLACED = ("saved_bytes",)
 """The columns that depend on the layer's place in the graph."""
 COLUMNS = (*SHARED, *PLACED)
 """The columns that can be added up."""
+IDENTITY = ("name", "kind", "output_shape")
+"""What a row is about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One layer and its values: `row["macs"]`, or a list of them by name."""
+class Row(Mapping[str, Any]):
+    """One layer and its values: `row["macs"]`; as a mapping, its name, kind, output shape and all columns."""
 
-    report: Report
-    index: int
+    __slots__ = ("index", "report")
+
+    def __init__(self, report: Report, index: int) -> None:
+        self.report, self.index = report, index
 
     @property
     def node(self) -> Node:
@@ -46,7 +52,18 @@ class Row:
     def __getitem__(self, column: str) -> Any:
         if column in PLACED:
             return self.report.saved[self.index]
+        if column in IDENTITY:
+            return {"name": self.node.name, "kind": self.node.kind, "output_shape": self.node.shape}[column]
         return self.report.value(self.node.application, column)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*IDENTITY, *COLUMNS))
+
+    def __len__(self) -> int:
+        return len(IDENTITY) + len(COLUMNS)
+
+    def __repr__(self) -> str:
+        return f"Row({self.node.name!r}: {self.node.layer} -> {self.report.text(self.node.shape)})"
 
     @property
     def fields(self) -> Fields:
@@ -63,8 +80,14 @@ class Report:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.graph, Graph):
+            raise UsageError(
+                f"a report is about a Graph, not {type(self.graph).__name__}",
+                "archcalc.load('vgg16').build() makes one",
+            )
         if self.dtype not in BYTES:
-            raise UsageError(f"unknown dtype '{self.dtype}'", suggestion(self.dtype, BYTES))
+            raise UsageError(f"unknown dtype '{self.dtype}'", suggestion(str(self.dtype), BYTES))
+        object.__setattr__(self, "batch", exact(self.batch, "the batch", least=1))
 
     @property
     def name(self) -> str:
@@ -81,19 +104,30 @@ class Report:
         return Row(self, index)
 
     def __getitem__(self, path: str) -> Row:
-        """The row of the layer that a name stands for."""
-        return self.row(self.graph.places[path])
+        """The row of the layer that a name stands for.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        return self.row(self.graph.place(path))
 
     def value(self, application: Application, column: str) -> Any:
-        """A layer's value in one of the `SHARED` columns."""
+        """A layer's value in one of the `SHARED` columns.
+
+        Raises: UnknownNameError: there is no such column.
+        """
         if column == "activation_bytes":
             return self.value(application, "activations") * BYTES[self.dtype]
+        if column not in ANALYSES:
+            raise UnknownNameError(f"no column is called '{column}'", suggestion(str(column), (*COLUMNS, "peak_bytes")))
         analysis = ANALYSES[column]
         value = application.once(analysis.formula)
         return value * self.batch if analysis.per_example else value
 
     def total(self, column: str, path: str = "") -> Any:
-        """A column's sum over all layers, or over those of one scope; of `peak_bytes` the largest, not the sum."""
+        """A column's sum over all layers, or over those of one scope; of `peak_bytes` the largest, not the sum.
+
+        Raises: UnknownNameError: there is no such column, layer or scope.
+        """
         if column == "peak_bytes":
             return largest(self.alive[i] for i in self.graph.indices(path))
         if column in PLACED:
@@ -163,11 +197,16 @@ class Report:
         return html_table(self)
 
 
-def analyze(graph: Graph, batch: Any = 1, dtype: str = "float32") -> Report:
-    """Analyse a graph: nothing is computed before it is asked for.
+def analyze(what: Graph | Architecture | str | PathLike[str], batch: Any = 1, dtype: str = "float32") -> Report:
+    """Analyse a graph, or what a name or path means in its default sizes: nothing is computed before it is asked for.
+
+    Raises: UsageError: there is no such name or dtype, or the batch is not a positive integer. SpecError: the spec is
+    wrong.
 
     >>> import archcalc
-    >>> archcalc.analyze(archcalc.load("vgg16").build()).totals["params"]
+    >>> archcalc.analyze("vgg16").totals["params"]
     138357544
     """
-    return Report(graph, batch, dtype)
+    if isinstance(what, (str, PathLike)):
+        what = load(what)
+    return Report(what.build() if isinstance(what, Architecture) else what, batch, dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archcalc.errors import ShapeError
-from archcalc.symbolic import Dim, ceil_div, differ, exceeds, floor_div, is_symbolic, maximum, minimum, prod
+from archcalc.symbolic import Dim, ceil_div, differ, exact, exceeds, floor_div, is_symbolic, maximum, minimum, prod
 
 AXES = ("R", "T", "C", "D", "H", "W")
 """Every axis a volume can have: regions, tokens, channels (features), depth, height, width. The batch N is implicit."""
@@ -31,6 +31,9 @@ class Shape(Mapping[str, Dim]):
         if len(self._sizes) != len(sizes):
             unknown = next(axis for axis in sizes if axis not in AXES)
             raise ShapeError(f"unknown axis '{unknown}'", hint="the axes are " + ", ".join(AXES))
+        for axis, size in self._sizes.items():
+            if type(size) is not int:
+                self._sizes[axis] = exact(size, f"the size of {axis}")
         self._hash = hash(tuple(self._sizes.items()))
 
     def __getitem__(self, axis: str) -> Dim:
@@ -52,10 +55,12 @@ class Shape(Mapping[str, Dim]):
         return f"Shape({', '.join(f'{axis}={size}' for axis, size in self._sizes.items())})"
 
     def __getattr__(self, axis: str) -> Any:
-        try:
+        if axis in AXES and axis in self._sizes:  # anything else may be asked before there are sizes, by pickle
             return self._sizes[axis]
-        except KeyError:
-            raise AttributeError(axis) from None
+        raise AttributeError(axis)
+
+    def __reduce__(self) -> Any:
+        return _restored, (self._sizes,)
 
     @property
     def C(self) -> Dim:
@@ -88,6 +93,11 @@ class Shape(Mapping[str, Dim]):
 
     def __str__(self) -> str:
         return f"{self.text()} ({','.join(self._sizes)})"
+
+
+def _restored(sizes: dict[str, Dim]) -> Shape:
+    """A shape from its pickled sizes; its hash depends on the process."""
+    return Shape(**sizes)
 
 
 def _factor(size: Dim) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,22 @@ class Architecture:
             return variant.name
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
-    def build(self, sizes: Mapping[str, Any] | None = None, **hparams: Any) -> Graph:
+    def build(self, sizes: Mapping[str, Any] | None = None, /, **hparams: Any) -> Graph:
         """Build the graph.
 
-        `sizes` overrides axes of the first input, `hparams` the spec's values: numbers, or texts in the spec language.
-        Raises: SpecError: what is wrong with the spec. UsageError: there's no such hparam.
+        `sizes`, given by position, overrides axes of the first input; `hparams` the spec's values: numbers, or texts in
+        the spec language.
+        Raises: SpecError: what is wrong with the spec. UsageError: there is no such hparam or axis, or a value is not
+        an exact integer.
 
         >>> import archcalc
         >>> archcalc.load("alphago_policy").build(k=256).input
         Shape(C=48, H=19, W=19)
         """
         return replace(build(self.spec, self.variant, hparams, sizes), name=self.name)
+
+    def __repr__(self) -> str:
+        return f"Architecture({self.name!r})"
 
 
 def specs_folder() -> Path:
@@ -56,16 +62,20 @@ def specs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
 
 
-def load(name: str, folder: Path | None = None) -> Architecture:
-    """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`).
+def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
+    """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
     """
-    path, variant = _split(name)
+    if not isinstance(name, (str, PathLike)):
+        raise UsageError(f"an architecture is loaded by its name or path, not by {name!r:.60}")
+    path, variant = _split(str(name))
+    if isinstance(name, PathLike):
+        path = path or Path(name)
     if path is not None:
         spec = load_spec(path)
         return Architecture(spec, _chosen(spec, variant))
-    base, _, variant = name.partition(":")
+    base, _, variant = str(name).partition(":")
     for file in _candidates(base, folder or specs_folder()):
         spec = load_spec(file)
         if base in spec.names:

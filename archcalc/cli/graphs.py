@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +30,6 @@ def built(
     values = read_sizes(sizes, axes, architecture.name) if sizes else None
     # not Architecture.build: a spec may well have an hparam called `sizes`
     graph = _graph(architecture, read_sets(sets), values or {}, symbol_names(symbolic))
-    gc.freeze()  # the graph stays to the end: looking through it for garbage would cost seconds in deep nets
     if graph.warnings and not quiet:
         shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
         count = len(graph.warnings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from archcalc.spec.expression import decide
 from archcalc.spec.model import Spec, Use
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import collecting_conditions, dim, exceeds
+from archcalc.symbolic import collecting_conditions, dim, exact, exceeds
 
 __all__ = ["build"]
 
@@ -32,17 +31,13 @@ def build(
     `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input.
     Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant or hparam.
     """
+    if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
+        raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")
     chosen = variant or spec.default
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
-    # many small objects that all stay: collecting garbage meanwhile would make building quadratic
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return _Build(spec, chosen, sets or {}, sizes or {}).graph()
-    finally:
-        if collecting:
-            gc.enable()
+    given = {axis: exact(size, f"the size of {axis}") for axis, size in (sizes or {}).items()}
+    return _Build(spec, chosen, sets or {}, given).graph()
 
 
 class _Build:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
-from archcalc.spec.arithmetic import UnknownName, Word, number
+from archcalc.spec.arithmetic import Dims, Items, UnknownName, Word, number
 from archcalc.spec.check import WORDS
 from archcalc.spec.expression import Environment, Name
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Block, Hparam, Spec, Use, Value
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import dim, is_symbolic
+from archcalc.symbolic import dim, exact, is_symbolic
 
 
 class Reported(LocalError):
@@ -38,6 +39,9 @@ class Callee:
 
     target: Block | Use
     module: Module
+
+    def __str__(self) -> str:
+        return self.target.name
 
 
 def make_module(spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: Diagnostics) -> Module:
@@ -120,7 +124,24 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
             given = dim(hparam.name) if is_symbol else expr.evaluate(env)
             if isinstance(given, Word) and given not in WORDS:
                 raise UnknownName(given, env.visible())
+        else:
+            given = _from_python(given, hparam.name)
         _check_bounds(hparam, given, env)
     except LocalError as error:
         raise UsageError(f"{hparam.name}: {error.message}", error.hint) from None
     return given
+
+
+def _from_python(value: Any, name: str) -> Any:
+    """A Python value as the language's: exact numbers, truth values, and lists of them.
+
+    Raises: UsageError: it's something else; a float isn't exact, its text is.
+    """
+    if isinstance(value, (bool, Fraction, range)):
+        return value
+    if isinstance(value, (list, tuple)):
+        kind = Items if isinstance(value, list) else Dims
+        return kind(_from_python(part, name) for part in value)
+    if isinstance(value, float):
+        raise UsageError(f"{name}: {value!r} is not exact", f"give it as a text, {name}='{value!r}'")
+    return exact(value, name)

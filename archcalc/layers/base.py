@@ -178,7 +178,14 @@ def _arguments(cls: type[Layer]) -> Mapping[str, Argument]:
 
 def _argument(field: Field[Any]) -> Argument:
     shorts = {long: short for short, long in SHORTHANDS.items()}
-    type_ = ARGUMENT_TYPES[str(field.type).removesuffix(" | None")]
+    declared = str(field.type).removesuffix(" | None")
+    if declared not in ARGUMENT_TYPES:
+        raise TypeError(
+            f"the annotation of '{field.name}' names no type of arguments: '{declared}'. The types are "
+            f"{', '.join(ARGUMENT_TYPES)}; annotations stay texts if the module starts with "
+            "`from __future__ import annotations`"
+        )
+    type_ = ARGUMENT_TYPES[declared]
     return Argument(field.name, shorts.get(field.name, field.name), type_, field.default is MISSING, field.default)
 
 
@@ -191,7 +198,9 @@ def layer(kind: str) -> Callable[[L], L]:
 
     def register(cls: L) -> L:
         cls.kind = kind
-        REGISTRY[kind] = dataclass(init=False, eq=False, repr=False, match_args=False)(cls)
+        made = dataclass(init=False, eq=False, repr=False, match_args=False)(cls)
+        _arguments(made)  # fails for a type of arguments that there isn't
+        REGISTRY[kind] = made
         return cls
 
     return register

@@ -108,7 +108,7 @@ class Claim:
         return f"{self.quantity}({self.path})" if self.path else self.quantity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Spec:
     """Everything that one file says. `source` is its text, `citation` the publication it describes."""
 
@@ -129,6 +129,9 @@ class Spec:
     outputs: tuple[Output, ...] = ()
     claims: tuple[Claim, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Spec({self.name!r}, {len(self.variants)} variants, {self.source.file!r:.100})"
 
     @property
     def names(self) -> dict[str, str]:

@@ -9,7 +9,10 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache, lru_cache
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from archcalc.errors import UsageError
 
 if TYPE_CHECKING:
     import sympy
@@ -23,10 +26,55 @@ def dim(name: str) -> sympy.Symbol:
     """Return the one symbol called `name`: a positive integer.
 
     Symbols with different assumptions are unequal in SymPy even under one name, so no other place makes them.
+    Raises: UsageError: the name is not an identifier.
     """
     import sympy
 
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise UsageError(f"a symbol's name is an identifier, not {name!r:.60}")
+
     return sympy.Symbol(name, integer=True, positive=True)
+
+
+def exact(value: Any, what: str, least: int | None = None) -> Dim:
+    """What comes from outside, as an exact integer or an expression in symbols made by `dim`; `what` names it.
+
+    Raises: UsageError: it's a float, a truth value, a text or a fraction, has foreign symbols, or is less than `least`.
+
+    >>> exact(8, "the batch")
+    8
+    """
+    number: Any = value if type(value) is int else _converted(value)
+    if number is None:
+        raise UsageError(f"{what} takes an exact integer, not {value!r:.60}", "or a symbol: archcalc.dim('k')")
+    if least is not None and not is_symbolic(number) and number < least:
+        raise UsageError(f"{what} must be at least {least}, not {number}")
+    return number
+
+
+def _converted(value: Any) -> Any:
+    """An int (of NumPy's, too), a whole fraction or an expression of ours; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if is_symbolic(value):
+        return _own_expression(value)
+    if isinstance(value, Fraction):
+        return as_integer(value)
+    try:
+        return index(value)
+    except TypeError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _own_expression(value: Any) -> Any:
+    import sympy
+
+    if not isinstance(value, sympy.Expr) or value.is_integer is False or value.atoms(sympy.Float):
+        return None
+    if any(symbol != dim(symbol.name) for symbol in value.free_symbols):
+        return None
+    return int(value) if value.is_Integer else value
 
 
 def is_symbolic(value: object) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
+from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.verify.network import Network
@@ -22,13 +24,15 @@ def need_torch() -> None:
         raise UsageError("PyTorch is not installed", "pip install 'archcalc[torch]'")
 
 
-def to_torch(net: str | Graph, sizes: Mapping[str, Any] | None = None, **hparams: Any) -> Network:
+def to_torch(
+    net: str | PathLike[str] | Architecture | Graph, sizes: Mapping[str, Any] | None = None, /, **hparams: Any
+) -> Network:
     """An architecture as a `torch.nn.Module` with fresh weights.
 
-    `net` is a graph, or a name as on the command line: `vgg16`, `net.yaml:small`; `sizes` and `hparams` are those of
-    `Architecture.build`. Parameters are named after the graph's paths: the layer `conv1/1/conv` has
-    `conv1.1.conv.weight`. `forward` takes the graph's inputs, batch first, and returns its output; of several outputs,
-    a dict by name.
+    `net` is a graph, an architecture, a path, or a name as on the command line: `vgg16`, `net.yaml:small`; `sizes` and
+    `hparams` are those of `Architecture.build`. Parameters are named after the graph's paths: the layer
+    `conv1/1/conv` has `conv1.1.conv.weight`. `forward` takes the graph's inputs, batch first, and returns its output;
+    of several outputs, a dict by name.
     Raises: UsageError: PyTorch isn't installed, there's no such name, or a size is still symbolic.
     """
     need_torch()
@@ -38,6 +42,4 @@ def to_torch(net: str | Graph, sizes: Mapping[str, Any] | None = None, **hparams
         if sizes or hparams:
             raise UsageError("a graph has its sizes already", "build it with other values instead")
         return Network(net)
-    from archcalc.zoo import load
-
-    return Network(load(net).build(sizes, **hparams))
+    return Network((net if isinstance(net, Architecture) else load(net)).build(sizes, **hparams))
