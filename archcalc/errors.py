@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from archcalc.text import visible
+
 MAX_MESSAGE = 600
 MAX_KNOWN = 500
 
@@ -118,10 +120,7 @@ class VerificationError(ArchcalcError):
 
 def printable(text: str) -> str:
     """A text that a terminal shows as it is: control characters as escapes, and not endless."""
-    text = text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return visible(text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

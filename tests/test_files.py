@@ -1,0 +1,247 @@
+"""Files: the old one or the new one, never less; read only where they are plain, small and strict."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archcalc import files
+from archcalc.errors import UsageError
+
+OLD, NEW = b"old " * 50_000, b"new " * 60_000
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_rights(tmp_path: Path) -> None:
+    """What was there is replaced, rights stay, and nothing else is left in the folder."""
+    file = tmp_path / "x.bin"
+    file.write_bytes(OLD)
+    file.chmod(0o640)
+    files.write_bytes(file, NEW)
+    assert (NEW, 0o640, ["x.bin"]) == (file.read_bytes(), file.stat().st_mode & 0o777, names(tmp_path))
+
+
+def test_a_new_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    """Beside a file that Python's `open` made, it looks the same."""
+    (tmp_path / "a").write_text("a")
+    files.write_text(tmp_path / "b", "b")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace", "fchmod"])
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Whichever call finds the disk full: an error, the old file, and nothing beside it."""
+    file = tmp_path / "x.bin"
+    file.write_bytes(OLD)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with files.replacing(file) as out:
+            out.write(NEW)
+            if call == "write":
+                full()
+
+    with monkeypatch.context() as patch:
+        if call != "write":
+            patch.setattr(os, call, full)
+        with pytest.raises(UsageError, match=r"can't write '.*x\.bin': no space left on device"):
+            write()
+    assert (OLD, ["x.bin"]) == (file.read_bytes(), names(tmp_path))
+
+
+def test_a_limit_on_file_sizes_leaves_the_old_file(tmp_path: Path) -> None:
+    """The same with the kernel's own refusal, in a process that may write 64 kB only."""
+    file = tmp_path / "x.bin"
+    file.write_bytes(OLD)
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from archcalc import files\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "files.write_bytes(Path(sys.argv[1]), b'new ' * 60_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True)
+    assert "UsageError" in done.stderr
+    assert "file too large" in done.stderr
+    assert (OLD, ["x.bin"]) == (file.read_bytes(), names(tmp_path))
+
+
+def test_an_interruption_leaves_the_old_file(tmp_path: Path) -> None:
+    """Ctrl-C, or lines that can't be computed, in the middle of writing."""
+    file = tmp_path / "x.txt"
+    file.write_bytes(OLD)
+
+    def write(error: type[BaseException]) -> None:
+        with files.replacing_text(file) as out:
+            out.write("new" * 100_000)
+            raise error("in the middle")
+
+    for error in (KeyboardInterrupt, UsageError, ZeroDivisionError, ValueError):
+        with pytest.raises(error):
+            write(error)
+        assert (OLD, ["x.txt"]) == (file.read_bytes(), names(tmp_path))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from archcalc import files
+print(flush=True)
+while True:
+    for text in (b"old " * 50_000, b"new " * 60_000):
+        files.write_bytes(Path(sys.argv[1]), text)
+"""
+
+
+def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """Processes that write all the time are killed at odd moments, two at once; the file is always whole."""
+    file = tmp_path / "x.bin"
+    file.write_bytes(OLD)
+    seen = set()
+    for moment in range(8):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE) for _ in range(2)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+        for _ in range(20):
+            seen.add(file.read_bytes())
+            time.sleep(0.0007 * (moment + 1))
+        for writer in writers:
+            writer.send_signal(signal.SIGKILL)
+            writer.communicate()
+        seen.add(file.read_bytes())
+    assert {OLD, NEW} == seen
+
+
+def test_links_are_not_written_through(tmp_path: Path) -> None:
+    """A symbolic link may lead to any file of the user's: it is refused, and the file stays as it was."""
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(OLD)
+    for place in (target, tmp_path / "nothing"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(place)
+        with pytest.raises(UsageError, match="is a symbolic link"):
+            files.write_bytes(link, NEW)
+    assert (OLD, ["link", "target"]) == (target.read_bytes(), names(tmp_path))
+
+
+def test_streams_are_written_as_they_are(tmp_path: Path) -> None:
+    """/dev/null, a FIFO and /dev/stdout can't be replaced by a file, and aren't."""
+    files.write_bytes(Path("/dev/null"), NEW)
+    assert not Path("/dev/null").is_file()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    program = (
+        "import sys; from pathlib import Path; from archcalc import files; files.write_bytes(Path(sys.argv[1]), b'new')"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", program, str(fifo)])
+    assert b"new" == fifo.read_bytes()
+    assert 0 == writer.wait()
+    done = subprocess.run([sys.executable, "-c", program, "/dev/stdout"], capture_output=True)
+    assert b"new" == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: folder / "none" / "x", "no such file or directory"),
+        (lambda folder: folder, "is a directory"),
+        (lambda folder: folder / ("x" * 300), "file name too long"),
+        (lambda folder: folder / "a\0b", "a name has no null character"),
+    ],
+)
+def test_what_can_not_be_written_is_said(tmp_path: Path, spoil: Callable[[Path], Path], message: str) -> None:
+    """No traceback, and nothing left behind."""
+    with pytest.raises(UsageError, match=message):
+        files.write_bytes(spoil(tmp_path), NEW)
+    assert [] == names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "a": 1}', "a key is there twice"),
+        ('{"a": {"b": 1, "b": 2}}', "a key is there twice"),
+        ('{"a": NaN}', "NaN is not an integer"),
+        ('{"a": -Infinity}', "-Infinity is not an integer"),
+        ('{"a": 112.0}', "112.0 is not an integer"),
+        ('{"a": 1e2}', "1e2 is not an integer"),
+        ("[" * 200_000, "nested too deep"),
+        ("{", "expecting property name"),
+        ("", "expecting value"),
+        ('\ufeff{"a": 1}', "bom"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        ("9" * 5000, "digits"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_json_is_read_strictly(tmp_path: Path, text: str | bytes, message: str) -> None:
+    """What a program of ours would never write is refused, with what is wrong."""
+    file = tmp_path / "x.json"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UsageError, match=f"(?i)can't read '.*x.json': .*{message}"):
+        files.read_json(file)
+
+
+def test_floats_are_read_where_they_are_expected(tmp_path: Path) -> None:
+    """Seconds are floats; not endless ones."""
+    file = tmp_path / "x.json"
+    file.write_text('{"a": 0.25, "b": [1, true]}')
+    assert {"a": 0.25, "b": [1, True]} == files.read_json(file, floats=True)
+    file.write_text('{"a": 1e999}')
+    with pytest.raises(UsageError, match="1e999 is too large"):
+        files.read_json(file, floats=True)
+
+
+def test_only_plain_files_are_read(tmp_path: Path) -> None:
+    """A device, a FIFO, a folder and a symbolic link are refused at once, and a large file after its limit."""
+    secret, link, fifo = tmp_path / "secret.json", tmp_path / "link.json", tmp_path / "fifo.json"
+    secret.write_text(json.dumps("token"))
+    link.symlink_to(secret)
+    os.mkfifo(fifo)
+    for file in (Path("/dev/zero"), tmp_path, fifo, link):
+        with pytest.raises(UsageError, match="can't read") as told:
+            files.read_json(file)
+        assert "token" not in str(told.value)
+    assert b"abcd" == files.read_bytes(_written(tmp_path / "x", "abcdef"), 3)
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def test_a_folder_is_listed_without_leaving_it(tmp_path: Path) -> None:
+    """Links inside the folder are fine; those that lead out of it, devices and FIFOs are errors."""
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    for name in ("b.yml", "a.yaml", "c.txt"):
+        (folder / name).write_text("x")
+    (folder / "d.yaml").symlink_to("a.yaml")
+    assert ["a.yaml", "b.yml", "d.yaml"] == [file.name for file in files.listed(folder, ".yaml", ".yml")]
+    (tmp_path / "outside").write_text("token")
+    for target in (tmp_path / "outside", Path("/dev/zero"), folder / "none"):
+        (folder / "e.yaml").symlink_to(target)
+        with pytest.raises(UsageError, match=r"e\.yaml"):
+            files.listed(folder, ".yaml")
+        (folder / "e.yaml").unlink()
+    os.mkfifo(folder / "f.yaml")
+    with pytest.raises(UsageError, match="not a regular file"):
+        files.listed(folder, ".yaml")
+    assert [] == files.listed(tmp_path / "nothing", ".yaml")
