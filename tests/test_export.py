@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,71 @@ def test_shared_weights_are_shared_in_the_code() -> None:
     )
     network = imported(code)()
     assert network.out.weight is network.wte.weight
+
+
+TWO_LOOPS = """archcalc: 1
+name: t
+input: {C: 8, H: 16, W: 16}
+layers: (conv 8 3x3 p=1 -> relu)*2 -> maxpool 2 -> (conv 8 3x3 p=1 -> relu)*3
+"""
+
+
+def test_two_loops_in_one_scope_are_two_attributes() -> None:
+    """Neither run of passes replaces the other: all 2,920 parameters of five convolutions are there."""
+    from archcalc.export.writer import torch_code
+
+    graph = build(spec_of(TWO_LOOPS))
+    assert 2_920 == 5 * (8 * 8 * 9 + 8) == sum(p.numel() for p in imported(torch_code(graph))().parameters())
+    assert_same(graph, "cpu")
+
+
+def test_program_that_is_another_network_is_not_handed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where two parts would share an attribute, exporting fails as a bug, and writes nothing."""
+    from archcalc.export import planner
+
+    (tmp_path / "t.yaml").write_text(TWO_LOOPS)
+    monkeypatch.setattr(planner, "attributes", list)
+    assert main(["export", str(tmp_path / "t.yaml"), "-o", str(tmp_path / "t.py")]) == 1
+    assert not (tmp_path / "t.py").exists()
+
+
+def test_texts_of_a_spec_run_nothing(tmp_path: Path) -> None:
+    """A title or source that would end the docstring stays within it, to the letter."""
+    from archcalc.export.writer import torch_code
+
+    trap = f'"""\nopen({str(tmp_path / "ran")!r}, "w")\n"""'
+    endings = [trap, 'a "quote"', "a backslash \\", "# -*- coding: utf-7 -*-", "\x00\u2028\x0c\u202e", '""""', "a\n# b"]
+    graph = graph_of("layers: fc 2\n", "archcalc: 1\nname: t\ninput: {C: 3}\n")
+    for text in endings:
+        code = torch_code(replace(graph, title=text, citation=text))
+        imported(code)
+        assert not (tmp_path / "ran").exists()
+        header = ast.literal_eval(ast.parse(code).body[0].value)  # type: ignore[attr-defined]
+        assert f"{' '.join(text.split())}.\n\n{text}\n\n" == header[: header.index("Network t: ")]
+
+
+AWKWARD = [
+    "self", "forward", "x", "F", "nn", "torch", "Tensor", "global", "None", "match", "type", "_", "__x", "__debug__",
+    "__class__", "a.b", "a-b", "a_b", "a+b", "A_B", "\N{SUPERSCRIPT TWO}", "2", "\N{LATIN SMALL LIGATURE FI}", "fi",
+    "\N{LATIN SMALL LETTER LONG S}", "s", "\N{LATIN SMALL LETTER E WITH ACUTE}", "training", "double", "T_destination", "dict",
+    "len", "range", "super", "c", "d", "pools", "graph", "modules_in_order", "_modules", "passes", "passes_2", "block",
+]  # fmt: skip
+
+
+def test_names_of_layers_and_scopes_that_mean_something_in_python() -> None:
+    """As layers, as scopes, as branches, as inputs and as outputs: the program is the network."""
+    head = "archcalc: 1\nname: f\ninput: {C: 3, H: 5, W: 5}\n"
+    chain = ", ".join(f"'{name}': conv {3 + number % 2} 1" for number, name in enumerate(AWKWARD))
+    assert_same(graph_of(f"layers: [{chain}]\noutputs: {AWKWARD}\n", head), "cpu")
+    scopes = ", ".join(f"'{name}': [one: conv 3 1, two: relu, add: [identity, relu]]" for name in AWKWARD)
+    assert_same(graph_of(f"layers: [{scopes}]\n", head), "cpu")
+    branches = ", ".join(f"'{name}': {'conv 3 1' if n % 2 else 'identity'}" for n, name in enumerate(AWKWARD))
+    assert_same(graph_of(f"layers: [add: {{{branches}}}, more: {{concat: {{{branches}}}}}]\n", head), "cpu")
+    names = [name for name in AWKWARD if name[0].isalpha() and name not in ("in", "x")]
+    inputs = ", ".join(f"'{name}': {{C: 3}}" for name in names)
+    layers = f"layers: [{{add: [{', '.join(f'from {name}' for name in names)}]}}, fc 2]\n"
+    for name in ("f", "tensor", "any", "F", "none", "2", "module"):
+        assert_same(graph_of(layers, f"archcalc: 1\nname: {name}\ninputs: {{{inputs}}}\n"), "cpu")
 
 
 def test_names_that_python_reserves() -> None:

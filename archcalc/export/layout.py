@@ -12,7 +12,7 @@ WIDTH = 110
 def wrapped(text: str, indent: int, end: str = "") -> list[str]:
     """A statement in lines, each at most `WIDTH` characters as far as there are brackets to open."""
     start = " " * indent
-    opening = _outer_bracket(text)
+    opening = _outer_bracket(_without_strings(text))
     if len(text) + len(end) + indent <= WIDTH or opening is None:
         return [start + text + end]
     head, inner, tail = text[: opening + 1], text[opening + 1 : -1], text[-1]
@@ -26,6 +26,14 @@ def wrapped(text: str, indent: int, end: str = "") -> list[str]:
         for argument in _arguments(inner):
             lines += wrapped(argument, indent + 4, ",")
     return [*lines, start + tail + end]
+
+
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def _without_strings(text: str) -> str:
+    """The text with everything inside string literals blotted out: brackets and commas there mean nothing."""
+    return _STRING.sub(lambda match: "_" * len(match[0]), text)
 
 
 def _outer_bracket(text: str) -> int | None:
@@ -53,12 +61,14 @@ def _outside(text: str) -> list[int]:
 
 def _comprehension(text: str) -> int | None:
     """Where the `for` of a comprehension begins, if it is one."""
-    return next((place for place in _outside(text) if text.startswith(" for ", place)), None)
+    bare = _without_strings(text)
+    return next((place for place in _outside(bare) if bare.startswith(" for ", place)), None)
 
 
 def _arguments(text: str) -> list[str]:
     """What stands between the commas outside brackets."""
-    commas = [place for place in _outside(text) if text[place] == ","]
+    bare = _without_strings(text)
+    commas = [place for place in _outside(bare) if bare[place] == ","]
     starts = [0, *(place + 1 for place in commas)]
     parts = (text[start:end].strip() for start, end in zip(starts, [*commas, len(text)], strict=True))
     return [part for part in parts if part]

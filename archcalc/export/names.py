@@ -1,29 +1,49 @@
-"""Names of attributes, classes and arguments in the code that is written."""
+"""Names of classes, attributes, arguments and variables in the code that is written."""
 
 from __future__ import annotations
 
-import keyword
 import re
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from archcalc.export.tree import Branch
+from archcalc.identifiers import Namespace
+
+IMPORTED = frozenset({"torch", "nn", "F", "Tensor", "Sequence", "Any", "annotations"})
+"""What the program imports."""
 
 
-def attribute(name: str) -> str:
-    """A name as an attribute of a class."""
-    text = re.sub(r"\W", "_", name)
-    text = f"step{text}" if text[:1].isdigit() else text
-    reserved = keyword.iskeyword(text) or text in RESERVED
-    return f"{text}_" if reserved else text
-
-
-def _reserved() -> set[str]:
+def _members() -> frozenset[str]:
     from torch import nn
 
-    return set(dir(nn.Module())) | {"nn", "torch", "F", "x"}
+    return frozenset(dir(nn.Module()))
 
 
-RESERVED = _reserved()
+MEMBERS = _members()
+"""Attributes that every module has."""
+
+
+def attributes(names: Sequence[str]) -> list[str]:
+    """The names of a scope's parts, in order, as attributes of its class."""
+    given = Namespace(MEMBERS)
+    return [given.name(name, "step") for name in names]
+
+
+def variable(name: str, in_use: Iterable[str]) -> str:
+    """A name for a volume in `forward`; `x` is the one that is handed on from layer to layer."""
+    return Namespace(IMPORTED | {"x"}, in_use).name(name, "step")
+
+
+def class_names(helpers: Iterable[str]) -> Namespace:
+    """What gives out the names of classes."""
+    return Namespace(IMPORTED, helpers, joint="")
+
+
+def class_title(text: str) -> str:
+    """Words as the name of a class: BasicBlock."""
+    words = re.split(r"[^A-Za-z0-9]+", text)
+    name = "".join(word[:1].upper() + word[1:] for word in words) or "Scope"
+    return name if name[0].isalpha() else f"Net{name}"
 
 
 def title(branch: Branch) -> str:
@@ -32,15 +52,9 @@ def title(branch: Branch) -> str:
     return f"{names[-1]}_block" if names else "block"
 
 
-def argument(name: str, attribute_: str, taken: dict[tuple[int, ...], str]) -> str:
-    """A name for a class's argument that no other one has."""
-    for candidate in (name, f"{attribute_}_{name}"):
-        if candidate and candidate not in taken.values():
-            return candidate
-    number = 2
-    while f"{attribute_}_{name}_{number}" in taken.values():
-        number += 1
-    return f"{attribute_}_{name}_{number}"
+def argument(name: str, attribute: str, given: Namespace, in_use: Iterable[str]) -> str:
+    """A name for a class's argument: as the layer calls it, or with the layer's name in front."""
+    return given.name(f"{attribute}_{name}" if name in in_use else name)
 
 
 def counting(varying: list[tuple[int, ...]], count: int) -> str:

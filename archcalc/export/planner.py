@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from archcalc.export.names import argument, attribute, counting, title
+from archcalc.export.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
 from archcalc.export.passes import MOST, gather
 from archcalc.export.pieces import Code, Hole, construction, numbers, sequential, template, written
 from archcalc.export.tree import Branch, Leaf, Part, is_chain
+from archcalc.identifiers import Namespace
 from archcalc.verify.network import Network
 
 JOINS = ("add", "mul", "concat", "identity")
@@ -33,7 +32,8 @@ class Planner:
     """Finds the classes of a tree, from the inside out."""
 
     def __init__(self, network: Network, root: Branch, name: str, taken: set[str]) -> None:
-        self.network, self.taken = network, taken
+        self.network, self._classes = network, class_names(taken)
+        self._attributes: dict[Branch, dict[Part, str]] = {}
         self._loops = True
         self._keys: dict[Part, Any] = {}
         self._calls: dict[Branch, Code] = {}
@@ -46,9 +46,8 @@ class Planner:
                 found.setdefault(self.key(branch), []).append(branch)
         for branches in found.values():
             self._define(branches)
-        body: list[tuple[str, Code]] = [(attribute_, (written(code),)) for attribute_, code in self._body(root)]
-        own = Definition(self._class_name(name), root, body=body)
-        self.definitions.append(own)
+        body: list[tuple[str, Code]] = [(attribute, (written(code),)) for attribute, code in self._body(root)]
+        self.definitions.append(Definition(self._classes.name(class_title(name)), root, body=body))
 
     # --- equality -------------------------------------------------------------------------------------------------
 
@@ -64,12 +63,13 @@ class Planner:
             joined = (part.node.kind, getattr(part.node.layer, "axis", "")) if part.node.kind in JOINS else ()
             return (*joined, len(part.node.shape), *template(self.module_code(part)))
         wires = {wire: number for number, wire in enumerate(part.reads)}
+        names = self.attributes(part)
         parts = []
         for inner in part.parts:
             reads = tuple(wires[wire] for wire in inner.reads)
             for wire in inner.makes:
                 wires[wire] = len(wires)
-            parts.append((self.key(inner), attribute(inner.name), reads))
+            parts.append((self.key(inner), names.get(inner), reads))
         return (tuple(parts), tuple(wires[wire] for wire in part.makes))
 
     def module_code(self, leaf: Leaf) -> Code:
@@ -146,17 +146,19 @@ class Planner:
         columns = list(
             zip(*([hole.value for _, code in body for hole in numbers(code)] for body in bodies), strict=True)
         )
-        definition = Definition(self._class_name(title(branches[0])), branches[0])
+        definition = Definition(self._classes.name(class_title(title(branches[0]))), branches[0])
         names: dict[tuple[int, ...], str] = {}
+        given = Namespace(IMPORTED)
         holes = iter(columns)
         for name, code in bodies[0]:
             pieces: list[str | Hole] = []
             for piece in code:
                 if isinstance(piece, Hole):
                     column = next(holes)
-                    constant = len(set(column)) == 1
-                    filled_by = "" if constant else names.setdefault(column, argument(piece.name, name, names))
-                    pieces.append(Hole(filled_by, piece.value))
+                    changes = len(set(column)) > 1
+                    if changes and column not in names:
+                        names[column] = argument(piece.name, name, given, names.values())
+                    pieces.append(Hole(names[column] if changes else "", piece.value))
                 else:
                     pieces.append(piece)
             definition.body.append((name, tuple(pieces)))
@@ -171,20 +173,17 @@ class Planner:
     def _body(self, branch: Branch, loops: bool = True) -> list[tuple[str, Code]]:
         """A class's attributes and what builds them."""
         self._loops = loops
-        body = [(attribute(part.name), self.code(part)) for part in branch.parts if has_module(part)]
+        body = [(name, self.code(part)) for part, name in self.attributes(branch).items()]
         self._loops = True
         return body
 
-    def _class_name(self, text: str) -> str:
-        words = re.split(r"[^A-Za-z0-9]+", text)
-        name = "".join(word[:1].upper() + word[1:] for word in words) or "Scope"
-        name = name if name[0].isalpha() else f"Net{name}"
-        number, found = 1, name
-        while found in self.taken or keyword.iskeyword(found):
-            number += 1
-            found = f"{name}{number}" if not name[-1].isdigit() else f"{name}_{number}"
-        self.taken.add(found)
-        return found
+    def attributes(self, branch: Branch) -> dict[Part, str]:
+        """The attributes of a scope's class that hold its parts; parts without a module have none."""
+        if branch not in self._attributes:
+            built = [part for part in branch.parts if has_module(part)]
+            names = attributes([part.name for part in built])
+            self._attributes[branch] = dict(zip(built, names, strict=True))
+        return self._attributes[branch]
 
     def access(self, part: Part, index: int) -> str:
         """How to reach the module of a node from the one that a part builds."""
@@ -192,7 +191,7 @@ class Planner:
             return ""
         if part in self._calls or part is self.definitions[-1].example:
             inner = next(inner for inner in part.parts if _holds(inner, index))
-            return f".{attribute(inner.name)}{self.access(inner, index)}"
+            return f".{self.attributes(part)[inner]}{self.access(inner, index)}"
         held = [pair for _, pairs in self.steps(part) for pair in pairs]
         inner, path = next((inner, path) for inner, path in held if _holds(inner, index))
         looped = written(next(iter(self.steps(part)))[0]).startswith("*")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 import torch
 
 from archcalc._version import __version__
+from archcalc.export.check import check_program
 from archcalc.export.layout import wrapped
-from archcalc.export.names import RESERVED, attribute
+from archcalc.export.names import variable
 from archcalc.export.pieces import Hole
 from archcalc.export.planner import Definition, Planner, has_module
 from archcalc.export.tree import Branch, Leaf, Part, Wire, tree_of
 from archcalc.graph import Graph
+from archcalc.identifiers import docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.report import analyze
 from archcalc.verify.network import Network, weighted_path
@@ -27,7 +30,9 @@ HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_to
 def torch_code(graph: Graph) -> str:
     """The program: helpers that PyTorch lacks, one class for each different scope, and the network itself.
 
-    Raises: UsageError: a size is symbolic.
+    It's built, counted and followed on the meta device before it's returned; a small one is run with the weights of
+    `to_torch`.
+    Raises: UsageError: a size is symbolic, or too large for PyTorch. ProgramError: the program isn't the network.
     """
     with torch.device("meta"):
         network = Network(graph)
@@ -36,30 +41,37 @@ def torch_code(graph: Graph) -> str:
     planner = Planner(network, root, graph.name, set(helpers))
     classes = [*helpers.values(), *(_class(definition, planner, graph) for definition in planner.definitions)]
     imports = "\n".join(_imports("\n".join(classes)))
-    return "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n"
+    code = "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n"
+    check_program(code, graph, network, planner.definitions[-1].name)
+    return code
 
 
 def _header(graph: Graph) -> str:
     params = analyze(graph).total("params")
-    lines = [f'"""{graph.title or graph.name}.', ""]
+    lines = [f"{_title_of(graph)}.", ""]
     lines += [graph.citation, ""] if graph.citation else []
     inputs = ", ".join(f"{node.name} {node.shape}" for node in graph.inputs)
     lines += [f"Network {graph.name}: {params:,} parameters; batch first, then {inputs}."]
-    lines += [f"Written by archcalc {__version__}.", '"""']
-    return "\n".join(lines).replace("\\", "\\\\")
+    lines += [f"Written by archcalc {__version__}.", ""]
+    return docstring("\n".join(lines))
 
 
-def _imports(text: str) -> Iterator[str]:
+def _title_of(graph: Graph) -> str:
+    """The title in one line, since Python looks for the file's encoding in the first two."""
+    return " ".join(graph.title.split()) or graph.name
+
+
+def _imports(code: str) -> Iterator[str]:
     """What the code uses."""
+    names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     yield "from __future__ import annotations\n"
     standard = [("collections.abc", "Sequence"), ("typing", "Any")]
-    used = [f"from {module} import {name}" for module, name in standard if re.search(rf"\b{name}\b", text)]
-    if used:
+    if used := [f"from {module} import {name}" for module, name in standard if name in names]:
         yield "\n".join(used) + "\n"
-    if re.search(r"\btorch\.", text):
+    if "torch" in names:
         yield "import torch"
     yield "from torch import Tensor, nn"
-    if re.search(r"\bF\.", text):
+    if "F" in names:
         yield "from torch.nn import functional as F"
 
 
@@ -97,8 +109,8 @@ def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
     branch = definition.example
     is_root = not branch.path
     lines = [f"class {definition.name}(nn.Module):"]
-    about = (graph.title or graph.name) if is_root else f"As {branch.path}."
-    lines += [f'    """{about}"""'.replace("\\", "\\\\"), ""]
+    about = _title_of(graph) if is_root else f"As {branch.path}."
+    lines += [f"    {docstring(about)}", ""]
     arguments = ", ".join(["self", *(f"{name}: int" for name in definition.arguments)])
     *first, last = wrapped(f"def __init__({arguments})", 4, " -> None:")
     lines += [*first, last, "        super().__init__()"]
@@ -107,7 +119,7 @@ def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
         lines += wrapped(f"self.{name} = {text}", 8)
     if is_root:
         lines += [f"        {line}" for line in _ties(planner, branch, graph)]
-    lines += ["", *_forward(branch, graph)]
+    lines += ["", *_forward(branch, planner.attributes(branch), graph)]
     return "\n".join(lines)
 
 
@@ -122,10 +134,10 @@ def _ties(planner: Planner, root: Branch, graph: Graph) -> Iterator[str]:
             yield f"{mine}.weight = {owner}.weight"
 
 
-def _forward(branch: Branch, graph: Graph) -> Iterator[str]:
+def _forward(branch: Branch, attributes: Mapping[Part, str], graph: Graph) -> Iterator[str]:
     names: dict[Wire, str] = {}
     for wire in branch.reads:
-        names[wire] = "x" if len(branch.reads) == 1 else _variable(_last_name(wire, graph), names)
+        names[wire] = "x" if len(branch.reads) == 1 else variable(_last_name(wire, graph), names.values())
     result = "Tensor" if len(branch.makes) == 1 else "tuple[Tensor, ...]" if branch.path else "dict[str, Tensor]"
     yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in branch.reads)}) -> {result}:"
     for number, part in enumerate(branch.parts):
@@ -137,9 +149,10 @@ def _forward(branch: Branch, graph: Graph) -> Iterator[str]:
             if free and not joined and len(part.makes) == 1:
                 names[wire] = "x"
             else:
-                names[wire] = _variable(_title(part, wire, graph), _still(names, later | set(part.makes)))
+                still = (names[known] for known in names if known in later or known in part.makes)
+                names[wire] = variable(_title(part, wire, graph), still)
         targets = ", ".join(names[wire] for wire in part.makes)
-        text = _expression(part, read)
+        text = _expression(part, attributes, read)
         if text != targets:
             yield from wrapped(f"{targets} = {text}" if targets else text, 8)
     yield from wrapped(f"return {_results(branch, names, graph)}", 8)
@@ -152,27 +165,11 @@ def _title(part: Part, wire: Wire, graph: Graph) -> str:
     return f"{part.name}_{'switches' if wire[1] and isinstance(part, Leaf) else _last_name(wire, graph)}"
 
 
-def _still(names: dict[Wire, str], later: set[Wire]) -> dict[Wire, str]:
-    """The variables that are read again."""
-    return {wire: name for wire, name in names.items() if wire in later}
-
-
 def _last_name(wire: Wire, graph: Graph) -> str:
     return graph.nodes[wire[0]].name.rpartition("/")[2] + ("_switches" if wire[1] else "")
 
 
-def _variable(name: str, taken: dict[Wire, str]) -> str:
-    base = re.sub(r"\W", "_", name)
-    base = f"step{base}" if base[:1].isdigit() else base
-    base = f"{base}_" if base in RESERVED and base != "x" else base
-    number, found = 1, base
-    while found in taken.values() or found == "x":
-        number += 1
-        found = f"{base}_{number}"
-    return found
-
-
-def _expression(part: Part, read: list[str]) -> str:
+def _expression(part: Part, attributes: Mapping[Part, str], read: list[str]) -> str:
     if isinstance(part, Leaf) and not has_module(part):
         if part.node.kind == "concat":
             axis = list(part.node.shape).index(part.node.layer.axis) + 1  # type: ignore[attr-defined]
@@ -180,10 +177,10 @@ def _expression(part: Part, read: list[str]) -> str:
         if len(read) == 1:
             return read[0] if part.node.kind == "identity" else f"{read[0]}.clone()"
         return (" + " if part.node.kind == "add" else " * ").join(read)
-    return f"self.{attribute(part.name)}({', '.join(read)})"
+    return f"self.{attributes[part]}({', '.join(read)})"
 
 
 def _results(branch: Branch, names: dict[Wire, str], graph: Graph) -> str:
     if branch.path or len(graph.outputs) == 1:
         return ", ".join(names[wire] for wire in branch.makes)
-    return "{" + ", ".join(f'"{name}": {names[index, 0]}' for name, index in graph.outputs.items()) + "}"
+    return "{" + ", ".join(f"{literal(name)}: {names[index, 0]}" for name, index in graph.outputs.items()) + "}"

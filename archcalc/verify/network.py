@@ -30,11 +30,13 @@ class Network(nn.Module):
         check_numbers(graph)
         self.graph = graph
         self._scopes: dict[str, nn.Module] = {}
-        self.modules_in_order = [self._place(node) for node in graph.nodes if node.inputs]
+        self.pools = switches(graph)
+        self.modules_in_order: list[nn.Module] = []  # before the layers, one of which may be called like it
+        for node in graph.nodes[len(graph.inputs) :]:
+            self.modules_in_order.append(self._place(node))
         for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
             if node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
-        self.pools = switches(graph)
         for pool in self.pools.values():
             self.module_at(pool).return_indices = True  # type: ignore[assignment]
 

@@ -1,0 +1,121 @@
+"""A written program against the network that it should be: before anybody gets it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archcalc.graph import Graph
+from archcalc.report import analyze
+from archcalc.verify.network import Network
+
+MODULES = ("__future__", "collections.abc", "typing", "torch", "torch.nn")
+"""What a program may import."""
+RUN = 2_000_000
+"""Networks with at most so many multiply-adds, parameters and activations are run, others followed without memory."""
+
+
+class ProgramError(Exception):
+    """A written program isn't the network: a bug in archcalc."""
+
+
+def check_program(code: str, graph: Graph, network: Network, name: str) -> None:
+    """Check that a program defines and imports, no more; and that its class `name` is the network.
+
+    `network` is the graph's, on the meta device. Its numbers of parameters and buffers, their shapes in order, and the
+    shapes of its outputs are compared; of small networks the outputs' values too, on the same weights.
+    Raises: ProgramError: something differs.
+    """
+    tree = _parsed(code)
+    _check_statements(tree)
+    scope: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(tree, f"<{name}>", "exec"), scope)  # imports and definitions alone, as just checked
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            with torch.device("meta"):
+                own = scope[name]()
+            _check_parameters(own, graph, network)
+            _check_outputs(own, network, "meta")
+            if _is_small(graph):
+                _check_values(scope[name], graph)
+    except ProgramError:
+        raise
+    except Exception as error:
+        raise ProgramError(f"the program of {graph.name} fails: {type(error).__name__}: {error}") from error
+
+
+def _parsed(code: str) -> ast.Module:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ProgramError(f"what was written isn't Python: {error}") from error
+
+
+def _check_statements(tree: ast.Module) -> None:
+    """On import nothing runs but imports of PyTorch and of types, and definitions."""
+    for statement in _executed(tree):
+        match statement:
+            case ast.Import(names=names) if all(each.name in MODULES for each in names):
+                continue
+            case ast.ImportFrom(module=module, level=0) if module in MODULES:
+                continue
+            case ast.Expr(value=ast.Constant(value=str())) | ast.AnnAssign(value=None):
+                continue
+            case ast.ClassDef(decorator_list=[], keywords=[]) | ast.FunctionDef():
+                continue
+        raise ProgramError(f"line {statement.lineno} of the program is neither an import nor a definition")
+
+
+def _executed(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of the module and of its classes."""
+    for statement in tree.body:
+        yield statement
+        if isinstance(statement, ast.ClassDef):
+            yield from statement.body
+
+
+def _check_parameters(own: nn.Module, graph: Graph, network: Network) -> None:
+    promised, held = analyze(graph).total("params"), sum(each.numel() for each in own.parameters())
+    if promised != held:
+        raise ProgramError(f"the program's header says {promised:,} parameters, its class has {held:,}")
+    for what in ("parameters", "buffers"):
+        mine, theirs = ([tuple(each.shape) for each in getattr(net, what)()] for net in (own, network))
+        if mine != theirs:
+            raise ProgramError(f"the {what} of the program differ from those of {graph.name}")
+
+
+def _check_outputs(own: nn.Module, network: Network, device: str) -> None:
+    """The outputs' names and shapes; where there is memory, their values to the last bit."""
+    own.eval()
+    network.eval()
+    inputs = network.example_inputs(2, device)
+    mine, theirs = _by_name(own(*inputs)), _by_name(network(*inputs))
+    if list(mine) != list(theirs):
+        raise ProgramError(f"the program's outputs are called {', '.join(mine)}, not {', '.join(theirs)}")
+    for name, value in theirs.items():
+        if mine[name].shape != value.shape:
+            raise ProgramError(f"the program's output {name} is {tuple(mine[name].shape)}, not {tuple(value.shape)}")
+        if device != "meta" and not torch.equal(mine[name].nan_to_num(), value.nan_to_num()):
+            raise ProgramError(f"the program's output {name} has other values than the network")
+
+
+def _by_name(outputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {"": outputs} if isinstance(outputs, Tensor) else outputs
+
+
+def _is_small(graph: Graph) -> bool:
+    report = analyze(graph)
+    return all(report.total(amount) <= RUN for amount in ("macs", "params", "buffers", "activations"))
+
+
+def _check_values(of: type[nn.Module], graph: Graph) -> None:
+    """Both built with memory, the one given the other's weights."""
+    own, network = of(), Network(graph)
+    pairs = zip((*own.parameters(), *own.buffers()), (*network.parameters(), *network.buffers()), strict=True)
+    for target, source in pairs:
+        target.copy_(source)
+    _check_outputs(own, network, "cpu")
