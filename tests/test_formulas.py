@@ -16,6 +16,7 @@ from archcalc.layers import REGISTRY
 from archcalc.report import analyze
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, minimum
 from archcalc.zoo import load
+from tests.helpers import graph_of
 from tests.layer_cases import CASES, Case
 
 H, K = dim("H"), dim("k")
@@ -209,3 +210,18 @@ def test_errors(arguments: list[str], code: int, expected: str, capsys: pytest.C
     """What is wrong is said, with what would be right."""
     assert code == run(arguments)
     assert expected in capsys.readouterr().err
+
+
+def explanation(layers: str) -> str:
+    """What `explain` says of the last layer."""
+    graph = graph_of(f"layers: {layers}")
+    return "\n".join(explained(analyze(graph).row(len(graph) - 1)))
+
+
+def test_sentences_are_about_this_layer() -> None:
+    """One slope isn't one for each channel, a plain convolution has no table, a view doesn't compute in place."""
+    assert "one learned slope for all channels" in explanation("prelu")
+    assert "a learned slope for each channel" in explanation("prelu 3")
+    assert "table" not in explanation("conv 8 3x3")
+    assert "it is a view of its input" in explanation("flatten")
+    assert "it works on its input in place" in explanation("relu")

@@ -136,6 +136,7 @@ head        fc 10 + softmax                            10           10   1,290  
 total                                                              778   1,714  12,800
 
 params       1,714 (1,692 weights, 22 biases), 6.86 kB (6.70 KiB)
+buffers      16 stored but not learned, 64 bytes
 MACs         12,800 (25,600 FLOPs)
 memory       778 activations, 3.11 kB (3.04 KiB) as float32
 training     4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
@@ -254,6 +255,7 @@ def test_markdown(spec: Callable[[str], str], printed: Callable[..., str]) -> No
 | **total** |  | **1,714** |
 
 - params: 1,714 (1,692 weights, 22 biases), 6.86 kB (6.70 KiB)
+- buffers: 16 stored but not learned, 64 bytes
 - MACs: 12,800 (25,600 FLOPs)
 - memory: 778 activations, 3.11 kB (3.04 KiB) as float32
 - training: 4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
@@ -358,10 +360,34 @@ CONCAT: [5x5x12]  memory: 5*5*12=300  params: 0
 TCONV2-2/2: [10x10x2]  memory: 10*10*2=200  params: (2*2*2)*12 = 96
 CONV1-2: [10x10x2]  memory: 10*10*2=200  params: (1*1*2)*2 = 4
 
-TOTAL memory: 6,372 * 1 bytes = 6.37 kB (6.22 KiB) / 3 images  (only forward, ~*2 for bwd)
+TOTAL memory: 2,124 * 1 bytes = 2.12 kB (2.07 KiB) / image  (only forward, ~*2 for bwd)
 TOTAL params: 676 parameters  (676 weights, not counting biases; 708 with them)
 """
-    assert expected == printed("table", spec(MIXED), "--style", "slides", "--batch", "3", "--dtype", "int8")
+    assert expected == printed("table", spec(MIXED), "--style", "slides", "--dtype", "int8")
+
+
+def test_slides_are_about_one_image(spec: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows for one image beside totals for several would mix two questions, so a batch is refused."""
+    for batch in (["--batch", "3"], ["--symbolic", "N"]):
+        assert 2 == main(["table", spec(MIXED), "--style", "slides", *batch])
+        assert "the slides' table is about one example" in capsys.readouterr().err
+
+
+def test_columns_that_no_batch_multiplies_say_so(printed: Callable[..., str]) -> None:
+    """Neurons and connections are the network's, whatever the batch; beside the batch's MACs their heads say it."""
+    columns = ("--columns", "name,macs,neurons,connections", "--quiet")
+    assert "per example" not in printed("table", "lenet5", *columns)
+    for form in ("plain", "markdown", "html"):
+        text = printed("table", "lenet5", *columns, "--batch", "2", "--format", form)
+        assert "neurons per example" in text
+        assert "connections per example" in text
+
+
+def test_buffers_stand_below_the_table(printed: Callable[..., str]) -> None:
+    """What is stored beside the parameters is said: LeNet-5's fixed codes, running statistics of ResNet-18."""
+    assert "buffers      840 stored but not learned, 3.36 kB (3.28 KiB)" in printed("table", "lenet5")
+    assert "buffers      9,600 stored" in printed("table", "resnet18")  # torchvision: 4,800 channels of norms
+    assert "buffers" not in printed("table", "vgg16")
 
 
 def test_slides_of_symbols_tables_and_ties(printed: Callable[..., str]) -> None:

@@ -34,6 +34,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "attention": "query and output take C*C each, key and value C times the channels that they read",
         "pos_embed": "a vector of {C_in} numbers for each position",
         "cls_token": "one learned vector",
+        "prelu": "a learned slope for each channel",
+        "shared slope": "one learned slope for all channels",
         "": "a learned factor for each channel",
     },
     "biases": {
@@ -76,7 +78,8 @@ def explained(row: Row) -> Iterator[str]:
             yield from _quantity(row, found, formula)
     if at.layer.in_place:
         yield ""
-        yield "values: none of its own; it works on its input in place"
+        how = "is a view of its input" if at.layer.is_view(*at.input_shapes) else "works on its input in place"
+        yield f"values: none of its own; it {how}"
     if row.node.inputs:
         yield ""
         yield from kept_lines(row)
@@ -154,6 +157,8 @@ def _topic(row: Row, name: str) -> str:
     layer = row.node.layer
     if name == "biases" and getattr(layer, "bias", None) == "position":
         return "position"
+    if getattr(layer, "num_parameters", None) == 1:
+        return "shared slope"
     return "connect" if name == "weights" and getattr(layer, "connect", None) else row.node.kind
 
 

@@ -159,8 +159,9 @@ class Convolution(Sliding):
 
 @layer("conv")
 class Conv(Convolution):
-    """N-d cross-correlation over C and the spatial axes; with a connection table, each output sees only some channels.
+    """N-d cross-correlation over C and the spatial axes.
 
+    With a connection table, each output channel sees only some of the input's.
     Shapes: input (C, …), output (out_channels, …), … one to three of D, H, W.
     Source: Dumoulin & Visin 2016; connection table and counts: LeCun et al. 1998, table I.
 

@@ -30,6 +30,9 @@ LEFT = ("name", "kind", "layer")
 LONGEST_TOTAL = 30
 TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
 
+PER_NETWORK = ("neurons", "connections")
+"""The columns that grow with a batch in no paper, though others of their kind do."""
+
 _LABELS = {"output_shape": "output", "macs": "MACs", "flops": "FLOPs", "activation_bytes": "bytes"}
 
 
@@ -66,6 +69,8 @@ class Listing:
         """A column's heading."""
         if column == "params" and not self.bias:
             return "params (weights only)"
+        if column in PER_NETWORK and self.report.batch != 1:
+            return f"{column} per example"  # beside columns that are for the whole batch
         return _LABELS.get(column, column.replace("_", " "))
 
     def entries(self) -> Iterator[Entry]:

@@ -23,6 +23,9 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     counts = {name: exact(value) for name, value in totals.items()}
     weights = memory(totals["params"] * BYTES[report.dtype])
     yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases), {weights}"
+    if totals["buffers"] != 0:
+        buffers = memory(totals["buffers"] * BYTES[report.dtype])
+        yield "buffers", f"{counts['buffers']} stored but not learned, {buffers}"
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
     yield "training", f"{memory(totals['saved_bytes'])} kept for the backward pass; params and gradients come on top"

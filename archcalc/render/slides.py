@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archcalc.analyses.memory import BYTES
+from archcalc.errors import UsageError
 from archcalc.graph import Application, Node
 from archcalc.layers.conv import Convolution
 from archcalc.layers.linear import FullyConnected
@@ -25,7 +26,12 @@ NAMES = {"maxpool": "POOL", "lrn": "NORM"}
 
 
 def slides_lines(report: Report) -> Iterator[str]:
-    """A line for each volume, and both totals."""
+    """A line for each volume, and both totals.
+
+    Raises: UsageError: the report is about a batch; the slides are about one image.
+    """
+    if report.batch != 1:
+        raise UsageError("the slides' table is about one example, not a batch", "leave --batch and N out")
     for entry in entries(report.graph):
         node = report.graph.nodes[entry.output]
         note = "  (not counting biases)" if entry.output == 0 else ""
@@ -39,10 +45,9 @@ def _totals(report: Report) -> Iterator[str]:
     totals = report.totals
     values, weights = totals["activations"], totals["weights"]
     example = "image" if report.graph.input.spatial else "example"
-    per = example if report.batch == 1 else f"{report.batch} {example}s"
     count = _factor(values) if is_symbolic(values) else exact(values)
     amount = f"{count} * {BYTES[report.dtype]} bytes = {memory(totals['activation_bytes'])}"
-    yield f"TOTAL memory: {amount} / {per}  (only forward, ~*2 for bwd)"
+    yield f"TOTAL memory: {amount} / {example}  (only forward, ~*2 for bwd)"
     both = f"{exact(weights)} weights, not counting biases; {exact(totals['params'])} with them"
     rounded = exact(weights) if is_symbolic(weights) else short(weights, digits=3)
     yield f"TOTAL params: {rounded} parameters  ({both})"
