@@ -484,3 +484,40 @@ def test_the_shell_asks_for_completions() -> None:
     assert {"googlenet", "googlenet_aux"} == set(process(env={**os.environ, **asked}).stdout.split())
     asked = {"_ARCHCALC_COMPLETE": "complete_bash", "COMP_WORDS": "archcalc ren", "COMP_CWORD": "1"}
     assert ["render"] == process(env={**os.environ, **asked}).stdout.split()
+
+
+# --- the order of sizes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("alphago_policy", "48x19x19", "19x19x48"),
+        ("resnet18", "224x224x3", "3x224x224"),
+        ("alexnet", "3x224x224", "224x224x3"),
+    ],
+)
+def test_sizes_in_another_order_are_noticed(
+    name: str, given: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sizes are read in the spec's order; where only the other one keeps the channels or fits, the message says so."""
+    code = main(["table", name, "--input", given, "--format", "csv"])
+    err = capsys.readouterr().err
+    assert f"--input {given} is read as " in err
+    assert f"write --input {meant}" in err
+    assert code == (1 if name == "alexnet" else 0)
+    assert 0 == main(["table", name, "--input", meant, "--format", "csv"])
+    assert "is read as" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["19x19x3", "H=48,W=19,C=19", "20x48x19", "19x19x48"])
+def test_sizes_without_doubt_are_taken_without_a_word(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named sizes, the spec's own channels, and sizes that fit no order better raise no doubt."""
+    assert 0 == main(["table", "alphago_policy", "--input", given, "--format", "csv"])
+    assert "is read as" not in capsys.readouterr().err
+
+
+def test_quiet_keeps_doubts_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sizes are computed as the spec's order says."""
+    assert 0 == main(["table", "alphago_policy", "--input", "48x19x19", "--format", "csv", "--quiet"])
+    assert "" == capsys.readouterr().err

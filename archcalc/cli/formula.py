@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archcalc.cli.graphs import batch_of, built, read_sets, read_sizes, symbol_names
+from archcalc.cli.graphs import batch_of, built, read_sets, sizes_of, symbol_names
 from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
 from archcalc.cli.output import write
 from archcalc.report import analyze
@@ -60,6 +60,6 @@ def formula(
         return
     from archcalc.formulas.symbols import with_values
 
-    given = read_sizes(sizes, list(next(iter(architecture.spec.inputs.values()))), architecture.name) if sizes else {}
-    opened, values = with_values(architecture, graph, symbol_names(symbolic), read_sets(sets), given)
+    given = read_sets(sets)
+    opened, values = with_values(architecture, graph, symbol_names(symbolic), given, sizes_of(architecture, sizes))
     write(lines(totals_sheet(analyze(opened.graph, batch_of(symbolic)), values, layer), form.value), output)

@@ -25,11 +25,14 @@ def built(
     `symbolic` names sizes that stay open. If a size doesn't fit, the error says which sizes would.
     """
     architecture = load(name)
-    spec = architecture.spec
-    axes = list(next(iter(spec.inputs.values())))
-    values = read_sizes(sizes, axes, architecture.name) if sizes else None
-    # not Architecture.build: a spec may well have an hparam called `sizes`
-    graph = _graph(architecture, read_sets(sets), values or {}, symbol_names(symbolic))
+    given = read_sets(sets)
+    values = sizes_of(architecture, sizes)
+    try:
+        graph = _graph(architecture, given, values, symbol_names(symbolic))
+    except SpecError as error:
+        raise _with_nearest(error, architecture, given, values, sizes) from None
+    if not quiet:
+        warn_of_order(architecture, given, values, sizes)
     if graph.warnings and not quiet:
         shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
         count = len(graph.warnings)
@@ -47,25 +50,46 @@ def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str,
         if found.fixed:
             print(f"the structure depends on {', '.join(found.fixed)}: kept as numbers", file=sys.stderr)
         return found.graph
-    try:
-        return replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
-    except SpecError as error:
-        raise _with_nearest(error, architecture, sets, sizes) from None
+    return replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
 
 
 def _with_nearest(
-    error: SpecError, architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any]
+    error: SpecError, architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str
 ) -> SpecError:
-    """The same error; if a given size doesn't fit, with the condition that it breaks and the nearest that fit."""
+    """The same error; if a given size doesn't fit, with the condition that it breaks and the nearest that fit.
+
+    Sizes without names may have been meant in another order: then the error says how they were read.
+    """
     if not any(diagnostic.code.startswith("E2") for diagnostic in error.diagnostics) or not (sets or sizes):
         return error
+    from archcalc.cli.orders import explained
     from archcalc.formulas.symbols import misfits
 
     told = tuple(misfits(architecture, sets, sizes))
+    if order := explained(architecture, sets, sizes, text) if sizes else "":
+        told = (*told, order)
     place = next(i for i, diagnostic in enumerate(error.diagnostics) if diagnostic.code.startswith("E2"))
     found = list(error.diagnostics)
     found[place] = replace(found[place], details=(*found[place].details, *told))
     return SpecError(found)
+
+
+def sizes_of(architecture: Architecture, text: str) -> Mapping[str, Any]:
+    """`--input` as sizes by axis.
+
+    Raises: UsageError: there are too few or too many sizes, or one can't be read.
+    """
+    axes = list(next(iter(architecture.spec.inputs.values())))
+    return read_sizes(text, axes, architecture.name) if text else {}
+
+
+def warn_of_order(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str) -> None:
+    """On stderr, a warning where the sizes of `--input` were probably meant in another order of axes."""
+    if sizes:
+        from archcalc.cli.orders import doubt
+
+        if warning := doubt(architecture, sets, sizes, text):
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 def symbol_names(text: str) -> list[str]:
