@@ -26,8 +26,9 @@ from archcalc.symbolic import (
     solve,
 )
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
-from archcalc.symbolic.integer_sets import Segment
+from archcalc.symbolic.integer_sets import Segment, Unsolvable
 from archcalc.symbolic.solving import sign_pieces
+from tests.random_expressions import expression, value
 
 H, W, K = dim("H"), dim("W"), dim("k")
 LAST = 300
@@ -86,10 +87,23 @@ def test_solutions_read_well(left: Any, relation: str, right: Any, expected: str
     assert expected == str(solve(left, relation, right, H))
 
 
+@pytest.mark.parametrize("seed", range(120))
+def test_solving_is_exact_in_fractions(seed: int) -> None:
+    """Whatever is solved has the solutions of exact arithmetic, one by one near the start and far out in the pattern."""
+    generator = random.Random(seed)
+    expr = sympy.sympify(expression(generator, [H], generator.randint(1, 3)))
+    relation, place = generator.choice(["==", "<=", ">="]), generator.randint(1, 40)
+    bound = value(expr, {H: place})
+    found = solve(expr, relation, sympy.Rational(bound.numerator, bound.denominator), H)
+    assert found is not None
+    for h in (*range(1, 60), 100, 720, *range(99_990, 100_000)):
+        assert compare(value(expr, {H: h}), relation, bound) == (h in found), (expr, h)
+
+
 def test_what_cannot_be_solved() -> None:
-    """A root, a rounded product and an endless period have no answer, which isn't an empty one."""
+    """A root, a size divided by itself and an endless period have no answer, which isn't an empty one."""
     assert solve(sympy.sqrt(H), "==", 3, H) is None
-    assert solve(floor_div(H * H, 3), "==", 3, H) is None
+    assert solve(floor_div(3 * H, H + 5), "==", 1, H) is None
     assert solve(floor_div(H, 99_991), "==", 3, H) is None
 
 
@@ -107,6 +121,31 @@ def test_sets_intersect() -> None:
             sets.append(Integers([*head, Segment(first, last, period, residues)]))
         both = sets[0] & sets[1]
         assert [n for n in range(1, 200) if n in sets[0] and n in sets[1]] == list(both.up_to(199))
+
+
+def test_sets_unite() -> None:
+    """The union holds what one or the other holds; sets of numbers are read as ranges and progressions."""
+    generator = random.Random(8)
+    for _ in range(60):
+        sets = []
+        for _ in range(2):
+            numbers = generator.sample(range(1, 90), generator.randint(0, 40))
+            assert sorted(numbers) == list(Integers.of(numbers).up_to(100))
+            assert len(numbers) == Integers.of(numbers).count
+            period = generator.randint(1, 9)
+            residues = frozenset(generator.sample(range(period), generator.randint(1, period)))
+            tail = [Segment(100, None, period, residues)] if generator.random() < 0.5 else []
+            sets.append(Integers([*Integers.of(numbers).segments, *tail]))
+        both = sets[0] | sets[1]
+        assert [n for n in range(1, 200) if n in sets[0] or n in sets[1]] == list(both.up_to(199))
+    assert "multiples of 16 to 48; 64..65" == str(Integers.of([16, 32, 48, 64, 65]))
+
+
+def test_patterns_are_not_too_long_to_list() -> None:
+    """Sets whose common period would take for ever are refused instead of listed."""
+    long, other = (Integers([Segment(1, None, period, frozenset({0}))]) for period in (9973, 9967))
+    with pytest.raises(Unsolvable, match="99,400,891"):
+        long & other
 
 
 def test_polynomials_change_sign_where_they_do() -> None:

@@ -62,7 +62,8 @@ def __getattr__(name: str) -> Any:
 def solve(left: Any, relation: str, right: Any, symbol: Any) -> Integers | None:
     """All positive integers `symbol` for which `left relation right` (==, <=, >=, !=) holds; None if unsolvable."""
     from archcalc.symbolic.compiled import Uncompilable
-    from archcalc.symbolic.solving import Unsolvable, solutions
+    from archcalc.symbolic.integer_sets import Unsolvable
+    from archcalc.symbolic.solving import solutions
 
     try:
         return solutions(left, relation, right, symbol)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from archcalc.errors import UsageError
+
+MAX_PERIOD = 1 << 16
+"""The longest pattern that two sets may make together."""
+
+
+class Unsolvable(UsageError):
+    """What is asked can't be answered exactly: an expression of another kind, or too long a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +34,24 @@ class Segment:
         first = max(self.first, other.first)
         ends = [end for end in (self.last, other.last) if end is not None]
         last = min(ends) if ends else None
-        period = math.lcm(self.period, other.period)
-        residues = frozenset(
-            r for r in range(period) if r % self.period in self.residues and r % other.period in other.residues
-        )
-        return Segment(first, last, period, residues) if residues and (last is None or first <= last) else None
+        if last is not None and last < first:
+            return None
+        period = _joint_period(self.period, other.period)
+        residues = self.over(period) & other.over(period)
+        return Segment(first, last, period, residues) if residues else None
+
+    def over(self, period: int) -> frozenset[int]:
+        """The residues by a multiple of the period."""
+        if period == self.period:
+            return self.residues
+        return frozenset(start + r for start in range(0, period, self.period) for r in self.residues)
+
+    @property
+    def count(self) -> int | None:
+        """How many members there are; None: no end."""
+        if self.last is None:
+            return None
+        return sum((self.last - r) // self.period - (self.first - 1 - r) // self.period for r in self.residues)
 
     def up(self, number: int) -> int | None:
         """The least member that is `number` or more."""
@@ -62,8 +84,12 @@ class Integers:
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> Integers:
-        """The given numbers."""
-        return cls(Segment(number, number) for number in sorted(set(numbers)) if number > 0)
+        """The given numbers, runs of equal steps as one segment.
+
+        >>> print(Integers.of([1, 2, 3, 16, 32, 48]))
+        1..3; multiples of 16 from 16 to 48
+        """
+        return cls(_runs(sorted({number for number in numbers if number > 0})))
 
     def __contains__(self, number: int) -> bool:
         return any(number in segment for segment in self.segments)
@@ -76,6 +102,10 @@ class Integers:
             return self
         pairs = (a & b for a in self.segments for b in other.segments)
         return Integers(sorted((found for found in pairs if found), key=lambda segment: segment.first))
+
+    def __or__(self, other: Integers) -> Integers:
+        cuts = sorted({cut for s in (*self.segments, *other.segments) for cut in (s.first, (s.last or 0) + 1)} - {1})
+        return Integers(_united(self.segments, other.segments, [1, *cuts]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Integers) and self.segments == other.segments
@@ -93,10 +123,24 @@ class Integers:
             for start in range(segment.first - segment.first % segment.period, end + 1, segment.period):
                 yield from (n for r in sorted(segment.residues) if (n := start + r) in segment and n <= last)
 
+    def up(self, number: int) -> int | None:
+        """The least member that is `number` or more."""
+        return next((n for segment in self.segments if (n := segment.up(number)) is not None), None)
+
+    def down(self, number: int) -> int | None:
+        """The greatest member that is `number` or less."""
+        return next((n for segment in reversed(self.segments) if (n := segment.down(number)) is not None), None)
+
+    @property
+    def count(self) -> int | None:
+        """How many members there are; None: no end."""
+        counts = [segment.count for segment in self.segments]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
     @cached_property
     def least(self) -> int | None:
         """The least member; None of an empty set."""
-        return self.segments[0].up(1) if self.segments else None
+        return self.up(1)
 
     @property
     def greatest(self) -> int | None:
@@ -111,9 +155,7 @@ class Integers:
 
     def nearest(self, number: int) -> list[int]:
         """The nearest members on both sides (itself, if it's one)."""
-        below = [n for segment in self.segments if (n := segment.down(number)) is not None]
-        above = [n for segment in self.segments if (n := segment.up(number)) is not None]
-        return sorted({*([max(below)] if below else []), *([min(above)] if above else [])})
+        return sorted({n for n in (self.down(number), self.up(number)) if n is not None})
 
     def text(self, name: str = "n") -> str:
         """As a condition: `32 <= n <= 63`, `n % 32 == 0`, alternatives joined by `or`."""
@@ -123,6 +165,44 @@ class Integers:
 
     def __str__(self) -> str:
         return "; ".join(map(_told, self.segments)) or "none"
+
+
+def _joint_period(*periods: int) -> int:
+    period = math.lcm(*periods)
+    if period > MAX_PERIOD:
+        raise Unsolvable(f"the sizes follow a pattern that repeats only after {period:,}", "give a range: 1..1000")
+    return period
+
+
+def _united(ones: Sequence[Segment], others: Sequence[Segment], cuts: Sequence[int]) -> Iterator[Segment]:
+    """The union of two rows of disjoint segments, piece by piece between all places where one begins or ends."""
+    places = [0, 0]
+    for number, first in enumerate(cuts):
+        last = cuts[number + 1] - 1 if number + 1 < len(cuts) else None
+        here = []
+        for side, segments in enumerate((ones, others)):
+            while places[side] < len(segments) and (segments[places[side]].last or first) < first:
+                places[side] += 1
+            if places[side] < len(segments) and segments[places[side]].first <= first:
+                here.append(segments[places[side]])
+        if here:
+            period = _joint_period(*(segment.period for segment in here))
+            yield Segment(first, last, period, frozenset().union(*(segment.over(period) for segment in here)))
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[Segment]:
+    """Numbers in order as ranges and as runs of at least three equal steps."""
+    place = 0
+    while place < len(numbers):
+        step = numbers[place + 1] - numbers[place] if place + 1 < len(numbers) else 1
+        end = place + 1
+        while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
+            end += 1
+        if step > 1 and (end - place < 3 or (end < len(numbers) and numbers[end] - numbers[end - 1] == 1)):
+            end = place + 1 if end - place < 3 else end - 1
+            step = 1 if end - place == 1 else step
+        yield Segment(numbers[place], numbers[end - 1], step, frozenset({numbers[place] % step}))
+        place = end
 
 
 def _condition(segment: Segment, name: str) -> str:

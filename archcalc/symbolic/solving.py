@@ -2,43 +2,49 @@
 
 Sizes are built from sums, products, floors, remainders and extremes, so on every residue class of some period they
 are polynomials, from some number on. A polynomial's sign changes at a few places, which its differences give exactly.
+Fractions are exact: c/4 <= 5/2 holds up to 10, whether or not c/4 is a size.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from archcalc.symbolic.compiled import Program, compare
-from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment
+from archcalc.symbolic.fractions import as_fraction
+from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment, Unsolvable
 
 MAX_PERIOD = 1 << 14
 MAX_START = 1 << 17
-
-
-class Unsolvable(Exception):
-    """The expression is of another kind, or its period is too long."""
+MAX_CASES = 1 << 10
+"""Cases that are told apart for extremes (Max, Min) of products."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """f(x + period) = f(x) + slope·period from x = `start` on; without slope: a polynomial there on each residue."""
+    """A function from `start` on: on each residue class of `period` a polynomial, times `denominator` in integers.
+
+    With a slope, f(x + period) = f(x) + slope·period.
+    """
 
     period: int
     start: int
     degree: int
     slope: Fraction | None
+    denominator: int = 1
 
-    def joined(self, other: Course, slope: Fraction | None, degree: int) -> Course:
+    def joined(self, other: Course, slope: Fraction | None, degree: int, denominator: int) -> Course:
         """The course of what is made of both."""
-        period = math.lcm(self.period, other.period)
-        if period > MAX_PERIOD:
-            raise Unsolvable(f"a pattern of more than {MAX_PERIOD} sizes")
-        return Course(period, max(self.start, other.start), degree, slope)
+        return Course(
+            _short(math.lcm(self.period, other.period)), max(self.start, other.start), degree, slope, denominator
+        )
+
+
+CONSTANT = Course(1, 1, 0, Fraction(0))
 
 
 def solutions(left: Any, relation: str, right: Any, symbol: Any) -> Integers:
@@ -48,16 +54,50 @@ def solutions(left: Any, relation: str, right: Any, symbol: Any) -> Integers:
     """
     import sympy
 
-    difference = sympy.expand(sympy.sympify(left) - sympy.sympify(right))
-    if not difference.free_symbols:
-        return EVERYTHING if compare(difference, relation, 0) else Integers()
-    course = course_of(difference, symbol)
-    program = Program([difference], [symbol])
-    function = program.python()
+    return _solutions(sympy.sympify(left) - sympy.sympify(right), relation, symbol, [MAX_CASES])
 
-    def value(x: int) -> Fraction | int | None:
-        result, *checks = function(x)
-        return None if any(checks) else result
+
+def _solutions(difference: Any, relation: str, symbol: Any, cases: list[int]) -> Integers:
+    """Where `difference relation 0` holds; `cases` counts down how many more may be told apart."""
+    import sympy
+
+    difference = sympy.expand(difference)
+    if not difference.free_symbols:
+        return EVERYTHING if compare(difference.doit(), relation, 0) else Integers()
+    try:
+        return _along(difference, relation, course_of(difference, symbol), symbol)
+    except Unsolvable:
+        extremes = difference.atoms(sympy.Min, sympy.Max)
+        if not extremes:
+            raise
+    return _by_cases(difference, relation, symbol, min(extremes, key=sympy.count_ops), cases)
+
+
+def _by_cases(difference: Any, relation: str, symbol: Any, extreme: Any, cases: list[int]) -> Integers:
+    """Each value of an extreme in its place, where it's the one."""
+    found, least = Integers(), type(extreme).__name__ == "Min"
+    for value in extreme.args:
+        cases[0] -= 1
+        if cases[0] < 0:
+            raise Unsolvable(f"more than {MAX_CASES} cases of maxima and minima")
+        here = _solutions(difference.xreplace({extreme: value}), relation, symbol, cases)
+        for other in extreme.args:
+            if here and other is not value:
+                here = here & _solutions(value - other, "<=" if least else ">=", symbol, cases)
+        found = found | here
+    return found
+
+
+def _along(difference: Any, relation: str, course: Course, symbol: Any) -> Integers:
+    """The solutions: one by one before the pattern starts, then class by class."""
+    function = Program([as_fraction(difference)[0]], [symbol]).python()
+
+    def value(x: int) -> int | None:
+        try:
+            result, *checks = function(x)
+        except ZeroDivisionError:
+            return None
+        return None if any(checks) else int(result)
 
     found: list[Segment] = []
     for x in range(1, course.start):
@@ -72,12 +112,13 @@ def _from_start(value: Any, course: Course, relation: str) -> Iterable[Segment]:
     first, period = max(course.start, 1), course.period
     pieces: dict[int, list[tuple[int, bool]]] = {}
     for residue in range(period):
-        samples = [value(first + residue + n * period) for n in range(course.degree + 1)]
-        if None in samples:  # no integer there: such a size doesn't exist
+        samples = [value(first + residue + n * period) for n in range(course.degree + 2)]
+        if all(sample is None for sample in samples):  # no integer there: such a size doesn't exist
             pieces[residue] = [(0, False)]
             continue
-        signs = sign_pieces(differences(samples))
-        pieces[residue] = [(n, bool(compare(sign, relation, 0))) for n, sign in signs]
+        if None in samples or len(deltas := differences(samples)) > course.degree + 1:
+            raise Unsolvable("an expression without a pattern")
+        pieces[residue] = [(n, bool(compare(sign, relation, 0))) for n, sign in sign_pieces(deltas)]
     turns = sorted({n for found in pieces.values() for n, _ in found})
     for place, n in enumerate(turns):
         residues = frozenset((first + r) % period for r, found in pieces.items() if _at(found, n))
@@ -91,23 +132,29 @@ def _at(found: Sequence[tuple[int, bool]], n: int) -> bool:
 
 
 def course_of(expr: Any, symbol: Any) -> Course:
-    """The pattern of an expression in one symbol."""
+    """The pattern of an expression in one symbol.
+
+    Raises: Unsolvable: it has none, or one that is too long.
+    """
     import sympy
 
-    if not expr.free_symbols:
-        return Course(1, 1, 0, Fraction(0))
+    expr = expr if expr.free_symbols else expr.doit()
+    if expr.is_Rational:
+        return replace(CONSTANT, denominator=int(expr.q))
     if expr == symbol:
         return Course(1, 1, 1, Fraction(1))
     if expr.is_Add or expr.is_Mul:
         return _sum_or_product(expr, symbol)
     if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
-        base = course_of(expr.base, symbol)
-        return Course(base.period, base.start, base.degree * int(expr.exp), None)
+        base, power = course_of(expr.base, symbol), int(expr.exp)
+        return replace(base, degree=base.degree * power, slope=None, denominator=base.denominator**power)
     if isinstance(expr, (sympy.floor, sympy.ceiling)):
-        return _stepped(course_of(expr.args[0], symbol), 1)
-    if isinstance(expr, sympy.Mod) and expr.args[1].is_Integer and expr.args[1] > 0:
-        stepped = _stepped(course_of(expr.args[0], symbol), int(expr.args[1]))
-        return Course(stepped.period, stepped.start, 0, Fraction(0))
+        above, below = sympy.fraction(sympy.together(expr.args[0], deep=False))
+        if below.free_symbols:
+            return _fading(above, below, symbol)
+        return replace(_stepped(course_of(expr.args[0], symbol), 1), denominator=1)
+    if isinstance(expr, sympy.Mod):
+        return _remainder(expr.args[0], expr.args[1], symbol)
     if isinstance(expr, (sympy.Min, sympy.Max)):
         return _extreme(expr, symbol)
     raise Unsolvable(f"can't solve for {symbol} in {expr}")
@@ -126,23 +173,44 @@ def _sum_or_product(expr: Any, symbol: Any) -> Course:
         elif expr.is_Add:
             known = result.slope is not None and course.slope is not None
             slope = result.slope + course.slope if known else None  # type: ignore[operator]
-            result = result.joined(course, slope, max(result.degree, course.degree))
+            common = math.lcm(result.denominator, course.denominator)
+            result = result.joined(course, slope, max(result.degree, course.degree), common)
         else:
-            result = result.joined(course, None, result.degree + course.degree)
+            both = result.denominator * course.denominator
+            result = result.joined(course, None, result.degree + course.degree, both)
     assert result is not None
     slope = None if result.slope is None else result.slope * factor
-    return Course(result.period, result.start, result.degree, slope)
+    return replace(result, slope=slope, denominator=result.denominator * factor.denominator)
 
 
 def _stepped(course: Course, modulus: int) -> Course:
-    """Behind a floor: the period after which the argument has grown by a multiple of `modulus`."""
-    if course.slope is None:
-        raise Unsolvable("a rounded product of sizes")
-    growth = course.slope * course.period / modulus
-    period = course.period * growth.denominator
-    if period > MAX_PERIOD:
-        raise Unsolvable(f"a pattern of more than {MAX_PERIOD} sizes")
-    return Course(period, course.start, course.degree, course.slope)
+    """After a floor or a remainder: the period after which the argument has grown by a multiple of `modulus`.
+
+    A polynomial through integers is one in binomials, and C(n, i) mod m repeats after m·lcm(1, …, i).
+    """
+    if course.slope is not None:
+        growth = course.slope * course.period / modulus
+        return replace(course, period=_short(course.period * growth.denominator))
+    repeats = course.denominator * modulus * math.lcm(*range(1, course.degree + 1))
+    return replace(course, period=_short(course.period * repeats))
+
+
+def _remainder(above: Any, below: Any, symbol: Any) -> Course:
+    if below.free_symbols:
+        return _fading(above, below, symbol)
+    if not (below.is_Integer and below > 0):
+        raise Unsolvable(f"a remainder by {below}")
+    return replace(_stepped(course_of(above, symbol), int(below)), degree=0, slope=Fraction(0))
+
+
+def _fading(above: Any, below: Any, symbol: Any) -> Course:
+    """A constant divided by something that grows: its floor and its remainder are constant in the end."""
+    if not above.is_Rational or above < 0:
+        raise Unsolvable(f"a division by {below}")
+    course = course_of(below, symbol)
+    if course.slope is None or course.slope <= 0:
+        raise Unsolvable(f"a division by {below}")
+    return replace(CONSTANT, start=_from_where(below - above - 1, symbol, course), denominator=int(above.q))
 
 
 def _extreme(expr: Any, symbol: Any) -> Course:
@@ -153,26 +221,34 @@ def _extreme(expr: Any, symbol: Any) -> Course:
         course = course_of(other, symbol)
         if result.slope is None or course.slope is None:
             raise Unsolvable("the extreme of products of sizes")
-        both = result.joined(course, result.slope, max(result.degree, course.degree))
+        common = math.lcm(result.denominator, course.denominator)
+        both = result.joined(course, result.slope, max(result.degree, course.degree), common)
         if result.slope != course.slope:
             wins = (result.slope < course.slope) == least
             ahead, behind = (best, other) if wins else (other, best)
+            gap = behind - ahead if least else ahead - behind
             slope = (result if wins else course).slope
-            both = Course(both.period, _overtaken(ahead, behind, both, symbol, least), both.degree, slope)
+            both = replace(both, start=_from_where(gap, symbol, both), slope=slope)
         result, best = both, expr.func(best, other, evaluate=False)
     return result
 
 
-def _overtaken(ahead: Any, behind: Any, both: Course, symbol: Any, least: bool) -> int:
-    """From where on `ahead` is the extreme for good."""
-    gap = behind - ahead if least else ahead - behind
-    function = Program([gap], [symbol]).python()
-    grows = Fraction(course_of(gap, symbol).slope or 0) * both.period
-    worst = min(Fraction(function(both.start + r)[0]) for r in range(both.period))
-    start = both.start + max(0, math.ceil(-worst / grows)) * both.period
+def _from_where(gap: Any, symbol: Any, course: Course) -> int:
+    """From where on something linear that grows is at least 0 for good."""
+    slope = Fraction(course_of(gap, symbol).slope or 0)
+    above, below = as_fraction(gap)
+    function = Program([above], [symbol]).python()
+    worst = min(Fraction(function(course.start + r)[0], below) for r in range(course.period))
+    start = course.start + max(0, math.ceil(-worst / (slope * course.period))) * course.period
     if start > MAX_START:
-        raise Unsolvable(f"a pattern that begins beyond {MAX_START}")
+        raise Unsolvable(f"a pattern that begins beyond {MAX_START:,}")
     return start
+
+
+def _short(period: int) -> int:
+    if period > MAX_PERIOD:
+        raise Unsolvable(f"a pattern of more than {MAX_PERIOD:,} sizes")
+    return period
 
 
 def differences(samples: Sequence[Any]) -> list[Any]:
