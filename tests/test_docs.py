@@ -6,6 +6,7 @@ import ast
 import doctest
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -34,7 +35,6 @@ from archcalc.spec import arithmetic, parser, tree
 from archcalc.spec.claims import QUANTITIES
 from archcalc.spec.reader import TOP_LEVEL, parse_spec
 from archcalc.spec.tree import Source
-from archcalc.symbolic import differ, floor_div
 from archcalc.zoo import load
 from tests.layer_cases import make, row
 
@@ -197,7 +197,6 @@ def contribution(label: str) -> str:
 def glu() -> Iterator[type[Layer]]:
     """The kind that CONTRIBUTING adds, put into the module that it names, and taken out again."""
     names = dict(vars(activation))
-    names.update(differ=differ, floor_div=floor_div)
     known = dict(REGISTRY)
     exec(compile(contribution("layer kind"), "CONTRIBUTING.md", "exec"), names)
     yield names["GatedLinearUnit"]
@@ -225,14 +224,30 @@ def test_contributing_layer_kind_is_what_pytorch_computes(glu: type[Layer]) -> N
         assert tuple(glu().output_shape(shape).values()) == tuple(made.shape[1:])
 
 
-def test_contributing_adds_a_number() -> None:
+def test_contributing_is_followed_to_the_letter(tmp_path: Path) -> None:
+    """In a copy of the package, the pieces that CONTRIBUTING shows, put where it says, are a kind and a column."""
+    shutil.copytree(ROOT / "archcalc", tmp_path / "archcalc")
+    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    for module, label in (("layers/activation.py", "layer kind"), ("analyses/cost.py", "analysis")):
+        with (tmp_path / "archcalc" / module).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{contribution(label)}")
+    (tmp_path / "t.yaml").write_text(complete(contribution("uses glu")))
+    asked = ["table", "t.yaml", "--format", "csv", "--columns", "layer,output_shape,optimizer_values"]
+    done = subprocess.run(
+        [sys.executable, "-m", "archcalc", *asked], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert ("", 0) == (done.stderr, done.returncode)
+    assert ["conv 64 3x3,64x30x30,3584", "glu,32x30x30,0"] == done.stdout.splitlines()[2:4]
+
+
+def test_contributing_adds_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """The function becomes a column that can be added up."""
+    monkeypatch.delitem(analyses.ANALYSES, "optimizer_values", raising=False)  # comes back if it's there for good
     names = {"analysis": analyses.analysis, "Application": Application, "Any": Any}
     exec(compile(contribution("analysis"), "CONTRIBUTING.md", "exec"), names)
-    try:
-        assert 2 * 138_357_544 == analyze(load("vgg16").build()).total("optimizer_values")
-    finally:
-        del analyses.ANALYSES["optimizer_values"]
+    monkeypatch.setitem(analyses.ANALYSES, "optimizer_values", analyses.ANALYSES.pop("optimizer_values"))
+    assert 2 * 138_357_544 == analyze(load("vgg16").build()).total("optimizer_values")
 
 
 # ---------------------------------------------------------------- specs and their errors
@@ -407,15 +422,35 @@ def tracked(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
+UPWARD = {
+    ("report.py", "archcalc.render.plain"): "a report prints as a table",
+    ("report.py", "archcalc.render.html"): "also in notebooks",
+    ("render/effective_field.py", "archcalc.verify.effective"): "the measured field beside the estimated one",
+}
+"""The imports that go up all the same, inside functions, and why."""
+
+
 def test_imports_go_one_way() -> None:
-    """At the top of a module, nothing is imported from a part that docs/architecture.md lists further down."""
+    """Nothing is imported from a part that docs/architecture.md lists further down, inside functions neither."""
     parts = [code(row[0])[0] for row in table(DOCS["docs/architecture.md"], "Part", "Job")]
     order = {part: number for number, part in enumerate(parts)}
+    upward = set()
     for path in (ROOT / "archcalc").rglob("*.py"):
         part = part_of(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."))
         assert part in order, f"{path} belongs to no part"
-        for module in top_imports(path):
-            assert order[part_of(module)] <= order[part], f"{path} imports {module}"
+        found = imports(path.read_text(encoding="utf-8"))
+        upward |= {
+            (path.relative_to(ROOT / "archcalc").as_posix(), module)
+            for module in found
+            if order[part_of(module)] > order[part]
+        }
+    assert set(UPWARD) == upward
+
+
+def test_imports_inside_functions_are_seen() -> None:
+    """The question finds imports of every form, wherever they stand."""
+    text = "import archcalc.a\nif x:\n    from archcalc.b import c\ndef f():\n    from archcalc import d\n"
+    assert ["archcalc.a", "archcalc.b", "archcalc.d"] == sorted(imports(text))
 
 
 def part_of(module: str) -> str:
@@ -423,13 +458,23 @@ def part_of(module: str) -> str:
     return module.removesuffix(".__init__").removeprefix("archcalc").removeprefix(".").partition(".")[0] or "__init__"
 
 
-def top_imports(path: Path) -> Iterator[str]:
-    """The modules of archcalc that a module imports when it is imported."""
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+def imports(text: str) -> Iterator[str]:
+    """The modules of archcalc that a module imports, at its top or inside functions."""
+    for statement in ast.walk(ast.parse(text)):
         if isinstance(statement, ast.ImportFrom) and statement.module == "archcalc":
             yield from (f"archcalc.{alias.name}" for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("archcalc."):
             yield str(statement.module)
+        elif isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names if alias.name.startswith("archcalc."))
+
+
+@each_document
+def test_every_block_of_code_says_what_it_is(name: str) -> None:
+    """A block without a language is run by no test; a console block without a command shows nothing that is run."""
+    for fence in fences(DOCS[name]):
+        assert fence.language in ("bash", "console", "python", "sh", "text", "yaml"), f"{name}, line {fence.line}"
+        assert fence.language != "console" or fence.text.startswith("$ "), f"{name}, line {fence.line}"
 
 
 @each_document
