@@ -1,16 +1,20 @@
 """Golden values: what archcalc computed for an architecture when somebody last looked, as files under version control.
 
-They guard against change. Truth comes from PyTorch and from the published figures (claims), not from here.
+They guard against change. Truth comes from PyTorch and from the published figures (claims), not from here. A file may
+come from a stranger: it is read strictly, no link is followed, and only what is recognised as written here is removed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.report import Report, Row, analyze
 from archcalc.symbolic import is_symbolic
@@ -19,6 +23,12 @@ from archcalc.zoo import Architecture, architectures, load
 LAYER_COLUMNS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes")
 
 FIELD_COLUMNS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
+
+
+_KEYS = dict.fromkeys(("archcalc", "name", "conditions", "layers", "totals")).keys()
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_+-]{0,99}(:[a-z0-9][a-z0-9_+-]{0,99})?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
+"""What Windows takes for a device."""
 
 
 def golden(architecture: Architecture) -> dict[str, Any]:
@@ -60,43 +70,91 @@ def _plain(value: Any) -> Any:
 def check(names: Sequence[str], specs: Path | None, folder: Path) -> list[str]:
     """Compare golden files with what is computed now; with no names, those of all architectures.
 
-    Returns: the differences, a line each: changed values, missing files, and files that no spec owns.
+    Returns: the differences, a line each: changed values, missing and broken files, and files that no spec owns.
+    Raises: UsageError: the folder is a symbolic link, or two architectures have one name.
     """
+    _check_folder(folder)
     chosen = _chosen(names, specs)
     found: list[str] = []
     for architecture in chosen:
-        file = _file(folder, architecture)
-        found.extend(f"{architecture.name}: {line}" for line in _differences(_read(file), golden(architecture)))
-    if not names:
-        owned = {_file(folder, architecture).name for architecture in chosen}
-        found += [f"{file}: no spec owns this file" for file in sorted(folder.glob("*.json")) if file.name not in owned]
-    return found
+        before, problem = _read(folder / file_name(architecture.name))
+        lines = [problem] if problem else _differences(before, golden(architecture))
+        found += [f"{architecture.name}: {line}" for line in lines]
+    return found if names else found + [f"{file}: no spec owns this file" for file in _ownerless(folder, chosen)]
 
 
-def update(names: Sequence[str], specs: Path | None, folder: Path) -> list[str]:
-    """Write the golden files that differ from what is computed now; with no names, all, removing those no spec owns.
+def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool = False) -> list[str]:
+    """Write the golden files that differ from what is computed now; with no names, those of all architectures.
+
+    Golden files that no spec owns are reported, and removed if `prune`; other files are left alone.
 
     Returns: what changed, a line each.
+    Raises: UsageError: a file can't be written or is in the way, the folder is a symbolic link, or two architectures
+    have one name.
     """
+    _check_folder(folder)
     chosen = _chosen(names, specs)
     changed: list[str] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     for architecture in chosen:
-        file, values = _file(folder, architecture), golden(architecture)
-        before = _read(file)
-        lines = [f"{architecture.name}: {line}" for line in _differences(before, values)]
+        file, values = folder / file_name(architecture.name), golden(architecture)
+        before, problem = _read(file)
+        lines = [f"replaced: {problem}"] if problem else list(_differences(before, values))
+        if problem and not _begins_as_golden(file):
+            raise UsageError(
+                f"{architecture.name}: {problem}", f"it stays as it is: remove {file}, or name another folder"
+            )
         if lines:
-            file.write_text(to_text(values), encoding="utf-8")
-        if before is None:
-            lines = [f"{architecture.name}: recorded"]
-        changed += lines
+            files.write_text(file, to_text(values))
+        if before is None and not problem:
+            lines = ["recorded"]
+        changed += [f"{architecture.name}: {line}" for line in lines]
     if not names:
-        owned = {_file(folder, architecture).name for architecture in chosen}
-        for file in sorted(folder.glob("*.json")):
-            if file.name not in owned:
-                file.unlink()
-                changed.append(f"{file}: removed, no spec owns it")
+        changed += _pruned(folder, chosen, prune)
     return changed
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UsageError(f"'{folder}' is a symbolic link, which is not followed", "name the folder it leads to")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"can't write '{folder}': {(error.strerror or str(error)).lower()}") from None
+
+
+def _ownerless(folder: Path, chosen: Sequence[Architecture]) -> list[Path]:
+    """The golden files, recognised by what is in them, that none of the architectures has written."""
+    owned = {file_name(architecture.name) for architecture in chosen}
+    return [file for file in sorted(folder.glob("*.json")) if file.name not in owned and _is_golden(file)]
+
+
+def _is_golden(file: Path) -> bool:
+    """Whether a file is as `update` writes it: of its form, and under the name that follows from what is in it."""
+    values, problem = _read(file)
+    return values is not None and not problem and file.name in (file_name(values["name"]), _old_name(values["name"]))
+
+
+def _begins_as_golden(file: Path) -> bool:
+    """Whether a file that can't be read is what is left of a golden file: cut short, or with a mistake further on."""
+    start = '{"archcalc": '
+    try:
+        found = files.read_bytes(file, 1000, follow=False).decode(errors="replace").strip()
+    except OSError:
+        return False
+    return found.startswith(start) or start.startswith(found)
+
+
+def _pruned(folder: Path, chosen: Sequence[Architecture], prune: bool) -> Iterator[str]:
+    for file in _ownerless(folder, chosen):
+        if prune:
+            file.unlink()
+            yield f"{file}: removed, no spec owns it"
+        else:
+            yield f"{file}: no spec owns this file; --prune removes it"
 
 
 def _chosen(names: Sequence[str], specs: Path | None) -> list[Architecture]:
@@ -108,39 +166,76 @@ def _chosen(names: Sequence[str], specs: Path | None) -> list[Architecture]:
     by_name: dict[str, Architecture] = {}
     for architecture in chosen:
         other = by_name.setdefault(architecture.name, architecture)
-        if other.spec.source.file != architecture.spec.source.file:
-            files = f"{other.spec.source.file} and {architecture.spec.source.file}"
-            raise UsageError(f"two specs are called '{architecture.name}': {files}")
-    return chosen
+        first, second = (f"{found.spec.source.file}:{found.variant}".rstrip(":") for found in (other, architecture))
+        if first != second:
+            raise UsageError(f"two networks are called '{architecture.name}': {first} and {second}")
+    return list(by_name.values())
 
 
-def _file(folder: Path, architecture: Architecture) -> Path:
-    return folder / f"{architecture.name.replace(':', '.')}.json"
+def file_name(name: str) -> str:
+    """The golden file of an architecture. No two names share one, not even where file systems ignore case.
 
+    A name of small letters, digits, _, + and - is its own file name, with `.` for the colon of a variant. To others a
+    part of their hash is added.
 
-def _read(file: Path) -> Any:
-    """The file's values, or None if there is no such file.
-
-    Raises: UsageError: it's not a golden file.
+    >>> file_name("resnet:plain34"), file_name("MyNet")
+    ('resnet.plain34.json', 'MyNet~8b5962b6.json')
     """
+    if _PLAIN.fullmatch(name) and not _RESERVED.match(name):
+        return _old_name(name)
+    return f"{name.replace(':', '.')}~{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+
+
+def _old_name(name: str) -> str:
+    """The name that every file had once; two names could share one."""
+    return f"{name.replace(':', '.')}.json"
+
+
+def _read(file: Path) -> tuple[Any, str]:
+    """The file's values, or None if there is no such file; and what is wrong with it."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        values = files.read_json(file)
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is no golden file: {error}", "archcalc golden update writes a new one") from None
+        return None, ""
+    except UsageError as error:
+        return None, f"{error}"
+    problem = _problem(values)
+    return (None, f"'{file}' is not a golden file: {problem}") if problem else (values, "")
+
+
+def _problem(values: Any) -> str:
+    """Why values don't have the form that `golden` writes; empty if they do."""
+    if not isinstance(values, dict) or values.keys() != _KEYS:
+        return f"it must have {', '.join(_KEYS)}, and nothing else"
+    if type(values["archcalc"]) is not int or not isinstance(values["name"], str):
+        return "its version or its name is wrong"
+    if not isinstance(values["conditions"], list) or not all(isinstance(c, str) for c in values["conditions"]):
+        return "its conditions are not a list of texts"
+    layers = values["layers"]
+    if not isinstance(layers, list) or not all(
+        _is_record(layer) and isinstance(layer.get("name"), str) for layer in layers
+    ):
+        return "a layer is not made of a name, numbers and texts"
+    if len({layer["name"] for layer in layers}) < len(layers):
+        return "two layers have one name"
+    return "" if _is_record(values["totals"]) else "its totals are not numbers"
+
+
+def _is_record(found: Any) -> bool:
+    """Whether it is a mapping to integers and texts, or to mappings of these: no floats, no true, no null."""
+    return isinstance(found, dict) and all(
+        type(value) in (int, str) or (isinstance(value, dict) and all(type(v) in (int, str) for v in value.values()))
+        for value in found.values()
+    )
 
 
 def _differences(old: Any, new: Mapping[str, Any]) -> Iterator[str]:
     if old is None:
         yield "there is no golden file"
         return
-    if not _well_formed(old):
-        yield "the golden file has another form"
-        return
-    before = {layer.get("name"): layer for layer in old["layers"]}
+    before = {layer["name"]: layer for layer in old["layers"]}
     after = {layer["name"]: layer for layer in new["layers"]}
-    yield from _changed("total", old.get("totals", {}), new["totals"])
+    yield from _changed("total", old["totals"], new["totals"])
     yield from (f"{name}: layer is gone" for name in before if name not in after)
     for name, layer in after.items():
         if name not in before:
@@ -150,15 +245,7 @@ def _differences(old: Any, new: Mapping[str, Any]) -> Iterator[str]:
     if list(before) != list(after) and before.keys() == after.keys():
         yield "the layers stand in another order"
     rest = ("archcalc", "name", "conditions")
-    yield from _changed("file", {key: old.get(key) for key in rest}, {key: new[key] for key in rest})
-
-
-def _well_formed(old: Any) -> bool:
-    """Whether a file's values have the form that `golden` writes."""
-    if not isinstance(old, dict) or not isinstance(old.get("totals", {}), dict):
-        return False
-    layers = old.get("layers")
-    return isinstance(layers, list) and all(isinstance(v, dict) and isinstance(v.get("name"), str) for v in layers)
+    yield from _changed("file", {key: old[key] for key in rest}, {key: new[key] for key in rest})
 
 
 def _changed(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

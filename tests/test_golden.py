@@ -1,12 +1,17 @@
 """The golden files against what is computed now."""
 
+import itertools
 import json
+import os
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archcalc.errors import UsageError
-from archcalc.golden import check, golden, to_text, update
+from archcalc.golden import check, file_name, golden, to_text, update
 from archcalc.zoo import load
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -35,13 +40,50 @@ def test_missing_changed_and_ownerless_files_are_told(own: tuple[Path, Path]) ->
     assert [] == check([], specs, folder)
 
     (specs / "tiny.yaml").write_text(SPEC.replace("conv 4", "conv 5"))
-    (folder / "old.json").write_text("{}")
     changes = check([], specs, folder)
     assert "tiny: conv: params was 112, is 140" in changes
     assert "tiny: total: weights was 108, is 135" in changes
-    assert f"{folder / 'old.json'}: no spec owns this file" in changes
-    assert f"{folder / 'old.json'}: removed, no spec owns it" in update([], specs, folder)
+
+    (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "new"))
+    assert f"{folder / 'tiny.json'}: no spec owns this file" in check([], specs, folder)
+    told = ["new: recorded", f"{folder / 'tiny.json'}: no spec owns this file; --prune removes it"]
+    assert told == update([], specs, folder)
+    assert [f"{folder / 'tiny.json'}: removed, no spec owns it"] == update([], specs, folder, prune=True)
     assert [] == check([], specs, folder)
+
+
+def test_only_what_was_recorded_is_removed(own: tuple[Path, Path]) -> None:
+    """Other people's files stay, whatever they hold, and what another run recorded stays unless it is to be pruned."""
+    specs, folder = own
+    update([], specs, folder)
+    kept = {
+        "package.json": '{"name": "tiny", "version": "1"}',
+        "empty.json": "",
+        "other.json": (folder / "tiny.json").read_text(),  # of this form, but under another name
+        "more.json": (folder / "tiny.json").read_text().replace('"name": "tiny"', '"name": "more", "extra": 1'),
+    }
+    for name, text in kept.items():
+        (folder / name).write_text(text)
+    (folder / "folder.json").mkdir()
+    (specs / "tiny.yaml").rename(specs / "now.yaml")
+    (specs / "now.yaml").write_text(SPEC.replace("tiny", "now"))
+    update([], specs, folder)
+    assert (folder / "tiny.json").is_file()
+    update([], specs, folder, prune=True)
+    assert not (folder / "tiny.json").exists()
+    assert kept == {name: (folder / name).read_text() for name in kept}
+    assert [] == check([], specs, folder)
+
+
+def test_a_file_in_the_way_stays(own: tuple[Path, Path]) -> None:
+    """A spec may be called `package`: its golden file doesn't take the place of somebody's package.json."""
+    specs, folder = own
+    (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "package"))
+    folder.mkdir()
+    (folder / "package.json").write_text('{"name": "x"}')
+    with pytest.raises(UsageError, match="is not a golden file"):
+        update([], specs, folder)
+    assert '{"name": "x"}' == (folder / "package.json").read_text()
 
 
 def test_a_folder_without_specs_is_wrong_usage(tmp_path: Path) -> None:
@@ -58,13 +100,119 @@ def test_layers_that_come_and_go_are_named(own: tuple[Path, Path]) -> None:
     assert ["tiny: relu: layer is gone", "tiny: tanh: layer is new"] == check(["tiny"], specs, folder)
 
 
-def test_a_broken_golden_file_is_an_error(own: tuple[Path, Path]) -> None:
-    """A file that is no JSON is refused, with how to get a new one."""
+@pytest.mark.parametrize("part", [0, 1, 5, 20, 200, -1])
+def test_a_broken_golden_file_is_a_difference_and_can_be_replaced(own: tuple[Path, Path], part: int) -> None:
+    """Half a file, or an empty one, as a full disk once left it: `check` fails, `update` writes a new one."""
+    specs, folder = own
+    update([], specs, folder)
+    whole = (folder / "tiny.json").read_text()
+    (folder / "tiny.json").write_text(whole.rstrip()[:part])
+    (problem,) = check([], specs, folder)
+    assert problem.startswith(f"tiny: can't read '{folder / 'tiny.json'}': ")
+    assert [problem.replace("tiny: ", "tiny: replaced: ", 1)] == update([], specs, folder)
+    assert whole == (folder / "tiny.json").read_text()
+
+
+def _spoil(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
+    """A change to the values of a golden file."""
+
+    def spoiled(text: str) -> str:
+        values = json.loads(text)
+        change(values)
+        return json.dumps(values)
+
+    return spoiled
+
+
+SPOILED: dict[str, Callable[[str], str]] = {
+    "a float for an integer": lambda text: text.replace('"params": 112', '"params": 112.0'),
+    "an exponent for an integer": lambda text: text.replace('"params": 112', '"params": 1.12e2'),
+    "a text for an integer": lambda text: text.replace('"params": 112', '"params": "112"'),
+    "true for 1": lambda text: text.replace('"archcalc": 1', '"archcalc": true'),
+    "true for a stride of 1": lambda text: text.replace('"effective_stride": 1', '"effective_stride": true'),
+    "false for 0": lambda text: text.replace('"buffers": 0', '"buffers": false'),
+    "a key twice": lambda text: text.replace('"archcalc": 1', '"archcalc": 2,\n "archcalc": 1'),
+    "a key twice in a layer": lambda text: text.replace('"params": 112', '"params": 9, "params": 112'),
+    "NaN": lambda text: text.replace('"params": 112', '"params": NaN'),
+    "another top-level key": _spoil(lambda values: values.update(extra=1)),
+    "another key in a layer": _spoil(lambda values: values["layers"][0].update(extra=1)),
+    "another total": _spoil(lambda values: values["totals"].update(extra=1)),
+    "a missing key": _spoil(lambda values: values.pop("conditions")),
+    "a missing column": _spoil(lambda values: values["layers"][1].pop("params")),
+    "a layer twice": _spoil(lambda values: values["layers"].insert(0, values["layers"][0])),
+    "another order": _spoil(lambda values: values["layers"].reverse()),
+    "a layer without a name": _spoil(lambda values: values["layers"].append({})),
+    "null": _spoil(lambda values: values["totals"].update(params=None)),
+    "no layers": _spoil(lambda values: values.update(layers={})),
+    "another name": _spoil(lambda values: values.update(name="other")),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_file_edited_by_hand_does_not_pass(own: tuple[Path, Path], how: str) -> None:
+    """What JSON or Python takes for the same is another file all the same."""
+    specs, folder = own
+    update([], specs, folder)
+    file = folder / "tiny.json"
+    text = file.read_text()
+    file.write_text(SPOILED[how](text))
+    assert text != file.read_text()
+    assert check([], specs, folder)
+    update([], specs, folder)
+    assert text == file.read_text()
+
+
+def test_links_are_neither_read_nor_written_through(own: tuple[Path, Path], tmp_path: Path) -> None:
+    """A golden file or folder that is a symbolic link may lead anywhere: what is there is neither shown nor changed."""
     specs, folder = own
     folder.mkdir()
-    (folder / "tiny.json").write_text("{")
-    with pytest.raises(UsageError, match="is no golden file"):
-        check([], specs, folder)
+    secret = tmp_path / "secret"
+    secret.write_text('{"token": "ghp_secret"}')
+    (folder / "tiny.json").symlink_to(secret)
+    assert "ghp_secret" not in str(check([], specs, folder))
+    with pytest.raises(UsageError, match="symbolic link"):
+        update([], specs, folder)
+    (tmp_path / "link").symlink_to(folder)
+    for call in (check, update):
+        with pytest.raises(UsageError, match="symbolic link"):
+            call([], specs, tmp_path / "link")
+    assert '{"token": "ghp_secret"}' == secret.read_text()
+
+
+def test_fifos_and_devices_are_refused_at_once(own: tuple[Path, Path]) -> None:
+    """Nobody waits for a FIFO in the folder."""
+    specs, folder = own
+    folder.mkdir()
+    os.mkfifo(folder / "tiny.json")
+    os.mkfifo(folder / "more.json")
+    assert "not a regular file" in str(check([], specs, folder))
+    with pytest.raises(UsageError, match="not a regular file"):
+        update([], specs, folder)
+
+
+def test_no_two_names_share_a_file() -> None:
+    """Not on file systems that ignore case, nor where letters with accents are written in two ways."""
+    parts = ["a", "A", "a.b", "a+b", "e\u0301", "\xe9", "con", "a~b", "\u212a", "k", "K"]
+    names = {*parts, *(f"{a}:{b}" for a, b in itertools.product(parts, parts))}
+    files = {unicodedata.normalize("NFC", file_name(name).casefold()) for name in names}
+    assert len(names) == len(files)
+    assert ("vgg16.json", "resnet.plain34.json") == (file_name("vgg16"), file_name("resnet:plain34"))
+
+
+@pytest.mark.parametrize("name", ["a:b", "net"])
+def test_two_networks_of_one_name_are_refused(own: tuple[Path, Path], name: str) -> None:
+    """They would write one file in turns, and never be as recorded."""
+    specs, folder = own
+    several = SPEC.replace("tiny", "net") + "variants: {x: {}, y: {as: net}}\n"
+    texts = {"a:b": SPEC.replace("tiny", "a.b"), "net": several}
+    (specs / "other.yaml").write_text(texts[name])
+    (specs / "third.yaml").write_text(SPEC.replace("tiny", "a") + "variants: {c: {}, b: {}}\n")
+    if name == "net":
+        with pytest.raises(UsageError, match="two networks are called 'net'"):
+            update([], specs, folder)
+    else:
+        assert {"tiny: recorded", "a: recorded", "a:b: recorded", "a.b: recorded"} == set(update([], specs, folder))
+        assert [] == check([], specs, folder)
 
 
 def test_golden_text_is_json_with_a_line_for_each_layer() -> None:

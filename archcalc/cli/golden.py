@@ -10,6 +10,7 @@ import typer
 from archcalc import golden
 from archcalc.cli.options import Specs, complete_name
 from archcalc.cli.output import write
+from archcalc.errors import UsageError
 
 Chosen = Annotated[
     list[str] | None,
@@ -53,14 +54,21 @@ def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("gold
 
 
 @app.command()
-def update(names: Chosen = None, specs: Specs = None, folder: Folder = Path("golden")) -> None:
-    """Record the values of today, and print what changed.
+def update(
+    names: Chosen = None,
+    specs: Specs = None,
+    folder: Folder = Path("golden"),
+    prune: Annotated[bool, typer.Option("--prune", help="Remove golden files that no spec owns.")] = False,
+) -> None:
+    """Record the values of today, and print what changed. Files that archcalc hasn't written are never touched.
 
     Examples:
     ```
     archcalc golden update
     archcalc golden update vgg16
-    archcalc golden update --specs my/specs --golden my/golden
+    archcalc golden update --specs my/specs --golden my/golden --prune
     ```
     """
-    write(golden.update(names or [], specs, folder) or ["nothing changed"])
+    if prune and names:
+        raise UsageError("--prune looks at all specs: leave out the names")
+    write(golden.update(names or [], specs, folder, prune) or ["nothing changed"])

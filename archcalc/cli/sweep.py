@@ -14,6 +14,7 @@ from archcalc.cli.graphs import read_sizes
 from archcalc.cli.options import Input, Name, Output, Quiet
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
+from archcalc.files import replacing
 from archcalc.zoo import load
 
 if TYPE_CHECKING:
@@ -213,7 +214,5 @@ def _parquet(blocks: Iterable[Columns], names: list[str], output: Path | None) -
         name: values if all(isinstance(v, int) and abs(v) < 1 << 63 for v in values) else list(map(str, values))
         for name, values in columns.items()
     }
-    try:
-        parquet.write_table(pyarrow.table(table), output)
-    except OSError as error:
-        raise UsageError(f"can't write '{output}': {error.strerror or error}") from None
+    with replacing(output) as file:
+        parquet.write_table(pyarrow.table(table), file)

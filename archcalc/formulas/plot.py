@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.render.figures import short
+from archcalc.text import dot_quoted
 
 WIDTH, HEIGHT = 640.0, 400.0
 """Of the plotting area, in points."""
@@ -53,10 +55,7 @@ class Scatter:
             raise UsageError(f"can't plot '{path.name}'", "known: " + ", ".join(f".{name}" for name in FORMATS))
         if not self.points:
             raise UsageError("there's nothing to plot")
-        try:
-            path.write_bytes(_drawn("\n".join(self._dot(title)), form))
-        except OSError as error:
-            raise UsageError(f"can't write '{path}': {(error.strerror or str(error)).lower()}") from None
+        files.write_bytes(path, _drawn("\n".join(self._dot(title)), form))
 
     def _dot(self, title: str) -> Iterator[str]:
         """The plot as DOT whose nodes have positions."""
@@ -74,14 +73,14 @@ class Scatter:
             yield f'"x{value}" [pos="{scales[0](value) * WIDTH:.2f},-14", label="{short(value)}"];'
         for value in scales[1].ticks():
             yield f'"y{value}" [pos="-30,{scales[1](value) * HEIGHT:.2f}", label="{short(value)}"];'
-        yield f'"x name" [pos="{WIDTH / 2},-34", label="{self.x}"];'
-        yield f'"y name" [pos="-30,{HEIGHT + 20}", label="{self.y}"];'
-        yield f'"title" [pos="{WIDTH / 2},{HEIGHT + 36}", label="{_quoted(title)}", fontsize=12];'
+        yield f'"x name" [pos="{WIDTH / 2},-34", label={dot_quoted(self.x)}];'
+        yield f'"y name" [pos="-30,{HEIGHT + 20}", label={dot_quoted(self.y)}];'
+        yield f'"title" [pos="{WIDTH / 2},{HEIGHT + 36}", label={dot_quoted(title)}, fontsize=12];'
         for number, (x, y) in enumerate(self._thinned()):
             place = f"{scales[0](x) * WIDTH:.2f},{scales[1](y) * HEIGHT:.2f}"
             yield (
                 f"p{number} [shape=circle, style=filled, fixedsize=true, width=0.05, height=0.05, penwidth=0, "
-                f'fillcolor="#1f77b4", pos="{place}", tooltip="{self.x} {x:,}, {self.y} {y:,}"];'
+                f'fillcolor="#1f77b4", pos="{place}", tooltip={dot_quoted(f"{self.x} {x:,}, {self.y} {y:,}")}];'
             )
         yield "}"
 
@@ -108,10 +107,6 @@ class _Scale:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             return [10**power for power in range(first, last + 1)]
         return sorted({self.low + (self.high - self.low) * step // (TICKS - 1) for step in range(TICKS)})
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _drawn(dot: str, form: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
+from archcalc import files, text
 from archcalc.errors import UsageError
 from archcalc.render.svg import DPI
 
@@ -76,10 +76,7 @@ class Drawing:
         if suffix not in ("svg", "png", "pdf"):
             raise UsageError(f"can't draw '{suffix}'", "known: svg, png, pdf")
         data = "\n".join(svg_lines(self)).encode() if suffix == "svg" else _drawn(self, suffix)
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise UsageError(f"can't write '{path}': {(error.strerror or str(error)).lower()}") from error
+        files.write_bytes(path, data)
 
 
 def svg_lines(drawing: Drawing) -> Iterator[str]:
@@ -87,7 +84,7 @@ def svg_lines(drawing: Drawing) -> Iterator[str]:
     width, height = drawing.width, drawing.height
     sides = f'width="{width:g}" height="{height:g}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {sides}>'
-    yield f"<title>{escape(drawing.title)}</title>"
+    yield f"<title>{text.xml(drawing.title)}</title>"
     yield f'<rect {sides} fill="white"/>'
     for shape in drawing.shapes:
         if isinstance(shape, Rect):
@@ -100,7 +97,7 @@ def svg_lines(drawing: Drawing) -> Iterator[str]:
             yield f'<line {ends} stroke="{shape.stroke}" stroke-width="0.75"/>'
         else:
             place = f'x="{shape.x:.2f}" y="{shape.y:.2f}" font-size="{shape.size:g}" fill="{shape.colour}"'
-            yield f'<text {place} font-family="{FONT}" dominant-baseline="central">{escape(shape.text)}</text>'
+            yield f'<text {place} font-family="{FONT}" dominant-baseline="central">{text.xml(shape.text)}</text>'
     yield "</svg>"
 
 
@@ -134,8 +131,8 @@ def dot_lines(drawing: Drawing) -> Iterator[str]:
         elif isinstance(shape, Text):
             room = 1.2 * shape.width  # as wide as no font needs: \\l then aligns to the left
             centre = f"{shape.x + room / 2:.2f},{height - shape.y:.2f}"
-            label = shape.text.replace("\\", "\\\\").replace('"', '\\"')
-            look = f'label="{label}\\l" shape=plaintext margin=0 fontsize={shape.size:g} fontcolor="{shape.colour}"'
+            label = text.dot_quoted(shape.text)[:-1] + '\\l"'
+            look = f'label={label} shape=plaintext margin=0 fontsize={shape.size:g} fontcolor="{shape.colour}"'
             yield f'n{number} [pos="{centre}" width={room / 72:.4f} height={shape.size * 1.4 / 72:.4f} {look}]'
         else:
             ends = [(shape.x1, height - shape.y1), (shape.x2, height - shape.y2)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.render.dot import FRAME_MARGIN, to_dot
 from archcalc.report import Report
@@ -37,10 +38,7 @@ def render_file(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}") from error
+    files.write_bytes(path, data)
 
 
 def picture_bytes(dot: str, format: str) -> bytes:
