@@ -85,6 +85,18 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def check_writable(path: Path) -> None:
+    """Find out before a long computation whether there will be a place for its result; nothing is changed.
+
+    Raises: UsageError: as `replacing`.
+    """
+    with _telling(path):
+        if not _is_stream(path):
+            _mode_of(path)
+            if not os.access(path.parent, os.W_OK):
+                raise PermissionError(13, "permission denied")
+
+
 @contextmanager
 def _telling(path: Path) -> Iterator[None]:
     """Failures of the file system as errors that name the file."""

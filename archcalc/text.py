@@ -16,7 +16,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of what can't be seen: controls, formats (bidi, zero width), surrogates, separators of lines."""
 _COMMAND = re.compile(r"(?<!\S)::|##(?=\[)")
 """Where GitHub's runner reads a command in a log: `::` before anything else on a line, or `##[` anywhere."""
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&$]|^[#+=-]|^\d+(?=[.)])")
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&$]|^[#+=-](?=[\s#+=-]|$)|^\d+(?=[.)](\s|$))")
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*(/\d+)?")
 _LATEX = {
     **{letter: "\\" + letter for letter in "{}$&#_%"},

@@ -84,6 +84,11 @@ def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
 
 
+def is_path(name: str) -> bool:
+    """Whether `load` would take a name for the path of a file."""
+    return _split(name)[0] is not None
+
+
 def _split(name: str) -> tuple[Path | None, str]:
     """A path and a variant, if `name` looks like a path."""
     if match := re.fullmatch(r"(.*\.ya?ml)(?::([^:/]*))?", name, re.DOTALL):

@@ -93,7 +93,7 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
     """One line for each net, and nothing lost."""
     checks = tuple(Check(name, 1, 3, 4) for name in ("params", "buffers", "MACs", "activations"))
     net = Verification("t", "cuda", checks, figures={"bytes": {"weights": 5}, "seconds": {}})
-    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), "t", {"k": "3"})
+    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), {"k": "3"})
     file = tmp_path / "golden" / "device.json"
     records.write_record(file, {"device": "d", "date": "2000-01-01"}, [kept])
     assert {"device": "d", "nets": {"t": kept}} == records.read_record(file)
@@ -105,6 +105,8 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
     [
         {"batch": 0}, {"batch": True}, {"batch": "2"}, {"dtype": "int8"}, {"dtype": None}, {"sets": "a"}, {"sets": {"a": 1}},
         {"bytes": {"weights": -1}}, {"bytes": {"weights": "1"}}, {"bytes": None}, {"counts": {"params": 1.5}}, {"name": 5},
+        {"counts": {"params": True}}, {"counts": [1]}, {"bytes": {"weights": 246_824.0}}, {"extra": 1}, {"sets": {}, "sets ": {}},
+        {"name": "own.yaml"}, {"name": "own.yml:small"}, {"name": "../vgg16"}, {"name": "/etc/passwd"}, {"name": "./x"},
         {"seconds": {"forward": None}}, {"seconds": {"forward": float("nan")}}, {"seconds": []}, {"share_of_peak": {}},
     ],
     ids=str,
@@ -117,11 +119,24 @@ def test_impossible_figures_are_refused(
     file.write_text(json.dumps({**FIXTURE, "nets": [{**FIXTURE["nets"][0], **change}]}), encoding="utf-8")
     code, out, err = verify(capsys, "--against", file)
     assert (2, "") == (code, out)
-    assert "is no record of measurements" in err
+    assert "is not a record of measurements" in err
 
 
 @pytest.mark.parametrize(
-    "change", [{"nets": []}, {"nets": {}}, {"archcalc": 2}, {"nets": [FIXTURE["nets"][0]] * 2}], ids=str
+    "change",
+    [
+        {"nets": []},
+        {"nets": {}},
+        {"archcalc": 2},
+        {"nets": [FIXTURE["nets"][0]] * 2},
+        {"archcalc": True},
+        {"archcalc": 1.0},
+        {"extra": 1},
+        {"device": 1},
+        {"device": None},
+        {"nets": [1]},
+    ],
+    ids=str,
 )
 def test_records_without_nets_or_of_another_version_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
@@ -153,10 +168,10 @@ def test_what_can_not_be_recorded_is_said_before_measuring(
     assert message in err
 
 
-def test_a_spec_file_is_recorded_under_its_path(
+def test_a_spec_file_is_recorded_under_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """So that `--against` finds it again; values that were given are kept, too."""
+    """A record names no files: whoever compares names the file again, or the folder. Given values are kept, too."""
     spec = tmp_path / "own.yaml"
     spec.write_text("archcalc: 1\nname: t\ninput: {C: 2}\nhparams: {k: 3}\nlayers: [fc k]\n", encoding="utf-8")
     report = analyze(load(str(spec)).build(k=5), 2)
@@ -167,8 +182,23 @@ def test_a_spec_file_is_recorded_under_its_path(
     monkeypatch.setattr("archcalc.cli.verify._verified", lambda *_: Verification("t", "cuda", checks, figures=figures))
     file = tmp_path / "device.json"
     assert verify(capsys, spec, "--set", "k=5", "--record", file)[0] == 0
-    code, out, _ = verify(capsys, "--against", file)
-    assert (0, f"{spec}: record of made up, float32, batch 2") == (code, out.splitlines()[0])
+    for where in ([str(spec)], ["--specs", str(tmp_path)]):
+        code, out, _ = verify(capsys, *where, "--against", file)
+        assert (0, "t: record of made up, float32, batch 2") == (code, out.splitlines()[0])
+    assert 2 == verify(capsys, "--against", file)[0]
+
+
+@pytest.mark.parametrize("text", ['{"archcalc": 1, "archcalc": 1}', "[" * 100_000, "", "{", '{"a": NaN}', "\udcff"])
+def test_what_is_not_strict_json_is_not_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """No traceback, and nothing of the file in the message but its name."""
+    file = tmp_path / "device.json"
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    code, out, err = verify(capsys, "--against", file)
+    assert (2, "") == (code, out)
+    assert "is not a record of measurements" in err
+    (tmp_path / "link.json").symlink_to(file)
+    assert "symbolic link" in verify(capsys, "--against", tmp_path / "link.json")[2]
+    assert "no such file" in verify(capsys, "--against", tmp_path / "none.json")[2]
 
 
 def test_time_is_a_median() -> None:

@@ -279,7 +279,7 @@ def test_odd_names_are_escaped(spec: Any) -> None:
     graph = replace(report.graph, name="<na\\me:", title='\\N <b> "&', nodes=tuple(nodes), outputs={"a:b\\": count - 1})
     svg = picture_bytes(to_dot(replace(report, graph=graph)), "svg")
     texts = {text.text for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}
-    assert {"<na\\me:", '\\N <b> "&', "a:b:c1", "new�line4", "conv 3x3, 4"} <= texts
+    assert {"<na\\me:", '\\N <b> "&', "a:b:c1", "new line4", "conv 3x3, 4"} <= texts
     assert len(picture(graph).cells) + 1 == len(list(boxes(svg)))
 
 
@@ -288,8 +288,8 @@ def test_odd_names_are_escaped(spec: Any) -> None:
     [
         (("net.jpg",), "can't draw 'jpg'\n    hint: known: svg, pdf, png, dot"),
         (("net.svg", "gif"), "can't draw 'gif'\n    hint: known: svg, pdf, png, dot"),
-        (("missing/net.dot",), "can't write {0}/missing/net.dot: No such file or directory"),
-        ((".", "svg"), "can't write {0}: Is a directory"),
+        (("missing/net.dot",), "can't write '{0}/missing/net.dot': no such file or directory"),
+        ((".", "svg"), "can't write '{0}': is a directory"),
     ],
 )
 def test_errors(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:

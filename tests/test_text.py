@@ -108,6 +108,10 @@ def test_markdown_has_no_markup() -> None:
         ("+ a", "\\+ a"),
         ("= a", "\\= a"),
         ("12. a", "&#49;2. a"),
+        ("---", "\\---"),
+        ("#", "\\#"),
+        ("-3", "-3"),
+        ("4.20 kB", "4.20 kB"),
     ):
         assert expected == text.markdown(start)
     assert "3x3, 64-d: a (b) #5 50% 1.5" == text.markdown("3x3, 64-d: a (b) #5 50% 1.5")

@@ -12,11 +12,12 @@ import typer
 
 from archcalc.cli.graphs import read_sets, symbol_names
 from archcalc.cli.options import Set, Symbolic, complete_name
-from archcalc.cli.output import write
+from archcalc.cli.output import write, write_commands
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
+from archcalc.text import github, json
 from archcalc.zoo import Architecture, load
 
 
@@ -70,7 +71,10 @@ def check(
     ```
     """
     results = [_checked(name, read_sets(sets), symbol_names(symbolic)) for name in files]
-    write({"text": _text, "json": _json, "github": _github}[form.value](results))
+    if form is CheckFormat.github:
+        write_commands(_github(results))
+    else:
+        write((_json if form is CheckFormat.json else _text)(results))
     if any(result.count("error") for result in results):
         raise typer.Exit(1)
 
@@ -128,13 +132,11 @@ def _number(count: int, what: str) -> str:
 
 
 def _json(results: list[Checked]) -> Iterator[str]:
-    import json
-
     found = [_plain(diagnostic) for result in results for diagnostic in result.found]
     conditions = (
         {"conditions": {r.name: list(r.conditions) for r in results}} if any(r.conditions for r in results) else {}
     )
-    yield json.dumps({"archcalc": 1, "diagnostics": found, **conditions}, indent=1)
+    yield json({"archcalc": 1, "diagnostics": found, **conditions}, indent=1)
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
@@ -153,19 +155,11 @@ def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _github(results: list[Checked]) -> Iterator[str]:
-    """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    """Workflow commands, one for each finding."""
     for result in results:
         for diagnostic in result.found:
             mark = diagnostic.mark
-            place = f"file={_property(mark.file)},line={mark.line},col={mark.column}," if mark else ""
+            place = {"file": mark.file, "line": mark.line, "col": mark.column} if mark else {}
             hint = f"hint: {diagnostic.hint}" if diagnostic.hint else ""
             lines = filter(None, (diagnostic.message, *diagnostic.details, diagnostic.trace, hint))
-            yield f"::{diagnostic.severity} {place}title={diagnostic.code}::{_data(chr(10).join(lines))}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+            yield github(diagnostic.severity, {**place, "title": diagnostic.code}, "\n".join(lines))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archcalc import text
 from archcalc.claims import Verdict, check_claims, totals_of
 from archcalc.cli.options import Format, ListFormat, Specs, complete_name
 from archcalc.cli.output import chosen_format, console, show, write
@@ -51,9 +52,7 @@ def claims(
         else:
             _show(name, verdicts, variants, chosen)
     if chosen is Format.json:
-        import json
-
-        write([json.dumps(records, indent=1)])
+        write([text.json(records, indent=1)])
     else:
         write([_summary(found)])
     if any(verdict.verdict == "wrong" for verdict in found):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from archcalc.cli.run import note
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
@@ -36,9 +36,7 @@ def built(
     if graph.warnings and not quiet:
         shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
         count = len(graph.warnings)
-        print(
-            f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them", file=sys.stderr
-        )
+        note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
     return architecture, graph
 
 
@@ -48,7 +46,7 @@ def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str,
 
         found = opened(architecture, symbols, sets, sizes)
         if found.fixed:
-            print(f"the structure depends on {', '.join(found.fixed)}: kept as numbers", file=sys.stderr)
+            note(f"the structure depends on {', '.join(found.fixed)}: kept as numbers")
         return found.graph
     return replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
 

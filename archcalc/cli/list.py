@@ -9,8 +9,9 @@ import typer
 
 from archcalc.cli.options import Format, ListFormat, Specs
 from archcalc.cli.output import print_grid
-from archcalc.render.figures import clean, exact
+from archcalc.render.figures import exact
 from archcalc.report import analyze
+from archcalc.text import line
 from archcalc.zoo import architectures
 
 HEAD = ("name", "params", "MACs", "depth", "title")
@@ -31,7 +32,7 @@ def list_architectures(specs: Specs = None, form: ListFormat = None) -> None:
     ```
     """
     found = list(_found(specs))
-    rows = [[clean(row["name"]), *map(exact, _counts(row)), clean(row["title"])] for row in found]
+    rows = [[line(row["name"]), *map(exact, _counts(row)), line(row["title"])] for row in found]
     print_grid(HEAD, rows, LEFTS, form, found)
 
 

@@ -10,9 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from archcalc import text
 from archcalc.cli.options import Format
 from archcalc.cli.run import silence
 from archcalc.errors import UsageError
+from archcalc.files import replacing_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,17 +24,28 @@ CHUNK = 512
 
 
 def write(lines: Iterable[str], path: Path | None = None) -> None:
-    """Write lines to a file, or to stdout if there is none."""
-    target = None if path is None or str(path) == "-" else path
-    with writing(target):
-        if target is None:
-            _write(lines, sys.stdout)
-        else:
-            with target.open("w", encoding="utf-8") as file:
-                _write(lines, file)
+    """Write lines to a file, or to stdout if there is none. Whatever they hold, they control no terminal and no log.
+
+    Raises: UsageError: they can't be written; a file is then as it was before.
+    """
+    _write_raw(map(text.lines, lines), path)
 
 
-def _write(lines: Iterable[str], file: TextIO) -> None:
+def write_commands(commands: Iterable[str]) -> None:
+    """Write GitHub's workflow commands, as `text.github` makes them, to stdout."""
+    _write_raw(commands, None)
+
+
+def _write_raw(lines: Iterable[str], path: Path | None) -> None:
+    if path is None or str(path) == "-":
+        with writing(None):
+            _write_to(sys.stdout, lines)
+    else:
+        with writing(path), replacing_text(path) as file:
+            _write_to(file, lines)
+
+
+def _write_to(file: TextIO, lines: Iterable[str]) -> None:
     rest = iter(lines)
     while chunk := list(islice(rest, CHUNK)):
         file.write("\n".join(chunk) + "\n")
@@ -90,15 +103,13 @@ def print_grid(
     """Print a short list: as a table, as plain text, or its records as JSON."""
     chosen = chosen_format(form)
     if chosen is Format.json:
-        import json
-
-        write([json.dumps(records, indent=1, default=str)])
+        write([text.json(records, indent=1, default=str)])
     elif chosen is Format.plain:
         from archcalc.render.plain import aligned
 
-        write(aligned([head, *rows], lefts))
+        write(aligned([head, *([text.line(cell) for cell in row] for row in rows)], lefts))
     else:
         from archcalc.render import table
 
         with writing(None):
-            table.print_grid(console(), head, rows, lefts)
+            table.print_grid(console(), head, [[text.line(cell) for cell in row] for row in rows], lefts)

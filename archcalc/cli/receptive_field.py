@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archcalc import text
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Output, Quiet, Set, complete_name
 from archcalc.cli.output import console, in_terminal, write, writing
@@ -209,18 +210,16 @@ def _print(sheet: Sheet, form: SheetFormat | None, output: Path | None) -> None:
 
     screen = console()
     with writing(None):
-        screen.print(sheet.title, style="bold", end="\n\n")
+        screen.print(text.line(sheet.title), style="bold", end="\n\n")
         if sheet.rows:
-            table.print_grid(screen, sheet.head, sheet.rows, sheet.lefts)
+            table.print_grid(screen, sheet.head, [list(map(text.line, row)) for row in sheet.rows], sheet.lefts)
         for note in ("", *sheet.notes):
-            screen.print(note, style="dim")
+            screen.print(text.line(note), style="dim")
 
 
 def _lines(sheet: Sheet, form: SheetFormat) -> Iterable[str]:
     if form is SheetFormat.json:
-        import json
-
-        return [json.dumps(sheet.records, indent=1)]
+        return [text.json(sheet.records, indent=1)]
     from archcalc.render.sheets import csv_lines, markdown_lines, plain_lines
 
     lines = {SheetFormat.csv: csv_lines, SheetFormat.markdown: markdown_lines}.get(form, plain_lines)

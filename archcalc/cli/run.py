@@ -6,9 +6,12 @@ import os
 import sys
 from io import TextIOWrapper
 
+from archcalc import text
+from archcalc._version import ADDRESS
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
 
-BUG = "this is a bug in archcalc: please report it with the command and the spec (--debug shows the traceback)"
+BUG = f"""this is a bug in archcalc: please report it, with the command and the spec, at {ADDRESS}/issues
+    (--debug shows the traceback)"""
 
 
 def run(arguments: list[str]) -> int:
@@ -43,12 +46,13 @@ def _explained(error: Exception) -> int:
 
 
 def _prepare_streams() -> None:
-    """Streams that were closed (`>&-`) lead nowhere; what a locale can't encode is written as an escape."""
+    """Streams that were closed (`>&-`) lead nowhere; what is written is UTF-8, whatever the locale says."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open to the end
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _options(arguments: list[str]) -> list[str]:
@@ -78,36 +82,41 @@ def _call(arguments: list[str]) -> int:
 
 def tell(message: str) -> None:
     """Print a message on stderr; in a terminal its first word is red."""
-    head, colon, rest = message.partition(": ")
+    head, colon, rest = text.lines(message).partition(": ")
     _print(f"{_colour(head, '1;31')}{colon}{rest}")
+
+
+def note(message: str) -> None:
+    """Print a remark on stderr."""
+    _print(text.lines(message))
 
 
 def tell_diagnostics(diagnostics: tuple[Diagnostic, ...]) -> None:
     """Print a spec's errors and warnings on stderr."""
     for diagnostic in diagnostics:
-        _print(coloured(diagnostic) if _is_terminal() else str(diagnostic))
+        _print(coloured(diagnostic) if _is_terminal() else text.lines(str(diagnostic)))
 
 
 def coloured(diagnostic: Diagnostic) -> str:
     """A diagnostic with its place in bold, and its code in red or yellow."""
-    first, *others = str(diagnostic).splitlines()
+    first, *others = text.lines(str(diagnostic)).split("\n")
     place, code, message = first.partition(f"{diagnostic.code} ")
     style = "1;33" if diagnostic.severity == "warning" else "1;31"
     lines = [_colour(place, "1") + _colour(code.rstrip(), style) + " " + message]
     return "\n".join([*lines, *(_colour(line, "2") if "hint: " not in line else line for line in others)])
 
 
-def _colour(text: str, style: str) -> str:
-    return f"\x1b[{style}m{text}\x1b[0m" if text and _is_terminal() else text
+def _colour(part: str, style: str) -> str:
+    return f"\x1b[{style}m{part}\x1b[0m" if part and _is_terminal() else part
 
 
 def _is_terminal() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _print(text: str) -> None:
+def _print(safe: str) -> None:
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(safe, file=sys.stderr, flush=True)
     except OSError:
         silence()
 

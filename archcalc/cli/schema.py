@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
+from archcalc import text
 from archcalc.cli.options import Output
 from archcalc.cli.output import write
 from archcalc.spec.schema import json_schema
@@ -25,4 +24,4 @@ def schema(output: Output = None) -> None:
     archcalc schema -o archcalc.json
     ```
     """
-    write([json.dumps(json_schema(), indent=1, ensure_ascii=False)], output)
+    write([text.json(json_schema(), indent=1, ensure_ascii=False)], output)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from archcalc import text
 from archcalc.cli.graphs import read_sets
 from archcalc.cli.options import Format, ListFormat, Set, Specs, complete_name
 from archcalc.cli.output import chosen_format, print_grid, write
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
+from archcalc.files import check_writable
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.verify import need_torch
@@ -103,10 +105,9 @@ def verify(
 
 @dataclass(frozen=True)
 class Subject:
-    """What to verify, and how to get at it again: the name that was asked for, and the values that were given."""
+    """What to verify, and the values that were given."""
 
     report: Report
-    asked: str
     sets: dict[str, str]
 
 
@@ -117,7 +118,7 @@ def _subjects(names: list[str], every: bool, specs: Any, sets: dict[str, str], b
     need_torch()
     if every:
         return list(_all(specs, sets, batch, dtype))
-    return [Subject(_report(load(name, specs), sets, batch, dtype), name, sets) for name in dict.fromkeys(names)]
+    return [Subject(_report(load(name, specs), sets, batch, dtype), sets) for name in dict.fromkeys(names)]
 
 
 def _compared_with_pytorch(
@@ -148,9 +149,9 @@ def _check_record(file: Path, device: Device) -> None:
         raise UsageError("there is no CUDA device to record", "--against compares with a record of one")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.open("a").close()
     except OSError as error:
-        raise UsageError(f"can't write {file}: {error.strerror}") from None
+        raise UsageError(f"can't write '{file}': {(error.strerror or str(error)).lower()}") from None
+    check_writable(file)
 
 
 def _write_record(file: Path, found: list[Verification], subjects: list[Subject]) -> None:
@@ -159,11 +160,8 @@ def _write_record(file: Path, found: list[Verification], subjects: list[Subject]
     from archcalc.verify.records import net_record, write_record
 
     known = {subject.report.name: subject for subject in subjects}
-    nets = [
-        net_record(net, subject.report, subject.asked, subject.sets)
-        for net in found
-        if net.figures is not None and (subject := known[net.name])
-    ]
+    measured = {net.name: net for net in found if net.figures is not None}
+    nets = [net_record(net, known[name].report, known[name].sets) for name, net in measured.items()]
     if not nets:
         raise UsageError(f"no net ran on the device, so {file} stays as it was")
     write_record(file, machine(), nets)
@@ -179,12 +177,14 @@ def _compared_with_record(
     if not alone:
         raise UsageError("--against takes everything from the record", "archcalc verify --against FILE")
     known = read_record(file)
-    if unknown := [name for name in names if name not in known["nets"]]:
-        raise UsageError(f"{file} has no figures of '{unknown[0]}'", suggestion(unknown[0], known["nets"]))
     found = []
-    for name in names or known["nets"]:
+    for asked in names or known["nets"]:
+        architecture = load(asked, specs)
+        name = asked if asked in known["nets"] else architecture.name
+        if name not in known["nets"]:
+            raise UsageError(f"{file} has no figures of '{name}'", suggestion(name, known["nets"]))
         net = known["nets"][name]
-        report = _report(load(name, specs), net.get("sets", {}), net["batch"], net["dtype"])
+        report = _report(architecture, net["sets"], net["batch"], net["dtype"])
         verification = Verification(name, f"record of {known['device']}", tuple(against(report, net)))
         found.append(verification)
         if form is not Format.json:
@@ -199,7 +199,7 @@ def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[S
     for architecture in architectures(specs):
         fitting = {name: value for name, value in sets.items() if name in architecture.spec.hparams}
         known.update(fitting)
-        yield Subject(_report(architecture, fitting, batch, dtype), architecture.name, fitting)
+        yield Subject(_report(architecture, fitting, batch, dtype), fitting)
     if unknown := sets.keys() - known:
         raise UsageError(f"no spec has an hparam '{min(unknown)}'")
 
@@ -252,10 +252,8 @@ def _finish(found: list[Verification], skipped: list[str], form: Format) -> None
     from archcalc.verify import told
 
     if form is Format.json:
-        import json
-
         records = [told.record(verification) for verification in found]
-        write([json.dumps({"archcalc": 1, "nets": records, "left_out": skipped}, indent=1)])
+        write([text.json({"archcalc": 1, "nets": records, "left_out": skipped}, indent=1)])
         return
     if len(found) > 1:
         print_grid(told.SUMMARY_HEAD, [told.summary_row(net) for net in found], told.SUMMARY_LEFTS, form, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from html import escape, unescape
+from html import unescape
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from archcalc.render.fold import Block, Cell, Item, family
 from archcalc.render.picture import Edge, Picture, picture
 from archcalc.report import Report
 from archcalc.shape import Shape
+from archcalc.text import dot_label
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -90,7 +91,7 @@ class _Writer:
         self._edges(dot, spine=False)
         self._block(dot, self.shown.root, self.shown.root)
         for number, (name, _, _) in self._ends():
-            self._node(dot, number, [_html("output" if len(self.shown.outputs) == 1 else name)], "output")
+            self._node(dot, number, [dot_label("output" if len(self.shown.outputs) == 1 else name)], "output")
         self._edges(dot, spine=True)
         return str(dot.source)
 
@@ -102,8 +103,8 @@ class _Writer:
         if self.shown.depth is not None:
             totals += f" · scopes drawn to depth {self.shown.depth}"
         conditions = f"if {', '.join(graph.conditions)}" if graph.conditions else ""
-        lines = [f'<FONT POINT-SIZE="14" COLOR="black"><B>{_html(self.report.name)}</B></FONT>']
-        lines += [_html(line) for text in (graph.title, totals, conditions) for line in wrap(text, 90)]
+        lines = [f'<FONT POINT-SIZE="14" COLOR="black"><B>{dot_label(self.report.name)}</B></FONT>']
+        lines += [dot_label(line) for text in (graph.title, totals, conditions) for line in wrap(text, 90)]
         return {
             "label": _table([*lines, " "], padding=2),
             "labelloc": "t",
@@ -161,10 +162,10 @@ class _Writer:
         kind = "collapsed" if cell.collapsed else family(nodes[0].layer)
         name = "" if kind == "input" and len(self.report.graph.inputs) == 1 else self._name(cell, frame)
         lines = [_small(_titled(name, cell.count))] if name or cell.count > 1 else []
-        lines.append(_html(_contents(nodes) if cell.collapsed else _calls(nodes)))
+        lines.append(dot_label(_contents(nodes) if cell.collapsed else _calls(nodes)))
         params = sum((self.report.value(node.application, "params") for node in nodes), start=0)
         if params != 0:
-            lines.append(_small(_html(_count(params, "param")) + (" each" if cell.count > 1 else "")))
+            lines.append(_small(dot_label(_count(params, "param")) + (" each" if cell.count > 1 else "")))
         self._node(dot, self.written, lines, kind)
         self.written += 1
 
@@ -245,7 +246,7 @@ def _unnamed(paths: Iterable[str]) -> set[str]:
 
 
 def _titled(name: str, count: int) -> str:
-    return f"<B>{_html(f'{name} × {count}'.strip())}</B>" if count > 1 else _html(name)
+    return f"<B>{dot_label(f'{name} × {count}'.strip())}</B>" if count > 1 else dot_label(name)
 
 
 def _count(number: Any, unit: str) -> str:
@@ -273,9 +274,3 @@ def _heading(line: str) -> str:
 def _width(line: str) -> float:
     """Points that a line takes, at the most."""
     return len(unescape(re.sub(r"<[^>]*>", "", line))) * SIZE * LETTER
-
-
-def _html(text: str) -> str:
-    """Text for an HTML-like label: nothing in it is markup, an escape or a character that XML forbids."""
-    printable = "".join(c if c.isprintable() else "�" for c in text)
-    return escape(printable).replace("\\", "&#92;")

@@ -57,10 +57,3 @@ def memory(amount: Any) -> str:
     if amount < 100_000:
         return f"{decimal(amount, 10**3)} kB ({decimal(amount, 2**10)} KiB)"
     return f"{decimal(amount, 10**6)} MB ({decimal(amount, 2**20)} MiB)"
-
-
-def clean(text: str) -> str:
-    """Text from a spec, safe for a terminal: control characters become ?, line breaks spaces."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from archcalc.render.listing import LEFT, Listing
 from archcalc.render.notes import CLAIM_LABELS, CLAIM_LEFTS, claim_cells, facts, heading, remarks
 from archcalc.report import Report
+from archcalc.text import html
 
 MAX_ROWS = 300
 
@@ -20,7 +20,7 @@ def html_table(report: Report) -> str:
 def html_lines(listing: Listing, limit: int | None = None) -> Iterator[str]:
     """The table with its totals, and what stands below it; no more than `limit` rows, if given."""
     lefts = [column in LEFT for column in listing.columns]
-    yield f"<table><caption>{escape(heading(listing.report))}</caption>"
+    yield f"<table><caption>{html(heading(listing.report))}</caption>"
     yield f"<thead>{_row([listing.label(column) for column in listing.columns], lefts, 'th')}</thead>"
     yield "<tbody>"
     hidden = 0
@@ -33,7 +33,7 @@ def html_lines(listing: Listing, limit: int | None = None) -> Iterator[str]:
         yield f'<tr><td colspan="{len(lefts)}">{hidden:,} more rows</td></tr>'
     yield "</tbody>"
     yield f"<tfoot>{_row(listing.totals(), lefts, 'th')}</tfoot></table>"
-    yield "<ul>" + "".join(f"<li>{what}: {escape(text)}</li>" for what, text in facts(listing.report)) + "</ul>"
+    yield "<ul>" + "".join(f"<li>{what}: {html(text)}</li>" for what, text in facts(listing.report)) + "</ul>"
     if listing.verdicts:
         yield from _claims(listing)
 
@@ -48,7 +48,5 @@ def _claims(listing: Listing) -> Iterator[str]:
 
 def _row(cells: Sequence[str], lefts: Sequence[bool], tag: str = "td") -> str:
     sides = ("left" if left else "right" for left in lefts)
-    texts = (
-        f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in zip(cells, sides, strict=True)
-    )
+    texts = (f'<{tag} style="text-align: {side}">{html(cell)}</{tag}>' for cell, side in zip(cells, sides, strict=True))
     return f"<tr>{''.join(texts)}</tr>"

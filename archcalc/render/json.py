@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from archcalc import text
 from archcalc.graph import Application, Node
 from archcalc.report import PLACED, SHARED, Report, Row
 from archcalc.symbolic import is_symbolic
@@ -63,7 +63,7 @@ def _placed(row: Row) -> Mapping[str, Any]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, default=_text)
+    return text.json(value, default=_text)
 
 
 def _text(value: Any) -> str:

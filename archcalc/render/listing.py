@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application
 from archcalc.layers.reshape import View
-from archcalc.render.figures import clean, exact
+from archcalc.render.figures import exact
 from archcalc.render.rows import Entry, applications, entries
 from archcalc.report import COLUMNS, PLACED, Report
 from archcalc.symbolic import is_symbolic
+from archcalc.text import line
 
 if TYPE_CHECKING:
     from archcalc.claims import Verdict
@@ -148,7 +149,7 @@ class Listing:
         """A cell that depends on where in the graph the row is."""
         report = self.report
         if column == "name":
-            return clean(entry.name)
+            return line(entry.name)
         if column == "output_shape":
             return report.text(report.graph.nodes[entry.output].shape)
         if column in PLACED:

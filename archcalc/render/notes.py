@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from archcalc.analyses.memory import BYTES
-from archcalc.render.figures import clean, exact, memory
+from archcalc.render.figures import exact, memory
 from archcalc.symbolic import is_symbolic
+from archcalc.text import line
 
 if TYPE_CHECKING:
     from archcalc.claims import Verdict
@@ -53,7 +54,7 @@ def _peak(report: Report) -> str:
 def heading(report: Report) -> str:
     """The name, and the title if there is one."""
     title = report.graph.title
-    return clean(f"{report.name}: {title}" if title else report.name)
+    return line(f"{report.name}: {title}" if title else report.name)
 
 
 def figure(quantity: str, value: Any) -> str:
@@ -77,12 +78,12 @@ def claim_cells(verdict: Verdict, variants: bool = False) -> tuple[str, str, str
     computed = figure(claim.quantity, verdict.computed)
     about = [claim.subject, *([claim.variant] if variants and claim.variant else [])]
     about += [f"{name}={value.text}" for name, value in claim.at.items()]
-    return clean(", ".join(about)), clean(printed), computed, verdict.verdict, clean(claim.source)
+    return line(", ".join(about)), line(printed), computed, verdict.verdict, line(claim.source)
 
 
 def remarks(verdict: Verdict) -> Iterator[str]:
     """What is to be said about a verdict: why an erratum is one, what is wrong with a wrong one."""
     if verdict.problem:
-        yield clean(verdict.problem)
+        yield line(verdict.problem)
     if verdict.verdict != "holds" and verdict.claim.note:
-        yield clean(verdict.claim.note)
+        yield line(verdict.claim.note)

@@ -11,12 +11,13 @@ from archcalc.analyses.receptive_field_exact import Seen, exact_field, positions
 from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack
 from archcalc.graph import Graph, Node
-from archcalc.render.figures import clean, exact
+from archcalc.render.figures import exact
 from archcalc.render.listing import layers_text
 from archcalc.render.rows import applications, entries
 from archcalc.report import Report
 from archcalc.shape import TransposedWindow
 from archcalc.symbolic import is_symbolic
+from archcalc.text import line
 
 MOST_TOUCHED, MOST_TOLD = 300, 10
 """Up to how many rows each position's exact window is looked at, and how many misaligned merges are told."""
@@ -61,7 +62,7 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
     rows, records = [], []
     for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
         node = graph.nodes[entry.output]
-        texts = [clean(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
+        texts = [line(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
         extra = [percent(share) if share is not None else "", ", ".join(words)]
         rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
         records.append(record(report, node, axes, words, share))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from io import StringIO
 from typing import TYPE_CHECKING
 
-from archcalc.render.figures import clean
+from archcalc.render.markdown import row
 from archcalc.render.plain import aligned
+from archcalc.text import csv_row, line, markdown
 
 if TYPE_CHECKING:
     from archcalc.render.receptive_field import Sheet
@@ -16,38 +15,25 @@ if TYPE_CHECKING:
 
 def plain_lines(sheet: Sheet) -> Iterator[str]:
     """The heading, the rows in columns, and the notes."""
-    yield clean(sheet.title)
+    yield line(sheet.title)
     if sheet.rows:
         yield ""
-        yield from aligned([sheet.head, *sheet.rows], sheet.lefts)
+        yield from aligned([sheet.head, *(list(map(line, cells)) for cells in sheet.rows)], sheet.lefts)
     yield ""
-    yield from map(clean, sheet.notes)
+    yield from map(line, sheet.notes)
 
 
 def markdown_lines(sheet: Sheet) -> Iterator[str]:
     """The rows as GitHub's Markdown, the notes as a list."""
-    yield f"**{_escape(clean(sheet.title))}**"
+    yield f"**{markdown(sheet.title)}**"
     yield ""
-    yield _row(map(_escape, sheet.head))
-    yield _row(":--" if left else "--:" for left in sheet.lefts)
-    yield from (_row(map(_escape, row)) for row in sheet.rows)
+    yield row(map(markdown, sheet.head))
+    yield row(":--" if left else "--:" for left in sheet.lefts)
+    yield from (row(map(markdown, cells)) for cells in sheet.rows)
     yield ""
-    yield from (f"- {_escape(clean(note))}" for note in sheet.notes)
+    yield from (f"- {markdown(note)}" for note in sheet.notes)
 
 
 def csv_lines(sheet: Sheet) -> Iterator[str]:
     """The head and the rows, no notes."""
-    for row in (sheet.head, *sheet.rows):
-        text = StringIO()
-        csv.writer(text, lineterminator="").writerow(row)
-        yield text.getvalue()
-
-
-def _row(cells: Iterator[str] | map[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _escape(text: str) -> str:
-    for letter in "\\|*_<`":
-        text = text.replace(letter, "\\" + letter)
-    return text
+    yield from map(csv_row, (sheet.head, *sheet.rows))

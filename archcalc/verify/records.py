@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from archcalc import files
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, volume_bytes
 from archcalc.analyses.saved import left_bytes
 from archcalc.errors import UsageError
@@ -15,10 +16,13 @@ from archcalc.layers.attention import Attention
 from archcalc.layers.norm import BatchNorm
 from archcalc.report import Report
 from archcalc.verify.compare import Check, Difference, Verification
+from archcalc.zoo import is_path
 
 VERSION = 1
 """Of the form of a record."""
 COUNTS = ("params", "buffers", "macs", "activations")
+MACHINE = ("device", "driver", "torch", "cuda", "date")
+FIGURES = ("bytes", "seconds", "share_of_peak")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 
 KERNELS = "since layers aren't in place, and for what kernels take for a while"
@@ -85,34 +89,60 @@ def time_checks(figures: Mapping[str, Any]) -> list[Check]:
 
 
 def read_record(file: Path) -> dict[str, Any]:
-    """A record: its device, and its nets by name.
+    """A record: its device, and its nets by name. It may be a stranger's: nothing in it names a file.
 
     Raises: UsageError: the file isn't one.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if record["archcalc"] != VERSION:
-            raise ValueError(f"its version is not {VERSION}")
-        nets = {net["name"]: net for net in record["nets"] if _is_net(net)}
-        if not nets or len(nets) < len(record["nets"]):
-            raise ValueError("there is no net, or one that lacks figures, has impossible ones, or is there twice")
-        return {"device": str(record["device"]), "nets": nets}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{file} is no record of measurements: {error}", "archcalc verify --record writes one"
+        record = files.read_json(file, floats=True)
+    except (FileNotFoundError, UsageError) as error:
+        raise _no_record(
+            file, "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         ) from None
+    if problem := _problem(record):
+        raise _no_record(file, problem)
+    return {"device": record["device"], "nets": {net["name"]: net for net in record["nets"]}}
+
+
+def _no_record(file: Path, problem: str) -> UsageError:
+    return UsageError(f"{file} is not a record of measurements: {problem}", "archcalc verify --record writes one")
+
+
+def _problem(record: Any) -> str:
+    """Why values are not what `write_record` writes; empty if they are."""
+    if not isinstance(record, dict) or not {"archcalc", "device", "nets"} <= record.keys():
+        return "it has no version, device or nets"
+    if unknown := record.keys() - {"archcalc", *MACHINE, "nets"}:
+        return f"nobody knows its '{min(unknown)}'"
+    if type(record["archcalc"]) is not int or record["archcalc"] != VERSION:
+        return f"its version is not {VERSION}"
+    known = [record["device"], *(record[name] for name in MACHINE if record.get(name) is not None)]
+    if not all(isinstance(value, str) for value in known):
+        return "what it says of the device is not a text"
+    nets = record["nets"]
+    if not isinstance(nets, list) or not nets or not all(isinstance(net, dict) and _is_net(net) for net in nets):
+        return "there is no net, or one that lacks figures or has impossible ones"
+    names = [net["name"] for net in nets]
+    if paths := [name for name in names if is_path(name)]:
+        return f"'{paths[0]}' is a path, not the name of a net"
+    return "a net is there twice" if len(set(names)) < len(names) else ""
 
 
 def _is_net(net: Mapping[str, Any]) -> bool:
-    """Whether a record's net has what is needed, in numbers that can be."""
+    """Whether a record's net has what is needed, nothing else, and numbers that can be."""
+    keys = {"name", "batch", "dtype", "sets", "counts", "bytes"}
+    if not keys <= net.keys() <= keys | set(FIGURES):
+        return False
+    counts = [net["counts"], net["bytes"]]
     times = [net.get(name, {}) for name in ("seconds", "share_of_peak")]
     return (
         isinstance(net["name"], str)
         and _is_count(net["batch"], 1)
         and net["dtype"] in FLOATS
+        and all(isinstance(found, dict) for found in (net["sets"], *counts, *times))
         and all(isinstance(value, str) for value in net["sets"].values())
-        and all(_is_count(value) for name in ("counts", "bytes") for value in net[name].values())
-        and all(isinstance(value, float) and 0 < value < inf for several in times for value in several.values())
+        and all(_is_count(value) for found in counts for value in found.values())
+        and all(isinstance(value, float) and 0 < value < inf for found in times for value in found.values())
         and times[0].keys() == times[1].keys()
     )
 
@@ -126,13 +156,13 @@ def write_record(file: Path, machine: Mapping[str, Any], nets: list[dict[str, An
     head = json.dumps({"archcalc": VERSION, **machine}, indent=1)[:-2]
     lines = ",\n".join(f"  {json.dumps(net)}" for net in nets)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'{head},\n "nets": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+    files.write_text(file, f'{head},\n "nets": [\n{lines}\n ]\n}}\n')
 
 
-def net_record(net: Verification, report: Report, asked: str, sets: Mapping[str, str]) -> dict[str, Any]:
-    """What a record keeps of one net: the name to load it by, counts as PyTorch found them, the device's figures."""
+def net_record(net: Verification, report: Report, sets: Mapping[str, str]) -> dict[str, Any]:
+    """What a record keeps of one net: its name, counts as PyTorch found them, the device's figures."""
     found = {check.quantity.lower(): check.found for check in net.checks}
-    kept = {"name": asked, "batch": report.batch, "dtype": report.dtype, "sets": dict(sets)}
+    kept = {"name": report.name, "batch": report.batch, "dtype": report.dtype, "sets": dict(sets)}
     return {**kept, "counts": {name: found[name] for name in COUNTS}, **(net.figures or {})}
 
 

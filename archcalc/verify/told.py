@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archcalc.report import Report
+from archcalc.text import line
 from archcalc.verify.compare import Check, Verification
 
 HEAD = ("check", "layers", "archcalc", "PyTorch", "verdict")
@@ -19,7 +20,7 @@ SHOWN = 20
 def heading(verification: Verification, report: Report) -> str:
     """The net, and under what circumstances it was compared."""
     where = f"PyTorch {verification.torch} on {verification.device}" if verification.torch else verification.device
-    return f"{verification.name}: {where}, {report.dtype}, batch {report.batch}"
+    return line(f"{verification.name}: {where}, {report.dtype}, batch {report.batch}")
 
 
 def check_row(check: Check) -> tuple[str, ...]:
