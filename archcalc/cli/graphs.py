@@ -87,7 +87,7 @@ def warn_of_order(architecture: Architecture, sets: Mapping[str, Any], sizes: Ma
         from archcalc.cli.orders import doubt
 
         if warning := doubt(architecture, sets, sizes, text):
-            print(f"warning: {warning}", file=sys.stderr)
+            note(f"warning: {warning}")
 
 
 def symbol_names(text: str) -> list[str]:
