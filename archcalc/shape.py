@@ -153,13 +153,17 @@ class Window:
             padded = size + self.before + self.after
             raise ShapeError(f"kernel {self.extent} is larger than the padded input {padded}", code="E204")
         if not self.ceil:
-            return floor_div(slack, self.stride) + 1
+            return self.rounded_down(size)
         count = ceil_div(slack, self.stride) + 1
         spare = self.extent - self.after - self.stride
         if not is_symbolic(spare) and spare >= 0:
             return count  # no window can start behind the input
         # ceil mode drops a window that starts in the right padding (torch Pool.h)
         return minimum(count, ceil_div(size + self.before, self.stride))
+
+    def rounded_down(self, size: Dim) -> Dim:
+        """⌊slack / s⌋ + 1, which is 0 or less where the kernel is larger than the padded input."""
+        return floor_div(self.slack(size), self.stride) + 1
 
     def reads(self, position: int) -> Iterator[int]:
         """The input positions under the kernel's taps at one output position, those in the padding too.

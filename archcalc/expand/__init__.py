@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from archcalc.spec.expression import decide
 from archcalc.spec.model import Spec, Use
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import collecting_conditions, dim, exact, exceeds
+from archcalc.symbolic import Condition, collecting_conditions, dim, exact, exceeds
 
 __all__ = ["build"]
 
@@ -37,7 +37,10 @@ def build(
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
     given = {axis: exact(size, f"the size of {axis}") for axis, size in (sizes or {}).items()}
-    return _Build(spec, chosen, sets or {}, given).graph()
+    with collecting_conditions() as conditions:
+        made = _Build(spec, chosen, sets or {}, given)
+        outputs = made.outcome()
+    return made.graph(outputs, conditions)
 
 
 class _Build:
@@ -53,19 +56,25 @@ class _Build:
         trace = (None, "variant", f"variant {variant}") if variant else None
         self.context = Context(module, module.env, Scope(), None, trace)
 
-    def graph(self) -> Graph:
-        with collecting_conditions() as conditions:
-            outputs: dict[str, int] = {}
-            try:
-                self.add_inputs()
-                last = self.expander.item(self.spec.layers, self.context, 0 if self.expander.made.nodes else None)
-                outputs = self.outputs(last)
-            except TooLarge as error:
-                if error.args:
-                    self.diagnostics.report(self.spec.source, "E108", str(error), self.spec.source.start)
-            except RecursionError:
-                mark = self.spec.source.start
-                self.diagnostics.report(self.spec.source, "E001", "items and blocks are nested too deep", mark)
+    def outcome(self) -> dict[str, int]:
+        """Build the inputs and every layer; the outputs, as far as there was no error."""
+        try:
+            self.add_inputs()
+            last = self.expander.item(self.spec.layers, self.context, 0 if self.expander.made.nodes else None)
+            return self.outputs(last)
+        except TooLarge as error:
+            if error.args:
+                self.diagnostics.report(self.spec.source, "E108", str(error), self.spec.source.start)
+        except RecursionError:
+            mark = self.spec.source.start
+            self.diagnostics.report(self.spec.source, "E001", "items and blocks are nested too deep", mark)
+        return {}
+
+    def graph(self, outputs: dict[str, int], conditions: Sequence[Condition]) -> Graph:
+        """The graph of what was built.
+
+        Raises: SpecError: there were errors.
+        """
         if not self.diagnostics.failed:
             self.warn_of_dangling(outputs)
         if self.diagnostics.failed:

@@ -14,7 +14,7 @@ from archcalc.spec.expression import Environment, Name
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Block, Hparam, Spec, Use, Value
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import dim, exact, is_symbolic
+from archcalc.symbolic import dim, exact, exceeds, indivisible, is_zero
 
 
 class Reported(LocalError):
@@ -105,13 +105,11 @@ def _value(value: Value, name: str, env: Environment) -> Any:
 def _check_bounds(hparam: Hparam, value: Any, env: Environment) -> None:
     least = None if hparam.minimum is None else number(hparam.minimum.expr.evaluate(env))
     factor = None if hparam.multiple_of is None else number(hparam.multiple_of.expr.evaluate(env))
-    if factor == 0:
+    if factor is not None and is_zero(factor):
         raise ExpressionError(f"{hparam.name}: nothing is a multiple of 0", code="E046")
-    if any(map(is_symbolic, (value, least, factor))):
-        return
-    if least is not None and number(value) < least:
+    if least is not None and exceeds(least, number(value)):
         raise ExpressionError(f"{hparam.name} = {value} is less than its min, {least}", code="E046")
-    if factor is not None and number(value) % factor != 0:
+    if factor is not None and indivisible(number(value), factor):
         raise ExpressionError(f"{hparam.name} = {value} is no multiple of {factor}", code="E046")
 
 

@@ -11,7 +11,7 @@ from archcalc.layers.arguments import Approximation, Number
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Width
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, differ
+from archcalc.symbolic import Dim, none_equal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +63,7 @@ class PReLU(Activation):
     num_parameters: Dim = 1
 
     def output_shape(self, x: Shape) -> Shape:
-        if self.num_parameters != 1 and differ(self.num_parameters, x.C):
+        if none_equal((self.num_parameters, 1), (self.num_parameters, x.C)):
             raise ShapeError(f"num_parameters={self.num_parameters} is neither 1 nor C={x.C}", code="E211")
         return x
 

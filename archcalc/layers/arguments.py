@@ -110,6 +110,8 @@ def _bias(value: Any) -> Bias:
 
 
 def _number(value: Any) -> Number:
+    if is_symbolic(value):
+        raise ExpressionError("takes a number, not a symbol", code="E106")
     if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
         raise ExpressionError(f"takes a number, not {describe(value)}", code="E086")
     return value

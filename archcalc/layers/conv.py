@@ -18,7 +18,7 @@ from archcalc.layers.arguments import (
     sliding_windows,
     transposed_windows,
 )
-from archcalc.layers.base import layer
+from archcalc.layers.base import layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Width
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
@@ -246,12 +246,13 @@ class TransposedConv(Convolution):
         return x.without("C").numel
 
     def windows(self, x: Shape) -> Mapping[str, Window]:
-        if self.padding == "same" and self.output_padding != 0:
+        extras = per_axis(self.output_padding, spatial_axes(x), "output_padding")
+        if self.padding == "same" and any(differ(extra, 0) for extra in extras.values()):
             raise ShapeError("takes either output_padding or padding=same", code="E211")
         found = transposed_windows(
             spatial_sizes(x), self.kernel_size, self.stride, self.dilation, self.padding, self.output_padding
         )
-        for axis, extra in per_axis(self.output_padding, x.spatial, "output_padding").items():
+        for axis, extra in extras.items():
             stride, dilation = found[axis].stride, found[axis].dilation
             if exceeds(extra + 1, maximum(stride, dilation)):
                 raise ShapeError(

@@ -111,8 +111,7 @@ class Select(View):
     def output_shape(self, x: Shape) -> Shape:
         if "T" not in x:
             raise ShapeError(f"the input has no axis T; it is {x}", code="E210")
-        least = self.index + 1 if self.index >= 0 else -self.index
-        if exceeds(least, x["T"]):
+        if exceeds(self.index + 1, x["T"]) or exceeds(-self.index, x["T"]):
             raise ShapeError(f"there is no token {self.index} among {x['T']}", code="E208")
         return x.without("T")
 

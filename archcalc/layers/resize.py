@@ -20,7 +20,7 @@ from archcalc.layers.kept import Extra, Kept, Width
 from archcalc.layers.pool import pool_windows
 from archcalc.layers.sliding import Sliding, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, floor_div, prod
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,17 +60,20 @@ class Unpool(Sliding):
         return {axis: _inverse(pools[axis], sizes[axis], like[axis]) for axis in sizes}
 
     def _pools_of(self, like: Shape, x: Shape) -> dict[str, Window]:
-        """The windows that pool `like` to x; whether their count is rounded up or down isn't known."""
+        """The windows that pool `like` to x; whether their count is rounded up or down isn't known.
+
+        The two counts differ by 1 at most, so what lies between them is one of them.
+        """
         if like.spatial != x.spatial or differ(like.C, x.C):
             raise ShapeError(f"like is {like}, which does not pool to {x}", code="E208")
         arguments = spatial_sizes(like), self.kernel_size, self.stride, self.padding
         down, up = pool_windows(*arguments), pool_windows(*arguments, ceil=True)
         for axis, target in spatial_sizes(x).items():
             size = like[axis]
-            if target == (most := up[axis].positions(size)) or target == (least := down[axis].positions(size)):
-                continue
-            if differ(least, target) and differ(most, target):
-                raise ShapeError(f"like has {axis}={size}, which pools to {least}, not to {target}", code="E208")
+            most, least = up[axis].positions(size), down[axis].rounded_down(size)
+            if exceeds(target, most) or exceeds(least, target):
+                pooled = least if least == most else f"{least} or {most}"
+                raise ShapeError(f"like has {axis}={size}, which pools to {pooled}, not to {target}", code="E208")
         return down
 
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:

@@ -9,12 +9,24 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from archcalc.errors import ExpressionError, suggestion
-from archcalc.symbolic import as_integer, ceil_div, floor_div, is_symbolic, maximum, minimum, terms
+from archcalc.symbolic import (
+    as_integer,
+    ceil_div,
+    floor_div,
+    is_symbolic,
+    is_zero,
+    lower_bound,
+    maximum,
+    minimum,
+    terms,
+)
 
 MAX_BITS = 256
 """No size, product or power may need more bits: 9**9**9 is refused, not computed."""
 MAX_TERMS = 200
 """No symbolic size may have more terms: SymPy's questions about nested ones take exponential time."""
+MAX_SQUARE = 40
+"""Operations of an expression that is looked at for being a square."""
 MAX_RANGE = 1_000_000
 MAX_ITEMS = 50_000
 
@@ -113,21 +125,23 @@ def short(value: Any) -> str:
     return f"'{text}'" if len(text) <= 40 else f"'{text[:37]}…'"
 
 
-def _divide(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
+def _check_divisor(value: Any) -> None:
+    if is_zero(value):
         raise ExpressionError("division by zero")
+
+
+def _divide(a: Any, b: Any) -> Any:
+    _check_divisor(b)
     return a / b if is_symbolic(a) or is_symbolic(b) else Fraction(a) / b
 
 
 def _floor(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
-        raise ExpressionError("division by zero")
+    _check_divisor(b)
     return floor_div(a, b)
 
 
 def _modulo(a: Any, b: Any) -> Any:
-    if not is_symbolic(b) and b == 0:
-        raise ExpressionError("division by zero")
+    _check_divisor(b)
     return a % b
 
 
@@ -143,7 +157,32 @@ def _power(a: Any, b: Any) -> Any:
         return Fraction(a) ** b
     if isinstance(b, int) and abs(b) > 64:
         _too_large()
-    return a**b
+    return _symbolic_power(a, b)
+
+
+def _symbolic_power(a: Any, b: Any) -> Any:
+    """A power with a symbol; whether it divides by zero must be certain or a matter of its base alone."""
+    import sympy
+
+    base, exponent = sympy.sympify(a), as_integer(b)
+    if exponent is None:
+        raise ExpressionError("an exponent must be an integer")
+    if not lower_bound(sympy.sympify(exponent)).is_nonnegative:
+        if is_symbolic(exponent) and not base.is_nonzero:
+            raise ExpressionError("the sign of an exponent needs a number, not a symbol", code="E106")
+        _check_divisor(a)
+    return base**exponent
+
+
+def _symbolic_root(value: Any) -> Any:
+    """The root of an expression that is a square whatever the symbols are."""
+    import sympy
+
+    square = sympy.factor(value) if sympy.count_ops(value) <= MAX_SQUARE else value
+    root = sympy.sqrt(square).replace(sympy.Abs, lambda inner: maximum(inner, -inner))
+    if any(power.exp.is_integer is not True for power in root.atoms(sympy.Pow)):
+        raise ExpressionError("sqrt(...) of what isn't always a square needs a number, not a symbol", code="E106")
+    return root
 
 
 def _range(first: Any, last: Any) -> range:
@@ -192,9 +231,7 @@ def _round8(value: Any) -> Any:
 def _exact_root(value: Any) -> Any:
     value = number(value)
     if is_symbolic(value):
-        import sympy
-
-        return sympy.sqrt(value)
+        return _symbolic_root(value)
     root = Fraction(value) if value >= 0 else Fraction(-1)
     numerator, denominator = math.isqrt(max(root.numerator, 0)), math.isqrt(root.denominator)
     if root < 0 or numerator**2 != root.numerator or denominator**2 != root.denominator:
@@ -205,9 +242,7 @@ def _exact_root(value: Any) -> Any:
 def _exact_log2(value: Any) -> Any:
     value = number(value)
     if is_symbolic(value):
-        import sympy
-
-        return sympy.log(value, 2)
+        raise ExpressionError("log2(...) needs a number, not a symbol", code="E106")
     if not isinstance(value, int) or value < 1 or value & (value - 1):
         raise ExpressionError(f"log2({value}) is not an integer")
     return value.bit_length() - 1
@@ -241,7 +276,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "max": lambda *values: maximum(*_ends(values)),
     "len": lambda values: len(_list(values)),
     "sum": _sum,
-    "abs": lambda value: abs(number(value)),
+    "abs": lambda value: maximum(number(value), -number(value)),
     "ceil": lambda value: ceil_div(number(value), 1),
     "floor": lambda value: floor_div(number(value), 1),
     "round": _rounded,

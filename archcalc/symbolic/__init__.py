@@ -1,8 +1,9 @@
 """Sizes that are integers or SymPy expressions, and what is known about the latter.
 
 Every formula in archcalc is written once and runs on both. With integers nothing here imports SymPy.
-`arithmetic` calculates; `relations` decides what it can and collects the rest as conditions; `compiled` turns
-expressions into integer arithmetic; `integer_sets` and `solving` say for which integers a condition holds.
+`arithmetic` calculates; `relations` decides what it can and collects the rest as conditions, which `notation` writes
+and `values` evaluates; `compiled` turns expressions into integer arithmetic; `integer_sets` and `solving` say for which
+integers a condition holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from archcalc.symbolic.arithmetic import (
     Dim,
-    as_integer,
     ceil_div,
     dim,
     exact,
@@ -23,7 +23,16 @@ from archcalc.symbolic.arithmetic import (
     prod,
     terms,
 )
-from archcalc.symbolic.relations import Condition, collecting_conditions, differ, exceeds
+from archcalc.symbolic.relations import (
+    Condition,
+    as_integer,
+    collecting_conditions,
+    differ,
+    exceeds,
+    indivisible,
+    is_zero,
+    none_equal,
+)
 
 if TYPE_CHECKING:
     from archcalc.symbolic.integer_sets import Integers
@@ -40,10 +49,13 @@ __all__ = [
     "exact",
     "exceeds",
     "floor_div",
+    "indivisible",
     "is_symbolic",
+    "is_zero",
     "lower_bound",
     "maximum",
     "minimum",
+    "none_equal",
     "prod",
     "solve",
     "terms",

@@ -59,7 +59,7 @@ def _converted(value: Any) -> Any:
     if is_symbolic(value):
         return _own_expression(value)
     if isinstance(value, Fraction):
-        return as_integer(value)
+        return value.numerator if value.denominator == 1 else None
     try:
         return index(value)
     except TypeError:
@@ -157,8 +157,12 @@ def _extreme(values: Sequence[Any], least: bool) -> Any:
     """
     import sympy
 
+    exprs = [sympy.expand(value) for value in values]
+    common = math.lcm(*(int(term.as_coeff_Mul()[0].q) for expr in exprs for term in sympy.Add.make_args(expr)))
+    if common > 1:  # an extreme of integers, which is all that can be compiled and solved
+        return _extreme([expr * common for expr in exprs], least) / common
     rest: list[Any] = []
-    for value in map(sympy.sympify, values):
+    for value in exprs:
         if any(_ordered(other, value) if least else _ordered(value, other) for other in rest):
             continue
         rest = [other for other in rest if not (_ordered(value, other) if least else _ordered(other, value))]
@@ -199,18 +203,3 @@ def _from_zero(symbol: sympy.Symbol) -> sympy.Symbol:
     import sympy
 
     return sympy.Dummy(symbol.name, integer=True, nonnegative=True)
-
-
-def as_integer(value: Any) -> Any:
-    """Return `value` as an integer size, or None if it's a fraction or no number at all."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, Fraction):
-        return value.numerator if value.denominator == 1 else None
-    if is_symbolic(value):
-        if value.is_Integer:
-            return int(value)
-        return value if value.is_integer is not False else None
-    return None

@@ -1,30 +1,45 @@
-"""Equalities and bounds between sizes: decided where they can be, else assumed and collected as conditions."""
+"""Equalities, bounds and divisibility between sizes: decided where they can be, else assumed and collected.
+
+`differ`, `exceeds`, `indivisible` and `is_zero` ask whether something is certainly wrong, and are true only then. What
+depends on the symbols is assumed to be right, and the assumption becomes a `Condition` of whoever is collecting.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 from archcalc.symbolic.arithmetic import is_symbolic, lower_bound
+from archcalc.symbolic.compiled import compare
+from archcalc.symbolic.notation import relation_text
+from archcalc.symbolic.values import NoValue, value_at
+
+MAX_RESIDUES = 4096
+"""Remainders that are tried one by one, to see which of them a divisibility means."""
+MAX_CANCELLED = 20
+"""Terms of an expression whose common factors are looked for."""
 
 
-class Condition(str):
-    """A relation that a graph needs, as a text (`k % 2 == 0`), with its two sides for those who calculate with it."""
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`left relation right` (==, !=, <=, >=): what the symbols of a graph must fulfil.
 
-    __slots__ = ("left", "relation", "right")
+    Divisibility is a remainder equal to 0. Where one of two equalities suffices, their differences' product is 0.
+    """
+
     left: Any
     relation: str
     right: Any
 
-    def __new__(cls, left: Any, relation: str, right: Any) -> Condition:
-        condition = super().__new__(cls, f"{_text(left)} {relation} {_text(right)}")
-        condition.left, condition.relation, condition.right = left, relation, right
-        return condition
-
-    def __reduce__(self) -> Any:
-        return Condition, (self.left, self.relation, self.right)
+    def __str__(self) -> str:
+        """The condition in the spec language: `k % 2 == 0`."""
+        return relation_text(self.left, self.relation, self.right)
 
     @property
     def symbols(self) -> set[Any]:
@@ -32,38 +47,56 @@ class Condition(str):
         sides = (side for side in (self.left, self.right) if is_symbolic(side))
         return set().union(*(side.free_symbols for side in sides))
 
+    def holds(self, values: Mapping[str, int]) -> bool:
+        """Whether it's met where the symbols, by name, are these integers; not where a side has no value."""
+        try:
+            return bool(compare(value_at(self.left, values), self.relation, value_at(self.right, values)))
+        except NoValue:
+            return False
 
-_conditions: ContextVar[list[str] | None] = ContextVar("conditions", default=None)
+
+_conditions: ContextVar[list[Condition] | None] = ContextVar("conditions", default=None)
 
 
 @contextmanager
-def collecting_conditions() -> Iterator[list[str]]:
-    """Collect the relations that `differ` and `exceeds` assume because they can't be decided: each is a `Condition`."""
-    found: list[str] = []
+def collecting_conditions() -> Iterator[list[Condition]]:
+    """Collect the relations that are assumed because they can't be decided; at the end without the redundant ones."""
+    found: list[Condition] = []
     token = _conditions.set(found)
     try:
         yield found
     finally:
         _conditions.reset(token)
+        found[:] = _without_redundant(found)
 
 
-def _assume(condition: Condition) -> None:
-    found = _conditions.get()
+def _assume(left: Any, relation: str, right: Any) -> None:
+    found, condition = _conditions.get(), Condition(left, relation, right)
     if found is not None and condition not in found:
         found.append(condition)
 
 
-def _assume_bound(symbol: Any, relation: str, limit: int) -> None:
-    """Collect `symbol >= limit` or `symbol <= limit`, of several the one that implies the others."""
+def _merged(matches: Callable[[Condition], bool], merge: Callable[[Condition], Condition], new: Condition) -> None:
+    """Collect a condition; one that it matches and the new one become a single one."""
     found = _conditions.get()
     for place, known in enumerate(found or ()):
-        if not (isinstance(known, Condition) and isinstance(known.right, int)) or found is None:
-            continue
-        if known.left == symbol and known.relation == relation:
-            limit = max(known.right, limit) if relation == ">=" else min(known.right, limit)
-            found[place] = Condition(symbol, relation, limit)
+        if found is not None and matches(known):
+            found[place] = merge(known)
             return
-    _assume(Condition(symbol, relation, limit))
+    _assume(new.left, new.relation, new.right)
+
+
+def _assume_bound(symbol: Any, relation: str, limit: int) -> None:
+    """Collect `symbol >= limit` or `symbol <= limit`, of several the one that implies the others."""
+    strongest = max if relation == ">=" else min
+    _merged(
+        lambda known: known.left == symbol and known.relation == relation and isinstance(known.right, int),
+        lambda known: Condition(symbol, relation, strongest(known.right, limit)),
+        Condition(symbol, relation, limit),
+    )
+
+
+# --- equality -----------------------------------------------------------------------------------------------------
 
 
 def differ(a: Any, b: Any) -> bool:
@@ -77,16 +110,79 @@ def differ(a: Any, b: Any) -> bool:
         return False
     if difference.is_number or difference.is_zero is False:
         return True
-    if _conditions.get() is not None:
-        if _fails_everywhere(difference):
+    if _conditions.get() is None:
+        return False
+    if (quotient := _as_quotient(difference)) is not None:
+        return indivisible(*quotient)
+    if (found := _root(difference)) is not None:
+        symbol, number = found
+        if number.denominator > 1 or number < 1:
             return True
-        _assume(Condition(a, "==", b))
+        _assume(symbol, "==", int(number))
+        return False
+    if _fails_everywhere(difference):
+        return True
+    _assume_whole(a, "==", b)
+    return False
+
+
+def none_equal(*pairs: tuple[Any, Any]) -> bool:
+    """Whether all pairs are known to differ; if it's undecided, one of them is assumed to be of equals."""
+    import sympy
+
+    differences = []
+    for a, b in pairs:
+        difference = sympy.expand(a - b)
+        if difference.is_zero:
+            return False
+        if difference.is_number or difference.is_zero is False or _fails_everywhere(difference):
+            continue
+        differences.append(difference)
+    if not differences:
+        return True
+    if len(differences) == 1:
+        return differ(differences[0], 0)
+    _assume(sympy.Mul(*map(_whole, differences), evaluate=False), "==", 0)
     return False
 
 
 def _fails_everywhere(difference: Any) -> bool:
     """Whether it is certainly never 0, as its sign is always the same."""
     return bool(lower_bound(difference).is_positive or lower_bound(-difference).is_positive)
+
+
+def _root(difference: Any) -> tuple[Any, Fraction] | None:
+    """The one symbol of a linear expression, and where that is 0."""
+    constant, rest = difference.as_coeff_Add()
+    factor, symbol = rest.as_coeff_Mul()
+    if not symbol.is_Symbol or not constant.is_Rational:
+        return None
+    number = -constant / factor
+    return symbol, Fraction(int(number.p), int(number.q))
+
+
+def _as_quotient(difference: Any) -> tuple[Any, Any] | None:
+    """(u, m), if the expression is 0 exactly where m divides u.
+
+    That are multiples of u mod m, and ⌊u + δ⌋ - u for 0 <= δ < 1, which is how rounded sizes meet exact ones.
+    """
+    import sympy
+
+    _, rest = difference.as_coeff_Mul()
+    if isinstance(rest, sympy.Mod):
+        return rest.args
+    floors = [term for term in sympy.Add.make_args(difference) if term.has(sympy.floor)]
+    if len(floors) != 1:
+        return None
+    factor, rounded = floors[0].as_coeff_Mul()
+    if not isinstance(rounded, sympy.floor):
+        return None
+    exact = sympy.expand((floors[0] - difference) / factor)
+    offset = sympy.expand(rounded.args[0] - exact)
+    return (exact, 1) if offset.is_Rational and 0 <= offset < 1 else None
+
+
+# --- bounds -------------------------------------------------------------------------------------------------------
 
 
 def exceeds(a: Any, b: Any) -> bool:
@@ -102,8 +198,8 @@ def exceeds(a: Any, b: Any) -> bool:
         return True
     constant, rest = margin.as_coeff_Add()
     factor, symbol = rest.as_coeff_Mul()
-    if not symbol.is_Symbol:
-        _assume(Condition(a, "<=", b))
+    if not symbol.is_Symbol or not constant.is_Rational:
+        _assume_whole(a, "<=", b)
     elif factor > 0:
         _assume_bound(symbol, ">=", int(sympy.ceiling(-constant / factor)))
     else:
@@ -117,13 +213,196 @@ def _unwrapped(margin: Any) -> Any:
 
     constant, rest = margin.as_coeff_Add()
     factor, inner = rest.as_coeff_Mul()
-    if not isinstance(inner, sympy.floor) or factor < 0:
+    if not isinstance(inner, sympy.floor) or factor < 0 or not constant.is_Rational:
         return margin
     return _unwrapped(sympy.expand(inner.args[0] - sympy.ceiling(-constant / factor)))
 
 
-def _text(value: Any) -> str:
-    """A relation's side as the spec language writes it: `k % 2`, not `Mod(k, 2)`."""
-    if is_symbolic(value) and type(value).__name__ == "Mod":
-        return f"{value.args[0]} % {value.args[1]}"
-    return str(value)
+def _assume_whole(left: Any, relation: str, right: Any) -> None:
+    """Collect a relation; if there are fractions, times their common denominator, with nothing negative."""
+    import sympy
+
+    if all(getattr(side, "is_integer", isinstance(side, int)) for side in (left, right)):
+        _assume(left, relation, right)
+        return
+    terms = sympy.Add.make_args(_whole(sympy.expand(left - right)))
+    above = sympy.Add(*(term for term in terms if term.as_coeff_Mul()[0] > 0))
+    below = sympy.Add(*(-term for term in terms if term.as_coeff_Mul()[0] < 0))
+    _assume(above, relation, below)
+
+
+def _whole(expr: Any) -> Any:
+    """An expression times the common denominator of its coefficients."""
+    import sympy
+
+    factors = [term.as_coeff_Mul()[0] for term in sympy.Add.make_args(expr)]
+    return sympy.expand(expr * math.lcm(*(int(factor.q) for factor in factors if factor.is_Rational)))
+
+
+# --- divisibility -------------------------------------------------------------------------------------------------
+
+
+def indivisible(a: Any, b: Any) -> bool:
+    """Whether b certainly doesn't divide a; if it's undecided, it's assumed to, and that becomes a condition.
+
+    Either may be a fraction: `indivisible(c / 6, 1)` asks whether c / 6 is certainly no integer.
+    """
+    if not is_symbolic(a) and not is_symbolic(b):
+        return (Fraction(a) / b).denominator != 1
+    import sympy
+
+    above, below = sympy.fraction(sympy.together(_cancelled(a / sympy.sympify(b))))
+    above = sympy.expand(above)
+    if below.is_Integer:
+        return _not_multiple(above, int(below))
+    if above.is_zero:
+        return False
+    _assume(sympy.Mod(above, below, evaluate=False), "==", 0)
+    return False
+
+
+def _cancelled(quotient: Any) -> Any:
+    """A quotient of polynomials without common factors, where looking for them is cheap."""
+    import sympy
+
+    above, below = sympy.fraction(sympy.together(quotient))
+    if below.is_Integer or sympy.count_ops(quotient) > MAX_CANCELLED:
+        return quotient
+    try:
+        return sympy.cancel(quotient)
+    except sympy.PolynomialError:
+        return quotient
+
+
+def _not_multiple(value: Any, modulus: int) -> bool:
+    """Whether an integer expression is certainly no multiple of a number; else assume that it is."""
+    import sympy
+
+    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(value)]
+    if not all(factor.is_Integer and (rest == 1 or rest.is_integer) for factor, rest in terms):
+        _assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
+        return False
+    terms = [(int(factor) % modulus, rest) for factor, rest in terms]
+    common = math.gcd(modulus, *(factor for factor, _ in terms))
+    modulus //= common
+    value = sympy.Add(*(factor // common * rest for factor, rest in terms))
+    if modulus == 1:
+        return False
+    if value.is_Integer:
+        return int(value) % modulus != 0
+    symbols = sorted(value.free_symbols, key=lambda symbol: symbol.name)
+    if value.is_polynomial(*symbols) and modulus ** len(symbols) <= MAX_RESIDUES:
+        return _not_residue(value, modulus, symbols)
+    _assume_multiple(value, modulus)
+    return False
+
+
+def _not_residue(value: Any, modulus: int, symbols: list[Any]) -> bool:
+    """The same for a polynomial, by trying all remainders: c² is a multiple of 4 where c is one of 2."""
+    import sympy
+
+    function = sympy.Poly(value, *symbols)
+    good = {
+        numbers for numbers in product(range(modulus), repeat=len(symbols)) if int(function.eval(numbers)) % modulus == 0
+    }
+    if not good:
+        return True
+    if len(good) == modulus ** len(symbols):
+        return False
+    if len(symbols) == 1:
+        step = modulus // len(good)
+        if good == {(n,) for n in range(0, modulus, step)}:
+            _assume_multiple(symbols[0], step)
+            return False
+    _assume_multiple(value, modulus)
+    return False
+
+
+def _assume_multiple(value: Any, modulus: int) -> None:
+    """Collect `value % modulus == 0`; with a multiple of another number, that of their least common multiple."""
+    import sympy
+
+    def multiple_of(number: int) -> Condition:
+        return Condition(sympy.Mod(value, number, evaluate=False), "==", 0)
+
+    _merged(
+        lambda known: (found := _multiple(known)) is not None and found[0] == value,
+        lambda known: multiple_of(math.lcm(modulus, _multiple(known)[1])),  # type: ignore[index]  # it matches
+        multiple_of(modulus),
+    )
+
+
+def _multiple(condition: Condition) -> tuple[Any, int] | None:
+    """(u, m) of a condition u % m == 0 with a number m."""
+    if condition.relation != "==" or condition.right != 0 or type(condition.left).__name__ != "Mod":
+        return None
+    value, modulus = condition.left.args
+    return (value, int(modulus)) if modulus.is_Integer else None
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a divisor is certainly 0; if it's undecided, it's assumed not to be, which becomes a condition."""
+    if not is_symbolic(value):
+        return bool(value == 0)
+    import sympy
+
+    value = sympy.expand(value)
+    if value.is_zero:
+        return True
+    if value.is_nonzero or _conditions.get() is None or _fails_everywhere(value):
+        return False
+    if (found := _root(value)) is None:
+        _assume(_whole(value), "!=", 0)
+    elif found[1].denominator == 1 and found[1] >= 1:
+        _assume(found[0], "!=", int(found[1]))
+    return False
+
+
+def as_integer(value: Any) -> Any:
+    """Return `value` as an integer size, or None if it's a fraction or no number at all.
+
+    An expression that may be an integer is assumed to be one, which becomes a condition: c / 6 needs c % 6 == 0.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else None
+    if is_symbolic(value):
+        if value.is_Integer:
+            return int(value)
+        return None if not value.is_integer and indivisible(value, 1) else value
+    return None
+
+
+# --- what follows from the others -----------------------------------------------------------------------------------
+
+
+def _without_redundant(conditions: list[Condition]) -> list[Condition]:
+    """The conditions, less those on one symbol that follow from another on the same."""
+    alone: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        symbols = condition.symbols
+        if len(symbols) == 1:
+            alone.setdefault(next(iter(symbols)).name, []).append(condition)
+    dropped = {
+        condition
+        for name, found in alone.items()
+        for condition in found
+        if any(_implies(other, condition, name) for other in found if other is not condition)
+    }
+    return [condition for condition in conditions if condition not in dropped]
+
+
+def _implies(one: Condition, other: Condition, name: str) -> bool:
+    """Whether a condition on the symbol `name` follows from another one, as far as that's easily seen."""
+    symbol = getattr(one.left, "is_Symbol", False)
+    if one.relation == "==" and symbol:
+        return other.holds({name: one.right})
+    if other.relation == "!=" and getattr(other.left, "is_Symbol", False):
+        return one.relation != "!=" and not one.holds({name: other.right})
+    multiple = _multiple(one)
+    if multiple is not None and other.relation == ">=" and other.left == multiple[0] and isinstance(other.right, int):
+        return other.right <= multiple[1]
+    return False

@@ -1,0 +1,71 @@
+"""Expressions and relations as texts in the spec language, which its parser reads back."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from archcalc.symbolic.arithmetic import is_symbolic
+
+
+def text_of(value: Any) -> str:
+    """A size in the spec language: `max(c, floor(h/2) + 1)`.
+
+    >>> from archcalc.symbolic.arithmetic import dim, floor_div
+    >>> text_of(floor_div(dim("h") + 3, 2))
+    'floor(h/2 + 1/2) + 1'
+    """
+    return str(_printer().doprint(value)) if is_symbolic(value) else str(value)
+
+
+def relation_text(left: Any, relation: str, right: Any) -> str:
+    """A relation in the spec language; a product equal to 0 as its alternatives: `n == 1 or n == C`."""
+    if relation == "==" and right == 0 and is_symbolic(left):
+        if left.is_Mul and all(factor.is_Add for factor in left.args):
+            return " or ".join(dict.fromkeys(map(_equality, left.args)))
+        if type(left).__name__ == "Mod":
+            return f"{_printer().remainder(left)} == 0"
+    return f"{text_of(left)} {relation} {text_of(right)}"
+
+
+def _equality(difference: Any) -> str:
+    """A difference that is 0, as an equality of what is added and what is subtracted."""
+    from sympy import Add
+
+    added = Add(*(term for term in difference.args if term.as_coeff_Mul()[0] > 0))
+    return f"{text_of(added)} == {text_of(added - difference)}"
+
+
+@cache
+def _printer() -> Any:
+    from sympy.printing.precedence import PRECEDENCE
+    from sympy.printing.str import StrPrinter
+
+    class Printer(StrPrinter):  # type: ignore[misc]  # SymPy is untyped
+        """SymPy's own, with the spec language's names and its sign for remainders."""
+
+        def remainder(self, expr: Any) -> str:
+            """A remainder without brackets around it."""
+            above, below = expr.args
+            product = PRECEDENCE["Mul"]
+            return f"{self.parenthesize(above, product)} % {self.parenthesize(below, product, strict=True)}"
+
+        def _print_Mod(self, expr: Any) -> str:
+            return f"({self.remainder(expr)})"
+
+        def _called(self, name: str, expr: Any) -> str:
+            return f"{name}({', '.join(map(self._print, expr.args))})"
+
+        def _print_Max(self, expr: Any) -> str:
+            return self._called("max", expr)
+
+        def _print_Min(self, expr: Any) -> str:
+            return self._called("min", expr)
+
+        def _print_ceiling(self, expr: Any) -> str:
+            return self._called("ceil", expr)
+
+        def _print_Abs(self, expr: Any) -> str:
+            return self._called("abs", expr)
+
+    return Printer()
