@@ -48,7 +48,7 @@ def golden(architecture: Architecture) -> dict[str, Any]:
     return {
         "archcalc": 1,
         "name": architecture.name,
-        "conditions": list(report.graph.conditions),
+        "conditions": list(map(str, report.graph.conditions)),
         "layers": layers,
         "totals": totals,
     }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from archcalc.errors import Diagnostic, Mark, UnknownNameError, suggestion
 from archcalc.layers import Layer
 from archcalc.shape import AXES, Shape
+from archcalc.symbolic import Condition
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class Graph:
     """An architecture with every size in place.
 
     `scopes` maps the names in the spec to the nodes whose outputs they stand for; `layout` is the order in
-    which the spec writes axes; `conditions` are the equalities that symbolic sizes must fulfil.
+    which the spec writes axes; `conditions` are what symbolic sizes must fulfil.
     """
 
     name: str
@@ -105,7 +106,7 @@ class Graph:
     outputs: Mapping[str, int]
     scopes: Mapping[str, int]
     layout: tuple[str, ...] = AXES
-    conditions: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     title: str = ""
     citation: str = ""

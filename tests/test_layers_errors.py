@@ -238,4 +238,4 @@ def test_undecided_sizes_become_conditions() -> None:
     with collecting_conditions() as conditions:
         make("conv", 8, 3, groups=4).output_shape(volume("C8 H8 W8").with_(C=c, H=h))
         make("add").output_shape(volume("C8").with_(C=c), volume("C8"))
-    assert conditions == ["c % 4 == 0", "h >= 3", "c == 8"]
+    assert ["h >= 3", "c == 8"] == list(map(str, conditions))  # 8 is a multiple of 4

@@ -67,10 +67,9 @@ def test_numbers_put_in_give_the_numeric_analysis(name: str) -> None:
         except SpecError:
             assert not held, chosen
             continue
-        assert held or name == "deconvnet", chosen  # of its two ways to unpool, one is a condition
-        if held:
-            expected = facts(analyze(graph, chosen.get("N", 1)))
-            assert expected == list(results[: len(values)]), chosen
+        assert held, chosen
+        expected = facts(analyze(graph, chosen.get("N", 1)))
+        assert expected == list(results[: len(values)]), chosen
 
 
 def test_resnet152_takes_seconds_at_most() -> None:

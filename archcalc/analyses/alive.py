@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archcalc.analyses.memory import INDEX_BYTES, switches, volume_bytes
+from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import is_symbolic, maximum
 
@@ -19,8 +19,8 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     All inputs are there at the start, layers are computed in the order of the graph. Volumes are freed after their last
     use, outputs never; a layer in place takes over a volume that nothing else will read. Weights aren't in it.
     """
-    own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), switches(graph)
-    switches_until = {pool: unpool for unpool, pool in pools.items()}  # the last one of several
+    own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), undone_pools(graph)
+    switches_until = {pool: (unpool, shared) for unpool, (pool, shared) in pools.items()}  # the last one of several
     homes: list[int] = []
     # what is alive; a pool's switches are under ~index
     sizes = {index: own[index] for index, node in enumerate(graph.nodes) if not node.inputs}
@@ -40,10 +40,11 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
         homes.append(home)
         until[home] = max(until.get(home, 0), uses[index])
         if index in switches_until:
-            sizes[~index], until[~index] = node.shape.numel * batch * INDEX_BYTES, switches_until[index]
+            until[~index], shared = switches_until[index]
+            sizes[~index] = node.shape.numel * batch * INDEX_BYTES * shared
             alive += sizes[~index]
         result.append(alive)
-        touched = [home, *[homes[i] for i in node.inputs], *([~pools[index]] if index in pools else ())]
+        touched = [home, *[homes[i] for i in node.inputs], *([~pools[index][0]] if index in pools else ())]
         for place in touched:
             if until[place] <= index and place in sizes:
                 alive -= sizes.pop(place)

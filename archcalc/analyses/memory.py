@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from archcalc.analyses import analysis
@@ -9,6 +10,7 @@ from archcalc.graph import Application, Graph, Node
 from archcalc.layers.linear import Embedding
 from archcalc.layers.pool import MaxPool
 from archcalc.layers.resize import Unpool
+from archcalc.symbolic import agreement, is_symbolic
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
@@ -56,30 +58,37 @@ def token_volumes(graph: Graph) -> dict[int, int]:
 
 
 def switches(graph: Graph) -> dict[int, int]:
-    """Of each unpooling node with `like`, the pool that it undoes; that pool remembers where its maxima were.
+    """Of each unpooling node with `like`, the pool that it undoes; that pool remembers where its maxima were."""
+    return {index: pool for index, (pool, undoes) in undone_pools(graph).items() if not is_symbolic(undoes)}
 
-    It read `like` with the same windows, and its padding is none that PyTorch's pool doesn't know.
+
+def undone_pools(graph: Graph) -> dict[int, tuple[int, Any]]:
+    """The same with symbols: the pool, and 1, or an expression that's 0 for those sizes for which it doesn't fit.
+
+    The pool read `like` with the same windows, and its padding is none that PyTorch's pool doesn't know.
     """
     readers: dict[int, list[int]] = {}
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, Any]] = {}
     for index, node in enumerate(graph.nodes):
         if isinstance(node.layer, MaxPool):
             readers.setdefault(node.inputs[0], []).append(index)
         elif isinstance(node.layer, Unpool) and len(node.inputs) > 1:
             x, like = node.inputs
             for pool in readers.get(like, ()):
-                if graph.nodes[pool].shape == graph.nodes[x].shape and _undoes(node, graph.nodes[pool]):
-                    found[index] = pool
+                shapes = graph.nodes[pool].shape.values(), graph.nodes[x].shape.values()
+                undoes = agreement([*zip(*shapes, strict=True), *_windows(node, graph.nodes[pool])])
+                if is_symbolic(undoes) or undoes:
+                    found[index] = pool, undoes
                     break
     return found
 
 
-def _undoes(unpool: Node, pool: Node) -> bool:
+def _windows(unpool: Node, pool: Node) -> Iterator[tuple[Any, Any]]:
+    """What must be equal for the unpooling to undo the pool."""
     x = pool.application.input_shapes[0]
     if pool.layer.pads_apart(x) or "R" in x or "T" in x:  # type: ignore[attr-defined]
-        return False
+        yield 0, 1
     up, down = unpool.layer.windows(*unpool.application.input_shapes), pool.layer.windows(x)
-    return all(
-        (w.kernel, w.stride, w.before, w.after, 1) == (p.kernel, p.stride, p.before, p.after, p.dilation)
-        for w, p in zip(up.values(), down.values(), strict=True)
-    )
+    for w, p in zip(up.values(), down.values(), strict=True):
+        yield from ((w.kernel, p.kernel), (w.stride, p.stride), (w.before, p.before), (w.after, p.after))
+        yield 1, p.dilation

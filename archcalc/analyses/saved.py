@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archcalc.analyses.memory import BYTES, INDEX_BYTES, switches, volume_bytes
+from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
+from archcalc.symbolic import is_symbolic
 
 STATISTIC_BYTES = 4
 """Statistics are float32 even where values are narrower."""
@@ -32,7 +33,7 @@ def left_bytes(graph: Graph, batch: Any, dtype: str) -> Any:
     volumes, homes = volume_bytes(graph, batch, dtype), _homes(graph)
     left: dict[object, Any] = {}
     for held in storages(graph, batch, dtype):
-        left |= held
+        left = held | left
     left |= {homes[i]: volumes[homes[i]] for i in graph.outputs.values()}
     return sum(size for home, size in left.items() if not (isinstance(home, int) and not graph.nodes[home].inputs))
 
@@ -43,7 +44,7 @@ def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]
     Those are under the node that has them, and their position among its `Kept.extras`.
     """
     widths = {width: width_bytes(width, dtype) for width in Width}
-    volumes, homes, pools = volume_bytes(graph, batch, dtype), _homes(graph), switches(graph)
+    volumes, homes, pools = volume_bytes(graph, batch, dtype), _homes(graph), undone_pools(graph)
     for index, kept in enumerate(kept_by_layer(graph)):
         held: dict[object, Any] = {}
         for place in kept.inputs:
@@ -52,7 +53,11 @@ def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]
         if kept.output:
             held[homes[index]] = volumes[homes[index]]
         for place, (amount, width, per_example) in enumerate(kept.extras):
-            held[pools.get(index, index), place] = amount * widths[width] * (batch if per_example else 1)
+            size = amount * widths[width] * (batch if per_example else 1)
+            pool, shared = pools.get(index, (index, 1))
+            held[pool, place] = size * shared
+            if is_symbolic(shared):
+                held[index, place] = size * (1 - shared)
         yield held
 
 

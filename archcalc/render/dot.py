@@ -102,7 +102,7 @@ class _Writer:
             totals += f" · batch {self.report.batch}"
         if self.shown.depth is not None:
             totals += f" · scopes drawn to depth {self.shown.depth}"
-        conditions = f"if {', '.join(graph.conditions)}" if graph.conditions else ""
+        conditions = f"if {', '.join(map(str, graph.conditions))}" if graph.conditions else ""
         lines = [f'<FONT POINT-SIZE="14" COLOR="black"><B>{dot_label(self.report.name)}</B></FONT>']
         lines += [dot_label(line) for text in (graph.title, totals, conditions) for line in wrap(text, 90)]
         return {

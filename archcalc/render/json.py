@@ -24,7 +24,7 @@ def json_lines(report: Report) -> Iterator[str]:
         "input": report.ordered(graph.input),
         "batch": report.batch,
         "dtype": report.dtype,
-        "conditions": list(graph.conditions),
+        "conditions": list(map(str, graph.conditions)),
     }
     yield _dump(head)[:-1] + ', "layers": ['
     known: dict[Application, tuple[str, str]] = {}

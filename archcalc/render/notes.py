@@ -38,7 +38,7 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         kinds = (f"{kind} ({what})" for kind, what in report.uncounted.items())
         yield "not in MACs", ", ".join(kinds)
     if report.graph.conditions:
-        yield "valid if", "; ".join(report.graph.conditions)
+        yield "valid if", "; ".join(map(str, report.graph.conditions))
 
 
 def _peak(report: Report) -> str:

@@ -25,6 +25,7 @@ from archcalc.symbolic.arithmetic import (
 )
 from archcalc.symbolic.relations import (
     Condition,
+    agreement,
     as_integer,
     collecting_conditions,
     differ,
@@ -41,6 +42,7 @@ __all__ = [
     "Condition",
     "Dim",
     "Integers",
+    "agreement",
     "as_integer",
     "ceil_div",
     "collecting_conditions",

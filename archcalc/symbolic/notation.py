@@ -20,12 +20,15 @@ def text_of(value: Any) -> str:
 
 def relation_text(left: Any, relation: str, right: Any) -> str:
     """A relation in the spec language; a product equal to 0 as its alternatives: `n == 1 or n == C`."""
-    if relation == "==" and right == 0 and is_symbolic(left):
-        if left.is_Mul and all(factor.is_Add for factor in left.args):
-            return " or ".join(dict.fromkeys(map(_equality, left.args)))
-        if type(left).__name__ == "Mod":
-            return f"{_printer().remainder(left)} == 0"
-    return f"{text_of(left)} {relation} {text_of(right)}"
+    alternatives = relation == "==" and right == 0 and getattr(left, "is_Mul", False)
+    if alternatives and all(factor.is_Add for factor in left.args):
+        return " or ".join(dict.fromkeys(map(_equality, left.args)))
+    return f"{_side(left)} {relation} {_side(right)}"
+
+
+def _side(value: Any) -> str:
+    """A side of a relation, where a remainder needs no brackets."""
+    return str(_printer().remainder(value)) if type(value).__name__ == "Mod" else text_of(value)
 
 
 def _equality(difference: Any) -> str:
@@ -50,22 +53,22 @@ def _printer() -> Any:
             product = PRECEDENCE["Mul"]
             return f"{self.parenthesize(above, product)} % {self.parenthesize(below, product, strict=True)}"
 
-        def _print_Mod(self, expr: Any) -> str:
+        def _print_Mod(self, expr: Any) -> str:  # noqa: N802  # SymPy's protocol, like those below
             return f"({self.remainder(expr)})"
 
         def _called(self, name: str, expr: Any) -> str:
             return f"{name}({', '.join(map(self._print, expr.args))})"
 
-        def _print_Max(self, expr: Any) -> str:
+        def _print_Max(self, expr: Any) -> str:  # noqa: N802
             return self._called("max", expr)
 
-        def _print_Min(self, expr: Any) -> str:
+        def _print_Min(self, expr: Any) -> str:  # noqa: N802
             return self._called("min", expr)
 
         def _print_ceiling(self, expr: Any) -> str:
             return self._called("ceil", expr)
 
-        def _print_Abs(self, expr: Any) -> str:
+        def _print_Abs(self, expr: Any) -> str:  # noqa: N802
             return self._called("abs", expr)
 
     return Printer()

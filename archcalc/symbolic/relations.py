@@ -7,7 +7,7 @@ depends on the symbols is assumed to be right, and the assumption becomes a `Con
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from archcalc.symbolic.arithmetic import is_symbolic, lower_bound
+from archcalc.symbolic.arithmetic import is_symbolic, lower_bound, maximum, minimum
 from archcalc.symbolic.compiled import compare
 from archcalc.symbolic.notation import relation_text
 from archcalc.symbolic.values import NoValue, value_at
@@ -170,7 +170,7 @@ def _as_quotient(difference: Any) -> tuple[Any, Any] | None:
 
     _, rest = difference.as_coeff_Mul()
     if isinstance(rest, sympy.Mod):
-        return rest.args
+        return rest.args[0], rest.args[1]
     floors = [term for term in sympy.Add.make_args(difference) if term.has(sympy.floor)]
     if len(floors) != 1:
         return None
@@ -180,6 +180,30 @@ def _as_quotient(difference: Any) -> tuple[Any, Any] | None:
     exact = sympy.expand((floors[0] - difference) / factor)
     offset = sympy.expand(rounded.args[0] - exact)
     return (exact, 1) if offset.is_Rational and 0 <= offset < 1 else None
+
+
+def agreement(pairs: Iterable[tuple[Any, Any]]) -> Any:
+    """1 where all pairs are of equals, else 0: a number, or an expression that has these values."""
+    distances = []
+    for a, b in pairs:
+        if not is_symbolic(difference := a - b):
+            if difference != 0:
+                return 0
+            continue
+        if (distance := _distance(difference)) is None:
+            return 0
+        distances.append(distance)
+    return 1 - minimum(1, sum(distances)) if distances else 1
+
+
+def _distance(difference: Any) -> Any:
+    """The absolute value of a difference; None if it's certainly not 0."""
+    import sympy
+
+    difference = sympy.expand(difference)
+    if difference.is_zero is False or (not difference.is_zero and _fails_everywhere(difference)):
+        return None
+    return 0 if difference.is_zero else maximum(difference, -difference)
 
 
 # --- bounds -------------------------------------------------------------------------------------------------------
@@ -222,7 +246,7 @@ def _assume_whole(left: Any, relation: str, right: Any) -> None:
     """Collect a relation; if there are fractions, times their common denominator, with nothing negative."""
     import sympy
 
-    if all(getattr(side, "is_integer", isinstance(side, int)) for side in (left, right)):
+    if all(_is_whole(sympy.sympify(side)) for side in (left, right)):
         _assume(left, relation, right)
         return
     terms = sympy.Add.make_args(_whole(sympy.expand(left - right)))
@@ -239,6 +263,15 @@ def _whole(expr: Any) -> Any:
     return sympy.expand(expr * math.lcm(*(int(factor.q) for factor in factors if factor.is_Rational)))
 
 
+def _is_whole(expr: Any) -> bool:
+    """Whether an expression is an integer wherever it has a value; SymPy says less of what may divide by zero."""
+    if bool(expr.is_integer) or type(expr).__name__ in ("floor", "ceiling"):
+        return True
+    if expr.is_Add or expr.is_Mul or type(expr).__name__ in ("Mod", "Min", "Max"):
+        return all(map(_is_whole, expr.args))
+    return bool(expr.is_Pow and expr.exp.is_Integer and expr.exp > 0) and _is_whole(expr.base)
+
+
 # --- divisibility -------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +281,7 @@ def indivisible(a: Any, b: Any) -> bool:
     Either may be a fraction: `indivisible(c / 6, 1)` asks whether c / 6 is certainly no integer.
     """
     if not is_symbolic(a) and not is_symbolic(b):
-        return (Fraction(a) / b).denominator != 1
+        return bool(Fraction(a) % b != 0)
     import sympy
 
     above, below = sympy.fraction(sympy.together(_cancelled(a / sympy.sympify(b))))
@@ -265,8 +298,7 @@ def _cancelled(quotient: Any) -> Any:
     """A quotient of polynomials without common factors, where looking for them is cheap."""
     import sympy
 
-    above, below = sympy.fraction(sympy.together(quotient))
-    if below.is_Integer or sympy.count_ops(quotient) > MAX_CANCELLED:
+    if sympy.fraction(sympy.together(quotient))[1].is_Integer or sympy.count_ops(quotient) > MAX_CANCELLED:
         return quotient
     try:
         return sympy.cancel(quotient)
@@ -279,7 +311,7 @@ def _not_multiple(value: Any, modulus: int) -> bool:
     import sympy
 
     terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(value)]
-    if not all(factor.is_Integer and (rest == 1 or rest.is_integer) for factor, rest in terms):
+    if not all(factor.is_Integer and _is_whole(rest) for factor, rest in terms):
         _assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
         return False
     terms = [(int(factor) % modulus, rest) for factor, rest in terms]
@@ -302,9 +334,8 @@ def _not_residue(value: Any, modulus: int, symbols: list[Any]) -> bool:
     import sympy
 
     function = sympy.Poly(value, *symbols)
-    good = {
-        numbers for numbers in product(range(modulus), repeat=len(symbols)) if int(function.eval(numbers)) % modulus == 0
-    }
+    residues = product(range(modulus), repeat=len(symbols))
+    good = {numbers for numbers in residues if int(function.eval(numbers)) % modulus == 0}
     if not good:
         return True
     if len(good) == modulus ** len(symbols):
@@ -372,7 +403,7 @@ def as_integer(value: Any) -> Any:
     if is_symbolic(value):
         if value.is_Integer:
             return int(value)
-        return None if not value.is_integer and indivisible(value, 1) else value
+        return None if value.is_integer is False or (not _is_whole(value) and indivisible(value, 1)) else value
     return None
 
 
@@ -400,9 +431,9 @@ def _implies(one: Condition, other: Condition, name: str) -> bool:
     symbol = getattr(one.left, "is_Symbol", False)
     if one.relation == "==" and symbol:
         return other.holds({name: one.right})
-    if other.relation == "!=" and getattr(other.left, "is_Symbol", False):
-        return one.relation != "!=" and not one.holds({name: other.right})
     multiple = _multiple(one)
+    if other.relation == "!=" and getattr(other.left, "is_Symbol", False):
+        return bool(symbol or multiple) and one.relation != "!=" and not one.holds({name: other.right})
     if multiple is not None and other.relation == ">=" and other.left == multiple[0] and isinstance(other.right, int):
         return other.right <= multiple[1]
     return False

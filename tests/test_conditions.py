@@ -1,0 +1,145 @@
+"""What symbolic sizes presuppose: the conditions of a graph are met by exactly the numbers that it can be built with."""
+
+from __future__ import annotations
+
+import pytest
+
+from archcalc.errors import ExpressionError, SpecError
+from archcalc.expand import build
+from archcalc.graph import Graph
+from archcalc.spec.expression import Environment
+from archcalc.spec.grammar import parse_expression
+from archcalc.spec.model import Spec
+from archcalc.symbolic import Condition, agreement, collecting_conditions, dim, indivisible, none_equal
+from tests.helpers import spec_of
+
+HEAD = """archcalc: 1
+name: open
+input: {{C: 12, H: 16, W: 16}}
+hparams: {{c: {hparam}}}
+layers: {layers}
+"""
+
+STEPS = [
+    ("conv c/6 3", ["c % 6 == 0"]),
+    ("conv c 1 -> groupnorm c/4", ["c % 4 == 0"]),
+    ("conv 2*c 1 -> conv c/4 1 g=4", ["c % 16 == 0"]),
+    ("conv 8 c/2 p=half", ["c % 2 == 0"]),
+    ("conv 8 3 s=c/2", ["c % 2 == 0"]),
+    ("conv 8 3 p=c/5", ["c % 5 == 0"]),
+    ("conv 8 2 d=c/3", ["c % 3 == 0", "c <= 45"]),
+    ("maxpool c/3 p=1", ["c % 3 == 0", "c >= 6", "c <= 54"]),
+    ("maxpool 4 p=c-3", ["c >= 3", "c <= 5"]),
+    ("upsample c/2", ["c % 2 == 0"]),
+    ("crop size=c/2", ["c % 2 == 0", "c <= 32"]),
+    ("zeropad c", ["c >= 12"]),
+    ("prelu c", ["c == 1 or c == 12"]),
+    ("channel_shuffle c", ["12 % c == 0"]),
+    ("adaptive_maxpool c/2", ["c % 2 == 0"]),
+    ("tconv 3 3 s=c output_padding=2", ["c >= 3"]),
+    ("tconv 3 3 s=2 output_padding=c-4 p=same", ["c == 4"]),
+    ("lrn c/3", ["c % 3 == 0"]),
+    ("tokens -> attention c/2", ["c % 2 == 0", "24 % c == 0"]),
+    ("tokens -> pos_embed c/2", ["c % 2 == 0", "c >= 512"]),
+    ("tokens -> select c-260", ["c <= 515", "c >= 4"]),
+    ("flatten -> fc c*(c+1)/2", []),
+    ("flatten -> fc c*c/4", ["c % 2 == 0", "4 <= c**2"]),
+    ("flatten -> fc 10//(c-4)", ["c != 4", "1 <= floor(10/(c - 4))"]),
+    ("flatten -> fc abs(c-7)+1", ["1 <= max(c - 7, 7 - c) + 1"]),
+    ("flatten -> fc max(c/2,5/2)", ["max(5, c) % 2 == 0", "2 <= max(5, c)"]),
+    ("flatten -> fc sqrt(c*c+2*c+1)", []),
+    ("flatten -> reshape C=c/2 T=12 H=4", ["c == 128"]),
+]
+
+
+def spec(layers: str, hparam: str = "sym") -> Spec:
+    """A small spec with the hparam c."""
+    return spec_of(HEAD.format(layers=layers, hparam=hparam))
+
+
+def builds(spec: Spec, c: int) -> Graph | None:
+    """The graph for a number, if there is one."""
+    try:
+        return build(spec, sets={"c": c})
+    except SpecError:
+        return None
+
+
+@pytest.mark.parametrize(("layers", "expected"), STEPS, ids=[layers for layers, _ in STEPS])
+def test_conditions_are_where_building_works(layers: str, expected: list[str]) -> None:
+    """Each kind of argument records what it needs, in few words; that's met where building with a number works."""
+    conditions = build(spec(layers)).conditions
+    assert expected == list(map(str, conditions))
+    for c in (*range(1, 60), 127, 128, 256, 511, 512, 515, 516, 520):
+        assert (builds(spec(layers), c) is not None) == all(known.holds({"c": c}) for known in conditions), c
+        assert [known.holds({"c": c}) for known in conditions] == [means(str(known), c) for known in conditions]
+
+
+def means(text: str, c: int) -> bool:
+    """A condition's text, read and evaluated in the spec language."""
+    try:
+        return bool(parse_expression(text).evaluate(Environment({"c": c})))
+    except ExpressionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("hparam", "expected"),
+    [
+        ("{value: sym, min: 3}", ["c >= 3"]),
+        ("{value: sym, multiple_of: 8}", ["c % 8 == 0"]),
+        ("{value: sym, min: 9, multiple_of: 8}", ["c >= 9", "c % 8 == 0"]),
+        ("{value: sym, min: 7, multiple_of: 8}", ["c % 8 == 0"]),
+    ],
+)
+@pytest.mark.parametrize("sets", [{}, {"c": dim("c")}])
+def test_bounds_of_hparams_are_conditions(hparam: str, expected: list[str], sets: dict[str, object]) -> None:
+    """`min` and `multiple_of` hold for symbols, too, whether the spec or the caller opens the hparam."""
+    assert expected == [str(known) for known in build(spec("conv c 1", hparam), sets=sets).conditions]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("dropout c/100", "dropout: p takes a number, not a symbol"),
+        ("flatten -> fc log2(c)", r"log2\(...\) needs a number"),
+        ("flatten -> fc sqrt(c)", r"sqrt\(...\) of what isn't always a square needs a number"),
+        ("(relu)*c", "a repeat count needs a number"),
+    ],
+)
+def test_what_is_no_condition_is_refused(layers: str, message: str) -> None:
+    """What a symbol leaves open and no condition can say is an error, E106, that asks for a number."""
+    with pytest.raises(SpecError, match=message) as refused:
+        build(spec(layers))
+    assert {"E106"} == {diagnostic.code for diagnostic in refused.value.diagnostics}
+
+
+def test_divisibilities_are_merged() -> None:
+    """Multiples of 4 and of 6 are multiples of 12; what follows from a larger divisor isn't listed."""
+    c, h = dim("c"), dim("h")
+    with collecting_conditions() as found:
+        assert not indivisible(c / 2, 2)
+        assert not indivisible(c, 6)
+        assert not indivisible(3 * c + 6 * h, 9)
+        assert indivisible(2 * c + 1, 2)
+        assert not indivisible(c * (c + 1) * (c + 2), 6)
+    assert ["c % 12 == 0", "(c + 2*h) % 3 == 0"] == list(map(str, found))
+
+
+def test_one_of_several_equalities() -> None:
+    """Of two equalities one must hold: a product is 0; what can't hold isn't listed."""
+    c, h = dim("c"), dim("h")
+    with collecting_conditions() as found:
+        assert not none_equal((c, 1), (c, h))
+        assert not none_equal((c, c + 1), (h, 5))
+        assert none_equal((c, c + 1), (h, -5))
+    assert ["c == 1 or c == h", "h == 5"] == list(map(str, found))
+    assert [True, True, False] == [found[0].holds({"c": c, "h": 3}) for c in (1, 3, 2)]
+
+
+def test_agreement_is_1_or_0() -> None:
+    """Whether sizes agree is a number, or an expression for one."""
+    c, h = dim("c"), dim("h")
+    assert (1, 0) == (agreement([(c, c), (3, 3)]), agreement([(c, h), (c, c + 1)]))
+    agrees = Condition(agreement([(c, h), (2 * c, 6)]), "==", 1)
+    assert [(3, 3)] == [(a, b) for a in range(1, 6) for b in range(1, 6) if agrees.holds({"c": a, "h": b})]
