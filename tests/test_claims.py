@@ -1,12 +1,21 @@
 """Published figures: the zoo's claims, and how a claim is judged."""
 
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from archcalc.claims import check_claims
+from archcalc import claims as claims_module
+from archcalc.claims import check_claims, claim_findings
+from archcalc.errors import SpecError
+from archcalc.spec.expression import Literal
+from archcalc.spec.grammar import parse_expression
+from archcalc.spec.model import Spec
+from archcalc.spec.printed import Printed
 from archcalc.spec.reader import load_spec
 from archcalc.zoo import declared_names, load
+from tests import claim_rules
 
 SPECS = {spec.name: spec for spec, _ in declared_names()}
 
@@ -33,6 +42,18 @@ def test_no_two_specs_share_a_name() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+TINY = "archcalc: 1\nname: tiny\ninput: {C: 3, H: 8, W: 8}\nhparams: {k: 3}\nlayers: [conv 4 k, relu]\n"
+"""112 params, 108 weights, 3,888 MACs."""
+
+
+def tiny(tmp_path: Path, *entries: str, more: str = "") -> Spec:
+    """A small spec with claims, each an entry of its own."""
+    path = tmp_path / "tiny.yaml"
+    lines = "".join(f"  - {{source: somebody, {entry}}}\n" for entry in entries)
+    path.write_text(f"{TINY}{more}claims:\n{lines}")
+    return load_spec(path)
+
+
 @pytest.mark.parametrize(
     ("claim", "verdict"),
     [
@@ -40,9 +61,24 @@ def test_no_two_specs_share_a_name() -> None:
         ("params: 113", "wrong"),
         ("params: 113, holds: false, note: misprint", "erratum"),
         ("params: 112, holds: false, note: misprint", "wrong"),
+        ("macs: 3.8K, holds: false, note: misprint", "wrong"),
         ("params: 0.1K", "holds"),
         ("params: 0.11K", "holds"),
         ("params: 0.12K", "wrong"),
+        ("params: 0.10K", "wrong"),
+        ("weights: 0.10K", "cut off"),
+        ("macs: 3.9K", "holds"),
+        ("macs: 3.8K", "cut off"),
+        ("macs: 3.88K", "cut off"),
+        ("macs: 3.89K", "holds"),
+        ("macs: 3K", "cut off"),
+        ("macs: 4K", "holds"),
+        ("macs: 3888, digits: 3", "E032"),
+        ("macs: 3900, digits: 2", "holds"),
+        ("macs: 3800, digits: 2", "cut off"),
+        ("macs: 3900", "wrong"),
+        ("macs: 3.900K, digits: 2", "holds"),
+        ("activations: 0.3K", "holds"),
         ("params: 110, tol: 2%", "holds"),
         ("params: 110, tol: 1%", "wrong"),
         ("params: 4*3*9 + 4", "holds"),
@@ -53,16 +89,168 @@ def test_no_two_specs_share_a_name() -> None:
         ("rf(conv): 3", "holds"),
         ("depth: 1", "holds"),
         ("connections: 4*6*6*28", "holds"),
+        ("at: {k: sym}, params: 12*k**2 + 4", "holds"),
+        ("at: {k: sym}, params: 0.1K", "wrong"),
+        ("activation_bytes: 1.3kB", "holds"),
+        ("activation_bytes: 1.31KiB", "holds"),
+        ("activation_bytes: 1344B", "holds"),
+        ("activation_bytes: 1344", "holds"),
+        ("params(relu): 0", "holds"),
     ],
 )
 def test_how_a_claim_is_judged(tmp_path: Path, claim: str, verdict: str) -> None:
-    """Integers are exact, printed decimals round, `tol` is a share, and an erratum must fail."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(
-        "archcalc: 1\nname: tiny\ninput: {C: 3, H: 8, W: 8}\nlayers: [conv 4 3x3, relu]\n"
-        f"claims:\n  - {{source: somebody, {claim}}}\n"
-    )
-    assert [verdict] == [v.verdict for v in check_claims(load_spec(path))]
+    """Digits decide: plain integers are exact, others round; what is cut off is neither right nor wrong."""
+    try:
+        assert [verdict] == [v.verdict for v in check_claims(tiny(tmp_path, claim))]
+    except SpecError as error:
+        assert [verdict] == [found.code for found in error.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("printed", "least", "largest", "last_cut"),
+    [
+        ("1K", "950", "1499", "1999"),
+        ("2K", "1500", "2500", "2999"),
+        ("9K", "8500", "9499", "9999"),
+        ("10K", "9500", "10500", "10999"),
+        ("100M", "99500000", "100500000", "100999999"),
+        ("1.0K", "950", "1050", "1099"),
+        ("3.8G", "3750000000", "3850000000", "3899999999"),
+        ("1Ki", "972.8", "1535", "2047"),
+    ],
+)
+def test_the_range_of_a_figure(printed: str, least: str, largest: str, last_cut: str) -> None:
+    """Which values round to a figure: never fewer than their first digit, halfway up or to the even digit."""
+    literal = parse_expression(printed)
+    assert isinstance(literal, Literal)
+    figure = Printed(int(literal.value / literal.step), literal.step)
+    values = (Fraction(least), Fraction(largest), Fraction(last_cut), Fraction(last_cut) + 1)
+    assert [(True, False), (True, False), (False, True), (False, False)] == [
+        (figure.rounds(value), figure.cuts(value)) for value in values
+    ]
+    assert not figure.rounds(Fraction(least) - Fraction(1, 10**6))
+
+
+def test_ten_thousand_figures_are_judged_as_decimal_rounds_them() -> None:
+    """The rule agrees with Python's decimal arithmetic on random figures and values."""
+    assert [] == claim_rules.disagreements(examples=10_000, seed=1)
+
+
+def test_random_claims_about_random_networks() -> None:
+    """Verdicts are those of an independent judge who counts with PyTorch's formulas by hand."""
+    assert [] == claim_rules.wrong_verdicts(examples=40, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [
+        ("tol: ^2, params: 112", "E032"),
+        ("tol: ^1000%, params: 112", "E032"),
+        ("tol: ^10.1%, params: 112", "E032"),
+        ("tol: ^0%, params: 112", "E032"),
+        ("tol: 2%, digits: 2, params: 112", "E032"),
+        ("tol: 2%, shape(conv): ^4x6x6", "E032"),
+        ("digits: ^0, params: 112", "E032"),
+        ("digits: 2, params: ^112", "E032"),
+        ("digits: 2, params: ^100 + 12", "E032"),
+        ("params: ^0M", "E033"),
+        ("params: ^0.0K", "E033"),
+        ("params: ^-5", "E033"),
+        ("params: ^5%", "E033"),
+        ("params: ^true", "E033"),
+        ("params: ^3x3", "E033"),
+        ("params: ^[3, 4]", "E033"),
+        ("params: ^5MB", "E034"),
+        ("depth: ^5kB", "E034"),
+        ("saved_bytes: ^5M", "E034"),
+        ("peak_bytes: ^1.5Mi", "E034"),
+        ("^params: {}", "E030"),
+        ("params: '^'", "E012"),
+        ("params: ^widht", "E090"),
+        ("shape(conv): 4x6x^height", "E090"),
+        ("^parms: 3", "E031"),
+        ("variant: a, ^params: {b: 3}", "E007"),
+        ("variant: ^c, params: 112", "E042"),
+        ("params: {^c: 112}", "E042"),
+        ("at: {kk: ^3}, params: 112", "E043"),
+    ],
+)
+def test_claims_that_cannot_be_read(tmp_path: Path, claim: str, code: str) -> None:
+    """What can be seen without building is an error when the file is read; ^ shows its place, else the entry's."""
+    column = 24 + claim.index("^") if "^" in claim else 5
+    with pytest.raises(SpecError) as caught:
+        tiny(tmp_path, claim.replace("^", ""), more="variants: {a: {}, b: {}}\n")
+    marks = [(found.code, found.mark and (found.mark.line, found.mark.column)) for found in caught.value.diagnostics]
+    assert (code, (8, column)) in marks
+
+
+@pytest.mark.parametrize(
+    ("claims", "code", "hint"),
+    [
+        (["params(conv1): 112"], "E035", "did you mean 'conv'?"),
+        (["shape(relus): 4x6x6"], "E035", "did you mean 'relu'?"),
+        (["params(conv): 1, holds: false, note: a", "weights(cv): 1, holds: false, note: no such layer"], "E035", None),
+        (["at: {k: 9}, params: 5"], "E036", ""),
+        (["at: {k: sym}, params: 5"], "E033", "give the symbols values with 'at'"),
+        (["shape(conv): 4x6"], "E033", ""),
+        (["shape(conv): 144"], "E033", ""),
+        (["rf(conv): 3x3x3, holds: false, note: a"], "E033", ""),
+        (["params: 3 - 4"], "E033", ""),
+        (["params: 112, holds: false, note: a"], "E037", ""),
+        (["macs: 3.8K, holds: false, note: cut off"], "E037", ""),
+        (["params: 112", "params: 113"], "E038", "a printed figure that is wrong is recorded with holds: false"),
+        (["params: 0.1K", "params: 0.3K"], "E038", None),
+        (["params: 110, tol: 1%", "params: 0.2K"], "E038", None),
+        (["params: 112", "params: 112"], "W405", ""),
+    ],
+)
+def test_check_finds_claims_that_no_figure_could_make_right(
+    tmp_path: Path, claims: list[str], code: str, hint: str | None
+) -> None:
+    """Layers that aren't there, values of `at` that build nothing, errata that hold, contradictions."""
+    found = claim_findings(tiny(tmp_path, *claims), ("",))
+    assert [code] == [diagnostic.code for diagnostic in found]
+    assert hint is None or hint == found[0].hint
+    assert found[0].mark is not None
+    assert found[0].mark.line == 6 + len(claims)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        ["params: 112", "params: 0.1K", "params: 110, tol: 5%"],
+        ["params: 112", "params: 113, holds: false, note: misprint"],
+        ["params: 112", "at: {k: 1}, params: 16"],
+        ["params: 113"],
+        ["params: 112", "params(relu): 0", "rf_padding(conv): 0"],
+    ],
+)
+def test_check_has_nothing_to_say_of_sound_claims(tmp_path: Path, claims: list[str]) -> None:
+    """Figures that agree, or that only `archcalc claims` can find wrong."""
+    assert [] == claim_findings(tiny(tmp_path, *claims), ("",))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_tolerance_of_the_zoo_replaces_digits(name: str) -> None:
+    """A figure of the zoo has a tolerance only if its source says that it's approximate."""
+    words = ("about", "roughly", "approximately", "~")
+    assert [] == [c.subject for c in SPECS[name].claims if c.tolerance and not any(word in c.source for word in words)]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_check_finds_nothing_in_the_claims_of_the_zoo(name: str) -> None:
+    """Every claim is about something that is there, no erratum holds, no figure stands twice."""
+    spec = SPECS[name]
+    assert [] == list(map(str, claim_findings(spec, spec.variants or ("",))))
+
+
+def test_a_variant_that_fails_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty claims about what can't be built cost one attempt."""
+    built: list[Any] = []
+    original = claims_module.build
+    monkeypatch.setattr(claims_module, "build", lambda *given: built.append(given) or original(*given))
+    verdicts = check_claims(tiny(tmp_path, *["at: {k: 9}, params: 5"] * 50))
+    assert (50, 1) == (sum(v.verdict == "wrong" for v in verdicts), len(built))
 
 
 def test_a_claim_may_stay_symbolic() -> None:

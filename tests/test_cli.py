@@ -357,16 +357,37 @@ def test_check_with_values(net: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert 2 == told(capsys, "check", net, "--set", "d=1")[0]
 
 
+def test_check_reports_what_it_can_beside_unknown_names(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that mean nothing don't hide what is wrong with the others; exit code 2 says that some weren't checked."""
+    net.write_text(NET.replace("relu", "rellu"), encoding="utf-8")
+    code, out, err = told(capsys, "check", "vgg99", net, "nosuch", "vgg16")
+    assert (2, 1) == (code, out.count("E080"))
+    assert "vgg16: no errors" in out
+    assert ["vgg99", "nosuch"] == re.findall("error: no architecture is called '(.+)'", err)
+    code, out, _ = told(capsys, "check", net, "nosuch", "--format", "json")
+    assert (2, ["E080"]) == (code, [found["code"] for found in json.loads(out)["diagnostics"]])
+
+
+def test_check_looks_at_claims(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A claim about a layer that isn't there is an error with a place; one about other values isn't `check`'s task."""
+    net.write_text(NET + "  - {source: a talk, params(conv1): 112}\n  - {source: a talk, macs: 1}\n", encoding="utf-8")
+    code, out, _ = told(capsys, "check", net)
+    assert (1, [("10", "22", "E035")]) == (code, re.findall(r":(\d+):(\d+): (E\d+)", out))
+    assert "did you mean 'conv'?" in out
+    assert 0 == told(capsys, "check", net, "--set", "c=5")[0]
+
+
 # --- list, claims, golden, schema, render -------------------------------------------------------------------------
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     """`list` has a line for every architecture, with exact figures."""
     _, out, _ = told(capsys, "list")
-    assert ["vgg16", "138,357,544", "15,470,264,320", "16", "VGG,"] == next(
+    assert ["vgg16", "138,357,544", "15,470,264,320", "16", "VGG-16,"] == next(
         line.split()[:5] for line in out.splitlines() if line.startswith("vgg16 ")
     )
     records = {record["name"]: record for record in json.loads(told(capsys, "list", "--format", "json")[1])}
+    assert len({record["title"] for record in records.values()}) == len(records)
     assert {"params": 138357544, "macs": 15470264320, "depth": 16} == {
         key: records["vgg16"][key] for key in ("params", "macs", "depth")
     }

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from archcalc import analyses
+from archcalc.claims import claim_findings
 from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
@@ -279,7 +280,7 @@ def diagnostics(fragment: str) -> list[Diagnostic]:
             found += build(spec, variant).warnings
         except SpecError as error:
             found += error.diagnostics
-    return found
+    return found + claim_findings(spec, spec.variants or ("",))
 
 
 ERRORS = {row[0]: row for row in table(DOCS["docs/errors.md"], "Code", "Meaning", "Example", "Message")}

@@ -97,7 +97,7 @@ CATALOGUE = [
     (
         f"{HEAD}hparams: {{n: 1}}\nlayers:\n  - conv n 1x1\nvariants:\n  big: {{m: 3}}\n",
         "t.yaml:8:9: E043 variant 'big' sets 'm', which is not a declared hparam",
-        "known: as, extends, n",
+        "known: as, extends, n, title",
     ),
     (
         f"{HEAD}layers: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from archcalc.claims import claim_findings
 from archcalc.cli.graphs import read_sets, symbol_names
 from archcalc.cli.options import Set, Symbolic, complete_name
 from archcalc.cli.output import write, write_commands
-from archcalc.errors import Diagnostic, SpecError
+from archcalc.cli.run import tell
+from archcalc.errors import Diagnostic, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
@@ -60,7 +62,8 @@ def check(
 ) -> None:
     """Find all errors and warnings of specs, in all of their variants. The exit code is 1 if there are errors.
 
-    With `--symbolic`: for which sizes the architecture works, too.
+    Published figures are compared by `archcalc claims`; here is found what no figure could make right: claims about
+    layers that aren't there, or errata that hold. With `--symbolic`: for which sizes the architecture works, too.
 
     Examples:
     ```
@@ -70,11 +73,21 @@ def check(
     archcalc check unet --symbolic H,W
     ```
     """
-    results = [_checked(name, read_sets(sets), symbol_names(symbolic)) for name in files]
-    if form is CheckFormat.github:
+    results: list[Checked] = []
+    refused: list[UsageError] = []
+    for name in files:
+        try:
+            results.append(_checked(name, read_sets(sets), symbol_names(symbolic)))
+        except UsageError as error:
+            refused.append(error)
+    if results and form is CheckFormat.github:
         write_commands(_github(results))
-    else:
+    elif results:
         write((_json if form is CheckFormat.json else _text)(results))
+    for other in refused[:-1]:
+        tell(f"error: {other}")
+    if refused:
+        raise refused[-1]
     if any(result.count("error") for result in results):
         raise typer.Exit(1)
 
@@ -104,7 +117,14 @@ def _checked(name: str, sets: dict[str, str], symbols: Sequence[str]) -> Checked
             diagnostics = error.diagnostics
         for diagnostic in diagnostics:  # what is wrong in several variants is told once
             found.setdefault((diagnostic.code, diagnostic.message, diagnostic.mark), diagnostic)
-    return Checked(name, built, tuple(found.values()), tuple(conditions))
+    if not symbols and not sets:  # the claims are about the spec as it stands
+        found.update(((d.code, d.message, d.mark), d) for d in claim_findings(spec, variants))
+    return Checked(name, built, tuple(sorted(found.values(), key=_place)), tuple(conditions))
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    mark = diagnostic.mark
+    return (mark.file, mark.line, mark.column) if mark else ("", 0, 0)
 
 
 def _spec(name: str) -> tuple[Spec, Sequence[str]]:

@@ -31,7 +31,9 @@ def claims(
     specs: Specs = None,
     form: ListFormat = None,
 ) -> None:
-    """Compare published figures with computed ones: each holds, is a recorded erratum, or is wrong (exit code 1).
+    """Compare published figures with computed ones.
+
+    Each holds, is cut off instead of rounded, is a recorded erratum, or is wrong (exit code 1).
 
     Examples:
     ```
@@ -62,7 +64,8 @@ def claims(
 def _summary(found: list[Verdict]) -> str:
     counts = totals_of(found)
     errata = "erratum" if counts["erratum"] == 1 else "errata"
-    return f"{len(found)} figures: {counts['holds']} hold, {counts['erratum']} {errata}, {counts['wrong']} wrong"
+    cut = f", {counts['cut off']} cut off" if counts["cut off"] else ""
+    return f"{len(found)} figures: {counts['holds']} hold{cut}, {counts['erratum']} {errata}, {counts['wrong']} wrong"
 
 
 def _all(specs: Any) -> Iterator[tuple[str, list[Verdict], bool]]:
@@ -107,6 +110,8 @@ def _plain(name: str, verdict: Verdict) -> dict[str, Any]:
         "published": claim.expected.text,
         "computed": computed if isinstance(computed, int) else figure(claim.quantity, computed),
         "verdict": verdict.verdict,
+        "tolerance": claim.percent,
+        "digits": claim.digits,
         "source": claim.source,
         "note": claim.note,
         "problem": verdict.problem,

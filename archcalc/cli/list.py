@@ -49,7 +49,7 @@ def _found(specs: Any) -> Iterator[dict[str, Any]]:
             "spec": spec.name,
             "variant": architecture.variant,
             "aliases": list(variant.aliases) if variant else [],
-            "title": spec.title,
+            "title": spec.title_of(architecture.variant),
             **{column: totals[column] for column in ("params", "macs", "depth")},
         }
 

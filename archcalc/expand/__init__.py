@@ -47,7 +47,7 @@ class _Build:
     """One run of the expander, from inputs to outputs."""
 
     def __init__(self, spec: Spec, variant: str, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
-        self.spec, self.sizes, self.diagnostics = spec, sizes, Diagnostics()
+        self.spec, self.variant, self.sizes, self.diagnostics = spec, variant, sizes, Diagnostics()
         self.diagnostics.add(spec.warnings)
         self.loaded: dict[Path, Spec] = {}
         self.layout = layout_of(*(tuple(axes) for axes in spec.inputs.values()))
@@ -87,7 +87,7 @@ class _Build:
             layout=self.layout,
             conditions=tuple(conditions),
             warnings=tuple(self.diagnostics.sorted()),
-            title=self.spec.title,
+            title=self.spec.title_of(self.variant),
             citation=self.spec.citation,
         )
 

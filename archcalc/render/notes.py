@@ -75,10 +75,13 @@ def claim_cells(verdict: Verdict, variants: bool = False) -> tuple[str, str, str
     printed = (
         exact(int(printed)) if printed.isdecimal() and claim.quantity != "shape" and len(printed) < 100 else printed
     )
+    if claim.digits is not None:
+        printed += f" ({claim.digits} digit{'s' if claim.digits > 1 else ''})"
     computed = figure(claim.quantity, verdict.computed)
     about = [claim.subject, *([claim.variant] if variants and claim.variant else [])]
     about += [f"{name}={value.text}" for name, value in claim.at.items()]
-    return line(", ".join(about)), line(printed), computed, verdict.verdict, line(claim.source)
+    judged = f"{verdict.verdict} within {claim.percent}" if claim.percent else verdict.verdict
+    return line(", ".join(about)), line(printed), computed, judged, line(claim.source)
 
 
 def remarks(verdict: Verdict) -> Iterator[str]:

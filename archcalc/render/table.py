@@ -23,7 +23,7 @@ GAP = 2
 LEAST = {"layer": 12, "name": 12}
 """How far the columns of text may shrink."""
 DROPPED_FIRST = ("layer", "activations", "output_shape", "macs")
-VERDICTS = {"holds": "green", "erratum": "yellow", "wrong": "bold red"}
+VERDICTS = {"holds": "green", "cut off": "cyan", "erratum": "yellow", "wrong": "bold red"}
 
 
 def print_table(listing: Listing, console: Console, fixed: bool = False) -> None:

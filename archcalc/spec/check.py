@@ -45,6 +45,7 @@ def check_spec(spec: Spec, diagnostics: Diagnostics) -> None:
     checker.item(spec.layers, _Names(checker.globals, ""))
     checker.circles()
     checker.unused()
+    checker.claims()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,19 @@ class _Checker:
             hint = suggestion(kind, REGISTRY)
             self.report(LocalError(f"unknown layer kind '{kind}' under 'defaults'", code="E080", hint=hint), mark)
             return
+        arguments = {name: Given(name, value.expr, 0) for name, value in values.items()}
         for name, value in values.items():
-            call = CallUnit(kind, (Given(name, value.expr, 0),), 0)
             try:
-                assign(kind, call, tuple(REGISTRY[kind].arguments()))
+                assign(kind, CallUnit(kind, (arguments[name],), 0), tuple(REGISTRY[kind].arguments()))
             except ArgumentError as error:
+                del arguments[name]
                 self.report(error, value.mark)
             self.value(value, _Names(self.globals, ""))
+        try:
+            assign(kind, CallUnit(kind, tuple(arguments.values()), 0), tuple(REGISTRY[kind].arguments()))
+        except ArgumentError as error:  # each is right, but two are the same: p and padding
+            twice = next((values[name] for name, one in arguments.items() if one is error.given), None)
+            self.report(error, twice.mark if twice else next(iter(values.values())).mark)
 
     def shadowing(self, names: Iterable[str], outer: frozenset[str], what: str, mark: Mark) -> None:
         for name in names:
@@ -156,6 +163,11 @@ class _Checker:
         for name, hparam in self.spec.hparams.items():
             if name not in self.read:
                 self.report(LocalError(f"hparam '{name}' is never used", code="W402"), hparam.value.mark)
+
+    def claims(self) -> None:
+        """The names in claimed values; last, since a claim that reads an hparam makes no use of it."""
+        for claim in self.spec.claims:
+            self.value(claim.expected, _Names(self.globals, ""))
 
     # --- items ----------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import suggestion
-from archcalc.spec.expression import Expr, Literal, Several
+from archcalc.spec.expression import Expr, Literal, Several, Unary
 from archcalc.spec.model import Claim, Hparam, Value, Variant
+from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Map, Scalar, Seq, Tree
 
 if TYPE_CHECKING:
@@ -19,99 +21,209 @@ QUANTITIES = (
     "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes",
     "peak_bytes", "neurons", "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
 )  # fmt: skip
-DETAILS = ("source", "tol", "at", "holds", "note", "variant")
+PLACED = ("shape", "rf", "rf_stride", "rf_padding")
+"""The quantities that only a layer or scope has."""
+DETAILS = ("source", "digits", "tol", "at", "holds", "note", "variant")
+MAX_TOLERANCE = Fraction(1, 10)
+"""A tenth: "about 60M" may be 54M to 66M. Beyond that a figure of two digits would say less than its first one."""
 
 _SUBJECT = re.compile(r"([a-z_]+)(?:\(([^()]+)\))?")
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%")
+_AMOUNT = re.compile(r"(\d[\d.]*(?:[eE][+-]?\d+)?)(k|K|M|G|Ki|Mi|Gi)?(B?)")
 
 
-def read_claims(
-    reader: TreeReader, tree: Tree | None, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
-) -> Iterator[Claim]:
-    """The claims of a spec, one for each figure; what can't be read is reported."""
-    for entry in tree.items if isinstance(tree, Seq) else ():
-        if isinstance(entry, Map):
-            yield from _read_entry(reader, entry, variants, hparams)
-        else:
-            reader.error("E012", "a claim is a mapping: {source: …, params: …}", entry.mark)
-    if tree is not None and not isinstance(tree, Seq):
-        reader.error("E012", "'claims' takes a list", tree.mark, hint="- {source: Table 2, params: 138M}")
+@dataclass(frozen=True)
+class _Entry:
+    """What the figures of one entry have in common."""
+
+    source: str
+    variant: str
+    at: Mapping[str, Value]
+    digits: int | None
+    tolerance: Fraction | None
+    holds: bool
+    note: str
 
 
-def _read_entry(
-    reader: TreeReader, entry: Map, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]
-) -> Iterator[Claim]:
-    source = reader.text(entry, "source")
-    if not source:
-        reader.error("E030", "a claim needs a 'source'", entry.mark)
-    holds = reader.text(entry, "holds") or "true"
-    if holds not in ("true", "false"):
-        reader.error("E012", "'holds' takes true or false", entry.mark)
-    note = reader.text(entry, "note")
-    if holds == "false" and not note:
-        reader.error("E030", "an erratum (holds: false) needs a 'note' that says why", entry.mark)
-    known = _names(variants)
-    one_variant = reader.text(entry, "variant")
-    if one_variant and one_variant not in known:
-        reader.unknown("E042", "variant", one_variant, known, entry.get("variant"))
-    at = dict(reader.values(entry.get("at")))
-    for name in at.keys() - hparams.keys():
-        reader.error("E043", f"'at' sets '{name}', which is not a declared hparam", at[name].mark)
-    tolerance = _tolerance(reader, entry.get("tol"))
-    subjects = [(key, value) for key, value in entry.entries if key.text not in DETAILS]
-    if not subjects:
-        reader.error("E030", "a claim needs a quantity", entry.mark, hint="known: " + ", ".join(QUANTITIES))
-    for key, value in subjects:
-        match = _SUBJECT.fullmatch(key.text)
-        if not match or match[1] not in QUANTITIES:
-            reader.error("E031", f"unknown quantity '{key.text}'", key.mark, hint=suggestion(key.text, QUANTITIES))
-            continue
-        quantity, path = match[1], match[2] or ""
-        if quantity in ("shape", "rf", "rf_stride", "rf_padding") and not path:
-            reader.error("E031", f"'{quantity}' needs a path: {quantity}(conv1)", key.mark)
-            continue
-        for variant, expected in _expectations(reader, value, one_variant, known, quantity):
-            yield Claim(source, quantity, path, variant, expected, tolerance, at, holds == "true", note, key.mark)
+class ClaimReader:
+    """Reads the claims of a spec; what can't be read is reported."""
 
+    def __init__(self, reader: TreeReader, variants: Mapping[str, Variant], hparams: Mapping[str, Hparam]) -> None:
+        self.reader, self.hparams = reader, hparams
+        self.variants = {name: v.name for v in variants.values() for name in (v.name, *v.aliases)}
 
-def _names(variants: Mapping[str, Variant]) -> dict[str, str]:
-    return {name: v.name for v in variants.values() for name in (v.name, *v.aliases)}
+    def claims(self, tree: Tree | None) -> Iterator[Claim]:
+        """One claim for each figure."""
+        for entry in tree.items if isinstance(tree, Seq) else ():
+            if isinstance(entry, Map):
+                yield from self.figures(entry)
+            else:
+                self.reader.error("E012", "a claim is a mapping: {source: …, params: …}", entry.mark)
+        if tree is not None and not isinstance(tree, Seq):
+            self.reader.error("E012", "'claims' takes a list", tree.mark, hint="- {source: Table 2, params: 138M}")
 
+    def figures(self, tree: Map) -> Iterator[Claim]:
+        """The figures of one entry."""
+        entry = self.entry(tree)
+        subjects = [(key, value) for key, value in tree.entries if key.text not in DETAILS]
+        if not subjects:
+            hint = "known: " + ", ".join(QUANTITIES)
+            self.reader.error("E030", "a claim needs a quantity", tree.mark, hint=hint)
+        for key, value in subjects:
+            match = _SUBJECT.fullmatch(key.text)
+            if not match or match[1] not in QUANTITIES:
+                hint = suggestion(match[1] if match else key.text, QUANTITIES)
+                self.reader.error("E031", f"unknown quantity '{key.text}'", key.mark, hint=hint)
+                continue
+            quantity, path = match[1], match[2] or ""
+            if quantity in PLACED and not path:
+                self.reader.error("E031", f"'{quantity}' needs a path: {quantity}(conv1)", key.mark)
+                continue
+            for variant, figure in self.by_variant(key, value, entry.variant):
+                if (expected := self.expected(figure, quantity)) is None:
+                    continue
+                printed = self.printed(expected, entry)
+                yield Claim(
+                    entry.source, quantity, path, variant, expected, printed, entry.digits, entry.tolerance, entry.at,
+                    entry.holds, entry.note, key.mark,
+                )  # fmt: skip
 
-def _expectations(
-    reader: TreeReader, tree: Tree, variant: str, known: Mapping[str, str], quantity: str
-) -> Iterator[tuple[str, Value]]:
-    """(variant, value) pairs: one, or one for each key of a mapping."""
-    if not isinstance(tree, Map):
-        if (value := _expected(reader, tree, quantity)) is not None:
-            yield known.get(variant, variant), value
-        return
-    for key, entry in tree.entries:
-        if key.text not in known:
-            reader.unknown("E042", "variant", key.text, known, key)
-        elif (value := _expected(reader, entry, quantity)) is not None:
-            yield known[key.text], value
+    # --- what an entry says besides its figures -------------------------------------------------------------------
 
+    def entry(self, tree: Map) -> _Entry:
+        reader = self.reader
+        source, note, holds = reader.text(tree, "source"), reader.text(tree, "note"), reader.text(tree, "holds")
+        if not source:
+            reader.error("E030", "a claim needs a 'source'", tree.mark)
+        if holds not in ("", "true", "false"):
+            reader.error("E012", "'holds' takes true or false", tree.mark)
+        if holds == "false" and not note:
+            reader.error("E030", "an erratum (holds: false) needs a 'note' that says why", tree.mark)
+        variant = reader.text(tree, "variant")
+        if variant and variant not in self.variants:
+            reader.unknown("E042", "variant", variant, self.variants, tree.get("variant"))
+        at = dict(reader.values(tree.get("at")))
+        for name in at.keys() - self.hparams.keys():
+            hint = suggestion(name, self.hparams)
+            reader.error("E043", f"'at' sets '{name}', which is not a declared hparam", at[name].mark, hint=hint)
+        digits, tolerance = self.digits(tree.get("digits")), self.tolerance(tree.get("tol"))
+        if digits is not None and tolerance is not None:
+            reader.error("E032", "'digits' and 'tol' exclude each other", tree.mark, hint="leave one out")
+        return _Entry(source, self.variants.get(variant, variant), at, digits, tolerance, holds != "false", note)
 
-def _expected(reader: TreeReader, tree: Tree, quantity: str) -> Value | None:
-    """A claimed value; a shape's sizes may be names (`Rx84`), which the grammar's `3x3` does not allow."""
-    if quantity != "shape" or not isinstance(tree, Scalar):
-        return reader.value(tree)
-    sizes: list[Expr] = []
-    offset = 0
-    for part in tree.text.split("x"):
-        value = reader.value(Scalar(part, tree.mark.moved(offset)))
-        if value is None:
+    def digits(self, tree: Tree | None) -> int | None:
+        """How many of the printed digits mean something."""
+        if tree is None:
             return None
-        sizes.append(value.expr)
-        offset += len(part) + 1
-    return Value(Several(0, tuple(sizes), dims=True), tree.text, tree.mark)
+        if isinstance(tree, Scalar) and re.fullmatch(r"[1-9]\d?", tree.text):
+            return int(tree.text)
+        self.reader.error("E032", "'digits' takes a number from 1 to 99", tree.mark, hint="digits: 2")
+        return None
+
+    def tolerance(self, tree: Tree | None) -> Fraction | None:
+        """How far a figure that says "about" may be off, as a share of it."""
+        if tree is None:
+            return None
+        match = _SHARE.fullmatch(tree.text) if isinstance(tree, Scalar) else None
+        if match is None:
+            self.reader.error("E032", "'tol' takes a percentage", tree.mark, hint="tol: 2%")
+            return None
+        share = Fraction(match[1]) / 100
+        if not 0 < share <= MAX_TOLERANCE:
+            hint = "a figure without 'tol' is judged by its digits; 'tol' is for those that say \"about\""
+            self.reader.error("E032", "'tol' is more than 0% and at most 10%", tree.mark, hint=hint)
+            return None
+        return share
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def by_variant(self, key: Scalar, tree: Tree, variant: str) -> Iterator[tuple[str, Tree]]:
+        """(variant, figure) pairs: one, or one for each key of a mapping."""
+        if not isinstance(tree, Map):
+            yield variant, tree
+            return
+        if not tree.entries:
+            self.reader.error("E030", f"'{key.text}' has no figure", key.mark)
+        if variant:
+            message = "'variant' stands beside a mapping of variants"
+            self.reader.error("E007", message, key.mark, hint="leave one of them out")
+        for name, figure in tree.entries:
+            if name.text not in self.variants:
+                self.reader.unknown("E042", "variant", name.text, self.variants, name)
+            else:
+                yield self.variants[name.text], figure
+
+    def expected(self, tree: Tree, quantity: str) -> Value | None:
+        """A claimed value, if the quantity can have such a one."""
+        if quantity == "shape":
+            return self.sizes(tree)
+        value = self.amount(tree, quantity)
+        if value is not None and (problem := _impossible(value, quantity)):
+            self.reader.error("E033", problem, value.mark)
+            return None
+        return value
+
+    def sizes(self, tree: Tree) -> Value | None:
+        """A shape; its sizes may be names (`Rx84`), which the grammar's `3x3` does not allow."""
+        if not isinstance(tree, Scalar):
+            return self.reader.value(tree)
+        sizes: list[Expr] = []
+        offset = 0
+        for part in tree.text.split("x"):
+            value = self.reader.value(Scalar(" " * offset + part, tree.mark, tree.in_flow))
+            if value is None:
+                return None
+            sizes.append(value.expr)
+            offset += len(part) + 1
+        return Value(Several(0, tuple(sizes), dims=True), tree.text, tree.mark)
+
+    def amount(self, tree: Tree, quantity: str) -> Value | None:
+        """A number or an expression. Rounded bytes name their unit (93MB, 58.1MiB), counts have none."""
+        match = _AMOUNT.fullmatch(tree.text.strip()) if isinstance(tree, Scalar) else None
+        if match is None or not isinstance(tree, Scalar):
+            return self.reader.value(tree)
+        number, suffix, unit = match[1], match[2] or "", match[3]
+        if unit and not quantity.endswith("_bytes"):
+            self.reader.error(
+                "E034", f"'{quantity}' is counted, not measured in bytes", tree.mark, hint=number + suffix
+            )
+            return None
+        if suffix and not unit and quantity.endswith("_bytes"):
+            hint = f"{number}{suffix}B; MB is 10^6 bytes, MiB 2^20"
+            self.reader.error("E034", f"'{quantity}' needs a unit beside its {suffix}", tree.mark, hint=hint)
+            return None
+        start = tree.text[: len(tree.text) - len(tree.text.lstrip())]
+        value = self.reader.value(Scalar(start + number + suffix.replace("k", "K"), tree.mark, tree.in_flow))
+        return value and Value(value.expr, tree.text, tree.mark)
+
+    def printed(self, value: Value, entry: _Entry) -> Printed | None:
+        """The digits that decide; None where the value itself does, or the entry's tolerance."""
+        expr = value.expr
+        if not isinstance(expr, Literal) or entry.tolerance is not None:
+            if entry.digits is not None or (entry.tolerance is not None and isinstance(expr, Several)):
+                what = "digits" if entry.digits is not None else "tol"
+                self.reader.error("E032", f"'{what}' needs a printed number, not '{value.text}'", value.mark)
+            return None
+        figure = Printed(int(expr.value / expr.step), expr.step)
+        if entry.digits is None:
+            return figure if expr.rounded else None
+        if (shortened := figure.shortened(entry.digits)) is None:
+            message = f"'{value.text}' has more than {entry.digits} digits that are not zeros"
+            self.reader.error("E032", message, value.mark)
+        return shortened
 
 
-def _tolerance(reader: TreeReader, tree: Tree | None) -> Fraction | None:
-    if tree is None:
-        return None
-    value = reader.value(tree)
-    if value is None or not isinstance(value.expr, Literal) or isinstance(value.expr.value, bool):
-        reader.error("E012", "'tol' takes a share", tree.mark, hint="tol: 2%")
-        return None
-    return Fraction(value.expr.value)
+def _impossible(value: Value, quantity: str) -> str:
+    """Why no number of this sort can be the value that is claimed; nothing if one can."""
+    expr = value.expr
+    if isinstance(expr, Several):
+        return "" if quantity.startswith("rf") else f"'{quantity}' is one number, not several"
+    if isinstance(expr, Literal) and isinstance(expr.value, bool):
+        return f"'{quantity}' is a number, not {value.text}"
+    if value.text.rstrip().endswith("%"):
+        return f"'{quantity}' is a number, not a share"
+    if isinstance(expr, Literal) and expr.rounded and expr.value == 0:
+        return f"'{value.text}' says nothing, since zero has no digits that could be rounded; exactly none is 0"
+    if isinstance(expr, Unary) and isinstance(expr.operand, Literal) and quantity != "rf_padding":
+        return f"'{quantity}' is never negative"
+    return ""

@@ -10,6 +10,7 @@ from typing import Any
 from archcalc.errors import Diagnostic, Mark
 from archcalc.spec.expression import Expr
 from archcalc.spec.items import Item, Template
+from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Source
 
 
@@ -65,13 +66,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Values for declared hparams; `aliases` are further names by which people know it."""
+    """Values for declared hparams; `aliases` are further names by which people know it, `title` says what it is."""
 
     name: str
     extends: str
     aliases: tuple[str, ...]
     values: Mapping[str, Value]
     mark: Mark
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Output:
 class Claim:
     """One published figure: a quantity of the whole graph or of one scope, for one variant.
 
+    `printed` are the digits that decide; without them the value itself does, or the tolerance, a share of it.
+    `digits` says how many the source means, where trailing zeros are none of them.
     `holds` is false for an erratum: a printed figure that the mathematics contradicts.
     """
 
@@ -96,6 +100,8 @@ class Claim:
     path: str
     variant: str
     expected: Value
+    printed: Printed | None
+    digits: int | None
     tolerance: Fraction | None
     at: Mapping[str, Value]
     holds: bool
@@ -106,6 +112,13 @@ class Claim:
     def subject(self) -> str:
         """What is claimed: `params(conv1)`."""
         return f"{self.quantity}({self.path})" if self.path else self.quantity
+
+    @property
+    def percent(self) -> str:
+        """The tolerance as specs write it, `2%`; nothing if there is none."""
+        if self.tolerance is None:
+            return ""
+        return f"{float(100 * self.tolerance):.9f}".rstrip("0").rstrip(".") + "%"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -152,6 +165,11 @@ class Spec:
             if name == variant.name or name in variant.aliases:
                 return variant
         return None
+
+    def title_of(self, name: str) -> str:
+        """The title of a variant: its own, or the spec's."""
+        variant = self.variant(name)
+        return variant.title if variant and variant.title else self.title
 
     def assigned(self, name: str) -> dict[str, Value]:
         """The hparam values that a variant sets, those of the variants it extends included."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archcalc.errors import Mark, SpecError, suggestion
 from archcalc.spec.check import check_spec
-from archcalc.spec.claims import read_claims
+from archcalc.spec.claims import ClaimReader
 from archcalc.spec.grammar import parse_expression, parse_header, parse_template
 from archcalc.spec.item_reader import ItemReader
 from archcalc.spec.items import Sequence
@@ -21,6 +21,8 @@ TOP_LEVEL = (
     "archcalc", "name", "title", "source", "input", "inputs", "hparams", "defaults", "tables", "use", "blocks",
     "layers", "outputs", "variants", "default", "claims", "notes",
 )  # fmt: skip
+VARIANT_KEYS = ("extends", "as", "title")
+"""What a variant says besides the values of hparams."""
 LANGUAGE_VERSION = "1"
 PUBLIC_NAME = re.compile(r"\w[\w.+-]{0,99}")
 
@@ -92,7 +94,7 @@ class Reader(ItemReader):
             layers=self.item(layers) if layers is not None else Sequence((), tree.mark),
             variants=variants,
             outputs=tuple(self.outputs(tree.get("outputs"))),
-            claims=tuple(read_claims(self, tree.get("claims"), variants, hparams)),
+            claims=tuple(ClaimReader(self, variants, hparams).claims(tree.get("claims"))),
         )
 
     # --- declarations ---------------------------------------------------------------------------------------------
@@ -120,6 +122,10 @@ class Reader(ItemReader):
         for key, entry in self.entries(tree):
             if not self.name(key, "an hparam"):
                 continue
+            if key.text in VARIANT_KEYS:
+                hint = f"under 'variants', '{key.text}' is a key of its own"
+                self.error("E014", f"'{key.text}' can't be the name of an hparam", key.mark, hint=hint)
+                continue
             if not isinstance(entry, Map):
                 if (value := self.value(entry)) is not None:
                     yield key.text, Hparam(key.text, value)
@@ -136,20 +142,20 @@ class Reader(ItemReader):
         found: dict[str, Variant] = {}
         for key, entry in self.entries(tree):
             self.public_name(key.text, key.mark)
-            extends = ""
+            texts = {"extends": "", "title": ""}
             aliases: tuple[str, ...] = ()
             values = {}
             for name, value in self.entries(entry):
-                if name.text == "extends" and isinstance(value, Scalar):
-                    extends = value.text
+                if name.text in texts and isinstance(entry, Map):
+                    texts[name.text] = self.text(entry, name.text)
                 elif name.text == "as":
                     aliases = tuple(self.aliases(value))
                 elif name.text not in hparams:
                     message = f"variant '{key.text}' sets '{clip(name.text)}', which is not a declared hparam"
-                    self.error("E043", message, name.mark, hint=suggestion(name.text, [*hparams, "extends", "as"]))
+                    self.error("E043", message, name.mark, hint=suggestion(name.text, [*hparams, *VARIANT_KEYS]))
                 elif (parsed := self.value(value)) is not None:
                     values[name.text] = parsed
-            found[key.text] = Variant(key.text, extends, aliases, values, key.mark)
+            found[key.text] = Variant(key.text, texts["extends"], aliases, values, key.mark, texts["title"])
         self.check_variants(found)
         yield from found.items()
 

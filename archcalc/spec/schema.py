@@ -67,6 +67,7 @@ def _top_level() -> dict[str, Any]:
     variant["properties"] = {
         "extends": {**_TEXT, "description": "the variant whose values this one takes over"},
         "as": {"type": ["string", "array"], "items": _TEXT, "description": "further names for it"},
+        "title": {**_TEXT, "description": "one line that says what it is, instead of the spec's"},
     }
     return {
         "archcalc": {"const": 1, "description": "the language's version; comes first"},
@@ -165,7 +166,17 @@ def _claim() -> dict[str, Any]:
         "required": ["source"],
         "properties": {
             "source": {**_TEXT, "description": "where the figure is printed"},
-            "tol": {"type": ["string", "number"], "description": "how far off it may be: 2%"},
+            "digits": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 99,
+                "description": "how many of the printed digits the source means; the others are zeros",
+            },
+            "tol": {
+                "type": "string",
+                "pattern": r"^\d{1,3}(\.\d{1,9})?\s*%$",
+                "description": "how far a figure that says 'about' may be off, at most 10%: 2%",
+            },
             "at": _map(_VALUE, "hparam values for which it is claimed"),
             "variant": {**_TEXT, "description": "the variant it is about"},
             "holds": {"type": "boolean", "description": "false for an erratum, which must fail"},
