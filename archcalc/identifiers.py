@@ -65,11 +65,21 @@ def literal(text: str) -> str:
 def docstring(text: str) -> str:
     '''The text between triple quotes, whatever is in it: `"""text"""`.'''
     inner = "".join(_printable(character) for character in text)
+    inner = re.sub(r"(?<!\S)::|##(?=\[)", _first_escaped, inner)
     return '"""' + re.sub(r'"(?="|\Z)', r"\"", inner) + '"""'
 
 
+def _first_escaped(command: re.Match[str]) -> str:
+    """A command of GitHub's, should the code be printed in a log of theirs, as the same text to Python alone."""
+    return f"\\x{ord(command[0][0]):02x}{command[0][1:]}"
+
+
 def _printable(character: str) -> str:
-    """The character itself, unless it is a backslash or can't be seen: controls, surrogates, directions of writing."""
+    """The character itself, unless it's a backslash or can't be seen: controls, surrogates, directions of writing.
+
+    Python can't keep a lone surrogate in a docstring, so its escape becomes the text.
+    """
     if character == "\n" or (character.isprintable() and character != "\\"):
         return character
-    return repr(character)[1:-1]
+    escape = repr(character)[1:-1]
+    return f"\\{escape}" if unicodedata.category(character) == "Cs" else escape

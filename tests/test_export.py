@@ -18,6 +18,7 @@ from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.zoo import architectures
+from tests.fuzz_programs import search
 from tests.helpers import graph_of, spec_of
 from tests.random_specs import specs
 
@@ -177,6 +178,11 @@ def test_names_of_layers_and_scopes_that_mean_something_in_python() -> None:
     layers = f"layers: [{{add: [{', '.join(f'from {name}' for name in names)}]}}, fc 2]\n"
     for name in ("f", "tensor", "any", "F", "none", "2", "module"):
         assert_same(graph_of(layers, f"archcalc: 1\nname: {name}\ninputs: {{{inputs}}}\n"), "cpu")
+
+
+def test_programs_of_random_networks_with_nasty_names() -> None:
+    """A sample of `python -m tests.fuzz_programs`, which says what is asked of a program."""
+    assert 40 == search(40, 1)
 
 
 def test_names_that_python_reserves() -> None:

@@ -36,16 +36,23 @@ def check_program(code: str, graph: Graph, network: Network, name: str) -> None:
     exec(compile(tree, f"<{name}>", "exec"), scope)  # imports and definitions alone, as just checked
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            with torch.device("meta"):
-                own = scope[name]()
-            _check_parameters(own, graph, network)
-            _check_outputs(own, network, "meta")
-            if _is_small(graph):
-                _check_values(scope[name], graph)
+            _check_network(scope[name], graph, network)
     except ProgramError:
         raise
     except Exception as error:
         raise ProgramError(f"the program of {graph.name} fails: {type(error).__name__}: {error}") from error
+
+
+def _check_network(of: type[nn.Module], graph: Graph, network: Network) -> None:
+    """Both built: with memory and on the same weights where they are small, else on the meta device."""
+    device = "cpu" if _is_small(graph) else "meta"
+    with torch.device(device):
+        own, network = of(), Network(graph) if device == "cpu" else network
+    _check_parameters(own, graph, network)
+    pairs = zip((*own.parameters(), *own.buffers()), (*network.parameters(), *network.buffers()), strict=True)
+    for target, source in pairs:
+        target.copy_(source)
+    _check_outputs(own, network, device)
 
 
 def _parsed(code: str) -> ast.Module:
@@ -110,12 +117,3 @@ def _by_name(outputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 def _is_small(graph: Graph) -> bool:
     report = analyze(graph)
     return all(report.total(amount) <= RUN for amount in ("macs", "params", "buffers", "activations"))
-
-
-def _check_values(of: type[nn.Module], graph: Graph) -> None:
-    """Both built with memory, the one given the other's weights."""
-    own, network = of(), Network(graph)
-    pairs = zip((*own.parameters(), *own.buffers()), (*network.parameters(), *network.buffers()), strict=True)
-    for target, source in pairs:
-        target.copy_(source)
-    _check_outputs(own, network, "cpu")

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -82,7 +83,7 @@ def _helpers(network: Network) -> dict[str, str]:
     def need(name: str, home: ModuleType) -> None:
         if name in found:
             return
-        source = inspect.getsource(getattr(home, name)).rstrip()
+        source = _source(home, name)
         found[name] = ""  # stands behind what it uses
         for other, value in vars(home).items():
             if (
@@ -100,6 +101,11 @@ def _helpers(network: Network) -> dict[str, str]:
             if home in HOMES and name not in ("Add", "Multiply", "Concat"):  # these become expressions
                 need(name, HOMES[home])
     return found
+
+
+@cache
+def _source(home: ModuleType, name: str) -> str:
+    return inspect.getsource(getattr(home, name)).rstrip()
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
