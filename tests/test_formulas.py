@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,9 +15,9 @@ from archcalc.formulas.explain import explained
 from archcalc.formulas.general import layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE
 from archcalc.formulas.told import condition_text, layer_at, layer_sheet, lines
-from archcalc.graph import Application
+from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
-from archcalc.report import analyze
+from archcalc.report import Row, analyze
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, minimum
 from archcalc.zoo import load
 from tests.helpers import graph_of
@@ -225,3 +229,54 @@ def test_sentences_are_about_this_layer() -> None:
     assert "table" not in explanation("conv 8 3x3")
     assert "it is a view of its input" in explanation("flatten")
     assert "it works on its input in place" in explanation("relu")
+
+
+EQUATION = re.compile(r"[\w ]+: (?P<arithmetic>[^=]+) = (?P<result>[\d.,]+)(?:, rounded down to (?P<rounded>[\d,]+))?")
+
+
+def value_of(arithmetic: str) -> Fraction:
+    """What a line of arithmetic comes to, exactly."""
+    text = re.sub(r"\d{1,3}(?:,\d{3})+|\d+", lambda digits: f"Fraction({digits[0].replace(',', '')})", arithmetic)
+    functions = {"floor": math.floor, "ceil": math.ceil, "min": min, "max": max, "Fraction": Fraction}
+    return Fraction(eval(text.replace("·", "*").replace("−", "-"), {"__builtins__": {}}, functions))
+
+
+def equations(row: Row) -> Iterator[tuple[str, Fraction, Fraction]]:
+    """Each equation in an explanation: its line, its left side's value, and what stands on its right."""
+    for line in explained(row):
+        if found := EQUATION.fullmatch(line):
+            value = value_of(found["arithmetic"])
+            if found["rounded"]:
+                assert float(found["result"].replace(",", "")) == pytest.approx(float(value), rel=1e-5)
+                value = Fraction(math.floor(value))
+            yield line, value, Fraction((found["rounded"] or found["result"]).replace(",", ""))
+
+
+@pytest.mark.parametrize("name", ["zfnet", "alexnet", "dcgan_generator"])
+def test_explained_arithmetic_is_true(name: str) -> None:
+    """Every line of arithmetic comes to the number on its right, ceil mode and roundings included."""
+    report, seen, count = analyze(name), set(), 0
+    for row in report.rows:
+        if row.inputs and row.node.application not in seen:
+            seen.add(row.node.application)
+            for line, value, result in equations(row):
+                assert result == value, line
+                count += 1
+    assert count > 20
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_kind_is_explained_in_true_arithmetic(case: Case) -> None:
+    """Likewise for each kind's example rows."""
+    inputs = {f"x{number}": shape for number, shape in enumerate(case.inputs)}
+    nodes = [Node(name, Application(Input(), (), shape), ()) for name, shape in inputs.items()]
+    nodes.append(Node("layer", application(case), tuple(range(len(nodes)))))
+    graph = Graph("t", tuple(nodes), {"layer": len(nodes) - 1}, {})
+    for line, value, result in equations(analyze(graph)["layer"]):
+        assert result == value, line
+
+
+def test_explain_says_which_layers_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A scope of several layers lists those with weights, or all where none has any."""
+    assert 2 == run(["explain", "rpn_zf", "features/pool2"])
+    assert "say which: features/pool2/maxpool" in capsys.readouterr().err

@@ -38,6 +38,7 @@ def explain(
     _, graph = built(name, sets, sizes, quiet=True)
     row = layer_at(analyze(graph), layer)
     if row is None:
-        inside = [node.name for node in graph.within(layer) if node.layer.weight_layer]
-        raise UsageError(f"'{layer}' has several layers", f"say which: {', '.join(inside[:8])}")
+        inside = list(graph.within(layer))
+        named = [node.name for node in inside if node.layer.weight_layer] or [node.name for node in inside]
+        raise UsageError(f"'{layer}' has several layers", f"say which: {', '.join(named[:8])}")
     write(explained(row), output)

@@ -94,7 +94,27 @@ def explained(row: Row) -> Iterator[str]:
 
 def _notation(found: Formulas) -> Notation:
     values = {name: PLAIN.write(value) for name, value in found.names.items()}
-    return replace(PLAIN, order=LECTURE, values=values, floor=("", ""), ceiling=("ceil(", ")"))
+    return replace(PLAIN, order=LECTURE, values=values, floor=("floor(", ")"), ceiling=("ceil(", ")"))
+
+
+def _written(general: Any, found: Formulas) -> str:
+    """A formula with numbers in it; without a bracket for a floor around it all, as `_result` says what is rounded."""
+    notation = _notation(found)
+    return replace(notation, floor=("", "")).write(general) if _rounds_down_once(general) else notation.write(general)
+
+
+def _rounds_down_once(general: Any) -> bool:
+    """Whether a formula is a sum with a single floor and a whole number: then rounding at the end is the same.
+
+    A floor that is written as a ceiling is none.
+    """
+    import sympy
+
+    if PLAIN.ceiling[0] in PLAIN.write(general):
+        return False
+
+    rest = sum(term for term in sympy.Add.make_args(general) if not isinstance(term, sympy.floor))
+    return len(general.atoms(sympy.floor)) == 1 and not rest.has(sympy.floor) and bool(rest.is_integer)
 
 
 def _sizes(row: Row, found: Formulas) -> Iterator[str]:
@@ -102,7 +122,7 @@ def _sizes(row: Row, found: Formulas) -> Iterator[str]:
     shown: dict[tuple[str, str], list[str]] = {}
     for formula in found.listed:
         if formula.name.endswith("_out") and is_symbolic(formula.general):
-            key = (_notation(found).write(formula.general), _result(formula, found))
+            key = (_written(formula.general, found), _result(formula, found))
             shown.setdefault(key, []).append(formula.name.removesuffix("_out"))
     windows = row.node.layer.windows(*row.node.application.input_shapes)
     for (arithmetic, result), axes in shown.items():
@@ -116,9 +136,11 @@ def _result(formula: Formula, found: Formulas) -> str:
     """The value; where it was rounded down, what it was before."""
     import sympy
 
+    if not _rounds_down_once(formula.general):
+        return PLAIN.write(formula.value)
     exactly = formula.general.replace(sympy.floor, lambda argument: argument)
     exactly = exactly.subs({dim(name): value for name, value in found.names.items()})
-    if formula.general.has(sympy.Min, sympy.Max) or not exactly.is_Rational or exactly.is_Integer:
+    if not exactly.is_Rational or exactly.is_Integer:
         return PLAIN.write(formula.value)
     before = float(Fraction(int(exactly.p), int(exactly.q)))
     return f"{before:.6g}, rounded down to {PLAIN.write(formula.value)}"
