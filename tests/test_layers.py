@@ -16,7 +16,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.base import layer
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, dim, is_symbolic
+from archcalc.symbolic import Dim, collecting_conditions, dim, is_symbolic
 from tests.layer_cases import CASES, Case, make, volume
 
 QUANTITIES = ("weights", "biases", "params", "buffers", "macs", "connections")
@@ -242,26 +242,35 @@ def substituted(layer: Layer, inputs: list[Shape], values: dict[Any, int]) -> tu
     return type(layer)(**arguments), [Shape(**{a: replaced(n, values) for a, n in x.items()}) for x in inputs]
 
 
+def numbers_of(case: Case, layer: Layer) -> dict[str, int]:
+    """What the symbols of `with_symbols` stand for, by name."""
+    found = {f"n{size}": size for x in case.inputs for size in x.values() if size > 1}
+    arguments = {name: getattr(case.layer, name) for name in layer.arguments()}
+    return found | {f"n{v}": v for v in arguments.values() if type(v) is int and v > 1}
+
+
 @each_case
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_symbols_then_numbers_is_numbers_at_once(case: Case, data: st.DataObject) -> None:
-    """Formulas in symbols, given numbers afterwards, agree with the formulas of the numbers."""
+    """Formulas in symbols, given numbers afterwards, agree with those of the numbers; what numbers refuse, they assume."""
     layer, inputs = with_symbols(case)
-    symbolic = results(layer, inputs)
-    symbols = {f"n{size}": size for x in case.inputs for size in x.values() if size > 1}
-    symbols |= {
-        f"n{v}": v for n in layer.arguments() if is_symbolic(v := getattr(case.layer, n)) or (type(v) is int and v > 1)
-    }
+    with collecting_conditions() as conditions:
+        symbolic = results(layer, inputs)
+    own = numbers_of(case, layer)
     factor = data.draw(st.integers(1, 3), label="all sizes times")
-    shifts = data.draw(st.dictionaries(st.sampled_from(sorted(symbols)), st.integers(0, 5), max_size=1), label="plus")
-    values = {dim(name): size * factor + shifts.get(name, 0) for name, size in symbols.items()}
-    number_layer, number_inputs = substituted(layer, inputs, values)
-    try:
+    shifts = data.draw(st.dictionaries(st.sampled_from(sorted(own)), st.integers(0, 5), max_size=1), label="plus")
+    for values in (own, {name: size * factor + shifts.get(name, 0) for name, size in own.items()}):
+        works = all(condition.holds(values) for condition in conditions)
+        assert works or values != own  # the example itself works
+        numbers = {dim(name): size for name, size in values.items()}
+        number_layer, number_inputs = substituted(layer, inputs, numbers)
+        if not works:
+            with pytest.raises(ShapeError):
+                results(number_layer, number_inputs)
+            continue
         expected = results(number_layer, number_inputs)
-    except ShapeError:
-        return  # what symbols must assume does not hold for these numbers
-    assert expected == {name: replaced(value, values) for name, value in symbolic.items()}
+        assert expected == {name: replaced(value, numbers) for name, value in symbolic.items()}
 
 
 @pytest.mark.parametrize("kind", ["conv", "tconv", "maxpool", "avgpool"])
