@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+
+if __name__ == "__main__" and sys.path[:1] == [os.getcwd()] and not sys.flags.safe_path:
+    # python -m looks for modules in the current folder first: a typer.py in a stranger's repository would be run.
+    # Nothing is to be imported from there; and from a checkout's root nothing but archcalc itself
+    folder = sys.path.pop(0)
+    if folder == os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+        sys.path.append(folder)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run a command; whatever happens, there is an exit code and no traceback.
 
     Returns: 0 fine; 1 the spec, the check or the verification is wrong, or archcalc has a bug; 2 wrong usage;

@@ -245,12 +245,20 @@ def listed(folder: Path, *suffixes: str) -> list[Path]:
     return found
 
 
+def leads_out(file: Path, folder: Path) -> bool:
+    """Whether a file is a symbolic link to something outside the folder, or to nothing."""
+    try:
+        return file.is_symlink() and not file.resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return True
+
+
 def _check_inside(file: Path, folder: Path) -> None:
     try:
-        if file.is_symlink() and not file.resolve(strict=True).is_relative_to(folder.resolve()):
+        if leads_out(file, folder):
             raise UsageError(
                 f"'{file}' is a symbolic link that leads out of the folder", "put a copy of the file there"
             )
         _check_regular(file.stat())
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise UsageError(f"can't read '{file}': {_reason(error)}") from None

@@ -14,8 +14,10 @@ from typing import Any
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of what can't be seen: controls, formats (bidi, zero width), surrogates, separators of lines."""
-_COMMAND = re.compile(r"(?<!\S)::|##(?=\[)")
+_COMMAND = re.compile(r"^\s*::|##(?=\[)")
 """Where GitHub's runner reads a command in a log: `::` before anything else on a line, or `##[` anywhere."""
+_MAY_BE_COMMAND = re.compile(r"(?<!\S)::|##(?=\[)")
+"""The same in a text that may be wrapped at any blank."""
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&$]|^[#+=-](?=[\s#+=-]|$)|^\d+(?=[.)](\s|$))")
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*(/\d+)?")
 _LATEX = {
@@ -51,7 +53,7 @@ def line(text: str) -> str:
     """
     if not text.isprintable():
         text = visible(" ".join(re.split(r"[ \t\r\n]+", text.strip(" \t\r\n"))))
-    return _no_command(text)
+    return _no_command(text, _MAY_BE_COMMAND)
 
 
 def lines(text: str) -> str:
@@ -60,13 +62,13 @@ def lines(text: str) -> str:
     >>> lines("a\x07\n    ::b")
     'a\\x07\n    \\x3a:b'
     """
-    return "\n".join(_no_command(visible(part)) for part in text.split("\n"))
+    return "\n".join(_no_command(visible(part), _COMMAND) for part in text.split("\n"))
 
 
-def _no_command(text: str) -> str:
+def _no_command(text: str, command: re.Pattern[str]) -> str:
     if "::" not in text and "##[" not in text:
         return text
-    return _COMMAND.sub(lambda found: rf"\x{ord(found[0][0]):02x}{found[0][1:]}", text)
+    return command.sub(lambda found: re.sub("[:#]", lambda first: rf"\x{ord(first[0]):02x}", found[0], count=1), text)
 
 
 def markdown(text: str) -> str:

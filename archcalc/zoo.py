@@ -9,11 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from archcalc import files
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
+from archcalc.spec.tree import MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,39 @@ def _candidates(name: str, folder: Path) -> Iterator[Path]:
     """The files that may declare `name`, found without parsing: first the file of that name, then those that say so."""
     if len(name) > 100:  # no name is that long, and no file system would look it up
         return
-    exact = folder / f"{name}.yaml"
-    declares = re.compile(rf"^\s+{re.escape(name)}:|^name:.*\b{re.escape(name)}\b|\bas:.*\b{re.escape(name)}\b", re.M)
-    if exact.is_file():
-        yield exact
-    for file in sorted(folder.glob("*.yaml"), key=lambda file: (not name.startswith(file.stem), file.name)):
-        if file != exact and declares.search(file.read_text(encoding="utf-8", errors="replace")):
+    known = sorted(spec_files(folder), key=lambda file: (file.stem != name, not name.startswith(file.stem), file.name))
+    for file in known:
+        if file.stem == name or _may_declare(text_of(file), name):
             yield file
+
+
+def _may_declare(text: str, name: str) -> bool:
+    """Whether a spec, a variant or an alias of this name may be in a spec's text."""
+    if name not in text:
+        return False
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    lines = (line for line in text.splitlines() if f"{name}:" in line or "as:" in line or line.startswith("name:"))
+    return any(word.search(line) for line in lines)
+
+
+def spec_files(folder: Path | None = None) -> list[Path]:
+    """The specs of a folder, .yaml and .yml, by name.
+
+    Raises: UsageError: there is none, one is not a regular file, or a symbolic link leads out of the folder.
+    """
+    folder = folder or specs_folder()
+    found = files.listed(folder, ".yaml", ".yml")
+    if not found:
+        raise UsageError(f"there is no spec in {folder}", "specs are files such as net.yaml")
+    return found
+
+
+def text_of(file: Path) -> str:
+    """A spec's text, to look for names in it; of a file that is too large for a spec, its beginning."""
+    try:
+        return files.read_bytes(file, MAX_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise UsageError(f"can't read '{file}': {(error.strerror or str(error)).lower()}") from None
 
 
 def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str, str]]]:
@@ -124,10 +152,7 @@ def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str,
 
     Raises: UsageError: there is no spec in it.
     """
-    files = sorted((folder or specs_folder()).glob("*.yaml"))
-    if not files:
-        raise UsageError(f"there is no spec in {folder or specs_folder()}", "specs are files such as net.yaml")
-    for file in files:
+    for file in spec_files(folder):
         spec = load_spec(file)
         yield spec, spec.names
 

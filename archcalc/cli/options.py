@@ -12,7 +12,7 @@ import typer
 
 from archcalc.errors import ArchcalcError
 from archcalc.spec.reader import load_spec
-from archcalc.zoo import specs_folder
+from archcalc.zoo import spec_files, text_of
 
 
 class Format(StrEnum):
@@ -30,8 +30,8 @@ def complete_name(incomplete: str) -> Iterator[str]:
     spec, colon, _ = incomplete.partition(":")
     start = re.escape(spec)
     declares = re.compile(rf"^name:\s*{start}|^\s+{start}[\w.-]*:|\bas:.*\b{start}", re.MULTILINE)
-    for file in sorted(specs_folder().glob("*.yaml")):
-        if file.stem.startswith(spec) or declares.search(file.read_text(encoding="utf-8", errors="replace")):
+    for file in spec_files():
+        if file.stem.startswith(spec) or declares.search(text_of(file)):
             try:
                 found = load_spec(file)
             except ArchcalcError:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from archcalc.errors import Mark, SpecError, suggestion
+from archcalc.errors import Diagnostic, Mark, SpecError, suggestion
+from archcalc.files import leads_out
 from archcalc.spec.check import check_spec
 from archcalc.spec.claims import ClaimReader
 from archcalc.spec.grammar import parse_expression, parse_header, parse_template
@@ -30,9 +31,17 @@ PUBLIC_NAME = re.compile(r"\w[\w.+-]{0,99}")
 def load_spec(path: Path) -> Spec:
     """Read one spec file.
 
-    Raises: SpecError: everything that is wrong with it.
+    Raises: SpecError: everything that is wrong with it; of what a symbolic link leads to in another folder, which may
+    be anything, only that something is.
     """
-    return parse_spec(read_source(path))
+    try:
+        return parse_spec(read_source(path))
+    except SpecError:
+        if not leads_out(path, path.parent):
+            raise
+        message = f"'{path}' is a symbolic link that leads out of its folder, and not to a sound spec"
+        hint = "name the file itself to see what is wrong"
+        raise SpecError([Diagnostic("E002", message, Mark(str(path), 1, 1), hint=hint)]) from None
 
 
 def parse_spec(source: Source) -> Spec:

@@ -5,7 +5,6 @@ PyYAML's events are read one by one, so that the caps below hold before any memo
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from archcalc.errors import Diagnostic, Mark, SpecError, printable
+from archcalc.files import read_bytes
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -125,14 +125,11 @@ def read_source(path: Path) -> Source:
         return SpecError([Diagnostic(code, message, start, hint=hint)])
 
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise refuse("E002", f"'{path}' is {kind}", "name a spec file, NAME.yaml")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
+        if reason.startswith("it is "):
+            raise refuse("E002", f"'{path}' {reason[3:]}", "name a spec file, NAME.yaml") from None
         raise refuse("E002", f"can't read '{path}': {reason}") from None
     if len(data) > MAX_BYTES:
         raise refuse("E001", f"the file is larger than {MAX_BYTES:,} bytes")
