@@ -11,12 +11,13 @@ import pytest
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, UsageError
 from archcalc.formulas.amounts import alternatives, budget
-from archcalc.formulas.solve import output_conditions, solved_for, total_of
+from archcalc.formulas.solve import output_conditions, total_of
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import Condition, Integers, dim
+from archcalc.symbolic.systems import solved_for
 from archcalc.zoo import load
 
 LAST = 1024

@@ -2,62 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, product
 from typing import Any
 
 from archcalc.analyses.memory import BYTES
-from archcalc.errors import UsageError, suggestion
-from archcalc.report import Report
-from archcalc.symbolic import Condition, Integers, dim, floor_div, is_symbolic, solve
-from archcalc.symbolic.compiled import Program, Uncompilable, compare
+from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.expand.hparams import OutOfBounds
+from archcalc.formulas.symbols import BATCH, Opened, opened
+from archcalc.report import Report, analyze
+from archcalc.symbolic import Condition, Integers, is_symbolic
+from archcalc.symbolic.integer_sets import Unsolvable
+from archcalc.symbolic.systems import Row, Solution, solved_for
+from archcalc.zoo import Architecture
 
-MAX_PAIRS = 100_000
-"""Combinations of all symbols but the last that are looked at one by one."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One range for each symbol but the last, and what the last may be for all of these."""
-
-    ranges: tuple[tuple[int, int], ...]
-    last: Integers
+MAX_BUILDS = 2_000
+"""Values of unknowns that change the structure, each of which is built."""
 
 
 @dataclass(frozen=True)
-class Solution:
-    """All solutions: each symbol by itself; and where they hang together, rows of (ranges, the last symbol's set)."""
+class Question:
+    """What is wanted: budgets, the least (None: any) and the most of each total, and an output as people write it."""
 
-    alone: Mapping[str, Integers]
-    together: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
-    largest: Mapping[str, int | None] = field(default_factory=dict)
+    budgets: Mapping[str, tuple[int | None, int]] = field(default_factory=dict)
+    output: str = ""
+    layer: str = ""
+    dtype: str = "float32"
 
-    def __contains__(self, numbers: Mapping[str, int]) -> bool:
-        if not all(numbers[name] in found for name, found in self.alone.items()):
-            return False
-        if not self.together:
-            return True
-        *outer, last = (numbers[name] for name in self.together)
-        return any(
-            all(low <= n <= high for n, (low, high) in zip(outer, row.ranges, strict=True)) and last in row.last
-            for row in self.rows
+
+@dataclass(frozen=True)
+class Unknowns:
+    """What is open: names without a range, and names with the values that they may have; and what is given."""
+
+    names: Sequence[str]
+    ranges: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    batch: Any = 1
+
+    @property
+    def all(self) -> list[str]:
+        """All names."""
+        return [*self.names, *(name for name in self.ranges if name not in self.names)]
+
+    def given(self, architecture: Architecture, values: Mapping[str, int]) -> Unknowns:
+        """The same with some names as numbers."""
+        axes = next(iter(architecture.spec.inputs.values()), {})
+        hparams = architecture.spec.hparams
+        sizes = {name: value for name, value in values.items() if name in axes}
+        sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
+        batch = next((value for name, value in values.items() if name == BATCH and name not in {*sizes, *sets}), None)
+        return replace(
+            self,
+            ranges={name: numbers for name, numbers in self.ranges.items() if name not in values},
+            sets={**self.sets, **sets},
+            sizes={**self.sizes, **sizes},
+            batch=self.batch if batch is None else batch,
         )
 
 
+@dataclass(frozen=True)
+class Answer:
+    """All solutions, and what is to be said beside them."""
+
+    solution: Solution
+    totals: Mapping[str, Any]
+    """The totals that have a budget; empty if there are as many formulas as structures."""
+    conditions: tuple[Any, ...] = ()
+    fixed: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    """The unknowns each of whose values was built."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Why values of those couldn't be built, and how many."""
+    where: str = ""
+    """The layer whose output is meant."""
+
+
 def total_of(report: Report, name: str) -> Any:
-    """A quantity with a budget: a total, or `memory`, the bytes of all params, buffers and activations."""
-    if name == "memory":
+    """A quantity with a budget: a total, or `total_bytes`, those of all params, buffers and activations."""
+    if name == "total_bytes":
         values = report.total("params") + report.total("buffers") + report.total("activations")
         return values * BYTES[report.dtype]
-    return report.total(name)
+    return report.totals[name]
 
 
-def output_conditions(report: Report, target: str, path: str = "") -> tuple[str, list[Condition]]:
+def answered(architecture: Architecture, question: Question, unknowns: Unknowns) -> Answer:
+    """All values of the unknowns that the question allows.
+
+    Unknowns on which the structure depends are tried value by value, if they have a range.
+    Raises: UsageError: the list would have no end, or the question can't be solved. SpecError: the spec is wrong, or
+    its structure depends on an unknown without a range.
+    """
+    tried = _structural(architecture, unknowns)
+    try:
+        return _answered(architecture, question, unknowns, tried)
+    except Unsolvable:
+        if unknowns.names or len(tried) == len(unknowns.ranges) or not unknowns.ranges:
+            raise
+        if math.prod(map(len, unknowns.ranges.values())) > MAX_BUILDS:
+            raise
+    return _answered(architecture, question, unknowns, list(unknowns.ranges))
+
+
+def _answered(architecture: Architecture, question: Question, unknowns: Unknowns, tried: Sequence[str]) -> Answer:
+    if not tried:
+        return _one_structure(architecture, question, unknowns, ())
+    count = math.prod(len(unknowns.ranges[name]) for name in tried)
+    if count > MAX_BUILDS:
+        raise UsageError(
+            f"{count:,} structures would have to be built, {MAX_BUILDS:,} at most", f"narrow {tried[0]}: --set {tried[0]}=1..20"
+        )
+    found: list[tuple[tuple[int, ...], Answer]] = []
+    refused: dict[str, int] = {}
+    for values in product(*(unknowns.ranges[name] for name in tried)):
+        numbers = dict(zip(tried, values, strict=True))
+        try:
+            found.append((values, _one_structure(architecture, question, unknowns.given(architecture, numbers), tried)))
+        except (SpecError, OutOfBounds) as error:
+            reason = reason_of(error)
+            refused[reason] = refused.get(reason, 0) + 1
+    solution = _joined(tried, [(values, answer.solution) for values, answer in found])
+    first = found[0][1] if found else Answer(solution, {})
+    totals = first.totals if len(found) == 1 else {}
+    return replace(first, solution=solution, totals=totals, tried=tuple(tried), refused=refused)
+
+
+def reason_of(error: SpecError | UsageError) -> str:
+    """Why something can't be built, in one line."""
+    if isinstance(error, SpecError):
+        return f"{error.diagnostics[0].code} {error.diagnostics[0].message}"
+    return str(error.args[0])
+
+
+def _structural(architecture: Architecture, unknowns: Unknowns) -> list[str]:
+    """The unknowns with a range that can't stay symbols."""
+    if not unknowns.ranges or _opens(architecture, unknowns, unknowns.all):
+        return []
+    first = {name: values[0] for name, values in unknowns.ranges.items()}
+    tried = []
+    for name in unknowns.ranges:
+        others = {other: value for other, value in first.items() if other != name}
+        if not _opens(architecture, unknowns.given(architecture, others), [name]):
+            tried.append(name)
+    left = unknowns.given(architecture, {name: first[name] for name in tried})
+    return tried if _opens(architecture, left, left.all) else list(unknowns.ranges)
+
+
+def _opens(architecture: Architecture, unknowns: Unknowns, names: Sequence[str]) -> bool:
+    try:
+        return not opened(architecture, names, unknowns.sets, unknowns.sizes, unknowns.batch).fixed
+    except (SpecError, OutOfBounds):
+        return False
+
+
+def _one_structure(
+    architecture: Architecture, question: Question, unknowns: Unknowns, tried: Sequence[str]
+) -> Answer:
+    found = opened(architecture, unknowns.all, unknowns.sets, unknowns.sizes, unknowns.batch)
+    report = analyze(found.graph, found.batch, question.dtype)
+    totals = {column: total_of(report, column) for column in question.budgets}
+    conditions: list[Any] = list(found.graph.conditions)
+    where = ""
+    if question.output:
+        where, equalities = output_conditions(report, question.output, question.layer, tried)
+        conditions += equalities
+    for column, (least, most) in question.budgets.items():
+        conditions.append(Condition(totals[column], "<=", most))
+        if least is not None:
+            conditions.append(Condition(totals[column], ">=", least))
+    domains = _domains(found, unknowns, [*totals.values()])
+    solution = solved_for(conditions, domains)
+    return Answer(solution, totals, found.graph.conditions, found.fixed, where=where)
+
+
+def _domains(found: Opened, unknowns: Unknowns, totals: Sequence[Any]) -> dict[str, Integers]:
+    """What each symbol may be before anything is asked: a positive integer, or what its range allows."""
+    sizes = [*found.graph.input.values(), found.batch, *totals]
+    symbols = {symbol.name for size in sizes if is_symbolic(size) for symbol in size.free_symbols}
+    symbols |= {symbol.name for condition in found.graph.conditions for symbol in condition.symbols}
+    domains = {name: Integers.between() for name in sorted(symbols | {*unknowns.names} - found.lists)}
+    for name, values in unknowns.ranges.items():
+        domains[name] = Integers.between(values[0], values[-1]) if isinstance(values, range) else Integers.of(values)
+    return domains
+
+
+def _joined(tried: Sequence[str], found: Sequence[tuple[tuple[int, ...], Solution]]) -> Solution:
+    """The solutions of several structures as one: rows of the values that were tried, then of the rest."""
+    rest = sorted({name for _, solution in found for name in (*solution.alone, *solution.together)})
+    rows = []
+    for _, group in groupby(found, key=lambda pair: (pair[0][:-1], pair[1])):
+        members = list(group)
+        (*ahead, _), solution = members[0]
+        sets = [Integers.of([n]) for n in ahead] + [Integers.of(values[-1] for values, _ in members)]
+        rows += [Row((*sets, *inner)) for inner in _products(solution, rest)]
+    if len(tried) == 1 and not rest:
+        values = [value for row in rows for value in row.sets[0].up_to(row.sets[0].greatest or 0)]
+        return Solution({tried[0]: Integers.of(values)})
+    return Solution({}, (*tried, *rest), tuple(rows))
+
+
+def _products(solution: Solution, names: Sequence[str]) -> Iterator[tuple[Integers, ...]]:
+    """A solution's sets in the order of the names, one row after the other; nothing if there are no solutions."""
+    if not solution:
+        return
+    for row in solution.rows or (Row(()),):
+        sets = {**solution.alone, **dict(zip(solution.together, row.sets, strict=True))}
+        yield tuple(sets.get(name, Integers.between()) for name in names)
+
+
+def output_conditions(
+    report: Report, target: str, path: str = "", tried: Sequence[str] = ()
+) -> tuple[str, list[Condition]]:
     """The layer that is meant, and its sizes set equal to those of `target`: 7x7, 512x7x7, or H=7,W=7.
 
-    Without `path`: the last layer some of whose spatial sizes (or tokens) hang on a symbol.
+    Without `path`: the last layer some of whose spatial sizes (or tokens) depend on a symbol; where values are tried,
+    the last that has any.
     Raises: UsageError: the target can't be read, or fits no layer.
     """
     graph = report.graph
@@ -67,8 +228,10 @@ def output_conditions(report: Report, target: str, path: str = "") -> tuple[str,
         node = graph[path]
     else:
         open_ones = [n for n in graph.nodes if n.inputs and any(is_symbolic(n.shape.get(a, 1)) for a in "DHWT")]
+        if tried and not open_ones:
+            open_ones = [n for n in graph.nodes if n.inputs and any(a in n.shape for a in "DHWT")]
         if not open_ones:
-            raise UsageError("no layer's size hangs on a symbol", "--symbolic H,W")
+            raise UsageError("no layer's size depends on what is open", "--symbolic H,W, or --layer PATH")
         node = open_ones[-1]
     sizes = _sizes(target, report.ordered(node.shape))
     return node.name, [Condition(node.shape[axis], "==", size) for axis, size in sizes.items()]
@@ -90,190 +253,7 @@ def _sizes(target: str, shape: Mapping[str, Any]) -> dict[str, int]:
         if axis not in shape:
             raise UsageError(f"the layer has no axis '{axis}'", f"its axes are {', '.join(shape)}")
         if not text.isdecimal() or not 0 < len(text) < 19:
-            raise UsageError(f"can't read --output '{target}': '{text}' is no size", "--output 7x7")
+            raise UsageError(f"can't read --output '{target}': '{text}' is not a size", "--output 7x7")
     return {axis: int(text) for axis, text in named.items()}
 
 
-def solved_for(conditions: Sequence[Any], domains: Mapping[str, Integers]) -> Solution:
-    """All values of the symbols, each within its domain, that meet all conditions.
-
-    Raises: UsageError: there would be no end to the list, or it would be too long.
-    """
-    alone, joint = dict(domains), []
-    for condition in _apart(conditions):
-        symbols = sorted(condition.symbols, key=lambda symbol: symbol.name)
-        if not symbols:
-            if not compare(condition.left, condition.relation, condition.right):
-                alone = dict.fromkeys(alone, Integers())
-            continue
-        found = None
-        if len(symbols) == 1:
-            found = solve(condition.left, condition.relation, condition.right, symbols[0])
-        if found is None:
-            joint.append(condition)
-        else:
-            name = symbols[0].name
-            alone[name] = alone.get(name, Integers.between()) & found
-    if not joint or not all(alone.values()):
-        return Solution(alone, largest={name: found.greatest for name, found in alone.items()})
-    names = sorted({symbol.name for condition in joint for symbol in condition.symbols})
-    return _Search(names, joint, {name: alone.get(name, Integers.between()) for name in names}).solution(alone)
-
-
-def _apart(conditions: Iterable[Any]) -> Iterator[Any]:
-    """The conditions, those on a maximum as one on each of its values."""
-    import sympy
-
-    for condition in conditions:
-        if condition.relation == "<=" and isinstance(condition.left, sympy.Max):
-            yield from (Condition(value, "<=", condition.right) for value in condition.left.args)
-        else:
-            yield condition
-
-
-class _Search:
-    """Symbols that hang together: all values of all but the last are tried, and the last is solved for."""
-
-    def __init__(self, names: Sequence[str], conditions: Sequence[Any], allowed: Mapping[str, Integers]) -> None:
-        self.conditions, self.allowed = conditions, dict(allowed)
-        symbols = {name: dim(name) for name in names}
-        self.least = {symbols[name]: found.least or 1 for name, found in allowed.items()}
-        self.grows = [_direction(condition, self.least) for condition in conditions]
-        for name in names:
-            self.allowed[name] = self.allowed[name] & self._outermost(symbols[name])
-        self.names = sorted(names, key=self._count)  # the one with the most values is solved for, not tried
-        self.symbols = [symbols[name] for name in self.names]
-        try:
-            sides = [condition.left - condition.right for condition in conditions]
-            self.program = Program(sides, self.symbols)
-            self.function = self.program.python()
-        except Uncompilable as error:
-            raise UsageError(f"can't solve this: {error}") from None
-
-    def _count(self, name: str) -> float:
-        greatest = self.allowed[name].greatest
-        return float("inf") if self.allowed[name].is_endless else float(greatest or 0)
-
-    def _outermost(self, symbol: Any) -> Integers:
-        """A set that holds all solutions of one symbol: those of growing conditions with the others at their least."""
-        found = Integers.between()
-        others = {other: least for other, least in self.least.items() if other != symbol}
-        for condition, grows in zip(self.conditions, self.grows, strict=True):
-            if grows and symbol in condition.symbols:
-                left, right = (_at(side, others) for side in (condition.left, condition.right))
-                found = found & (solve(left, condition.relation, right, symbol) or Integers.between())
-        return found
-
-    def solution(self, alone: Mapping[str, Integers]) -> Solution:
-        outer = self.names[:-1]
-        count = 1.0
-        for name in outer:
-            if self.allowed[name].is_endless:
-                raise UsageError(f"there's no end to what {name} may be", f"give it a range: --set {name}=1..100")
-            count *= sum(1 for _ in zip(range(MAX_PAIRS + 1), self._values(name), strict=False))
-        if count > MAX_PAIRS:
-            raise UsageError(
-                f"more than {MAX_PAIRS:,} combinations to look at", f"narrow {outer[0]}: --set {outer[0]}=1..100"
-            )
-        found = [(numbers, last) for numbers in product(*map(self._values, outer)) if (last := self._last(numbers))]
-        rows = tuple(_gathered(found))
-        free = {name: numbers for name, numbers in alone.items() if name not in self.names}
-        largest: dict[str, int | None] = {name: numbers.greatest for name, numbers in free.items()}
-        for place, name in enumerate(outer):
-            largest[name] = max((numbers[place] for numbers, _ in found), default=None)
-        ends = [last.greatest for _, last in found]
-        largest[self.names[-1]] = None if None in ends else max((end for end in ends if end), default=None)
-        return Solution(free, tuple(self.names), rows, largest)
-
-    def _values(self, name: str) -> Iterator[int]:
-        found = self.allowed[name]
-        return found.up_to(found.greatest or 0)
-
-    def _last(self, numbers: tuple[int, ...]) -> Integers:
-        """What the last symbol may be: by bisection where all conditions grow with it, else by solving."""
-        allowed = self.allowed[self.names[-1]]
-        for place, (condition, grows) in enumerate(zip(self.conditions, self.grows, strict=True)):
-            if not allowed:
-                break
-            if grows:
-                allowed = allowed & self._bisected(place, condition.relation, numbers, allowed.least or 1)
-                continue
-            values = dict(zip(self.symbols, numbers, strict=False))
-            left, right = (_at(side, values) for side in (condition.left, condition.right))
-            symbol = self.symbols[-1]
-            if not any(is_symbolic(side) and side.free_symbols for side in (left, right)):
-                allowed = allowed if compare(left, condition.relation, right) else Integers()
-                continue
-            found = solve(left, condition.relation, right, symbol)
-            if found is None:
-                raise UsageError(f"can't solve {condition} for {symbol}")
-            allowed = allowed & found
-        return allowed
-
-    def _bisected(self, place: int, relation: str, numbers: tuple[int, ...], least: int) -> Integers:
-        """Where a growing difference is at most, or at least, 0."""
-        wanted = 1 if relation == ">=" else 0
-
-        def passed(x: int) -> bool:
-            difference = self.function(*numbers, x)[place]
-            return bool(difference >= 0) if wanted else bool(difference > 0)
-
-        if passed(least):
-            return Integers.between(least) if wanted else Integers()
-        low, step = least, 1
-        while not passed(low + step):
-            low, step = low + step, step * 2
-            if step > 1 << 62:
-                return Integers() if wanted else Integers.between(least)
-        high = low + step
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if passed(middle) else (middle, high)
-        return Integers.between(high) if wanted else Integers.between(least, low)
-
-
-def _at(side: Any, values: Mapping[Any, int]) -> Any:
-    return side.subs(values) if is_symbolic(side) else side
-
-
-def _direction(condition: Any, least: Mapping[Any, int]) -> bool:
-    """Whether it's a bound on something that certainly never falls as symbols grow from their least values."""
-    import sympy
-
-    if condition.relation not in ("<=", ">="):
-        return False
-    difference = sympy.sympify(condition.left) - sympy.sympify(condition.right)
-    more = {symbol: sympy.Dummy(integer=True, nonnegative=True) + start for symbol, start in least.items()}
-    moved = sympy.expand(difference.xreplace(more).replace(sympy.floor, _canonical))
-    return _never_falls(moved - moved.as_coeff_Add()[0])
-
-
-def _canonical(argument: Any) -> Any:
-    import sympy
-
-    return floor_div(*sympy.fraction(sympy.together(argument)))
-
-
-def _never_falls(expr: Any) -> bool:
-    """Whether it is a sum of products of growing parts, none of which is negative."""
-    import sympy
-
-    if expr.is_number:
-        return bool(expr.is_nonnegative)
-    if expr.is_Symbol:
-        return True
-    if expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min, sympy.Max)):
-        return all(map(_never_falls, expr.args))
-    return bool(expr.is_Pow and expr.exp.is_Integer and expr.exp > 0 and _never_falls(expr.base))
-
-
-def _gathered(found: Sequence[tuple[tuple[int, ...], Integers]]) -> Iterator[Row]:
-    """Neighbouring values of the first symbol with the same result, as one row (with two symbols)."""
-    start: tuple[int, ...] | None = None
-    for place, (numbers, last) in enumerate(found):
-        start = start or numbers
-        follower = found[place + 1] if place + 1 < len(found) else None
-        if follower and len(numbers) == 1 and follower[1] == last and follower[0][0] == numbers[0] + 1:
-            continue
-        yield Row(tuple(zip(start, numbers, strict=True)), last)
-        start = None

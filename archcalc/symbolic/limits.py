@@ -1,0 +1,159 @@
+"""How far unknowns can go: bounds that follow from the form of relations, proved, never sampled.
+
+A relation becomes d <= 0 (an equality: twice), and d is split into grow - fall. Both are sums of products that by their
+form never fall in any unknown, so d >= grow(least values) - fall(greatest values): where that is positive, nothing
+can be a solution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from archcalc.symbolic.arithmetic import floor_div
+from archcalc.symbolic.compiled import Function, Program, Uncompilable
+from archcalc.symbolic.fractions import as_fraction
+
+MAX_STEPS = 80
+"""Doublings after which an unknown counts as endless."""
+
+Ends = tuple[int, "int | None"]
+"""The least and the greatest value (None: no end)."""
+
+
+class Limits:
+    """Bounds d <= 0 on unknowns, each split into what grows and what falls."""
+
+    def __init__(self, symbols: Sequence[Any], relations: Sequence[Any], least: Sequence[int]) -> None:
+        import sympy
+
+        self.least = tuple(least)
+        moved = {symbol: sympy.Dummy(symbol.name, integer=True, nonnegative=True) for symbol in symbols}
+        shifted = {symbol: moved[symbol] + start for symbol, start in zip(symbols, least, strict=True)}
+        places = {dummy: place for place, dummy in enumerate(moved.values())}
+        pairs: list[tuple[Any, Any]] = []
+        self.of_relation: list[list[int]] = []
+        """For each relation its bounds; none if its form says nothing."""
+        for relation in relations:
+            found = _split(relation, shifted, list(moved.values()))
+            self.of_relation.append(list(range(len(pairs), len(pairs) + len(found))))
+            pairs += found
+        self.growing = [{places[s] for s in grow.free_symbols} for grow, _ in pairs]
+        """For each bound the unknowns with which it gets harder to keep."""
+        self.falling = [{places[s] for s in fall.free_symbols} for _, fall in pairs]
+        self.grow = Program([grow for grow, _ in pairs], list(moved.values()))
+        self.fall = Program([fall for _, fall in pairs], list(moved.values()))
+        self._grow, self._fall = self.grow.python(), self.fall.python()
+
+    @cached_property
+    def arrays(self) -> tuple[Function, Function]:
+        """`grow` and `fall` as functions of NumPy arrays."""
+        return self.grow.numpy(), self.fall.numpy()
+
+    def moved(self, values: Sequence[Any]) -> list[Any]:
+        """Values (or arrays of them) counted from the least ones, as `grow` and `fall` take them."""
+        return [value - start for value, start in zip(values, self.least, strict=True)]
+
+    def usable(self, high: Sequence[int | None], besides: int = -1) -> list[int]:
+        """The bounds whose falling part has a greatest value."""
+        endless = {place for place, end in enumerate(high) if end is None and place != besides}
+        return [bound for bound, uses in enumerate(self.falling) if not uses & endless]
+
+    def upper(self, high: Sequence[int | None], place: int) -> list[int]:
+        """The bounds that say how large one unknown can be."""
+        return [bound for bound in self.usable(high) if place in self.growing[bound]]
+
+    def lower(self, high: Sequence[int | None], place: int) -> list[int]:
+        """The bounds that say how small it can be."""
+        return [bound for bound in self.usable(high, place) if place in self.falling[bound]]
+
+    def ends(self, low: Sequence[int], high: Sequence[int | None], place: int) -> Ends | None:
+        """Between which values one unknown lies, all being between `low` and `high`; None: there's no solution."""
+        most = self._fall(*self.moved([a if b is None else b for a, b in zip(low, high, strict=True)]))
+        least = self._grow(*self.moved(low))
+        if any(least[bound] > most[bound] for bound in self.usable(high)):
+            return None
+        upper, lower = self.upper(high, place), self.lower(high, place)
+        values, start, end = list(low), low[place], high[place]
+
+        def fits(value: int) -> bool:
+            values[place] = value
+            found = self._grow(*self.moved(values))
+            return all(found[bound] <= most[bound] for bound in upper)
+
+        if upper and not (end is not None and fits(end)):
+            end = _last(fits, start, end)
+        tops = [a if b is None else b for a, b in zip(low, high, strict=True)]
+
+        def reaches(value: int) -> bool:
+            tops[place] = value
+            found = self._fall(*self.moved(tops))
+            return all(least[bound] <= found[bound] for bound in lower)
+
+        if lower and not reaches(start):
+            before = _last(lambda value: not reaches(value), start, end)
+            start = start if before is None else before + 1
+        return None if end is not None and start > end else (start, end)
+
+
+def _last(fits: Callable[[int], bool], start: int, end: int | None) -> int | None:
+    """The last number that fits, of those from `start` (which does) up to `end`; None: no end was found."""
+    step = 1
+    while True:
+        beyond = start + step if end is None else min(start + step, end)
+        if beyond == start:
+            return start
+        if not fits(beyond):
+            break
+        start, step = beyond, step * 2
+        if step > 1 << MAX_STEPS:
+            return None
+    while beyond - start > 1:
+        middle = (start + beyond) // 2
+        start, beyond = (middle, beyond) if fits(middle) else (start, middle)
+    return start
+
+
+def _split(relation: Any, shifted: Mapping[Any, Any], dummies: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """(grow, fall) of each d <= 0 that the relation says; nothing if some term isn't of that form."""
+    import sympy
+
+    difference = sympy.sympify(relation.left) - sympy.sympify(relation.right)
+    moved = sympy.expand(difference.xreplace(shifted).replace(sympy.floor, _canonical))
+    grow, fall = sympy.Integer(0), sympy.Integer(0)
+    for term in sympy.Add.make_args(moved):
+        factor, rest = term.as_coeff_Mul()
+        if not never_falls(rest):
+            return []
+        grow, fall = (grow + term, fall) if factor > 0 else (grow, fall - term)
+    (above, below), (other, divisor) = as_fraction(grow), as_fraction(fall)
+    common = math.lcm(below, divisor)
+    pair = above * (common // below), other * (common // divisor)
+    try:
+        Program(pair, dummies)
+    except Uncompilable:
+        return []
+    if relation.relation == "==":
+        return [pair, (pair[1], pair[0])]
+    return {"<=": [pair], ">=": [(pair[1], pair[0])]}.get(relation.relation, [])
+
+
+def _canonical(argument: Any) -> Any:
+    import sympy
+
+    return floor_div(*sympy.fraction(sympy.together(argument)))
+
+
+def never_falls(expr: Any) -> bool:
+    """Whether it is a sum of products of growing parts, none of which is negative, in symbols that aren't either."""
+    import sympy
+
+    if expr.is_number:
+        return bool(expr.is_nonnegative)
+    if expr.is_Symbol:
+        return bool(expr.is_nonnegative)
+    if expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min, sympy.Max)):
+        return all(map(never_falls, expr.args))
+    return bool(expr.is_Pow and expr.exp.is_Integer and expr.exp > 0 and never_falls(expr.base))
