@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import Condition, Integers, dim
+from archcalc.symbolic.compiled import Program
 from archcalc.symbolic.systems import solved_for
 from archcalc.zoo import load
 
@@ -79,7 +82,7 @@ def test_vgg_ends_in_7x7_from_224_to_255() -> None:
         ("alphago_policy", "k", 400, {"params": 5_000_000}),
         ("alphago_policy", "k", 400, {"params": 5_000_000, "macs": 10**9, "activation_bytes": 3_000_000}),
         ("resnet18", "size", 300, {"macs": 10**9}),
-        ("vgg16", "size", 300, {"macs": 5 * 10**9, "memory": 300_000_000}),
+        ("vgg16", "size", 300, {"macs": 5 * 10**9, "total_bytes": 300_000_000}),
         ("vgg16", "size", 300, {"params": 100_000_000}),
         ("densenet", "g", 60, {"params": 5_000_000, "flops": 4 * 10**9}),
         ("resnet18", "size", 300, {"saved_bytes": 10**7, "peak_bytes": 2 * 10**6}),
@@ -119,8 +122,6 @@ def test_several_unknowns() -> None:
     conditions = [*found.graph.conditions, Condition(macs, "<=", 2 * 10**9)]
     solution = solved_for(conditions, {"H": Integers.between(), "W": Integers.between()})
     assert ("H", "W") == tuple(sorted(solution.together))
-    from archcalc.symbolic.compiled import Program
-
     function = Program([macs], [dim("H"), dim("W")]).python()
     for height in range(1, 400, 3):
         for width in range(1, 400, 5):
@@ -146,26 +147,42 @@ def test_ranges_that_do_not_only_grow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "in_bytes", "expected"),
     [
-        ("5M", (None, 5_000_000)),
-        ("1.5K", (None, 1500)),
-        ("4M..5M", (4_000_000, 5_000_000)),
-        ("60MB", (None, 60_000_000)),
-        ("1.5KiB", (None, 1536)),
-        ("2*10**6", (None, 2_000_000)),
+        ("5M", False, (None, 5_000_000)),
+        ("1.5K", False, (None, 1500)),
+        ("4M..5M", False, (4_000_000, 5_000_000)),
+        ("2*10**6", False, (None, 2_000_000)),
+        ("0", False, (None, 0)),
+        ("60MB", True, (None, 60_000_000)),
+        ("1.5KiB", True, (None, 1536)),
+        ("64 kB", True, (None, 64_000)),
+        ("12B", True, (None, 12)),
+        ("8GB..16GiB", True, (8 * 10**9, 16 * 2**30)),
     ],
 )
-def test_budgets_are_read(text: str, expected: tuple[int | None, int]) -> None:
-    """Numbers of the spec language, ranges, and bytes with their units."""
-    assert expected == budget(text, "--params")
+def test_budgets_are_read(text: str, in_bytes: bool, expected: tuple[int | None, int]) -> None:
+    """Counts are numbers of the spec language, bytes have a unit; both may be ranges."""
+    assert expected == budget(text, "--amount", in_bytes)
 
 
-@pytest.mark.parametrize("text", ["", "x", "[1]", "__import__('os')", "5..", "1/0", "true"])
-def test_bad_budgets_are_refused(text: str) -> None:
-    """Nothing else is read, let alone run."""
+@pytest.mark.parametrize(
+    "text", ["", "x", "[1]", "__import__('os')", "5..", "1/0", "true", "5MB", "64KiB", "-5M", "5M..4M", "-1..4"]
+)
+def test_bad_counts_are_refused(text: str) -> None:
+    """Nothing else is read, let alone run; bytes aren't a count, and a budget that nothing meets is a mistake."""
     with pytest.raises(UsageError):
         budget(text, "--params")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "16", "16G", "1.5K", "8..16GB", "2*8GB", "16GB..8GB", "-1GB", "16 gigabytes", "5iB"]
+)
+def test_bytes_need_a_unit(text: str) -> None:
+    """A bare number of bytes is refused with an example, not taken for single bytes."""
+    with pytest.raises(UsageError) as caught:
+        budget(text, "--peak-bytes", in_bytes=True)
+    assert "GB" in str(caught.value)
 
 
 def test_alternatives() -> None:
@@ -201,6 +218,21 @@ def cases() -> Iterator[tuple[str, int, str]]:
     yield "solve vgg16 --output 7x7x7x7", 2, "'7x7x7x7' has 4 sizes"
     yield "solve vgg16 --output 7x7 --layer conv9", 2, "has no layer 'conv9'"
     yield "solve vgg16 --params 5M --layer conv5", 2, "--layer goes with --output"
+    yield "solve unet --output 389x388", 1, "none: no sizes do that"
+    yield "solve resnet50 --macs 2M --symbolic H,W", 1, "none: no sizes do that"
+    yield "solve vgg16 --params 1M --symbolic N", 1, "params = 138,357,544, whatever N may be\nnone"
+    yield "solve vgg16 --params 200M --symbolic N", 0, "params = 138,357,544, whatever N may be\nN: 1 and more"
+    yield "solve vgg16 --saved-bytes 1GB --symbolic N --batch 2", 2, "the batch is given twice"
+    yield "solve vgg16 --macs 124G --batch 8 --symbolic H", 0, "largest H 225"
+    yield "solve vgg16 --macs 124G --set N=8 --symbolic H", 0, "largest H 225"
+    yield "solve vgg16 --macs 124G --set N=1..64", 0, "N: 1..8"
+    yield "solve resnet:cifar --params 1M --set n=sym", 2, "values within a range are tried one by one: --set n=1..8"
+    yield "solve resnet:cifar --params 1M --set n=8..30", 0, "n: 8..10\n"
+    yield "solve resnet:cifar --params 100K --set n=2..30", 1, "none"
+    yield "solve resnet:cifar --params 1M --set n=0..30", 2, "can't solve for n"
+    yield "solve resnet50 --memory 16GB --symbolic N", 2, "which memory?"
+    yield "solve resnet50 --saved-bytes 16 --symbolic N", 2, "has no unit of bytes"
+    yield "solve resnet50 --params 5MB --symbolic H", 2, "--params is a count, '5MB' is in bytes"
 
 
 @pytest.mark.parametrize(("command", "code", "expected"), list(cases()))
@@ -208,6 +240,85 @@ def test_commands(command: str, code: int, expected: str, capsys: pytest.Capture
     """The command prints ranges and the largest values, or what is wrong with the question."""
     found, text = printed(capsys, *command.split())
     assert (code, True) == (found, expected in text), text
+
+
+def test_bands_with_two_unknowns() -> None:
+    """A lower bound holds for both unknowns together, not for each with the other at its least."""
+    found = opened(load("resnet50"), ["N", "H"])
+    saved = analyze(found.graph, found.batch).total("saved_bytes")
+    band = [Condition(saved, "<=", 16 * 10**9), Condition(saved, ">=", 8 * 10**9)]
+    solution = solved_for([*found.graph.conditions, *band], {})
+    assert {"N": 186, "H": 224} in solution
+    function = Program([saved], [dim("N"), dim("H")]).python()
+    for batch in (1, 2, 35, 93, 186, 187, 372, 5026, 5027):
+        for height in (1, 2, 31, 32, 112, 223, 224, 225, 448, 41_718, 41_719):
+            expected = 8 * 10**9 <= function(batch, height)[0] <= 16 * 10**9
+            assert expected == ({"N": batch, "H": height} in solution)
+
+
+def test_three_unknowns() -> None:
+    """Three coupled unknowns are listed; brute force over a box finds the same."""
+    found = opened(load("alphago_policy"), ["H", "N", "k"])
+    macs = analyze(found.graph, found.batch).total("macs")
+    conditions = [*found.graph.conditions, Condition(macs, "<=", 2 * 10**6), Condition(macs, ">=", 10**6)]
+    solution = solved_for(conditions, {})
+    function = Program([macs], [dim("H"), dim("N"), dim("k")]).python()
+    for numbers in itertools.product(range(1, 24), range(1, 24, 2), range(1, 24, 3)):
+        expected = 10**6 <= function(*numbers)[0] <= 2 * 10**6
+        assert expected == (dict(zip("HNk", numbers, strict=True)) in solution)
+
+
+def test_large_budgets_with_two_unknowns_are_answered() -> None:
+    """Eighty thousand heights, each with its widths, are bisected at once; the ends are exact."""
+    found = opened(load("unet"), ["H", "W"])
+    peak = analyze(found.graph).total("peak_bytes")
+    solution = solved_for([*found.graph.conditions, Condition(peak, "<=", 8 * 10**9)], {})
+    function = Program([peak], [dim("H"), dim("W")]).python()
+    for row in solution.rows[:: len(solution.rows) // 40]:
+        height, width = (found.greatest or 0 for found in row.sets)
+        assert function(height, width)[0] <= 8 * 10**9 < function(height, width + 1)[0]
+
+
+@pytest.mark.parametrize(("stride", "expected"), [("s=1..64", "s: 5\n"), ("s=sym", "s: 5\n"), ("s=6..64", "none")])
+def test_a_stride_is_found(stride: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stride can be the unknown: it stands in a divisor."""
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "archcalc: 1\nname: net\ninput: {C: 3, H: 32, W: 32}\nhparams: {s: 1}\nlayers: conv 8 3x3 s=s p=1\n"
+    )
+    assert expected in printed(capsys, "solve", str(path), "--output", "7x7", "--set", stride)[1]
+
+
+def test_bounds_of_hparams_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`min` and `multiple_of` limit what solve finds and what sweep lists, however values are given."""
+    path = tmp_path / "net.yaml"
+    hparams = "{w: {value: 8, min: 8, multiple_of: 4}, d: 1}"
+    path.write_text(
+        f"archcalc: 1\nname: net\ninput: {{C: 3, H: 8, W: 8}}\nhparams: {hparams}\nlayers: (conv w 3x3 p=1)*d\n"
+    )
+    for given in ("w=sym", "w=1..99"):
+        assert (
+            "w: multiples of 4 from 8 to 32\n"
+            in printed(capsys, "solve", str(path), "--params", "896", "--set", given)[1]
+        )
+    _, text = printed(capsys, "sweep", str(path), "--set", "w=1..17", "--set", "d=1..2", "--columns", "params")
+    rows = [tuple(map(int, line.split(",")[:2])) for line in text.splitlines() if line[0].isdigit() and "," in line]
+    assert [(8, 1), (8, 2), (12, 1), (12, 2), (16, 1), (16, 2)] == sorted(rows)
+    assert "28 of 34 configurations can't be built" in text
+
+
+def test_fractions_have_solutions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of an unknown is a size where the unknown is even."""
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "archcalc: 1\nname: net\ninput: {C: 3}\nhparams: {c: 8}\nlayers: fc c/2 bias=false -> fc c/4 bias=false\n"
+    )
+    for params in (100, 1000):
+        best = max(c for c in range(4, 200, 4) if 3 * c // 2 + c * c // 8 <= params)
+        assert (
+            f"c: multiples of 4 to {best}"
+            in printed(capsys, "solve", str(path), "--params", str(params), "--set", "c=sym")[1]
+        )
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

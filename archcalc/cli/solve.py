@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archcalc.cli.graphs import batch_of, read_sizes, symbol_names
+from archcalc import text
+from archcalc.cli.graphs import sizes_of, symbol_names, warn_of_order
 from archcalc.cli.options import Input, Name, Set, Symbolic
 from archcalc.cli.output import write
+from archcalc.cli.run import note
 from archcalc.errors import UsageError
-from archcalc.report import analyze
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
-    from archcalc.formulas.solve import Solution
-    from archcalc.formulas.symbols import Opened
+    from archcalc.formulas.solve import Answer, Unknowns
     from archcalc.symbolic import Integers
 
 ROWS = 40
@@ -50,10 +50,12 @@ def solve(
     macs: Annotated[str, _budget("macs", "At most so many MACs.")] = "",
     flops: Annotated[str, _budget("flops", "At most so many FLOPs.")] = "",
     activations: Annotated[str, _budget("activations", "At most so many values in all volumes.")] = "",
-    activation_bytes: Annotated[str, _budget("activation-bytes", "At most so many bytes: 64MB, 64MiB.")] = "",
+    activation_bytes: Annotated[str, _budget("activation-bytes", "Bytes of all volumes: 64MB, 64MiB.")] = "",
     saved_bytes: Annotated[str, _budget("saved-bytes", "What training keeps for the backward pass.")] = "",
     peak_bytes: Annotated[str, _budget("peak-bytes", "The most bytes of volumes at once at inference.")] = "",
-    memory: Annotated[str, _budget("memory", "Bytes of params, buffers and all volumes together.")] = "",
+    total_bytes: Annotated[str, _budget("total-bytes", "Bytes of params, buffers and all volumes together.")] = "",
+    memory: Annotated[str, typer.Option("--memory", hidden=True)] = "",
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once. Open: --symbolic N.")] = 1,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
@@ -62,8 +64,8 @@ def solve(
 ) -> None:
     """Find all sizes that give an output, or stay within budgets. Exact: what isn't listed doesn't do it.
 
-    The unknowns: what `--symbolic` or `--set HPARAM=sym` leaves open, and `--set HPARAM=64..512` within a range; for
-    `--output`, if nothing is open, the input's axes.
+    The unknowns: what `--symbolic` or `--set HPARAM=sym` leaves open, and `--set HPARAM=64..512` within a range; N is
+    the batch; for `--output`, if nothing is open, the input's axes. Exit code 1: no sizes do it.
 
     Examples:
     ```
@@ -74,160 +76,141 @@ def solve(
     archcalc solve resnet50 --saved-bytes 16GB --symbolic N
     ```
     """
+    from archcalc.formulas.solve import Question, answered
+
+    if memory:
+        kinds = "--activation-bytes (volumes), --total-bytes (params, buffers, volumes), --saved-bytes, --peak-bytes"
+        raise UsageError("which memory?", kinds)
     budgets = {
         "params": params, "macs": macs, "flops": flops, "activations": activations,
-        "activation_bytes": activation_bytes, "saved_bytes": saved_bytes, "peak_bytes": peak_bytes, "memory": memory,
+        "activation_bytes": activation_bytes, "saved_bytes": saved_bytes, "peak_bytes": peak_bytes,
+        "total_bytes": total_bytes,
     }  # fmt: skip
-    asked = {column: text for column, text in budgets.items() if text}
+    asked = {column: amount for column, amount in budgets.items() if amount}
     if not output and not asked:
         raise UsageError("what is to be solved for?", "--output 7x7, --params 5M, --macs 1G …")
     if layer and not output:
         raise UsageError("--layer goes with --output")
-    answer = _answer(name, output, layer, asked, (symbolic, sets, sizes), dtype)
-    write(_json(answer) if form is SolveFormat.json else _text(answer))
-    if not answer["found"]:
+    architecture = load(name)
+    unknowns = _unknowns(architecture, symbolic, sets, sizes, batch, wanted=bool(output))
+    question = Question({column: _limits(column, amount) for column, amount in asked.items()}, output, layer, dtype)
+    answer = answered(architecture, question, unknowns)
+    goals = [_goal(column, *ends) for column, ends in question.budgets.items()]
+    goals = [*([f"output of {answer.where or layer} = {output}"] if output else []), *goals]
+    warn_of_order(architecture, unknowns.sets, unknowns.sizes, sizes)
+    write((_json if form is SolveFormat.json else _text)(architecture.name, goals, answer))
+    if answer.refused:
+        note(_refused(answer))
+    if not answer.solution:
         raise typer.Exit(1)
 
 
-def _answer(
-    name: str, output: str, layer: str, asked: Mapping[str, str], given: tuple[str, list[str], str], dtype: str
-) -> dict[str, Any]:
-    """Build with symbols, and solve."""
-    from archcalc.formulas.amounts import alternatives
-    from archcalc.formulas.solve import output_conditions, solved_for, total_of
-    from archcalc.symbolic import Integers
-
-    symbolic, sets, sizes = given
-    architecture = load(name)
-    fixed, ranges = alternatives(architecture, sets)
-    found = _opened(architecture, [*symbol_names(symbolic), *ranges], fixed, sizes, wanted=bool(output))
-    report = analyze(found.graph, batch_of(symbolic), dtype)
-    totals = {column: total_of(report, column) for column in asked}
-    conditions, goals = _limits(totals, asked)
-    if output:
-        where, equalities = output_conditions(report, output, layer)
-        conditions, goals = [*equalities, *conditions], [f"output of {where} = {output}", *goals]
-    conditions = [*found.graph.conditions, *conditions]
-    symbols = sorted({symbol.name for condition in conditions for symbol in condition.symbols})
-    domains = {**{symbol: Integers.between() for symbol in symbols}, **_domains(ranges)}
-    solution = solved_for(conditions, domains)
-    return {
-        "name": architecture.name, "goals": goals, "solution": solution, "totals": totals, "fixed": found.fixed,
-        "needs": list(found.graph.conditions),
-        "found": bool(solution.rows) if solution.together else all(solution.alone.values()),
-    }  # fmt: skip
-
-
-def _opened(architecture: Architecture, names: list[str], fixed: dict[str, str], sizes: str, wanted: bool) -> Opened:
-    """The graph with its unknowns; if nobody names one and an output is wanted, the input's axes."""
-    from archcalc.formulas.symbols import opened
+def _unknowns(
+    architecture: Architecture, symbolic: str, sets: Sequence[str], sizes: str, batch: int, wanted: bool
+) -> Unknowns:
+    """What is open; if nobody names anything and an output is wanted, the input's axes."""
+    from archcalc.formulas.amounts import alternatives, positive_among, sizes_among
+    from archcalc.formulas.solve import Unknowns
 
     axes = next(iter(architecture.spec.inputs.values()))
-    open_sizes = read_sizes(sizes, list(axes), architecture.name) if sizes else {}
-    symbols = "sym" in fixed.values() or any(not isinstance(size, int) for size in open_sizes.values())
-    if not names and not symbols:
+    hparams = architecture.spec.hparams
+    fixed, several = alternatives(architecture, sets)
+    ranges = {name: positive_among(name, values) for name, values in several.items()}
+    names = [*symbol_names(symbolic), *(name for name, value in fixed.items() if value == "sym")]
+    given = {name: value for name, value in fixed.items() if value != "sym"}
+    outside = {name: value for name, value in given.items() if name in axes or (name == "N" and name not in hparams)}
+    numbers = {name: sizes_among(name, [value])[0] for name, value in outside.items()}
+    open_sizes = {**sizes_of(architecture, sizes), **{name: n for name, n in numbers.items() if name in axes}}
+    if "N" in {*names, *ranges, *numbers} - {*axes, *hparams} and batch != 1:
+        raise UsageError("the batch is given twice, as --batch and as N")
+    symbols = any(not isinstance(size, int) for size in open_sizes.values())
+    if not names and not ranges and not symbols:
         if not wanted:
-            raise UsageError("nothing is left open", "--set HPARAM=sym, or --symbolic H,W")
+            raise UsageError("nothing is left open", "--set HPARAM=sym, --symbolic H,W, or N for the batch")
         names = [axis for axis in axes if axis != "C" and axis not in open_sizes]
-    return opened(architecture, names, fixed, open_sizes)
+    names = [name for name in dict.fromkeys(names) if name not in ranges]
+    sets_left = {name: value for name, value in given.items() if name not in outside}
+    return Unknowns(names, ranges, sets_left, open_sizes, numbers.get("N", batch))
 
 
-def _limits(totals: Mapping[str, Any], asked: Mapping[str, str]) -> tuple[list[Any], list[str]]:
-    """The budgets as conditions and as texts."""
+def _limits(column: str, amount: str) -> tuple[int | None, int]:
     from archcalc.formulas.amounts import budget
-    from archcalc.symbolic import Condition
 
-    conditions, goals = [], []
-    for column, text in asked.items():
-        least, most = budget(text, f"--{column.replace('_', '-')}")
-        conditions.append(Condition(totals[column], "<=", most))
-        if least is not None:
-            conditions.append(Condition(totals[column], ">=", least))
-        goals.append(f"{column} <= {most:,}" if least is None else f"{least:,} <= {column} <= {most:,}")
-    return conditions, goals
+    return budget(amount, f"--{column.replace('_', '-')}", in_bytes=column.endswith("_bytes"))
 
 
-def _domains(ranges: Mapping[str, Sequence[Any]]) -> dict[str, Integers]:
-    """The values that `--set` allows."""
-    from archcalc.symbolic import Integers
-
-    found = {}
-    for name, values in ranges.items():
-        if isinstance(values, range):
-            found[name] = Integers.between(values[0], values[-1])
-        elif all(str(value).isdecimal() for value in values):
-            found[name] = Integers.of(map(int, values))
-        else:
-            raise UsageError(f"can't solve for {name}: its values are no integers")
-    return found
+def _goal(column: str, least: int | None, most: int) -> str:
+    return f"{column} <= {most:,}" if least is None else f"{least:,} <= {column} <= {most:,}"
 
 
-def _text(answer: Mapping[str, Any]) -> Iterator[str]:
-    solution: Solution = answer["solution"]
-    yield f"{answer['name']}: {'; '.join(answer['goals'])}"
-    if answer["fixed"]:
-        yield f"kept as numbers: {', '.join(answer['fixed'])}"
-    if not answer["found"]:
-        yield "no sizes do that"
+def _text(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
+    solution = answer.solution
+    yield f"{name}: {'; '.join(goals)}"
+    if answer.fixed:
+        yield f"kept as numbers: {', '.join(answer.fixed)}"
+    names = [*solution.alone, *solution.together]
+    for column, total in answer.totals.items():
+        if not answer.tried and not _is_open(total):
+            yield f"{column} = {total:,}, whatever {' and '.join(names) or 'the sizes'} may be"
+    if not solution:
+        yield "none: no sizes do that"
         return
-    for name, found in solution.alone.items():
-        if name not in solution.together:
-            yield f"{name}: {found}"
+    for symbol, found in solution.alone.items():
+        yield f"{symbol}: {found}"
     for row in solution.rows[:ROWS]:
-        outer = (
-            f"{name} {low}" if low == high else f"{name} {low}..{high}" for name, (low, high) in _pairs(solution, row)
-        )
-        yield f"{', '.join(outer)}: {solution.together[-1]} {row.last}"
+        *outer, (last, numbers) = zip(solution.together, row.sets, strict=True)
+        yield f"{', '.join(f'{symbol} {found}' for symbol, found in outer)}: {last} {numbers}"
     if len(solution.rows) > ROWS:
         yield f"… {len(solution.rows) - ROWS:,} more rows: --format json has them"
     yield from _largest(answer)
 
 
-def _pairs(solution: Solution, row: Any) -> Iterator[tuple[str, tuple[int, int]]]:
-    return zip(solution.together[:-1], row.ranges, strict=True)
+def _is_open(total: Any) -> bool:
+    return bool(getattr(total, "free_symbols", False))
 
 
-def _largest(answer: Mapping[str, Any]) -> Iterator[str]:
-    """The largest value of each symbol, and with a single one what the budgets then come to."""
+def _refused(answer: Answer) -> str:
+    """How many values of what was tried can't be built, and why."""
+    count, names = sum(answer.refused.values()), ", ".join(answer.tried)
+    reason = max(answer.refused, key=lambda reason: answer.refused[reason])
+    others = f" and {len(answer.refused) - 1} other reasons" if len(answer.refused) > 1 else ""
+    return f"{count:,} value{'s' * (count > 1)} of {names} can't be built: {reason}{others}"
+
+
+def _largest(answer: Answer) -> Iterator[str]:
+    """The largest value of each unknown, and with a single one what the budgets then come to."""
     from archcalc.formulas.general import put_in
 
-    solution: Solution = answer["solution"]
+    solution = answer.solution
     largest = {name: value for name, value in solution.largest.items() if value is not None}
-    if not answer["totals"] or not largest:
+    if not answer.totals or not largest:
         return
     apart = ", each on its own" if solution.together else ""
     yield "largest " + ", ".join(f"{name} {value:,}" for name, value in largest.items()) + apart
     if len(solution.largest) == 1 and not solution.together:
-        for column, total in answer["totals"].items():
+        for column, total in answer.totals.items():
             value = put_in(total, largest)
-            yield f"  there {column} = {value:,}" if isinstance(value, int) else f"  there {column} = {value}"
+            if _is_open(total):
+                yield f"  there {column} = {value:,}" if isinstance(value, int) else f"  there {column} = {value}"
 
 
-def _json(answer: Mapping[str, Any]) -> Iterator[str]:
-    import json
-
-    solution: Solution = answer["solution"]
-    yield json.dumps(
-        {
-            "archcalc": 1,
-            "name": answer["name"],
-            "goals": answer["goals"],
-            "conditions": [str(condition) for condition in answer["needs"]],
-            "alone": {
-                name: _segments(found) for name, found in solution.alone.items() if name not in solution.together
-            },
-            "together": list(solution.together),
-            "rows": [
-                {
-                    **{name: list(ends) for name, ends in _pairs(solution, row)},
-                    solution.together[-1]: _segments(row.last),
-                }
-                for row in solution.rows
-            ],
-            "largest": dict(solution.largest),
-        },
-        indent=1,
-    )
+def _json(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
+    solution = answer.solution
+    found: Mapping[str, Any] = {
+        "archcalc": 1,
+        "name": name,
+        "goals": goals,
+        "conditions": [str(condition) for condition in answer.conditions],
+        "found": bool(solution),
+        "alone": {symbol: _segments(numbers) for symbol, numbers in solution.alone.items()},
+        "together": list(solution.together),
+        "rows": [
+            {symbol: _segments(numbers) for symbol, numbers in zip(solution.together, row.sets, strict=True)}
+            for row in solution.rows
+        ],
+        "largest": solution.largest,
+    }
+    yield text.json(found, indent=1)
 
 
 def _segments(found: Integers) -> list[dict[str, Any]]:

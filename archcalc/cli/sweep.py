@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archcalc.cli.graphs import read_sizes
+from archcalc import text
+from archcalc.cli.graphs import sizes_of, warn_of_order
 from archcalc.cli.options import Input, Name, Output, Quiet
 from archcalc.cli.output import write
+from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.files import replacing
 from archcalc.zoo import load
@@ -29,6 +32,8 @@ class SweepFormat(StrEnum):
     parquet = "parquet"
 
 
+REASONS = 5
+"""How many reasons are given for configurations that can't be built."""
 SUFFIXES = {"": "csv", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -70,13 +75,13 @@ def sweep(
     """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
 
     Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, saved_bytes, peak_bytes,
-    memory, neurons, connections, depth.
+    total_bytes (params, buffers and volumes), neurons, connections, depth. N is the batch.
 
     Examples:
     ```
     archcalc sweep alphago_policy --set k=1..512 --where 'params<5M' --pareto params,macs
     archcalc sweep resnet:cifar --set n=1..20 --columns params,depth
-    archcalc sweep vgg --set 'size=[128,160,192,224]' --columns macs,memory -o vgg.csv --plot vgg.svg --axes size,macs
+    archcalc sweep vgg --set 'size=[128,160,192,224]' --columns macs -o vgg.csv --plot vgg.svg --axes size,macs
     ```
     """
     from archcalc.formulas.amounts import alternatives
@@ -86,15 +91,15 @@ def sweep(
 
     architecture = load(name)
     fixed, choices = alternatives(architecture, sets)
-    axis_names = list(next(iter(architecture.spec.inputs.values())))
-    given = dict(read_sizes(sizes, axis_names, architecture.name)) if sizes else {}
-    outside = {
-        key: [value] for key, value in fixed.items() if key in axis_names or key not in architecture.spec.hparams
-    }
+    given = sizes_of(architecture, sizes)
+    input_axes, hparams = next(iter(architecture.spec.inputs.values())), architecture.spec.hparams
+    outside = {key: [value] for key, value in fixed.items() if key in input_axes or key not in hparams}
     choices = {**outside, **choices}
     fixed = {key: value for key, value in fixed.items() if key not in outside}
     shown = [column.strip() for column in columns.split(",")]
     plan = planned(architecture, choices, fixed, given, shown, dtype)
+    if not quiet:
+        warn_of_order(architecture, fixed, given, sizes)
     names = [*plan.choices, *shown]
     blocks = _counted(plan, quiet)
     if where:
@@ -117,7 +122,7 @@ def _format(form: SweepFormat | None, output: Path | None) -> str:
 
 
 def _counted(plan: Sweep, quiet: bool) -> Iterator[Columns]:
-    """The blocks; a progress bar in a terminal, and in the end how many configurations couldn't be built."""
+    """The blocks; a progress bar in a terminal, and in the end how many configurations couldn't be built, and why."""
     from contextlib import nullcontext
 
     progress: Any = nullcontext()
@@ -126,16 +131,20 @@ def _counted(plan: Sweep, quiet: bool) -> Iterator[Columns]:
         from rich.progress import Progress
 
         progress = Progress(console=Console(stderr=True), transient=True)
-    built = 0
+    built, left_out = 0, Counter[str]()
     with progress as bar:
         task = bar.add_task("sweep", total=plan.count) if bar is not None else None
-        for block in plan.blocks():
+        for block in plan.blocks(left_out=left_out):
             built += len(block[plan.columns[0]])
             if bar is not None:
-                bar.update(task, completed=built)
+                bar.update(task, completed=built + left_out.total())
             yield block
-    if built < plan.count and not quiet:
-        print(f"{plan.count - built:,} of {plan.count:,} configurations can't be built", file=sys.stderr)
+    if left_out and not quiet:
+        note(f"{left_out.total():,} of {plan.count:,} configurations can't be built")
+        for reason, count in left_out.most_common(REASONS):
+            note(f"  {count:,}: {reason}")
+        if len(left_out) > REASONS:
+            note(f"  {sum(count for _, count in left_out.most_common()[REASONS:]):,}: other reasons")
 
 
 def _plotted(blocks: Iterable[Columns], path: Path, axes: str, names: list[str], title: str) -> Iterator[Columns]:
@@ -168,28 +177,19 @@ def _rows(block: Columns) -> Iterator[tuple[Any, ...]]:
 
 
 def _csv(blocks: Iterable[Columns], names: list[str]) -> Iterator[str]:
-    yield ",".join(names)
+    yield text.csv_row(names)
     for block in blocks:
-        for row in _rows(block):
-            yield ",".join(_cell(value) for value in row)
-
-
-def _cell(value: Any) -> str:
-    text = str(value)
-    return f'"{text}"' if "," in text else text
+        yield from map(text.csv_row, _rows(block))
 
 
 def _json(blocks: Iterable[Columns]) -> Iterator[str]:
     """One array, an object on each line."""
-    import json
-
     before = ""
     for block in blocks:
         for row in _rows(block):
             if before:
                 yield before + ","
-            before = ("[" if not before else "") + json.dumps(dict(zip(block, map(_number, row), strict=True)))
-            before = before if before.startswith("[") else " " + before
+            before = (" " if before else "[") + text.json(dict(zip(block, map(_number, row), strict=True)))
     yield (before or "[") + "]"
 
 

@@ -24,6 +24,10 @@ class Reported(LocalError):
         super().__init__("already reported")
 
 
+class OutOfBounds(UsageError):
+    """A value from outside breaks its hparam's `min` or `multiple_of`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Module:
     """One spec with its values in place: what its blocks and layers see."""
@@ -126,7 +130,8 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
             given = _from_python(given, hparam.name)
         _check_bounds(hparam, given, env)
     except LocalError as error:
-        raise UsageError(f"{hparam.name}: {error.message}", error.hint) from None
+        kind = OutOfBounds if error.code == "E046" else UsageError
+        raise kind(f"{hparam.name}: {error.message}", error.hint) from None
     return given
 
 

@@ -15,35 +15,82 @@ from archcalc.spec.grammar import parse_expression
 from archcalc.spec.tree import Diagnostics
 from archcalc.zoo import Architecture
 
-_BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([KMGT]?)(i?)B")
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)(?:(?<=[KMGT])(i))?B")
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+MAX_DIGITS = 18
+"""Of a size: as many as `--input` takes."""
 
 
-def budget(text: str, option: str) -> tuple[int | None, int]:
-    """The least (None: any) and the most that a budget allows.
+def budget(text: str, option: str, in_bytes: bool = False) -> tuple[int | None, int]:
+    """The least (None: any) and the most that a budget allows: of a count, or of bytes, which need a unit.
 
-    Raises: UsageError: it can't be read.
+    Raises: UsageError: it can't be read, has the wrong unit, is negative, or leaves nothing.
 
-    >>> budget("5M", "--params"), budget("4M..5M", "--params"), budget("64MiB", "--memory")
+    >>> budget("5M", "--params"), budget("4M..5M", "--params"), budget("64MiB", "--peak-bytes", in_bytes=True)
     ((None, 5000000), (4000000, 5000000), (None, 67108864))
     """
+    read = _bytes if in_bytes else _count
     low, dots, high = text.partition("..")
-    least = _amount(low, option) if dots else None
-    most = _amount(high if dots else low, option)
-    return (None if least is None else -(-least // 1)), most // 1
+    least = -(-read(low, option) // 1) if dots else None
+    most = read(high if dots else low, option) // 1
+    if most < 0 or (least is not None and not 0 <= least <= most):
+        raise UsageError(f"nothing lies within {option} '{text}'", f"{option} {EXAMPLES[in_bytes]}")
+    return least, most
 
 
-def _amount(text: str, option: str) -> Any:
+EXAMPLES = {False: "5M, or 4M..5M", True: "16GB (powers of 1000) or 16GiB (of 1024), or 8GB..16GB"}
+
+
+def _bytes(text: str, option: str) -> Fraction:
     match = _BYTES.fullmatch(text.strip())
-    if match:
-        return Fraction(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2]]
+    if not match:
+        number = re.fullmatch(r"\d+(?:\.\d+)?\s*[KMGT]?", text.strip())
+        wrong = f"{option} '{text.strip()}' has no unit of bytes" if number else f"can't read {option} '{text}'"
+        raise UsageError(wrong, f"{option} {EXAMPLES[True]}")
+    unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
+    return Fraction(match[1]) * unit
+
+
+def _count(text: str, option: str) -> Any:
+    if _BYTES.fullmatch(text.strip()):
+        raise UsageError(f"{option} is a count, '{text.strip()}' is in bytes", f"{option} {EXAMPLES[False]}")
     try:
         value = parse_expression(text).evaluate(Environment({}))
     except LocalError as error:
-        raise UsageError(f"can't read {option} '{text}': {error.message}", f"{option} 5M, {option} 4M..5M") from None
+        raise UsageError(f"can't read {option} '{text}': {error.message}", f"{option} {EXAMPLES[False]}") from None
     if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
-        raise UsageError(f"can't read {option} '{text}'", f"{option} 5M, {option} 4M..5M")
+        raise UsageError(f"can't read {option} '{text}'", f"{option} {EXAMPLES[False]}")
     return value
+
+
+def positive_among(name: str, values: Sequence[Any]) -> Sequence[int]:
+    """The values of an unknown as positive integers; a range stays one.
+
+    Raises: UsageError: one is a word, or less than 1.
+    """
+    try:
+        return sizes_among(name, values)
+    except UsageError as error:
+        instead = f"archcalc sweep tries any values: --set {name}=… --where 'params<5M'"
+        raise UsageError(f"can't solve for {name}: {error.args[0]}", instead) from None
+
+
+def sizes_among(name: str, values: Sequence[Any]) -> Sequence[int]:
+    """The values of an axis or of the batch as integers; a range stays one.
+
+    Raises: UsageError: one isn't a positive integer of a size that can be.
+    """
+    if isinstance(values, range):
+        if values[0] < 1 or len(str(values[-1])) > MAX_DIGITS:
+            raise UsageError(f"{name} = {values[0]}..{values[-1]}: sizes are at least 1", f"--set {name}=1..100")
+        return values
+    found = []
+    for value in values:
+        text = str(value).strip()
+        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text) > 0):
+            raise UsageError(f"{name} = {text[:40]} is not a size", f"positive integers: --set {name}=1..100")
+        found.append(int(text))
+    return found
 
 
 def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict[str, str], dict[str, Sequence[Any]]]:
@@ -84,7 +131,7 @@ def _several(architecture: Architecture, name: str, text: str) -> Sequence[Any]:
     if not text.startswith("["):
         return [text]
     items = _items(text)
-    if _is_list(architecture, name) and not all(item.startswith("[") for item in items):
+    if is_list(architecture, name) and not all(item.startswith("[") for item in items):
         return [text]
     return items
 
@@ -110,7 +157,7 @@ def _items(text: str) -> list[str]:
     return [item for item in items if item]
 
 
-def _is_list(architecture: Architecture, name: str) -> bool:
+def is_list(architecture: Architecture, name: str) -> bool:
     """Whether the hparam's own value is a list."""
     if name not in architecture.spec.hparams:
         return False

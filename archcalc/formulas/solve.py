@@ -11,6 +11,7 @@ from typing import Any
 from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds
+from archcalc.formulas.amounts import is_list
 from archcalc.formulas.symbols import BATCH, Opened, opened
 from archcalc.report import Report, analyze
 from archcalc.symbolic import Condition, Integers, is_symbolic
@@ -85,7 +86,7 @@ def total_of(report: Report, name: str) -> Any:
     if name == "total_bytes":
         values = report.total("params") + report.total("buffers") + report.total("activations")
         return values * BYTES[report.dtype]
-    return report.totals[name]
+    return report.total(name)
 
 
 def answered(architecture: Architecture, question: Question, unknowns: Unknowns) -> Answer:
@@ -98,6 +99,12 @@ def answered(architecture: Architecture, question: Question, unknowns: Unknowns)
     tried = _structural(architecture, unknowns)
     try:
         return _answered(architecture, question, unknowns, tried)
+    except SpecError as error:
+        found = next((d for d in error.diagnostics if d.code == "E106"), None)
+        if found is None or not unknowns.names:
+            raise
+        hint = f"values within a range are tried one by one: --set {unknowns.names[-1]}=1..8"
+        raise UsageError(f"the structure depends on what is open: {found.message}", hint) from None
     except Unsolvable:
         if unknowns.names or len(tried) == len(unknowns.ranges) or not unknowns.ranges:
             raise
@@ -112,7 +119,8 @@ def _answered(architecture: Architecture, question: Question, unknowns: Unknowns
     count = math.prod(len(unknowns.ranges[name]) for name in tried)
     if count > MAX_BUILDS:
         raise UsageError(
-            f"{count:,} structures would have to be built, {MAX_BUILDS:,} at most", f"narrow {tried[0]}: --set {tried[0]}=1..20"
+            f"{count:,} structures would have to be built, {MAX_BUILDS:,} at most",
+            f"narrow {tried[0]}: --set {tried[0]}=1..20",
         )
     found: list[tuple[tuple[int, ...], Answer]] = []
     refused: dict[str, int] = {}
@@ -157,9 +165,7 @@ def _opens(architecture: Architecture, unknowns: Unknowns, names: Sequence[str])
         return False
 
 
-def _one_structure(
-    architecture: Architecture, question: Question, unknowns: Unknowns, tried: Sequence[str]
-) -> Answer:
+def _one_structure(architecture: Architecture, question: Question, unknowns: Unknowns, tried: Sequence[str]) -> Answer:
     found = opened(architecture, unknowns.all, unknowns.sets, unknowns.sizes, unknowns.batch)
     report = analyze(found.graph, found.batch, question.dtype)
     totals = {column: total_of(report, column) for column in question.budgets}
@@ -172,17 +178,20 @@ def _one_structure(
         conditions.append(Condition(totals[column], "<=", most))
         if least is not None:
             conditions.append(Condition(totals[column], ">=", least))
-    domains = _domains(found, unknowns, [*totals.values()])
+    domains = _domains(architecture, found, unknowns, [*totals.values()])
     solution = solved_for(conditions, domains)
     return Answer(solution, totals, found.graph.conditions, found.fixed, where=where)
 
 
-def _domains(found: Opened, unknowns: Unknowns, totals: Sequence[Any]) -> dict[str, Integers]:
+def _domains(
+    architecture: Architecture, found: Opened, unknowns: Unknowns, totals: Sequence[Any]
+) -> dict[str, Integers]:
     """What each symbol may be before anything is asked: a positive integer, or what its range allows."""
     sizes = [*found.graph.input.values(), found.batch, *totals]
     symbols = {symbol.name for size in sizes if is_symbolic(size) for symbol in size.free_symbols}
     symbols |= {symbol.name for condition in found.graph.conditions for symbol in condition.symbols}
-    domains = {name: Integers.between() for name in sorted(symbols | {*unknowns.names} - found.lists)}
+    names = {name for name in unknowns.names if not is_list(architecture, name)}
+    domains = {name: Integers.between() for name in sorted(symbols | names)}
     for name, values in unknowns.ranges.items():
         domains[name] = Integers.between(values[0], values[-1]) if isinstance(values, range) else Integers.of(values)
     return domains
@@ -255,5 +264,3 @@ def _sizes(target: str, shape: Mapping[str, Any]) -> dict[str, int]:
         if not text.isdecimal() or not 0 < len(text) < 19:
             raise UsageError(f"can't read --output '{target}': '{text}' is not a size", "--output 7x7")
     return {axis: int(text) for axis, text in named.items()}
-
-

@@ -9,6 +9,7 @@ aren't, the block is computed in Python's own integers.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,14 +17,17 @@ from typing import Any
 
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import build
-from archcalc.formulas.solve import total_of
-from archcalc.formulas.symbols import opened
+from archcalc.expand.hparams import OutOfBounds
+from archcalc.formulas.amounts import sizes_among
+from archcalc.formulas.solve import reason_of, total_of
+from archcalc.formulas.symbols import BATCH, opened
 from archcalc.report import COLUMNS, analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
+from archcalc.symbolic.fractions import as_fraction
 from archcalc.zoo import Architecture
 
-TOTALS = (*COLUMNS, "peak_bytes", "memory", "depth")
+TOTALS = (*COLUMNS, "peak_bytes", "total_bytes", "depth")
 DEFAULT = ("params", "macs", "activations", "activation_bytes")
 FEW = 20_000
 """Configurations that are computed without NumPy, whose import alone takes as long."""
@@ -58,16 +62,18 @@ class Sweep:
         """How many configurations there are."""
         return math.prod(map(len, self.choices.values()))
 
-    def blocks(self, numpy: bool | None = None) -> Iterator[Columns]:
+    def blocks(self, numpy: bool | None = None, left_out: Counter[str] | None = None) -> Iterator[Columns]:
         """The configurations that can be built with their totals, block by block, in order.
 
-        `numpy` forces or forbids arrays; else it depends on how many configurations there are.
+        `numpy` forces or forbids arrays; else it depends on how many configurations there are. `left_out` counts those
+        that can't be built, by the reason.
         """
+        left_out = Counter() if left_out is None else left_out
         many = self.count > FEW if numpy is None else numpy
         inner = {name: self.choices[name] for name in self.symbols}
         for values in product(*(self.choices[name] for name in self.structural)):
             outer = dict(zip(self.structural, values, strict=True))
-            yield from (self._ordered(outer, block) for block in self._computed(outer, inner, many))
+            yield from (self._ordered(outer, block) for block in self._computed(outer, inner, many, left_out))
 
     def _ordered(self, outer: Mapping[str, Any], block: Columns) -> Columns:
         """The names in the order of the choices, then the totals."""
@@ -75,40 +81,54 @@ class Sweep:
         names = {name: [outer[name]] * length if name in outer else block[name] for name in self.choices}
         return {**names, **{column: block[column] for column in self.columns}}
 
-    def _computed(self, outer: Mapping[str, Any], inner: Mapping[str, Sequence[Any]], many: bool) -> Iterator[Columns]:
+    def _computed(
+        self, outer: Mapping[str, Any], inner: Mapping[str, Sequence[Any]], many: bool, left_out: Counter[str]
+    ) -> Iterator[Columns]:
         if not inner:
-            yield from self._single(outer, {})
+            yield from self._single(outer, {}, left_out)
             return
         try:
             plan = _Plan(self, outer)
-        except (SpecError, Uncompilable):
+        except (SpecError, OutOfBounds, Uncompilable):
             plan = None  # with these values nothing fits, or it's no integer arithmetic
         if plan is None or not plan.is_exact(inner):
             for numbers in product(*inner.values()):
-                yield from self._single(outer, dict(zip(inner, numbers, strict=True)))
+                yield from self._single(outer, dict(zip(inner, numbers, strict=True)), left_out)
         elif many:
-            yield from plan.arrays(inner)
+            yield from plan.arrays(inner, left_out)
         else:
-            yield from plan.lists(inner)
+            yield from plan.lists(inner, left_out)
 
-    def _single(self, outer: Mapping[str, Any], numbers: Mapping[str, Any]) -> Iterator[Columns]:
-        totals = self.one({**outer, **numbers})
-        if totals is not None:
-            yield {**{name: [value] for name, value in numbers.items()}, **{c: [v] for c, v in totals.items()}}
+    def _single(
+        self, outer: Mapping[str, Any], numbers: Mapping[str, Any], left_out: Counter[str]
+    ) -> Iterator[Columns]:
+        try:
+            totals = self.totals({**outer, **numbers})
+        except (SpecError, OutOfBounds) as error:
+            left_out[reason_of(error)] += 1
+            return
+        named = {name: [int(value)] for name, value in numbers.items()}
+        yield {**named, **{column: [value] for column, value in totals.items()}}
 
     def one(self, values: Mapping[str, Any]) -> dict[str, int] | None:
         """One configuration built and analysed by itself; None if it can't be built."""
-        sets, sizes, batch = self.given(values)
         try:
-            graph = build(self.architecture.spec, self.architecture.variant, sets, sizes)
-        except SpecError:
+            return self.totals(values)
+        except (SpecError, OutOfBounds):
             return None
-        report = analyze(graph, batch, self.dtype)
+
+    def totals(self, values: Mapping[str, Any]) -> dict[str, int]:
+        """The same.
+
+        Raises: SpecError, OutOfBounds: it can't be built. UsageError: a total depends on a size that is left open.
+        """
+        sets, sizes, batch = self.given(values)
+        report = analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
         totals = {column: _total(report, column) for column in self.columns}
         for column, total in totals.items():
             if is_symbolic(total):
                 symbol = min(symbol.name for symbol in total.free_symbols)
-                raise UsageError(f"{column} hangs on {symbol}", f"--set {symbol}=…")
+                raise UsageError(f"{column} depends on {symbol}", f"--set {symbol}=…")
         return totals
 
     def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -117,7 +137,7 @@ class Sweep:
         sizes = {name: int(value) for name, value in values.items() if name in axes}
         hparams = self.architecture.spec.hparams
         sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
-        batch = next((int(v) for name, v in values.items() if name == "N" and name not in {*axes, *hparams}), 1)
+        batch = next((int(v) for name, v in values.items() if name == BATCH and name not in {*axes, *hparams}), 1)
         return {**self.fixed, **sets}, {**self.sizes, **sizes}, batch
 
 
@@ -129,21 +149,26 @@ class _Plan:
     """The totals and conditions of one structure as a compiled program."""
 
     def __init__(self, sweep: Sweep, outer: Mapping[str, Any]) -> None:
+        import sympy
+
         sets, sizes, batch = sweep.given(outer)
         found = opened(sweep.architecture, sweep.symbols, sets, sizes, batch)
         report = analyze(found.graph, found.batch, sweep.dtype)
         self.sweep, self.outer = sweep, outer
         self.conditions: list[Any] = list(found.graph.conditions)
         totals = [_expanded(_total(report, column)) for column in sweep.columns]
-        sides = [side for c in self.conditions for side in (c.left, c.right)]
-        self.program = Program([*totals, *sides], [dim(name) for name in sweep.symbols])
+        differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in self.conditions]
+        self.program = Program([*totals, *differences], [dim(name) for name in sweep.symbols])
 
     def truths(self, results: Sequence[Any]) -> list[Any]:
         """Whether each condition holds, and each division comes out even."""
-        ahead, behind = len(self.sweep.columns), len(self.sweep.columns) + 2 * len(self.conditions)
-        sides = results[ahead:behind]
-        found = [compare(sides[2 * i], c.relation, sides[2 * i + 1]) for i, c in enumerate(self.conditions)]
+        ahead, behind = len(self.sweep.columns), len(self.sweep.columns) + len(self.conditions)
+        found = [compare(d, c.relation, 0) for c, d in zip(self.conditions, results[ahead:behind], strict=True)]
         return [*found, *(remainder == 0 for remainder in results[behind:])]
+
+    def reason(self, place: int) -> str:
+        """What it means that the truth at this place is false."""
+        return f"needs {self.conditions[place]}" if place < len(self.conditions) else "a size isn't an integer"
 
     def is_exact(self, inner: Mapping[str, Sequence[int]]) -> bool:
         """Whether the conditions are needed: configurations that break one, here and there, can't be built."""
@@ -160,18 +185,20 @@ class _Plan:
                 break
         return True
 
-    def lists(self, inner: Mapping[str, Sequence[int]]) -> Iterator[Columns]:
+    def lists(self, inner: Mapping[str, Sequence[int]], left_out: Counter[str]) -> Iterator[Columns]:
         """All configurations in Python integers."""
         function, width = self.program.python(), len(self.sweep.columns)
         rows = []
         for numbers in product(*(map(int, values) for values in inner.values())):
             results = function(*numbers)
-            if all(self.truths(results)):
+            if all(truths := self.truths(results)):
                 rows.append((*numbers, *results[:width]))
+            else:
+                left_out[self.reason(truths.index(False))] += 1
         if rows:
             yield dict(zip((*inner, *self.sweep.columns), map(list, zip(*rows, strict=True)), strict=True))
 
-    def arrays(self, inner: Mapping[str, Sequence[int]]) -> Iterator[Columns]:
+    def arrays(self, inner: Mapping[str, Sequence[int]], left_out: Counter[str]) -> Iterator[Columns]:
         """All configurations in NumPy arrays; each symbol varies along an axis of its own."""
         import numpy
 
@@ -186,20 +213,22 @@ class _Plan:
             full += [
                 numpy.broadcast_to(_array(numpy, r, kind), shape).ravel() for r in results[: len(self.sweep.columns)]
             ]
-            mask = self._mask(numpy, self.truths(results), shape)
+            mask = self._mask(numpy, self.truths(results), shape, left_out)
             if mask is not None:
                 full = [values[mask] for values in full]
             if len(full[0]):
                 yield dict(zip((*inner, *self.sweep.columns), full, strict=True))
 
-    @staticmethod
-    def _mask(numpy: Any, truths: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    def _mask(self, numpy: Any, truths: Sequence[Any], shape: tuple[int, ...], left_out: Counter[str]) -> Any:
         """Where all conditions hold; None for everywhere."""
         mask = None
-        for truth in truths:
-            if not numpy.all(truth):
-                mask = truth if mask is None else mask & truth
-        return None if mask is None else numpy.broadcast_to(numpy.asarray(mask, dtype=bool), shape).ravel()
+        for place, truth in enumerate(truths):
+            if numpy.all(truth):
+                continue
+            before = numpy.ones(shape, dtype=bool) if mask is None else mask
+            mask = before & numpy.asarray(truth, dtype=bool)
+            left_out[self.reason(place)] += int(before.sum() - mask.sum())
+        return None if mask is None else mask.ravel()
 
 
 def _line(numpy: Any, values: Sequence[int], kind: Any) -> Any:
@@ -260,7 +289,7 @@ def _works(sweep: Sweep, names: Sequence[str]) -> bool:
     sets, sizes, batch = sweep.given(first)
     try:
         return not opened(sweep.architecture, names, sets, sizes, batch).fixed
-    except SpecError:
+    except (SpecError, OutOfBounds):
         return False
 
 
@@ -282,15 +311,23 @@ def planned(
 ) -> Sweep:
     """Find out which names can stay symbols.
 
-    Raises: UsageError: a name or column is unknown, or there are too many configurations.
+    Raises: UsageError: a name or column is unknown, a size isn't one, or there are too many configurations.
     """
-    known = {*next(iter(architecture.spec.inputs.values()), {}), *architecture.spec.hparams, "N"}
+    axes = next(iter(architecture.spec.inputs.values()), {})
+    known = {*axes, *architecture.spec.hparams, BATCH}
     for name in choices:
         if name not in known:
             raise UsageError(f"{architecture.name} has no hparam and no axis '{name}'", suggestion(name, known))
     for column in columns:
+        if column in choices:
+            raise UsageError(f"'{column}' would be two columns: what is swept, and the total", "--columns …")
         if column not in TOTALS:
-            raise UsageError(f"there's no total '{column}'", suggestion(column, TOTALS))
+            hint = "total_bytes, activation_bytes, saved_bytes or peak_bytes" if column == "memory" else ""
+            raise UsageError(f"there's no total '{column}'", hint or suggestion(column, TOTALS))
+    choices = {
+        name: sizes_among(name, values) if name in axes or name not in architecture.spec.hparams else values
+        for name, values in choices.items()
+    }
     sweep = Sweep(architecture, choices, fixed or {}, sizes or {}, (), tuple(columns), dtype)
     if sweep.count > MOST:
         raise UsageError(f"{sweep.count:,} configurations are too many")

@@ -13,12 +13,11 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from archcalc.errors import UsageError
 from archcalc.symbolic import solve
 from archcalc.symbolic.arithmetic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
-from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment
+from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment, Unsolvable
 from archcalc.symbolic.limits import Limits
 from archcalc.symbolic.relations import Condition
 
@@ -49,9 +48,11 @@ class Solution:
     alone: Mapping[str, Integers]
     together: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    possible: bool = True
+    """Whether the conditions hold that no unknown affects."""
 
     def __contains__(self, numbers: Mapping[str, int]) -> bool:
-        if not all(numbers[name] in found for name, found in self.alone.items()):
+        if not self.possible or not all(numbers[name] in found for name, found in self.alone.items()):
             return False
         values = [numbers[name] for name in self.together]
         return not self.together or any(
@@ -59,7 +60,7 @@ class Solution:
         )
 
     def __bool__(self) -> bool:
-        return all(self.alone.values()) and bool(self.rows or not self.together)
+        return self.possible and all(self.alone.values()) and bool(self.rows or not self.together)
 
     @property
     def largest(self) -> dict[str, int | None]:
@@ -74,7 +75,7 @@ class Solution:
 def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> Solution:
     """All values of the unknowns, each within its domain (else any positive integer), that meet all conditions.
 
-    Raises: UsageError: there would be no end to the list, it would be too long, or a condition can't be solved.
+    Raises: Unsolvable: there would be no end to the list, it would be too long, or a condition can't be solved.
     """
     alone: dict[str, Integers] = dict(domains)
     joint = []
@@ -83,7 +84,7 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
         if not symbols:
             left, right = (side.doit() if is_symbolic(side) else side for side in (condition.left, condition.right))
             if not compare(left, condition.relation, right):
-                alone = dict.fromkeys(alone, Integers())
+                return Solution(dict.fromkeys(alone, Integers()), possible=False)
             continue
         found = None
         for symbol in symbols:
@@ -131,16 +132,19 @@ class _System:
         """The unknowns in the order in which they are tried, and the solutions."""
         if not self._narrowed():
             return tuple(self.names), ()
-        counts = [self._within(place).count for place in range(len(self.names))]
-        order = sorted(range(len(counts)), key=lambda place: float("inf") if counts[place] is None else counts[place])
+        order = sorted(range(len(self.names)), key=self._count)
         *outer, last = order
         for place in outer:
             if self.high[place] is None:
                 name = self.names[place]
-                raise UsageError(f"there's no end to what {name} may be", f"give it a range: --set {name}=1..100")
+                raise Unsolvable(f"there's no end to what {name} may be", f"give it a range: --set {name}=1..100")
         tried = self._tried(outer)
         rows = self._gathered(outer, tried, self._lasts(outer, last, tried))
         return tuple(self.names[place] for place in order), tuple(rows)
+
+    def _count(self, place: int) -> float:
+        count = self._within(place).count
+        return float("inf") if count is None else count
 
     def _within(self, place: int) -> Integers:
         return self.allowed[place] & Integers.between(self.low[place], self.high[place])
@@ -182,9 +186,9 @@ class _System:
             raise self._too_many(limit, place)
         return numpy.fromiter(within.up_to(last), dtype=numpy.int64)
 
-    def _too_many(self, limit: int, place: int) -> UsageError:
+    def _too_many(self, limit: int, place: int) -> Unsolvable:
         name = self.names[place]
-        return UsageError(f"more than {limit:,} combinations to look at", f"narrow {name}: --set {name}=1..100")
+        return Unsolvable(f"more than {limit:,} combinations to look at", f"narrow {name}: --set {name}=1..100")
 
     def _extended(self, known: Arrays, place: int, members: Any, lows: Any, highs: Any, limit: int) -> Arrays:
         """Each row once for each member of one more unknown that lies in the row's range."""
@@ -215,7 +219,7 @@ class _System:
             if ends is None or ends[1] is None:
                 continue
             if low == high or stop - start == 1:
-                lows[start:stop], highs[start:stop] = ends
+                lows[start:stop], highs[start:stop] = ends[0], ends[1]
             elif self._is_narrow(high, place, ends[1]):
                 lows[start:stop], highs[start:stop] = self._bisected(part, place, ends[0], ends[1])
             else:
@@ -309,7 +313,7 @@ class _System:
             try:
                 self._programs[relation] = Program([as_fraction(difference)[0]], used)
             except Uncompilable as error:
-                raise UsageError(f"can't solve this: {error}") from None
+                raise Unsolvable(f"can't solve this: {error}") from None
         return self._programs[relation]
 
     def _lasts(self, outer: Sequence[int], last: int, tried: Arrays) -> list[Integers]:
@@ -342,7 +346,9 @@ class _System:
 
         row = len(self.names)  # one more column: which row it is
         cells = {**tried, row: numpy.arange(length)}
-        cells = self._kept(self._extended(cells, last, self._members(last, MAX_CELLS), lows, highs, MAX_CELLS), relations)
+        cells = self._kept(
+            self._extended(cells, last, self._members(last, MAX_CELLS), lows, highs, MAX_CELLS), relations
+        )
         found = [Integers()] * length
         pairs = zip(cells[row].tolist(), cells[last].tolist(), strict=True)
         for number, group in groupby(pairs, key=lambda pair: pair[0]):
@@ -361,16 +367,16 @@ class _System:
             values = {self.symbols[place]: number for place, number in zip(outer, numbers, strict=True)}
             for relation in relations:
                 if allowed:
-                    allowed = allowed & self._one(self.relations[relation], values, self.symbols[last], allowed)
+                    allowed = allowed & self._one(self.relations[relation], values, self.symbols[last])
             found.append(allowed)
         return found
 
-    def _one(self, condition: Any, values: Mapping[Any, int], symbol: Any, allowed: Integers) -> Integers:
+    def _one(self, condition: Any, values: Mapping[Any, int], symbol: Any) -> Integers:
         left, right = (side.subs(values) if is_symbolic(side) else side for side in (condition.left, condition.right))
         found = solve(left, condition.relation, right, symbol)
         if found is None:
             name = symbol.name
-            raise UsageError(f"can't solve {condition} for {name}", f"give {name} a range: --set {name}=1..100")
+            raise Unsolvable(f"can't solve {condition} for {name}", f"give {name} a range: --set {name}=1..100")
         return found
 
     def _gathered(self, outer: Sequence[int], tried: Arrays, lasts: Sequence[Integers]) -> Iterator[Row]:
