@@ -299,6 +299,8 @@ CASES = [
     row(make("select", -5), "R2 T5 C8", "R2 C8"),
     row(make("crop", like="up"), "C8 H9 W8, C4 H6 W6", "C8 H6 W6"),
     row(make("crop", size=(3, 4)), "C8 H9 W8", "C8 H3 W4"),
+    row(make("slice", 2), "C8 H9 W8", "C8 H5 W4"),
+    row(make("slice", (1, 3)), "R2 C8 H9 W8", "R2 C8 H9 W3"),
     row(make("zeropad", 32), "C16 H5 W5", "C32 H5 W5"),
     row(make("zeropad", padding=((1, 2), (0, 3))), "C16 H5 W5", "C16 H8 W8"),
     unchanged(make("channel_shuffle", 3), "C6 H5 W5"),

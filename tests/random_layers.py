@@ -226,7 +226,8 @@ def _none(draw: Draw, x: Shape) -> Values:
 
 SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
-    "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop, "instancenorm": flag("affine"),
+    "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
+    "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": flag("affine"),
     "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "upsample": lambda draw, x: {

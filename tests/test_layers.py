@@ -84,7 +84,7 @@ def test_windows_give_the_spatial_sizes(case: Case) -> None:
 def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
     """A layer without MACs either moves values only, or says what it leaves out."""
     moves_only = {
-        "identity", "flatten", "reshape", "tokens", "select", "crop", "zeropad", "channel_shuffle",
+        "identity", "flatten", "reshape", "tokens", "select", "crop", "slice", "zeropad", "channel_shuffle",
         "concat", "embed", "cls_token", "unpool", "dropout",
     }  # fmt: skip
     assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
@@ -94,7 +94,7 @@ def test_in_place_kinds() -> None:
     """Elementwise activations, dropout, softmax and views make no new volume; nothing else is in place."""
     expected = {
         "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
-        "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "select", "crop",
+        "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "select", "crop", "slice",
     }  # fmt: skip
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
 

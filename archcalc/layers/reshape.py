@@ -163,6 +163,31 @@ class Crop(Sliding):
         return tm.Pad([(w.before, w.after) for w in self.windows(x, like).values()])
 
 
+@layer("slice")
+class Slice(Sliding):
+    """Every `stride`-th position along each spatial axis, from the first on: `x[:, :, ::2, ::2]`.
+
+    Shapes: (C, H, W) → (C, ⌈H/s⌉, ⌈W/s⌉). Source: He et al. 2016, option A.
+
+    >>> Slice(2).output_shape(Shape(C=64, H=56, W=55))
+    Shape(C=64, H=28, W=28)
+    """
+
+    stride: Extent
+
+    in_place = True
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        """Windows of one position."""
+        steps = per_axis(self.stride, spatial_axes(x), "stride")
+        return {axis: Window(1, stride=step) for axis, step in steps.items()}
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Slice([w.stride for w in self.windows(x).values()])
+
+
 @layer("zeropad")
 class ZeroPad(Sliding):
     """Zeros around the spatial axes, and zero channels appended until there are `out_channels`.

@@ -253,6 +253,18 @@ class Swap(nn.Module):
         return x.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
+class Slice(nn.Module):
+    """Every so many-th position along each of the last axes."""
+
+    def __init__(self, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.strides = tuple(strides)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps: list[Any] = [slice(None, None, stride) for stride in self.strides]
+        return x[(..., *steps)].clone(memory_format=torch.contiguous_format)
+
+
 class Select(nn.Module):
     """One position along one axis."""
 

@@ -271,6 +271,12 @@ def _sum(values: Any) -> Any:
     return total
 
 
+def _first(values: Any) -> Any:
+    if not _list(values):
+        raise ExpressionError("an empty list has no first entry")
+    return values[0]
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": lambda *values: minimum(*_ends(values)),
     "max": lambda *values: maximum(*_ends(values)),
@@ -284,6 +290,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sqrt": _exact_root,
     "log2": _exact_log2,
     "reverse": lambda values: values[::-1] if isinstance(_list(values), range) else Items(reversed(values)),
+    "first": _first,
 }
 
 
