@@ -7,10 +7,12 @@ import pytest
 from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
 from archcalc.graph import Graph
+from archcalc.layers import REGISTRY
 from archcalc.spec.expression import Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Spec
 from archcalc.symbolic import Condition, agreement, collecting_conditions, dim, indivisible, none_equal
+from tests.fuzz_conditions import check, example
 from tests.helpers import spec_of
 
 HEAD = """archcalc: 1
@@ -143,3 +145,62 @@ def test_agreement_is_1_or_0() -> None:
     assert (1, 0) == (agreement([(c, c), (3, 3)]), agreement([(c, h), (c, c + 1)]))
     agrees = Condition(agreement([(c, h), (2 * c, 6)]), "==", 1)
     assert [(3, 3)] == [(a, b) for a in range(1, 6) for b in range(1, 6) if agrees.holds({"c": a, "h": b})]
+
+
+REQUIRED = {
+    "out_channels": 4, "kernel_size": 3, "out_features": 4, "num_embeddings": 10, "dim": 4, "num_heads": 2, "num_groups": 2,
+    "index": 0, "groups": 2, "output_size": 2, "factor": 2, "num_proposals": 3, "stride": 2,
+}  # fmt: skip
+"""Values of arguments that must be given, with which a layer works on a volume of 12 channels."""
+BEFORE = {
+    "embed": ("T", ""), "attention": ("TC", ""), "pos_embed": ("TC", ""), "select": ("TC", ""), "fc": ("C", ""),
+    "rbf": ("C", ""), "tconv": ("CHW", ""),
+    "roipool": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes"),
+    "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
+}  # fmt: skip
+"""The axes that a kind works on, if not C, H, W, and what must come before it."""
+MORE = {
+    **{(kind, "padding"): {"kernel_size": "9"} for kind in ("maxpool", "avgpool", "unpool")},
+    **{("reshape", axis): {"C" if axis == "T" else "T": "384"} for axis in "CDHWTR"},
+    ("tconv", "output_padding"): {"stride": "6"},
+}
+"""Values of other arguments, so that some numbers fit."""
+SIZES = {"C": 12, "T": 8}
+TENSORS = {"roipool": "from scores -> roipool rois=@rois", "proposals": "from scores -> proposals box=@boxes"}
+INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
+ARGUMENTS = [
+    (kind, name)
+    for kind, layer in sorted(REGISTRY.items())
+    for name, argument in layer.arguments().items()
+    if argument.type.name in INTEGERS
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ARGUMENTS, ids=lambda value: str(value))
+@pytest.mark.parametrize("expression", ["c/3", "(c+x.C)/4", "c-2"], ids=["third", "sum", "difference"])
+def test_every_integer_argument_takes_expressions(kind: str, name: str, expression: str) -> None:
+    """A fraction in any integer argument of any kind is met by exactly those numbers that can be built."""
+    axes, before = BEFORE.get(kind, ("CHW", ""))
+    expression = expression.replace("x.C", "12" if axes == "T" else "x.C")
+    required = (other for other, argument in REGISTRY[kind].arguments().items() if argument.required)
+    given = {other: str(REQUIRED[other]) for other in required if other in REQUIRED} | MORE.get((kind, name), {})
+    given[name] = f"({expression})"
+    call = " ".join([TENSORS.get(kind, kind), *(f"{key}={value}" for key, value in given.items())])
+    sizes = ", ".join(f"{axis}: {SIZES.get(axis, 16)}" for axis in axes)
+    lines = [
+        f"input: {{{sizes}}}",
+        "hparams: {c: sym}",
+        "layers:",
+        *([f"  - {before}"] if before else []),
+        f"  - {call}",
+    ]
+    expected = (
+        "undecided" if (kind, name) == ("adaptive_avgpool", "output_size") and "+" not in expression else "compared"
+    )
+    assert expected == check("\n".join(["archcalc: 1", "name: arguments", *lines]) + "\n")
+
+
+@pytest.mark.parametrize("number", range(2 * len(REGISTRY)))
+def test_random_specs(number: int) -> None:
+    """Random specs over all kinds; `python -m tests.fuzz_conditions` checks thousands."""
+    check(example(10, number))

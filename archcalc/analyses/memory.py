@@ -10,7 +10,7 @@ from archcalc.graph import Application, Graph, Node
 from archcalc.layers.linear import Embedding
 from archcalc.layers.pool import MaxPool
 from archcalc.layers.resize import Unpool
-from archcalc.symbolic import agreement, is_symbolic
+from archcalc.symbolic import agreement, is_symbolic, minimum
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
@@ -49,7 +49,7 @@ def token_volumes(graph: Graph) -> dict[int, int]:
             reads = node.inputs
             while reads:  # they may be rearranged before the look-up
                 size = node.layer.num_embeddings
-                found[reads[0]] = min(size, found.get(reads[0], size))
+                found[reads[0]] = minimum(size, found.get(reads[0], size))
                 reads = graph.nodes[reads[0]].inputs
     for index, node in enumerate(graph.nodes if found else ()):
         if index not in found and not isinstance(node.layer, Embedding) and node.inputs and node.inputs[0] in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from archcalc.graph import Application, Node
 from archcalc.layers import Layer
 from archcalc.shape import Shape
 from archcalc.spec.arithmetic import MAX_BITS, Dims
-from archcalc.symbolic import differ
+from archcalc.symbolic import differ, is_symbolic
 
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""
@@ -64,6 +64,8 @@ class Nodes:
         application = self._applications.get(key)
         if application is None:
             application = Application(layer, shapes, _bounded(layer.output_shape(*shapes)))
+            if _is_open(layer, shapes):
+                layer.kept([True] * len(shapes), *shapes)  # raises if symbols leave open how the layer works
             self._applications[key] = application
         if tied is not None:
             _check_tie(application, nodes[tied])
@@ -141,6 +143,19 @@ class Nodes:
         if len(found) != 1:
             raise LocalError(f"'{reference}' has {len(found)} layers with weights; a tie needs one", code="E073")
         return self._owners.setdefault(path, found[0])
+
+
+def _is_open(layer: Layer, shapes: Iterable[Shape]) -> bool:
+    """Whether a symbol is among a layer's arguments or its inputs' sizes."""
+    values = [getattr(layer, name) for name in layer.arguments()]
+    values += [size for shape in shapes for size in shape.values()]
+    while values:
+        value = values.pop()
+        if isinstance(value, tuple):
+            values += value
+        elif is_symbolic(value):
+            return True
+    return False
 
 
 def _bounded(shape: Shape) -> Shape:

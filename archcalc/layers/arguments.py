@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from archcalc.errors import ExpressionError, ShapeError
 from archcalc.shape import TransposedWindow, Window
-from archcalc.symbolic import Dim, as_integer, exceeds, floor_div, is_symbolic, maximum
+from archcalc.symbolic import Dim, agreement, as_integer, exceeds, floor_div, is_symbolic, maximum
 
 Channels: TypeAlias = Dim
 Extent: TypeAlias = "Dim | tuple[Dim, ...]"
@@ -182,6 +182,18 @@ Amounts: TypeAlias = Extent
 Axis: TypeAlias = str
 Interpolation: TypeAlias = str
 Approximation: TypeAlias = str
+
+
+def are_equal(a: Dim, b: Dim, question: str) -> bool:
+    """Whether two sizes are equal, where the way in which a layer works depends on it.
+
+    Raises: ShapeError: that depends on a symbol (E106), which no condition and no formula can say.
+    """
+    equal = agreement([(a, b)])
+    if is_symbolic(equal):
+        hint = "give the symbol a value with --set"
+        raise ShapeError(f"whether {question} depends on a symbolic value", code="E106", hint=hint)
+    return bool(equal)
 
 
 def per_axis(value: Extent, axes: Sequence[str], what: str) -> dict[str, Dim]:

@@ -10,9 +10,13 @@ from archcalc.layers.arguments import Axis
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
+from archcalc.symbolic import maximum, none_equal, prod
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+NOT_SPATIAL = tuple(axis for axis in AXES if axis not in SPATIAL)
 
 
 def _mismatch() -> ShapeError:
@@ -47,11 +51,13 @@ class Multiply(Layer):
     uncounted = "products"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        full = [shape for shape in inputs if not _is_gate(shape)]
-        result = (full or inputs)[0]
-        for other in inputs:
-            axes = AXES if not _is_gate(other) else [axis for axis in AXES if axis not in SPATIAL]
-            if other.spatial != result.spatial or unequal_axes(result, other, axes):
+        first = inputs[0]
+        if any(other.spatial != first.spatial or unequal_axes(first, other, NOT_SPATIAL) for other in inputs):
+            raise _mismatch()
+        result = first.with_(**{axis: maximum(*(shape[axis] for shape in inputs)) for axis in first.spatial})
+        for other in inputs if first.spatial else ():
+            smaller = sum(result[axis] - other[axis] for axis in first.spatial)
+            if none_equal((smaller, 0), (prod(other[axis] for axis in first.spatial), 1)):
                 raise _mismatch()
         return result
 
@@ -72,10 +78,6 @@ class Multiply(Layer):
         from archcalc.layers import torch_modules as tm
 
         return tm.Multiply()
-
-
-def _is_gate(shape: Shape) -> bool:
-    return bool(shape.spatial) and all(shape[axis] == 1 for axis in shape.spatial)
 
 
 @layer("concat")

@@ -10,6 +10,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import (
     Extent,
     Padding,
+    are_equal,
     per_axis,
     sliding_windows,
 )
@@ -17,7 +18,7 @@ from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, input_and_places
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, minimum, prod
+from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, maximum, minimum, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +67,12 @@ class Pool(Sliding):
     def pads_apart(self, x: Shape) -> bool:
         """Whether the padding is more than PyTorch's pools know: uneven, or more than half of the kernel."""
         windows = self.windows(x)
-        return pads_apart(windows, self.padding) or any(w.before > w.kernel // 2 for w in windows.values())
+        if pads_apart(windows, self.padding):
+            return True
+        if self.padding != "same":
+            return False  # `pool_windows` allows at most half of the kernel
+        more = (maximum(w.before - floor_div(w.kernel, 2), 0) for w in windows.values())
+        return not all(are_equal(amount, 0, "more than half of the kernel is padded") for amount in more)
 
     def _bare_windows(self, x: Shape) -> dict[str, Window]:
         """The windows on the volume that has its padding already; there may be more of them, in ceil mode."""
@@ -148,8 +154,9 @@ class AvgPool(Pool):
 
     def pads_apart(self, x: Shape) -> bool:
         """Also in three dimensions: avg_pool3d alone compares its kernel with the input without padding."""
-        reaches_out = self.ceil or any(w.before != 0 for w in self.windows(x).values())
-        return super().pads_apart(x) or (len(x.spatial) == 3 and reaches_out)
+        if super().pads_apart(x) or len(x.spatial) < 3:
+            return super().pads_apart(x)
+        return self.ceil or not all(are_equal(w.before, 0, "there's padding") for w in self.windows(x).values())
 
     def _counts_padding(self) -> bool:
         return self.count_include_pad and self.padding != "same"
@@ -251,7 +258,8 @@ class AdaptiveAvgPool(AdaptivePool):
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, for its size; nothing for a single bin, which PyTorch computes as a mean."""
-        return NOTHING if all(self.output_shape(x)[axis] == 1 for axis in x.spatial) else INPUT
+        sizes = (self.output_shape(x)[axis] for axis in x.spatial)
+        return NOTHING if all(are_equal(size, 1, "there's one bin") for size in sizes) else INPUT
 
 
 @layer("adaptive_maxpool")

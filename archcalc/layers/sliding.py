@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from archcalc.layers.arguments import are_equal
 from archcalc.layers.base import Layer, spatial_axes
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, ceil_div
@@ -21,9 +22,9 @@ def pads_apart(windows: Mapping[str, Window], padding: Any) -> bool:
     With a stride, `same` may be even for one size and uneven for the next; so that one formula holds for all sizes, it
     always is a step of its own.
     """
-    if padding == "same" and any(window.stride != 1 for window in windows.values()):
+    if padding == "same" and not all(are_equal(w.stride, 1, "the stride is 1") for w in windows.values()):
         return True
-    return any(window.before != window.after for window in windows.values())
+    return not all(are_equal(w.before, w.after, "both sides are padded alike") for w in windows.values())
 
 
 def padded(x: Shape, windows: Mapping[str, Window]) -> Shape:

@@ -128,6 +128,8 @@ def differ(a: Any, b: Any) -> bool:
 
 def none_equal(*pairs: tuple[Any, Any]) -> bool:
     """Whether all pairs are known to differ; if it's undecided, one of them is assumed to be of equals."""
+    if not any(is_symbolic(size) for pair in pairs for size in pair):
+        return all(a != b for a, b in pairs)
     import sympy
 
     differences = []
@@ -428,7 +430,7 @@ def _without_redundant(conditions: list[Condition]) -> list[Condition]:
 
 def _implies(one: Condition, other: Condition, name: str) -> bool:
     """Whether a condition on the symbol `name` follows from another one, as far as that's easily seen."""
-    symbol = getattr(one.left, "is_Symbol", False)
+    symbol = getattr(one.left, "is_Symbol", False) and isinstance(one.right, int)
     if one.relation == "==" and symbol:
         return other.holds({name: one.right})
     multiple = _multiple(one)
