@@ -581,6 +581,16 @@ def test_listing_refuses_what_it_does_not_know() -> None:
         Listing(report, ("macs", "macs"))
 
 
+def test_a_value_that_nothing_reads_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    """--set of an hparam that belongs to another variant would change nothing and say nothing."""
+    assert 0 == main(["table", "resnet50", "--set", "n=7", "--format", "csv"])
+    assert "1 warning; archcalc check resnet50 --set n=7 shows it" in capsys.readouterr().err
+    assert 0 == main(["check", "resnet50", "--set", "n=7"])
+    assert "W406 nothing reads hparam 'n' in variant resnet50" in capsys.readouterr().out
+    assert 0 == main(["table", "resnet:cifar", "--set", "n=7", "--format", "csv"])
+    assert "" == capsys.readouterr().err
+
+
 # --- terminals ----------------------------------------------------------------------------------------------------
 
 

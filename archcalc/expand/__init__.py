@@ -52,6 +52,7 @@ class _Build:
         self.loaded: dict[Path, Spec] = {}
         self.layout = layout_of(*(tuple(axes) for axes in spec.inputs.values()))
         self.expander = Expander(self.layout, self.diagnostics, self.load)
+        self.given = list(sets)
         module = make_module(spec, variant, sets, self.diagnostics)
         trace = (None, "variant", f"variant {variant}") if variant else None
         self.context = Context(module, module.env, Scope(), None, trace)
@@ -77,6 +78,7 @@ class _Build:
         """
         if not self.diagnostics.failed:
             self.warn_of_dangling(outputs)
+            self.warn_of_unread()
         if self.diagnostics.failed:
             raise SpecError(self.diagnostics.sorted())
         return Graph(
@@ -146,6 +148,17 @@ class _Build:
                 source = self.spec.source
                 if not any(d.code == "W403" and d.mark == node.mark for d in self.diagnostics.found):
                     self.diagnostics.report(source, "W403", message, node.mark, hint=hint)
+
+    def warn_of_unread(self) -> None:
+        """Warn of values that this build was given, by the variant itself or from outside, and never looked at."""
+        variant = self.spec.variant(self.variant)
+        own = {} if self.sizes or variant is None else variant.values  # sizes may stand in for hparams
+        for name in dict.fromkeys((*own, *self.given)):
+            if name not in self.context.module.read:
+                mark = (self.spec.hparams[name].value if name in self.given else own[name]).mark
+                about = f" in variant {self.variant}" if self.variant else ""
+                message = f"nothing reads hparam '{name}'{about}: its value has no effect"
+                self.diagnostics.report(self.spec.source, "W406", message, mark)
 
     def load(self, module: Module, use: Use) -> Spec:
         """The spec that `use` names: a file below the folder of the spec that uses it."""

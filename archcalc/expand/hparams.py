@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -35,6 +35,8 @@ class Module:
     spec: Spec
     variant: str
     env: Environment
+    read: set[str] = field(default_factory=set)
+    """The hparams that something has read so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,18 @@ def make_module(spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: 
     for name, given in sets.items():
         if name not in spec.hparams:
             raise UsageError(f"{spec.name} has no hparam '{name}'", suggestion(name, spec.hparams))
-        names[name] = _given(spec.hparams[name], given, module.env)
+        names[name] = _noted(_given(spec.hparams[name], given, module.env), name, module)
     return module
+
+
+def _noted(value: Any, name: str, module: Module) -> Callable[[], Any]:
+    """A thunk that notes that the hparam is read."""
+
+    def evaluate() -> Any:
+        module.read.add(name)
+        return value
+
+    return evaluate
 
 
 def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: Diagnostics) -> Callable[[], Any]:
@@ -75,6 +87,7 @@ def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: D
 
     def evaluate() -> Any:
         nonlocal busy
+        module.read.add(hparam.name)
         if found:
             if isinstance(found[0], LocalError):
                 raise Reported
