@@ -36,6 +36,8 @@ from archcalc.spec import arithmetic, parser, tree
 from archcalc.spec.claims import QUANTITIES
 from archcalc.spec.reader import TOP_LEVEL, parse_spec
 from archcalc.spec.tree import Source
+from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
+from archcalc.work import STEPS
 from archcalc.zoo import load
 from tests.layer_cases import make, row
 
@@ -351,8 +353,8 @@ def test_limits_are_documented() -> None:
     """The limits in docs/language.md are those of the code."""
     limits = [
         tree.MAX_BYTES, tree.MAX_DEPTH, tree.MAX_NODES, parser.MAX_NESTING, parser.MAX_TERMS, parser.MAX_DIGITS,
-        arithmetic.MAX_BITS, arithmetic.MAX_TERMS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_PASSES, MAX_CALL_DEPTH, MAX_PATH, MAX_CALLS,
-        tree.MAX_DIAGNOSTICS,
+        arithmetic.MAX_BITS, arithmetic.MAX_TERMS, MAX_PARTS, MAX_FUNCTIONS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_PASSES,
+        MAX_CALL_DEPTH, MAX_PATH, MAX_CALLS, tree.MAX_DIAGNOSTICS, STEPS,
     ]  # fmt: skip
     assert [f"{limit:,}" for limit in limits] == [row[1] for row in table(DOCS["docs/language.md"], "Limit", "Most")]
 

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from archcalc import text
 from archcalc._version import ADDRESS
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
+from archcalc.work import budget
 
 BUG = f"""this is a bug in archcalc: please report it, with the command and the spec, at {ADDRESS}/issues
     (--debug shows the traceback)"""
@@ -67,7 +68,8 @@ def _call(arguments: list[str]) -> int:
     from archcalc.cli.app import app
 
     try:
-        result = get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
+        with budget():
+            result = get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's and click's complaints have it, wherever they live

@@ -12,7 +12,7 @@ from archcalc.graph import Application, Node
 from archcalc.layers import Layer
 from archcalc.shape import Shape
 from archcalc.spec.arithmetic import MAX_BITS, Dims
-from archcalc.symbolic import differ, is_symbolic
+from archcalc.symbolic import differ, is_symbolic, modest
 
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""
@@ -166,6 +166,7 @@ def _bounded(shape: Shape) -> Shape:
     for axis, size in shape.items():
         if isinstance(size, int) and size.bit_length() > MAX_BITS:
             raise ShapeError(f"{axis} gets more than {MAX_BITS} bits", code="E108")
+        modest(size)
     return shape
 
 

@@ -18,6 +18,7 @@ from archcalc.symbolic import (
     lower_bound,
     maximum,
     minimum,
+    modest,
     terms,
 )
 
@@ -100,7 +101,7 @@ def bounded(value: Any) -> Any:
     if is_symbolic(value):
         if terms(value) > MAX_TERMS:
             raise ExpressionError(f"an expression of more than {MAX_TERMS} terms", code="E108")
-        value = value.expand()
+        value = modest(modest(value).expand())
         if value.is_Rational:  # symbols that cancel leave a number
             value = Fraction(int(value.p), int(value.q))
         elif value.is_number:

@@ -20,6 +20,7 @@ from archcalc.symbolic.arithmetic import (
     lower_bound,
     maximum,
     minimum,
+    modest,
     prod,
     terms,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "lower_bound",
     "maximum",
     "minimum",
+    "modest",
     "none_equal",
     "prod",
     "solve",

@@ -12,10 +12,16 @@ from functools import cache, lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from archcalc.errors import UsageError
+from archcalc.errors import ExpressionError, UsageError
+from archcalc.work import meter_sympy
 
 if TYPE_CHECKING:
     import sympy
+
+MAX_PARTS = 600
+"""No symbolic size may have more parts; a network's have some ten."""
+MAX_FUNCTIONS = 12
+"""Nor nest floors, remainders, powers and extremes deeper: what SymPy asks itself about them doubles each time."""
 
 Dim: TypeAlias = "int | sympy.Expr"
 """A size: an exact integer, or an expression in symbols made by `dim`."""
@@ -32,7 +38,7 @@ def dim(name: str) -> sympy.Symbol:
 
     if not (isinstance(name, str) and name.isidentifier()):
         raise UsageError(f"a symbol's name is an identifier, not {name!r:.60}")
-
+    meter_sympy()
     return sympy.Symbol(name, integer=True, positive=True)
 
 
@@ -82,6 +88,29 @@ def is_symbolic(value: object) -> bool:
     return not isinstance(value, (int, Fraction, float, str, tuple, list)) and hasattr(value, "free_symbols")
 
 
+def modest(value: Any) -> Any:
+    """The value, if it's one that can be calculated with in reasonable time.
+
+    Raises: ExpressionError: an expression of more than `MAX_PARTS` parts, or nested deeper than `MAX_FUNCTIONS`.
+    """
+    if is_symbolic(value):
+        parts, nesting = _extent(value)
+        if parts > MAX_PARTS:
+            raise ExpressionError(f"an expression of more than {MAX_PARTS} parts", code="E108")
+        if nesting > MAX_FUNCTIONS:
+            raise ExpressionError(f"an expression nested deeper than {MAX_FUNCTIONS} levels", code="E108")
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _extent(value: Any) -> tuple[int, int]:
+    """How many parts an expression has, and how deep its functions and powers are nested."""
+    if not value.args:
+        return 1, 0
+    parts, nesting = zip(*map(_extent, value.args), strict=True)
+    return 1 + sum(parts), max(nesting) + (not (value.is_Add or value.is_Mul))
+
+
 def terms(value: Any) -> int:
     """At most how many terms an expression has once it's multiplied out."""
     if not is_symbolic(value) or value.is_Atom:
@@ -91,9 +120,9 @@ def terms(value: Any) -> int:
     if value.is_Mul:
         return math.prod(map(terms, value.args))
     base, exponent = value.as_base_exp()
-    if value.is_Pow and exponent.is_Integer and exponent > 0:
-        several = terms(base)
-        return math.comb(int(exponent) + several - 1, several - 1)
+    if value.is_Pow and exponent.is_Integer:  # a denominator is multiplied out as well
+        several, power = terms(base), abs(int(exponent))
+        return math.comb(power + several - 1, several - 1)
     return 1
 
 

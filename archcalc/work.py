@@ -1,0 +1,171 @@
+"""One budget of work for a command, counted where the work is done.
+
+A few bytes of a spec can ask for hours: nested floors, powers of fractions, loops over long sums. What costs time
+counts its steps with `spend`, about one a microsecond, and a command that has used up its budget ends with an error
+that says what was too much. Steps are counted, not seconds, so that a result doesn't depend on the machine.
+
+Python users have no budget unless they ask for one, with `budget`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from archcalc.errors import ArchcalcError, UsageError
+
+STEPS = 2_500_000
+"""Steps of one budget. The dearest question about a network of the zoo takes half of them."""
+VARIABLE = "ARCHCALC_WORK"
+_FACTOR = re.compile(r"([1-9]\d{0,8})x?")
+
+
+class TooMuchWork(ArchcalcError):
+    """A command's budget of work is used up: `what` says on what, `place` where, as far as that is known."""
+
+    def __init__(self, what: str, steps: int) -> None:
+        super().__init__(what, steps)
+        self.what, self.steps, self.place = what, steps, ""
+
+    @property
+    def message(self) -> str:
+        """What was too much."""
+        return f"too much work: {self.what} takes this beyond {self.steps:,} steps"
+
+    @property
+    def hint(self) -> str:
+        """How to allow more."""
+        return f"{VARIABLE}=10x in the environment allows ten times as much"
+
+    def __str__(self) -> str:
+        where = f" ({self.place})" if self.place else ""
+        return f"{self.message}{where}\n    hint: {self.hint}"
+
+
+class _Budget:
+    """The steps that are left."""
+
+    __slots__ = ("left", "steps")
+
+    def __init__(self, steps: int) -> None:
+        self.left = self.steps = steps
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
+
+
+def spend(steps: int, what: str) -> None:
+    """Count steps of work, about one a microsecond; `what` names the work: "multiplying out products".
+
+    Raises: TooMuchWork: the budget is used up. Without a budget, never.
+    """
+    budget = _budget.get()
+    if budget is not None:
+        budget.left -= steps
+        if budget.left < 0:
+            raise TooMuchWork(what, budget.steps)
+
+
+def spent() -> int:
+    """Steps that have been counted in the current budget; 0 without one."""
+    budget = _budget.get()
+    return budget.steps - budget.left if budget is not None else 0
+
+
+@contextmanager
+def budget(times: int | None = None) -> Iterator[None]:
+    """Give what is done inside a budget of its own: `times` the usual one, else as often as ARCHCALC_WORK says.
+
+    A command has one for each network that it's asked about.
+    Raises: UsageError: ARCHCALC_WORK can't be read.
+
+    >>> with budget():
+    ...     spend(4_000_000, "counting sheep")
+    Traceback (most recent call last):
+    archcalc.work.TooMuchWork: too much work: counting sheep takes this beyond 2,500,000 steps
+        hint: ARCHCALC_WORK=10x in the environment allows ten times as much
+    """
+    token = _budget.set(_Budget(STEPS * (_times() if times is None else times)))
+    _meters.open += 1
+    meter_sympy()
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+        _meters.open -= 1
+        if not _meters.open:
+            _meters.remove()
+
+
+class _Meters:
+    """SymPy's own steps: it can't be interrupted, but a few of its functions do nearly all that it does."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        """Budgets that are open now, in all threads."""
+        self._originals: list[tuple[Any, str, Any]] = []
+
+    def install(self) -> None:
+        """Let SymPy count its steps, from now until `remove`."""
+        if self._originals:
+            return
+        from sympy.core import Add, Basic, Expr, Mul
+        from sympy.core.exprtools import Factors
+
+        self._replace(sys.modules["sympy.core.assumptions"], "_ask", lambda ask: _counting(ask, 12))
+        self._replace(Basic, "__new__", lambda new: staticmethod(_counting(new.__func__, 3)))
+        self._replace(Expr, "_expand_hint", lambda expand: staticmethod(_counting(expand.__func__, 4)))
+        self._replace(Factors, "__init__", lambda init: _counting(init, 20))
+        self._replace(Add, "as_numer_denom", lambda split: _counting(split, 30))
+        for kind in (Add, Mul):
+            self._replace(kind, "flatten", lambda flatten: classmethod(_counting_terms(flatten.__func__)))
+
+    def _replace(self, owner: Any, name: str, made: Callable[[Any], Any]) -> None:
+        original = vars(owner)[name]
+        self._originals.append((owner, name, original))
+        setattr(owner, name, made(original))
+
+    def remove(self) -> None:
+        """Leave SymPy as it was."""
+        while self._originals:
+            setattr(*self._originals.pop())
+
+
+_meters = _Meters()
+_SYMBOLS = "calculating with symbols"
+
+
+def meter_sympy() -> None:
+    """Count SymPy's steps, if there is a budget and SymPy has been imported."""
+    if _meters.open and "sympy" in sys.modules:
+        _meters.install()
+
+
+def _counting(function: Callable[..., Any], steps: int) -> Callable[..., Any]:
+    def counted(*arguments: Any, **named: Any) -> Any:
+        spend(steps, _SYMBOLS)
+        return function(*arguments, **named)
+
+    return counted
+
+
+def _counting_terms(flatten: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(cls: Any, terms: Any) -> Any:
+        spend(10 + 5 * len(terms), _SYMBOLS)
+        return flatten(cls, terms)
+
+    return counted
+
+
+def _times() -> int:
+    """What ARCHCALC_WORK says; 1 if it isn't set."""
+    text = os.environ.get(VARIABLE, "1").strip()
+    found = _FACTOR.fullmatch(text)
+    if found is None:
+        raise UsageError(f"can't read {VARIABLE}='{text[:40]}'", f"{VARIABLE}=10x allows ten times the usual work")
+    return int(found[1])
