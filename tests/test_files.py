@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from archcalc import files
+from archcalc.__main__ import main
 from archcalc.errors import UsageError
 
 OLD, NEW = b"old " * 50_000, b"new " * 60_000
@@ -100,6 +101,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from archcalc import files
+from archcalc.__main__ import main
 print(flush=True)
 while True:
     for text in (b"old " * 50_000, b"new " * 60_000):
@@ -245,3 +247,69 @@ def test_a_folder_is_listed_without_leaving_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a regular file"):
         files.listed(folder, ".yaml")
     assert [] == files.listed(tmp_path / "nothing", ".yaml")
+
+
+# --- every command that writes ------------------------------------------------------------------------------------
+
+COMMANDS = [
+    "table vgg16 -o {}.md", "table vgg16 -o {}.csv", "table vgg16 -o {}.json", "table vgg16 -o {}.html",
+    "render lenet5 -o {}.svg", "render lenet5 -o {}.dot", "render lenet5 -o {}.png", "render lenet5 -o {}.pdf",
+    "receptive-field vgg16 -o {}.svg", "receptive-field vgg16 -o {}.png", "receptive-field vgg16 -o {}.csv",
+    "formula vgg16 conv1 -o {}.txt", "explain alexnet conv1 -o {}.txt",
+    "schema -o {}.json", "export lenet5_modern -o {}.py", "golden update lenet5 --golden {}",
+    "sweep alphago_policy --set k=1..300 -o {}.csv", "sweep alphago_policy --set k=1..300 -o {}.json",
+    "sweep alphago_policy --set k=1..300 -o {}.parquet", "sweep alphago_policy --set k=1..300 --plot {}.svg",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_loses_a_file(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a full disk every command leaves what was there, byte for byte, and nothing else; without, it replaces it."""
+    if "export" in command:
+        pytest.importorskip("torch")
+    if "parquet" in command:
+        pytest.importorskip("pyarrow")
+    arguments = command.format(tmp_path / "x").split()
+    place = tmp_path / "x" / "lenet5.json" if "golden" in arguments else Path(arguments[-1])
+    place.parent.mkdir(exist_ok=True)
+    old = '{"archcalc": 0}'
+    place.write_text(old)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for call in ("fsync", "replace"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, call, full)
+            assert 2 == main(arguments)
+        assert f"can't write '{place}': no space left on device" in capsys.readouterr().err
+        assert (old, [place.name]) == (place.read_text(), names(place.parent))
+    assert 0 == main(arguments)
+    assert old.encode() != place.read_bytes()
+    assert [place.name] == names(place.parent)
+    link = place.with_name("link" + place.suffix)
+    if "golden" not in arguments:
+        link.symlink_to(place)
+        before = place.read_bytes()
+        assert 2 == main([*arguments[:-1], str(link)])
+        assert before == place.read_bytes()
+
+
+def test_killed_commands_leave_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """A sweep that takes a while is killed at three moments; its file is always whole."""
+    file = tmp_path / "x.csv"
+    command = [sys.executable, "-m", "archcalc", "sweep", "alphago_policy", "-q", "-o", str(file), "--set"]
+    sizes = set()
+    for upper in (5_000, 9_000):
+        subprocess.run([*command, f"k=1..{upper}"], check=True)
+        sizes.add(file.stat().st_size)
+    started = time.perf_counter()
+    subprocess.run([*command, "k=1..5000"], check=True)
+    whole = time.perf_counter() - started
+    for moment in range(3):
+        upper = (5_000, 9_000)[moment % 2]
+        running = subprocess.Popen([*command, f"k=1..{upper}"])
+        time.sleep(whole * (0.6 + 0.15 * moment))
+        running.kill()
+        running.wait()
+        assert file.stat().st_size in sizes

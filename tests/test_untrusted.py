@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -425,3 +426,63 @@ def test_no_text_of_golden_files_and_records_leaves_its_place(tmp_path: Path, ru
             assert code in (1, 2)
             assert_harmless(out)
             assert_harmless(err)
+
+
+DOORS = {
+    "cli/run.py": {"print", "open"},  # to stderr; to nowhere
+    "cli/output.py": {"print"},  # rich's
+    "cli/receptive_field.py": {"print"},  # rich's
+    "render/table.py": {"print"},  # rich's
+    "files.py": {"open"},
+}
+
+
+def test_nothing_is_printed_or_opened_elsewhere() -> None:
+    """Text leaves through the functions that make it safe, and files are read and written by one module."""
+    forbidden = {"print", "open", "write_text", "write_bytes", "read_text", "read_bytes", "unlink", "rename", "touch"}
+    for file in sorted((ROOT / "archcalc").rglob("*.py")):
+        module = file.relative_to(ROOT / "archcalc").as_posix()
+        called = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called.add(getattr(node.func, "id", "") or getattr(node.func, "attr", ""))
+        own = {"read_bytes", "write_bytes", "write_text", "unlink"}  # of archcalc.files; golden's unlink
+        assert called & forbidden <= DOORS.get(module, set()) | own, module
+
+
+def test_a_terminal_gets_no_control_character_of_a_spec(nasty: Path) -> None:
+    """In a terminal, with colours: every escape sequence sets a colour or moves nothing."""
+    pty = pytest.importorskip("pty")
+    broken = nasty.with_name("broken.yaml")
+    broken.write_text(BROKEN["kind"])
+    for command in (["table", nasty], ["claims", nasty], ["receptive-field", nasty], ["table", broken]):
+        main_end, end = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60"}
+        environment.pop("NO_COLOR", None)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "archcalc", *map(str, command)], stdout=end, stderr=end, env=environment
+        )
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                shown += (part := os.read(main_end, 100_000))
+            except OSError:  # Linux says so at the end
+                break
+            if not part:
+                break
+        running.wait()
+        os.close(main_end)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+        assert text.strip()
+        assert_harmless(text)
+
+
+def test_promises_name_their_tests() -> None:
+    """What docs/security.md points at is there."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\w+\.py)`", text) + [
+        f"tests/{name}.py" for name in re.findall(r"-m tests\.(\w+)", text)
+    ]
+    assert len(named) > 10
+    assert [] == [name for name in named if not (ROOT / name).is_file()]

@@ -167,7 +167,7 @@ def parse_tree(source: Source, diagnostics: Diagnostics) -> Tree:
 
 def _refusal(source: Source, code: str, message: str, mark: Mark, hint: str = "") -> SpecError:
     """An error after which a text can't be read any further."""
-    return SpecError([Diagnostic(code, message, mark, hint=hint, source_line=source.line(mark))])
+    return SpecError([Diagnostic(code, printable(message), mark, hint=hint, source_line=printable(source.line(mark)))])
 
 
 def _text_mark(event: Any, mark: Mark) -> Mark:
