@@ -202,10 +202,14 @@ class ZeroPad(Sliding):
         """Windows of one position, with padding."""
         if self.padding in ("half", "same"):
             raise ShapeError(f"padding={self.padding} needs a kernel", code="E211", hint="write numbers")
-        if self.padding == 0:
+        if self.padding == 0 or (not x.spatial and self._pads_nothing()):
             return {}
         pads = pads_per_axis(self.padding, dict.fromkeys(spatial_axes(x), 1))
         return {axis: Window(1, before=before, after=after) for axis, (before, after) in pads.items()}
+
+    def _pads_nothing(self) -> bool:
+        """Whether every amount may be 0; of symbols that is assumed, since a volume without places takes no others."""
+        return not any(differ(amount, 0) for pair in pads_per_axis(self.padding, {"W": 1}).values() for amount in pair)
 
     def output_shape(self, x: Shape) -> Shape:
         channels = x.C if self.out_channels is None else self.out_channels
