@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from archcalc.text import lines as harmless
 from archcalc.text import visible
 
 MAX_MESSAGE = 600
@@ -60,7 +59,7 @@ class Diagnostic:
             lines.append(f"    in {self.trace}")
         if self.hint:
             lines.append(f"    hint: {self.hint}")
-        return harmless("\n".join(lines))
+        return "\n".join(lines)
 
 
 class ArchcalcError(Exception):
@@ -75,7 +74,7 @@ class UsageError(ArchcalcError):
         self.hint = hint
 
     def __str__(self) -> str:
-        return harmless(f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0]))
+        return f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0])
 
 
 class UnknownNameError(UsageError, KeyError):

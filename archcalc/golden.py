@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc import files
-from archcalc.errors import UsageError, printable
+from archcalc.errors import UsageError
 from archcalc.report import Report, Row, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.zoo import Architecture, architectures, load
@@ -151,7 +151,7 @@ def _begins_as_golden(file: Path) -> bool:
 def _pruned(folder: Path, chosen: Sequence[Architecture], prune: bool) -> Iterator[str]:
     for file in _ownerless(folder, chosen):
         if prune:
-            file.unlink(missing_ok=True)
+            file.unlink()
             yield f"{file}: removed, no spec owns it"
         else:
             yield f"{file}: no spec owns this file; --prune removes it"
@@ -213,12 +213,22 @@ def _problem(values: Any) -> str:
         return "its conditions are not a list of texts"
     layers = values["layers"]
     if not isinstance(layers, list) or not all(
-        _is_record(layer) and isinstance(layer.get("name"), str) for layer in layers
+        _is_layer(layer) and isinstance(layer.get("name"), str) for layer in layers
     ):
         return "a layer is not made of a name, numbers and texts"
     if len({layer["name"] for layer in layers}) < len(layers):
         return "two layers have one name"
     return "" if _is_record(values["totals"]) else "its totals are not numbers"
+
+
+def _is_layer(found: Any) -> bool:
+    """Whether it is a record in which receptive fields may be null: where positions don't follow the input's axes."""
+    if not isinstance(found, dict):
+        return False
+    fields = [found.get(column, 0) for column in FIELD_COLUMNS]
+    axes = [value for field in fields for value in (field.values() if isinstance(field, dict) else [field])]
+    rest = {key: value for key, value in found.items() if key not in FIELD_COLUMNS}
+    return _is_record(rest) and all(value is None or type(value) in (int, str) for value in axes)
 
 
 def _is_record(found: Any) -> bool:
@@ -256,7 +266,7 @@ def _changed(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
 
 def _told(value: Any) -> str:
     """A value in a difference; sizes as 64x112x112."""
-    return printable("x".join(map(str, value.values())) if isinstance(value, dict) else str(value))
+    return "x".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def to_text(values: Mapping[str, Any]) -> str:
