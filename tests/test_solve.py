@@ -22,6 +22,7 @@ from archcalc.symbolic import Condition, Integers, dim
 from archcalc.symbolic.compiled import Program
 from archcalc.symbolic.systems import solved_for
 from archcalc.zoo import load
+from tests.fuzz_solve import search
 
 LAST = 1024
 
@@ -217,6 +218,10 @@ def cases() -> Iterator[tuple[str, int, str]]:
     yield "solve vgg16 --params 5M", 2, "nothing is left open"
     yield "solve vgg16 --output 7x7x7x7", 2, "'7x7x7x7' has 4 sizes"
     yield "solve vgg16 --output 7x7 --layer conv9", 2, "has no layer 'conv9'"
+    yield "solve vgg16 --output 7x7 --layer fc6", 2, "--output C"
+    yield "solve vgg16 --output H=7,H=8", 2, "gives an axis twice"
+    yield "solve vgg16 --output 0x7", 2, "'0' is not a size"
+    yield "solve vgg16 --macs 5G --input 3xSxS --set S=64..256", 0, "S: 64..127"
     yield "solve vgg16 --params 5M --layer conv5", 2, "--layer goes with --output"
     yield "solve unet --output 389x388", 1, "none: no sizes do that"
     yield "solve resnet50 --macs 2M --symbolic H,W", 1, "none: no sizes do that"
@@ -319,6 +324,11 @@ def test_fractions_have_solutions(tmp_path: Path, capsys: pytest.CaptureFixture[
             f"c: multiples of 4 to {best}"
             in printed(capsys, "solve", str(path), "--params", str(params), "--set", "c=sym")[1]
         )
+
+
+def test_random_questions() -> None:
+    """A short run of the fuzzer: random questions over small specs and the zoo, against building."""
+    assert 30 == search(30, seed=1).total()
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,6 +137,12 @@ def test_bad_conditions_are_refused(where: str) -> None:
         condition(where, ["k", "params"])(block)
 
 
+def test_conditions_compare_given_values_as_numbers() -> None:
+    """Values of a list are texts in the spec language; fractions and negative ones are numbers too."""
+    block = {"alpha": ["0.25", "0.5", "1", "-2"], "params": [1, 2, 3, 4]}
+    assert {"alpha": ["0.25", "-2"], "params": [1, 4]} == condition("alpha < 0.5", ["alpha", "params"])(block)
+
+
 @pytest.mark.parametrize("numpy", [False, True])
 @pytest.mark.parametrize("aims", ["params,macs", "params:max,macs", "macs:max,params:max", "params,macs:max,H:max"])
 def test_the_front_is_what_nothing_beats(aims: str, numpy: bool) -> None:
@@ -226,9 +232,17 @@ def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "H=9..3"], "can't read the range '9..3'"),
         (["--set", "H"], "can't read --set 'H'"),
         (["--columns", "size"], "there's no total 'size'"),
-        (["--pareto", "size"], "--pareto knows no 'size'"),
-        (["--plot", "x.svg", "--axes", "H,macs"], "--axes knows no 'H'"),
+        (["--pareto", "size"], "--pareto doesn't know 'size'"),
+        (["--plot", "x.svg", "--axes", "H,macs"], "--axes doesn't know 'H'"),
         (["--set", "H=[__import__('os')]"], "H"),
+        (["--plot", "x.svg", "--axes", "params"], "a plot has two axes"),
+        (
+            ["--set", "lrn1=[true,false]", "--plot", "x.svg", "--axes", "lrn1,params"],
+            "--axes needs whole numbers: lrn1 is 'true'",
+        ),
+        (["--set", "lrn1=[true,false]", "--pareto", "lrn1,params"], "--pareto needs whole numbers: lrn1 is 'true'"),
+        (["--input", "3xSxS"], "sweep needs numbers"),
+        (["--set", "params=1..2"], "has no hparam and no axis 'params'"),
         (["--set", "H=[a,b]"], "H = a is not a size"),
         (["--set", "N=0"], "N = 0 is not a size"),
         (["--set", "N=-2..1"], "N = -2..1: sizes are at least 1"),

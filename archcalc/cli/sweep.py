@@ -92,11 +92,13 @@ def sweep(
     architecture = load(name)
     fixed, choices = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
+    if symbols := [str(size) for size in given.values() if not isinstance(size, int)]:
+        raise UsageError(f"sweep needs numbers: --input leaves {symbols[0]} open", "--set H=32..64")
     input_axes, hparams = next(iter(architecture.spec.inputs.values())), architecture.spec.hparams
     outside = {key: [value] for key, value in fixed.items() if key in input_axes or key not in hparams}
     choices = {**outside, **choices}
     fixed = {key: value for key, value in fixed.items() if key not in outside}
-    shown = [column.strip() for column in columns.split(",")]
+    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
     plan = planned(architecture, choices, fixed, given, shown, dtype)
     if not quiet:
         warn_of_order(architecture, fixed, given, sizes)
@@ -152,10 +154,12 @@ def _plotted(blocks: Iterable[Columns], path: Path, axes: str, names: list[str],
     from archcalc.errors import suggestion
     from archcalc.formulas.plot import Scatter
 
-    x, _, y = (part.strip() for part in axes.partition(","))
+    x, comma, y = (part.strip() for part in axes.partition(","))
     for name in (x, y):
+        if not comma:
+            raise UsageError(f"a plot has two axes, not '{axes}'", "--axes params,macs")
         if name not in names:
-            raise UsageError(f"--axes knows no '{name}'", suggestion(name, names))
+            raise UsageError(f"--axes doesn't know '{name}'", suggestion(name, names))
     scatter = Scatter(x, y)
     for block in blocks:
         scatter.add(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +19,10 @@ _BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)(?:(?<=[KMGT])(i))?B"
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 MAX_DIGITS = 18
 """Of a size: as many as `--input` takes."""
+
+
+MAX_LISTED = 100_000
+"""Values of one name that are listed one by one; a single range isn't."""
 
 
 def budget(text: str, option: str, in_bytes: bool = False) -> tuple[int | None, int]:
@@ -110,8 +114,8 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
     for name, values in texts.items():
         parts = [_several(architecture, name, text) for text in values]
         if len(parts) > 1:
-            if sum(map(len, parts)) > MAX_RANGE:
-                raise UsageError(f"{name} has too many values", "give one range")
+            if sum(map(len, parts)) > MAX_LISTED:
+                raise UsageError(f"{name} has more than {MAX_LISTED:,} values", "give one range")
             several[name] = list(dict.fromkeys(value for part in parts for value in part))
         elif isinstance(parts[0], range) or len(parts[0]) > 1:
             several[name] = parts[0]
@@ -167,3 +171,13 @@ def is_list(architecture: Architecture, name: str) -> bool:
         return isinstance(value() if callable(value) else value, (list, tuple))
     except Reported:
         return False
+
+
+def combinations(values: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """All combinations in order, like itertools.product, but of ranges that are too long to be listed."""
+    if not values:
+        yield ()
+        return
+    for value in values[0]:
+        for rest in combinations(values[1:]):
+            yield (value, *rest)

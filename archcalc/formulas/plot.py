@@ -9,6 +9,7 @@ from typing import Any
 
 from archcalc import files
 from archcalc.errors import UsageError
+from archcalc.formulas.selection import integers
 from archcalc.render.figures import short
 from archcalc.text import dot_quoted
 
@@ -29,8 +30,8 @@ class Scatter:
 
     def add(self, block: Any) -> None:
         """Take the points of a block; thinned out if there are many."""
-        xs, ys = (block[name].tolist() if hasattr(block[name], "dtype") else block[name] for name in (self.x, self.y))
-        self.points.extend((int(a), int(b)) for a, b in zip(xs, ys, strict=True))
+        xs, ys = (integers(block, name, "--axes") for name in (self.x, self.y))
+        self.points.extend(zip(xs, ys, strict=True))
         if len(self.points) > 200_000:
             self.points = self._thinned()
 

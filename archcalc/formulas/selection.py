@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,7 @@ from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS
 from archcalc.spec.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
 from archcalc.spec.grammar import parse_expression
 
+_NUMBER = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
 EXAMPLE = "--where 'params<5M and macs<300M'"
 
 
@@ -26,7 +28,7 @@ def condition(text: str, names: Sequence[str]) -> Callable[[Columns], Columns]:
         raise UsageError(f"can't read --where '{text}': {error.message}", EXAMPLE) from None
     for name in sorted(expr.names()):
         if name not in names:
-            raise UsageError(f"--where knows no '{name}'", suggestion(name, names))
+            raise UsageError(f"--where doesn't know '{name}'", suggestion(name, names))
 
     def kept(block: Columns) -> Columns:
         try:
@@ -63,9 +65,16 @@ def _one_by_one(expr: Expr, block: Columns) -> list[bool]:
 
 
 def _exact(values: Any) -> list[Any]:
-    """Python's numbers; texts that are integers as such."""
+    """Python's numbers; texts that are numbers as such."""
     found = values.tolist() if hasattr(values, "dtype") else list(values)
-    return [int(value) if isinstance(value, str) and value.isdecimal() else value for value in found]
+    return [_number(value) if isinstance(value, str) else value for value in found]
+
+
+def _number(text: str) -> int | Fraction | str:
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = Fraction(text)
+    return number.numerator if number.denominator == 1 else number
 
 
 def _is_simple(expr: Expr) -> bool:
@@ -117,6 +126,18 @@ def _side(expr: Expr, block: Columns) -> Any:
     return values if hasattr(values, "dtype") else numpy.array(_exact(values), dtype=object)
 
 
+def integers(block: Columns, name: str, option: str) -> list[int]:
+    """A column's values as Python's integers.
+
+    Raises: UsageError: they are words, or lists.
+    """
+    found = _exact(block[name])
+    if all(isinstance(value, int) for value in found):
+        return found
+    word = next(value for value in found if not isinstance(value, int))
+    raise UsageError(f"{option} needs whole numbers: {name} is '{str(word)[:40]}'", f"{option} params,macs")
+
+
 def objectives(text: str, names: Sequence[str]) -> list[tuple[str, bool]]:
     """`params,macs` (the less the better) or `depth:max`: columns, and whether more is better.
 
@@ -126,7 +147,7 @@ def objectives(text: str, names: Sequence[str]) -> list[tuple[str, bool]]:
     for part in text.split(","):
         name, colon, way = (piece.strip() for piece in part.partition(":"))
         if name not in names:
-            raise UsageError(f"--pareto knows no '{name}'", suggestion(name, names))
+            raise UsageError(f"--pareto doesn't know '{name}'", suggestion(name, names))
         if colon and way not in ("min", "max"):
             raise UsageError(f"can't read --pareto '{part.strip()}'", "--pareto params,depth:max")
         found.append((name, way == "max"))
@@ -149,16 +170,17 @@ def _candidates(block: Columns, aims: Sequence[tuple[str, bool]]) -> Iterator[tu
     if _is_numpy(block) and len(aims) == 2:
         block = _thinned(block, aims)
     columns = [values.tolist() if hasattr(values, "dtype") else values for values in block.values()]
-    places = [(list(block).index(name), more) for name, more in aims]
-    for row in zip(*columns, strict=True):
-        yield tuple(-int(row[place]) if more else int(row[place]) for place, more in places), row
+    costs = [[-n if more else n for n in integers(block, name, "--pareto")] for name, more in aims]
+    yield from zip(zip(*costs, strict=True), zip(*columns, strict=True), strict=True)
 
 
 def _thinned(block: Columns, aims: Sequence[tuple[str, bool]]) -> Columns:
     """Two aims: sorted by the first, only those that set a new best (or equal it) in the second can be on the front."""
     import numpy
 
-    first, second = ((-1 if more else 1) * numpy.asarray(block[name]) for name, more in aims)
+    if not all(hasattr(block[name], "dtype") for name, _ in aims):
+        return block
+    first, second = ((-1 if more else 1) * block[name] for name, more in aims)
     order = numpy.lexsort((second, first)) if first.dtype != object and second.dtype != object else None
     if order is None:
         return block

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, product
+from itertools import groupby
 from typing import Any
 
 from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds
-from archcalc.formulas.amounts import is_list
+from archcalc.formulas.amounts import combinations, is_list
 from archcalc.formulas.symbols import BATCH, Opened, opened
 from archcalc.report import Report, analyze
-from archcalc.symbolic import Condition, Integers, is_symbolic
+from archcalc.symbolic import Condition, Integers, dim, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.symbolic.systems import Row, Solution, solved_for
 from archcalc.zoo import Architecture
@@ -44,22 +44,30 @@ class Unknowns:
     batch: Any = 1
 
     @property
+    def symbols(self) -> set[str]:
+        """The names that stand in the sizes as symbols already."""
+        return {symbol.name for size in self.sizes.values() if is_symbolic(size) for symbol in size.free_symbols}
+
+    @property
     def all(self) -> list[str]:
-        """All names."""
-        return [*self.names, *(name for name in self.ranges if name not in self.names)]
+        """All other names."""
+        return [name for name in dict.fromkeys([*self.names, *self.ranges]) if name not in self.symbols]
 
     def given(self, architecture: Architecture, values: Mapping[str, int]) -> Unknowns:
         """The same with some names as numbers."""
         axes = next(iter(architecture.spec.inputs.values()), {})
         hparams = architecture.spec.hparams
         sizes = {name: value for name, value in values.items() if name in axes}
+        numbers = {dim(name): value for name, value in values.items() if name in self.symbols}
+        known = {axis: int(s) if is_symbolic(size) and (s := size.subs(numbers)).is_Integer else size
+                 for axis, size in self.sizes.items()}  # fmt: skip
         sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
         batch = next((value for name, value in values.items() if name == BATCH and name not in {*sizes, *sets}), None)
         return replace(
             self,
             ranges={name: numbers for name, numbers in self.ranges.items() if name not in values},
             sets={**self.sets, **sets},
-            sizes={**self.sizes, **sizes},
+            sizes={**known, **sizes},
             batch=self.batch if batch is None else batch,
         )
 
@@ -124,7 +132,7 @@ def _answered(architecture: Architecture, question: Question, unknowns: Unknowns
         )
     found: list[tuple[tuple[int, ...], Answer]] = []
     refused: dict[str, int] = {}
-    for values in product(*(unknowns.ranges[name] for name in tried)):
+    for values in combinations([unknowns.ranges[name] for name in tried]):
         numbers = dict(zip(tried, values, strict=True))
         try:
             found.append((values, _one_structure(architecture, question, unknowns.given(architecture, numbers), tried)))
@@ -250,17 +258,19 @@ def _sizes(target: str, shape: Mapping[str, Any]) -> dict[str, int]:
     if "=" in target:
         pairs = [part.partition("=")[::2] for part in target.split(",")]
         named = {axis.strip(): text.strip() for axis, text in pairs}
+        if len(named) < len(pairs):
+            raise UsageError(f"--output '{target}' gives an axis twice", "--output C=512,H=7,W=7")
     else:
         texts = target.split("x")
         places = [axis for axis in shape if axis in "DHW"] or [axis for axis in shape if axis != "C"]
         axes = places if len(texts) == len(places) else list(shape)
         if len(texts) != len(axes):
-            form = "x".join(places)
-            raise UsageError(f"the layer is {'x'.join(shape)}: '{target}' has {len(texts)} sizes", f"--output {form}")
+            count = "1 size" if len(texts) == 1 else f"{len(texts)} sizes"
+            raise UsageError(f"the layer is {'x'.join(shape)}: '{target}' has {count}", f"--output {'x'.join(shape)}")
         named = dict(zip(axes, texts, strict=True))
     for axis, text in named.items():
         if axis not in shape:
             raise UsageError(f"the layer has no axis '{axis}'", f"its axes are {', '.join(shape)}")
-        if not text.isdecimal() or not 0 < len(text) < 19:
+        if not text.isdecimal() or not 0 < len(text) < 19 or int(text) == 0:
             raise UsageError(f"can't read --output '{target}': '{text}' is not a size", "--output 7x7")
     return {axis: int(text) for axis, text in named.items()}

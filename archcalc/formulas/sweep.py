@@ -18,7 +18,7 @@ from typing import Any
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
-from archcalc.formulas.amounts import sizes_among
+from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.solve import reason_of, total_of
 from archcalc.formulas.symbols import BATCH, opened
 from archcalc.report import COLUMNS, analyze
@@ -71,7 +71,7 @@ class Sweep:
         left_out = Counter() if left_out is None else left_out
         many = self.count > FEW if numpy is None else numpy
         inner = {name: self.choices[name] for name in self.symbols}
-        for values in product(*(self.choices[name] for name in self.structural)):
+        for values in combinations([self.choices[name] for name in self.structural]):
             outer = dict(zip(self.structural, values, strict=True))
             yield from (self._ordered(outer, block) for block in self._computed(outer, inner, many, left_out))
 
@@ -92,7 +92,7 @@ class Sweep:
         except (SpecError, OutOfBounds, Uncompilable):
             plan = None  # with these values nothing fits, or it's no integer arithmetic
         if plan is None or not plan.is_exact(inner):
-            for numbers in product(*inner.values()):
+            for numbers in combinations(list(inner.values())):
                 yield from self._single(outer, dict(zip(inner, numbers, strict=True)), left_out)
         elif many:
             yield from plan.arrays(inner, left_out)
