@@ -12,10 +12,11 @@ from archcalc.expand import build
 from archcalc.expand.hparams import make_module
 from archcalc.report import Report, analyze
 from archcalc.spec.arithmetic import Dims, integer, number
-from archcalc.spec.expression import Literal
+from archcalc.spec.expression import Environment, Literal
 from archcalc.spec.model import Claim, Spec, Value
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
+from archcalc.work import spend
 
 FIELDS = {"rf": "size", "rf_stride": "stride", "rf_padding": "padding"}
 """The quantities that are about a layer's receptive field, and what of it they are."""
@@ -95,8 +96,9 @@ def _text(at: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
 
 def _expected(spec: Spec, variant: str, claim: Claim) -> Any:
     """The claimed value; the hparams that are symbols stay symbols in it."""
-    env = make_module(spec, variant, claim.at, Diagnostics()).env
-    value = claim.expected.expr.evaluate(env)
+    expr = claim.expected.expr
+    env = make_module(spec, variant, claim.at, Diagnostics()).env if expr.names() else Environment({})
+    value = expr.evaluate(env)
     if isinstance(value, (list, tuple)):
         return tuple(integer(size, claim.subject) for size in value)
     return number(value)
@@ -136,6 +138,8 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     Returns: a number or expression; for `shape`, and for `rf…` if the axes differ, sizes in the spec's order of axes.
     Raises: LocalError: there is no such layer or scope, or it has no receptive field.
     """
+    if path:
+        spend(len(report.graph), "looking for the layers of claims")
     if path and path not in report.graph:
         hint = suggestion(path, report.graph.places)
         raise LocalError(f"no layer or scope is called '{path}'", code="E035", hint=hint)

@@ -1,5 +1,8 @@
 """Published figures: the zoo's claims, and how a claim is judged."""
 
+import csv
+import io
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import pytest
 
 from archcalc import claims as claims_module
+from archcalc.__main__ import main
 from archcalc.claims import check_claims, claim_findings
 from archcalc.errors import SpecError
 from archcalc.spec.expression import Literal
@@ -242,6 +246,51 @@ def test_check_finds_nothing_in_the_claims_of_the_zoo(name: str) -> None:
     """Every claim is about something that is there, no erratum holds, no figure stands twice."""
     spec = SPECS[name]
     assert [] == list(map(str, claim_findings(spec, spec.variants or ("",))))
+
+
+@pytest.mark.parametrize("form", ["plain", "table", "json", "csv", "markdown", "html"])
+def test_tolerances_and_digits_are_shown_in_every_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """Beside the verdict stands how far the figure may be off, and beside the figure how many digits it means."""
+    tiny(tmp_path, "params: 110, tol: 2.5%", "macs: 3800, digits: 2", "at: {k: 1}, params: 16")
+    assert 0 == main(["claims", str(tmp_path / "tiny.yaml"), "--format", form])
+    out = capsys.readouterr().out
+    if form == "json":
+        records = json.loads(out)
+        assert [("holds", "2.5%", None), ("cut off", "", 2), ("holds", "", None)] == [
+            (record["verdict"], record["tolerance"], record["digits"]) for record in records
+        ]
+        assert [{}, {}, {"k": "1"}] == [record["at"] for record in records]
+    elif form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [("holds", "2.5%", "", ""), ("cut off", "", "2", ""), ("holds", "", "", "k=1")] == [
+            (row["verdict"], row["tolerance"], row["digits"], row["at"]) for row in rows
+        ]
+    else:
+        assert "holds within 2.5%" in out
+        assert "3800 (2 digits)" in out.replace("3,800", "3800")
+        assert "3 figures: 2 hold, 1 cut off, 0 errata, 0 wrong" in out
+
+
+@pytest.mark.parametrize("form", ["plain", "markdown", "html", "table"])
+def test_tolerances_are_shown_below_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """Where a table has published figures below it, it says how they were judged."""
+    tiny(tmp_path, "params: 110, tol: 2%")
+    assert 0 == main(["table", str(tmp_path / "tiny.yaml"), "--format", form])
+    assert "holds within 2%" in capsys.readouterr().out
+
+
+def test_names_that_mean_nothing_do_not_hide_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`claims` judges what it can, and ends with 2 for an unknown name, with 1 for a broken spec."""
+    tiny(tmp_path, "params: 112")
+    good, broken = str(tmp_path / "tiny.yaml"), tmp_path / "broken.yaml"
+    broken.write_text("archcalc: 1\nlayers: rellu\n")
+    assert 2 == main(["claims", str(broken), "nosuch", good, "--format", "json"])
+    out, err = capsys.readouterr()
+    assert [112] == [record["computed"] for record in json.loads(out)]
+    assert ("E080" in err, "nosuch" in err) == (True, True)
+    assert 1 == main(["claims", str(broken), good])
 
 
 def test_a_variant_that_fails_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,13 @@ from archcalc.claims import claim_findings
 from archcalc.cli.graphs import read_sets, symbol_names
 from archcalc.cli.options import Set, Symbolic, complete_name
 from archcalc.cli.output import write, write_commands
-from archcalc.cli.run import tell
-from archcalc.errors import Diagnostic, SpecError, UsageError
+from archcalc.cli.run import refuse
+from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.text import github, json
+from archcalc.work import TooMuchWork, budget
 from archcalc.zoo import Architecture, load
 
 
@@ -74,20 +75,18 @@ def check(
     ```
     """
     results: list[Checked] = []
-    refused: list[UsageError] = []
+    refused: list[ArchcalcError] = []
     for name in files:
         try:
-            results.append(_checked(name, read_sets(sets), symbol_names(symbolic)))
-        except UsageError as error:
+            with budget():
+                results.append(_checked(name, read_sets(sets), symbol_names(symbolic)))
+        except (UsageError, TooMuchWork) as error:
             refused.append(error)
     if results and form is CheckFormat.github:
         write_commands(_github(results))
     elif results:
         write((_json if form is CheckFormat.json else _text)(results))
-    for other in refused[:-1]:
-        tell(f"error: {other}")
-    if refused:
-        raise refused[-1]
+    refuse(refused)
     if any(result.count("error") for result in results):
         raise typer.Exit(1)
 

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from archcalc import text
 from archcalc.claims import Verdict, check_claims, totals_of
-from archcalc.cli.options import Format, ListFormat, Specs, complete_name
-from archcalc.cli.output import chosen_format, console, show, write
-from archcalc.errors import UsageError
+from archcalc.cli.options import Specs, complete_name
+from archcalc.cli.output import console, in_terminal, show, write
+from archcalc.cli.run import refuse
+from archcalc.errors import ArchcalcError, SpecError, UsageError
 from archcalc.render.notes import figure
 from archcalc.render.plain import claim_lines
+from archcalc.work import TooMuchWork, budget
 from archcalc.zoo import declared_names, load
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+class ClaimsFormat(StrEnum):
+    """How the figures are printed."""
+
+    table = "table"
+    plain = "plain"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+    html = "html"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One name, its verdicts, and whether they are about several variants."""
+
+    name: str
+    verdicts: list[Verdict]
+    variants: bool
 
 
 @app.command()
@@ -29,7 +55,10 @@ def claims(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All specs.")] = False,
     specs: Specs = None,
-    form: ListFormat = None,
+    form: Annotated[
+        ClaimsFormat | None,
+        typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
+    ] = None,
 ) -> None:
     """Compare published figures with computed ones.
 
@@ -44,75 +73,132 @@ def claims(
     """
     if every is bool(names):
         raise UsageError("name architectures, or give --all", "archcalc claims vgg16")
-    chosen = chosen_format(form)
-    found: list[Verdict] = []
-    records: list[dict[str, Any]] = []
-    for name, verdicts, variants in _all(specs) if every else _named(names or [], specs):
-        found += verdicts
-        if chosen is Format.json:
-            records += [_plain(name, verdict) for verdict in verdicts]
-        else:
-            _show(name, verdicts, variants, chosen)
-    if chosen is Format.json:
-        write([text.json(records, indent=1)])
-    else:
-        write([_summary(found)])
-    if any(verdict.verdict == "wrong" for verdict in found):
+    chosen = form or (ClaimsFormat.table if in_terminal() else ClaimsFormat.plain)
+    found: list[Judged] = []
+    refused: list[ArchcalcError] = []
+    for judged in _all(specs) if every else [partial(_named, name, specs) for name in names or []]:
+        try:
+            with budget():
+                found.append(judged())
+        except (UsageError, SpecError, TooMuchWork) as error:
+            refused.append(error)
+    if found and chosen is ClaimsFormat.table:
+        _show(found)
+    elif found:
+        write(_WRITERS[chosen](found))
+    refuse(refused)
+    if totals_of(_verdicts(found))["wrong"]:
         raise typer.Exit(1)
 
 
-def _summary(found: list[Verdict]) -> str:
-    counts = totals_of(found)
-    errata = "erratum" if counts["erratum"] == 1 else "errata"
-    cut = f", {counts['cut off']} cut off" if counts["cut off"] else ""
-    return f"{len(found)} figures: {counts['holds']} hold{cut}, {counts['erratum']} {errata}, {counts['wrong']} wrong"
+def _verdicts(found: list[Judged]) -> list[Verdict]:
+    return [verdict for judged in found for verdict in judged.verdicts]
 
 
-def _all(specs: Any) -> Iterator[tuple[str, list[Verdict], bool]]:
-    """Name, verdicts, and whether they are about several variants."""
+def _all(specs: Path | None) -> Iterator[Callable[[], Judged]]:
     for spec, _ in declared_names(specs):
         if spec.claims:
-            yield spec.name, check_claims(spec), len(spec.variants) > 1
+            yield lambda spec=spec: Judged(spec.name, check_claims(spec), len(spec.variants) > 1)  # type: ignore[misc]
 
 
-def _named(names: list[str], specs: Any) -> Iterator[tuple[str, list[Verdict], bool]]:
-    for name in names:
-        architecture = load(name, specs)
-        spec = architecture.spec
-        whole = name == spec.name or name.endswith((".yaml", ".yml"))
-        yield name, check_claims(spec, None if whole else architecture.variant), whole and len(spec.variants) > 1
+def _named(name: str, specs: Path | None) -> Judged:
+    architecture = load(name, specs)
+    spec = architecture.spec
+    whole = name == spec.name or name.endswith((".yaml", ".yml"))
+    verdicts = check_claims(spec, None if whole else architecture.variant)
+    return Judged(name, verdicts, whole and len(spec.variants) > 1)
 
 
-def _show(name: str, verdicts: list[Verdict], variants: bool, form: Format) -> None:
-    """Print the claims about one spec."""
-    if not verdicts:
-        write([f"{name}: no published figures", ""])
-    elif form is Format.plain:
-        write([name, *claim_lines(verdicts, variants), ""])
-    else:
-        from rich.text import Text
-
-        from archcalc.render.table import claims_block
-
-        width = console().width
-        show(Text(name, "bold"))
-        show(claims_block(verdicts, width, variants))
-        write([""])
+def _summary(found: list[Judged]) -> str:
+    counts = totals_of(_verdicts(found))
+    errata = "erratum" if counts["erratum"] == 1 else "errata"
+    cut = f", {counts['cut off']} cut off" if counts["cut off"] else ""
+    all_of_them = f"{sum(counts.values())} figures: {counts['holds']} hold{cut}"
+    return f"{all_of_them}, {counts['erratum']} {errata}, {counts['wrong']} wrong"
 
 
-def _plain(name: str, verdict: Verdict) -> dict[str, Any]:
+def _plain(found: list[Judged]) -> Iterator[str]:
+    for judged in found:
+        if judged.verdicts:
+            yield from (judged.name, *claim_lines(judged.verdicts, judged.variants), "")
+        else:
+            yield from (f"{judged.name}: no published figures", "")
+    yield _summary(found)
+
+
+def _markdown(found: list[Judged]) -> Iterator[str]:
+    from archcalc.render.markdown import claim_rows
+
+    for judged in found:
+        rows = claim_rows(judged.verdicts, judged.variants) if judged.verdicts else ["no published figures"]
+        yield from (f"**{text.markdown(judged.name)}**", "", *rows, "")
+    yield text.markdown(_summary(found))
+
+
+def _html(found: list[Judged]) -> Iterator[str]:
+    from archcalc.render.html import claim_rows
+
+    for judged in found:
+        if judged.verdicts:
+            yield f"<table><caption>{text.html(judged.name)}</caption>"
+            yield from claim_rows(judged.verdicts, judged.variants)
+        else:
+            yield f"<p>{text.html(judged.name)}: no published figures</p>"
+    yield f"<p>{text.html(_summary(found))}</p>"
+
+
+def _json(found: list[Judged]) -> Iterator[str]:
+    yield text.json([_record(judged.name, verdict) for judged in found for verdict in judged.verdicts], indent=1)
+
+
+def _csv(found: list[Judged]) -> Iterator[str]:
+    yield text.csv_row(RECORD)
+    for judged in found:
+        for verdict in judged.verdicts:
+            values = _record(judged.name, verdict)
+            at = ", ".join(f"{name}={value}" for name, value in values["at"].items())
+            digits = "" if verdict.claim.digits is None else verdict.claim.digits
+            yield text.csv_row({**values, "at": at, "digits": digits}.values())
+
+
+def _show(found: list[Judged]) -> None:
+    """Print the figures in a terminal."""
+    from rich.text import Text
+
+    from archcalc.render.table import claims_block
+
+    width = console().width
+    for judged in found:
+        if judged.verdicts:
+            show(Text(text.line(judged.name), "bold"))
+            show(claims_block(judged.verdicts, width, judged.variants))
+            write([""])
+        else:
+            write([f"{judged.name}: no published figures", ""])
+    write([_summary(found)])
+
+
+RECORD = (
+    "name", "variant", "at", "subject", "published", "digits", "computed", "verdict", "tolerance", "source", "note",
+    "problem",
+)  # fmt: skip
+
+
+def _record(name: str, verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
     computed = verdict.computed
-    return {
-        "name": name,
-        "variant": claim.variant,
-        "subject": claim.subject,
-        "published": claim.expected.text,
-        "computed": computed if isinstance(computed, int) else figure(claim.quantity, computed),
-        "verdict": verdict.verdict,
-        "tolerance": claim.percent,
-        "digits": claim.digits,
-        "source": claim.source,
-        "note": claim.note,
-        "problem": verdict.problem,
-    }
+    values = (
+        name, claim.variant, {name: value.text for name, value in claim.at.items()}, claim.subject, claim.expected.text,
+        claim.digits, computed if isinstance(computed, int) else figure(claim.quantity, computed), verdict.verdict,
+        claim.percent, claim.source, claim.note, verdict.problem,
+    )  # fmt: skip
+    return dict(zip(RECORD, values, strict=True))
+
+
+_WRITERS = {
+    ClaimsFormat.plain: _plain,
+    ClaimsFormat.json: _json,
+    ClaimsFormat.csv: _csv,
+    ClaimsFormat.markdown: _markdown,
+    ClaimsFormat.html: _html,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 
 from archcalc import text
@@ -29,10 +30,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug and not isinstance(error, ArchcalcError):
             raise
-        return _explained(error)
+        return explained(error)
 
 
-def _explained(error: Exception) -> int:
+def explained(error: Exception) -> int:
     """Tell what went wrong; the exit code that goes with it."""
     if isinstance(error, SpecError):
         tell_diagnostics(error.diagnostics)
@@ -80,6 +81,17 @@ def _call(arguments: list[str]) -> int:
         if not message:  # no command: typer has printed the help
             return 2
         raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"{command} --help") from None
+
+
+def refuse(errors: Sequence[ArchcalcError]) -> None:
+    """End with the errors of some of several names, after the others have been answered.
+
+    Raises: ArchcalcError: the last of them, wrong usage rather than a wrong spec; the others are told.
+    """
+    for error in (ranked := sorted(errors, key=lambda error: isinstance(error, UsageError)))[:-1]:
+        explained(error)
+    if ranked:
+        raise ranked[-1]
 
 
 def tell(message: str) -> None:

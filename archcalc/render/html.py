@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from archcalc.render.listing import LEFT, Listing
 from archcalc.render.notes import CLAIM_LABELS, CLAIM_LEFTS, claim_cells, facts, heading, remarks
 from archcalc.report import Report
 from archcalc.text import html
+
+if TYPE_CHECKING:
+    from archcalc.claims import Verdict
 
 MAX_ROWS = 300
 
@@ -35,13 +39,15 @@ def html_lines(listing: Listing, limit: int | None = None) -> Iterator[str]:
     yield f"<tfoot>{_row(listing.totals(), lefts, 'th')}</tfoot></table>"
     yield "<ul>" + "".join(f"<li>{what}: {html(text)}</li>" for what, text in facts(listing.report)) + "</ul>"
     if listing.verdicts:
-        yield from _claims(listing)
+        yield "<table>"
+        yield from claim_rows(listing.verdicts)
 
 
-def _claims(listing: Listing) -> Iterator[str]:
-    yield f"<table><thead>{_row(CLAIM_LABELS, CLAIM_LEFTS, 'th')}</thead><tbody>"
-    for verdict in listing.verdicts:
-        *cells, source = claim_cells(verdict)
+def claim_rows(verdicts: Sequence[Verdict], variants: bool = False) -> Iterator[str]:
+    """The rows of a table of published figures, and its end."""
+    yield f"<thead>{_row(CLAIM_LABELS, CLAIM_LEFTS, 'th')}</thead><tbody>"
+    for verdict in verdicts:
+        *cells, source = claim_cells(verdict, variants)
         yield _row([*cells, ". ".join([source, *remarks(verdict)])], CLAIM_LEFTS)
     yield "</tbody></table>"
 

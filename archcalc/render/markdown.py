@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from archcalc.render.listing import LEFT, Listing
 from archcalc.render.notes import CLAIM_LABELS, CLAIM_LEFTS, claim_cells, facts, heading, remarks
 from archcalc.text import markdown
+
+if TYPE_CHECKING:
+    from archcalc.claims import Verdict
 
 
 def markdown_lines(listing: Listing) -> Iterator[str]:
@@ -21,10 +25,15 @@ def markdown_lines(listing: Listing) -> Iterator[str]:
     yield from (f"- {what}: {markdown(text)}" for what, text in facts(listing.report))
     if listing.verdicts:
         yield ""
-        yield from _head(CLAIM_LABELS, CLAIM_LEFTS)
-        for verdict in listing.verdicts:
-            *cells, source = claim_cells(verdict)
-            yield row(map(markdown, [*cells, ". ".join([source, *remarks(verdict)])]))
+        yield from claim_rows(listing.verdicts)
+
+
+def claim_rows(verdicts: Sequence[Verdict], variants: bool = False) -> Iterator[str]:
+    """Published figures as a table, with what is to be said about them beside the source."""
+    yield from _head(CLAIM_LABELS, CLAIM_LEFTS)
+    for verdict in verdicts:
+        *cells, source = claim_cells(verdict, variants)
+        yield row(map(markdown, [*cells, ". ".join([source, *remarks(verdict)])]))
 
 
 def _head(labels: Sequence[str], lefts: Sequence[bool]) -> Iterator[str]:
