@@ -148,9 +148,15 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     if name == "shape":
         return Dims(report.ordered(report.graph[path].shape).values())
     if name in FIELDS:
-        sizes = [getattr(field, FIELDS[name]) for field in report.ordered(report[path].fields).values()]
-        if not sizes:
-            raise LocalError(f"'{path}' has no receptive field: the input has no spatial axis", code="E035")
+        fields = report.ordered(report[path].fields)
+        if not fields:
+            why = "has no spatial axis" if not report.graph.input.spatial else "doesn't reach it"
+            raise LocalError(f"'{path}' has no receptive field: the input {why}", code="E035")
+        if not all(field.follows for field in fields.values()):
+            raise LocalError(
+                f"'{path}' has no receptive field: its positions don't follow the input's axes", code="E035"
+            )
+        sizes = [getattr(field, FIELDS[name]) for field in fields.values()]
         return sizes[0] if len(set(sizes)) == 1 else Dims(sizes)
     return report.total(name, path)
 

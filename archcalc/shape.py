@@ -174,6 +174,31 @@ class Window:
         first = position * self.stride - self.before
         return (first + self.dilation * tap for tap in range(self.kernel))
 
+    def read_by(self, outputs: int, size: int) -> int:
+        """The positions, of `size`, under the windows at a set of output positions; sets are bits of integers.
+
+        >>> bin(Window(kernel=3, stride=2, before=1).read_by(0b101, 8))
+        '0b111011'
+        """
+        spread = outputs if self.stride == 1 else int(("0" * (self.stride - 1)).join(f"{outputs:b}"), 2)
+        taken = _repeated(spread, self.kernel, self.dilation)
+        moved = taken >> self.before if self.before >= 0 else taken << -self.before
+        return moved & ((1 << size) - 1)
+
+    def covers(self, size: Dim) -> bool:
+        """Whether each of `size` positions is certainly read from some output position; False if that's unclear."""
+        if is_symbolic(self.kernel) or is_symbolic(self.stride) or is_symbolic(self.dilation):
+            return False
+        if self.same or any(map(is_symbolic, (size, self.before, self.after))):
+            # the last window starts less than a stride before the last place where it could
+            padded = not is_symbolic(self.before) and not is_symbolic(self.after) and self.before >= 0
+            ends = self.same or (padded and (self.ceil or self.after >= self.stride - 1))
+            return bool(self.dilation == 1 and self.stride <= self.kernel and ends)
+        count = self.positions(size)
+        gapless = self.stride <= self.kernel if self.dilation == 1 else self.stride == 1 and self.dilation <= count
+        last = (count - 1) * self.stride - self.before + self.extent - 1
+        return bool(gapless and self.before >= 0 and last >= size - 1)
+
     def misfit(self, size: Dim) -> str:
         """If the stride does not divide the travel, the arithmetic that shows it; else an empty string.
 
@@ -224,6 +249,35 @@ class TransposedWindow(Window):
         hits = (position + self.before - self.dilation * tap for tap in range(self.kernel))
         return (hit // self.stride for hit in hits if hit % self.stride == 0)
 
+    def read_by(self, outputs: int, size: int) -> int:
+        """The positions, of `size`, that write to a set of output positions.
+
+        >>> bin(TransposedWindow(kernel=3, stride=2).read_by(0b100, 8))
+        '0b11'
+        """
+        moved = outputs << self.before if self.before >= 0 else outputs >> -self.before
+        taken = _repeated(moved, self.kernel, -self.dilation)
+        return int(f"{taken:b}"[::-1][:: self.stride][::-1], 2) & ((1 << size) - 1)
+
+    def covers(self, size: Dim) -> bool:
+        """Whether each of `size` positions certainly writes to some output position; False if that's unclear."""
+        values = (size, self.kernel, self.stride, self.dilation, self.before, self.after)
+        if any(map(is_symbolic, values)):
+            return False
+        tap = max(ceil_div(self.before, self.dilation), 0)
+        first = tap * self.dilation - self.before
+        return bool(tap < self.kernel and (size - 1) * self.stride + first < self.positions(size))
+
     def misfit(self, size: Dim) -> str:  # noqa: ARG002  # the base's signature
         """Nothing: every stride fits."""
         return ""
+
+
+def _repeated(bits: int, times: int, step: int) -> int:
+    """A set joined with itself moved on by `step` once, twice … `times - 1` times, in few steps."""
+    done = 1
+    while done < times:
+        more = min(done, times - done)
+        bits |= bits << step * more if step >= 0 else bits >> -step * more
+        done += more
+    return bits

@@ -93,6 +93,55 @@ class Builder:
             return self.put(make("concat", axis=self.draw(st.sampled_from(axes))), *ends)
         return self.put(make(kind), *ends)
 
+    def detour(self, start: int) -> int:
+        """What changes axes in the middle: gates, tokens, regions, reshapes, one position of many."""
+        x = self.nodes[start].shape
+        kind = self.draw(st.sampled_from(["gate", "tokens", "regions", "reshape", "flatten", "whole", "small gate"]))
+        if kind == "gate":
+            squeezed = self.put(make("global_avgpool"), self.chain(start, 1))
+            return self.put(make("mul"), start, self.put(make("conv", x.C, 1), squeezed))
+        if kind == "small gate":  # a convolution as large as the volume
+            kernel = tuple(x[axis] for axis in x.spatial)
+            return self.put(make("mul"), start, self.put(make("conv", x.C, kernel), start))
+        if kind == "regions":
+            start = self.put(make("reshape", R=2, **{**x, "C": x.C // 2}), start)
+            start = self.chain(start, 1)
+            shape = self.nodes[start].shape
+            if shape.C != 1 or "R" not in shape:
+                return start
+            return self.put(make("reshape", C=2, **{axis: shape[axis] for axis in shape.spatial}), start)
+        if kind == "reshape":
+            total, axes = x.numel, x.spatial
+            first = self.draw(st.sampled_from([n for n in range(1, total + 1) if total % n == 0 and n < 9]))
+            rest = dict.fromkeys(axes[1:], 1)
+            return self.put(make("reshape", **{"C": first, axes[0]: total // first, **rest}), start)
+        if kind == "flatten":
+            return self.put(make("reshape", **x), self.put(make("fc", x.numel), self.put(make("flatten"), start)))
+        if kind == "whole":
+            return self.put(make(self.draw(st.sampled_from(["groupnorm"])), 1), start)
+        return self.tokens(start)
+
+    def tokens(self, start: int) -> int:
+        """Tokens, layers on them, and back to a grid of places."""
+        x = self.nodes[start].shape
+        found = self.put(make("tokens"), start)
+        for _ in range(self.draw(st.integers(0, 2))):
+            kind = self.draw(st.sampled_from(["fc", "attention", "causal", "cross", "add", "norm"]))
+            before = found
+            if kind == "fc":
+                found = self.put(make("fc", 2), found)
+            elif kind in ("attention", "causal"):
+                found = self.put(make("attention", 1, causal=kind == "causal"), found)
+            elif kind == "cross":
+                found = self.put(make("attention", 1, kv="other"), found, self.put(make("tokens"), start))
+            elif kind == "norm":
+                found = self.put(make("groupnorm", 1), found)
+            if self.nodes[before].shape == self.nodes[found].shape:
+                found = self.put(make("add"), before, found)
+        if self.draw(st.integers(0, 3)) == 0:
+            return self.put(make("reshape", **{**x, "C": self.nodes[found].shape.C}), found)
+        return self.put(make("grid", **{axis: x[axis] for axis in x.spatial}), found)
+
     def tail(self, start: int) -> int:
         """Sometimes what makes other axes: tokens, attention, vectors."""
         kind = self.draw(st.sampled_from(["", "", "", "", "", "tokens", "flatten", "reshape", "norm"]))
@@ -112,7 +161,7 @@ class Builder:
 
 
 @st.composite
-def graphs(draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True) -> Graph:
+def graphs(draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True, detours: bool = False) -> Graph:
     """A graph with branches, on one to three axes of unequal sizes."""
     rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
     sizes = draw(st.tuples(*[st.integers(3, largest if rank < 3 else 5)] * rank))
@@ -120,6 +169,8 @@ def graphs(draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True) ->
     end = builder.chain(0, 3)
     for _ in range(draw(st.integers(0, merges))):
         end = builder.chain(builder.merge(end), 2)
+    if detours:
+        end = builder.chain(builder.detour(end), 2)
     end = builder.tail(end) if tails else end
     names = {node.name: index for index, node in enumerate(builder.nodes)}
     return Graph("random", tuple(builder.nodes), {"out": end}, names)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from archcalc.errors import ShapeError
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.base import layer
+from archcalc.layers.reads import ALL, Everywhere, Reads
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, collecting_conditions, dim, is_symbolic
 from tests.layer_cases import CASES, Case, make, volume
@@ -84,7 +85,7 @@ def test_windows_give_the_spatial_sizes(case: Case) -> None:
 def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
     """A layer without MACs either moves values only, or says what it leaves out."""
     moves_only = {
-        "identity", "flatten", "reshape", "tokens", "select", "crop", "slice", "zeropad", "channel_shuffle",
+        "identity", "flatten", "reshape", "tokens", "grid", "select", "crop", "slice", "zeropad", "channel_shuffle",
         "concat", "embed", "cls_token", "unpool", "dropout",
     }  # fmt: skip
     assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
@@ -94,7 +95,8 @@ def test_in_place_kinds() -> None:
     """Elementwise activations, dropout, softmax and views make no new volume; nothing else is in place."""
     expected = {
         "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
-        "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "select", "crop", "slice",
+        "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "grid", "select",
+        "crop", "slice",
     }  # fmt: skip
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
 
@@ -105,15 +107,20 @@ def test_weight_layers() -> None:
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
 
 
-def test_global_view() -> None:
-    """The kinds that see the whole input, on inputs where they do."""
+def test_positions_that_see_everything() -> None:
+    """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
-        "global_avgpool", "global_maxpool", "adaptive_avgpool", "fc", "rbf", "groupnorm", "instancenorm",
-        "attention", "roipool", "proposals",
+        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "roipool", "proposals",
     }  # fmt: skip
-    assert expected == {case.layer.kind for case in CASES if case.layer.global_view(*case.inputs)}
-    assert not make("fc", 8).global_view(Shape(T=5, C=6))
-    assert not make("adaptive_avgpool", 6).global_view(Shape(C=256, H=6, W=6))
+    assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}
+    assert not any(map(is_global, make("fc", 8).reads(Shape(T=5, C=6))))
+    assert not any(map(is_global, make("adaptive_avgpool", 6).reads(Shape(C=256, H=6, W=6))))
+
+
+def is_global(reads: Reads | None) -> bool:
+    """Whether all is read, wherever the output position is."""
+    relations = reads.along.values() if reads is not None else ()
+    return reads == ALL or any(isinstance(relation, Everywhere) for relation in relations)
 
 
 def test_tied_weights_are_not_counted_again() -> None:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import MAX_PERIOD, receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field, positions_of
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, remarks
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.report import analyze
-from archcalc.symbolic import dim, is_symbolic
+from archcalc.symbolic import ceil_div, dim, is_symbolic
 from archcalc.zoo import load
 from tests.helpers import graph_of
 from tests.receptive_field_graphs import graphs
@@ -165,7 +166,7 @@ def test_symbolic_sizes_have_the_same_strides(name: str) -> None:
     graph = architecture.build({"H": dim("H"), "W": dim("W")})
     for before, after in zip(number, receptive_fields(graph), strict=True):
         for axis, field in after.items():
-            if not field.whole and not before[axis].whole and not is_symbolic(field.size):
+            if field.follows and not field.whole and not before[axis].whole and not is_symbolic(field.size):
                 assert (before[axis].size, before[axis].stride) == (field.size, field.stride)
 
 
@@ -205,7 +206,12 @@ def unclipped(graph: Graph, index: int, axis: str, position: int) -> tuple[set[i
         inside &= all(0 <= o < node.shape[axis] for o in sets[current])
         window = node.layer.windows(*node.application.input_shapes).get(axis)
         for place in node.inputs:
-            read = sets[current] if window is None else {i for o in sets[current] for i in window.reads(o)}
+            size, count = node.application.input_shapes[0][axis], node.shape[axis]
+            if node.kind.startswith("adaptive"):
+                bins = (range(o * size // count, ceil_div((o + 1) * size, count)) for o in sets[current])
+                read = {i for reached in bins for i in reached}
+            else:
+                read = sets[current] if window is None else {i for o in sets[current] for i in window.reads(o)}
             sets.setdefault(place, set()).update(read)
     found = sets.get(0, set())
     return found, inside and all(0 <= i < graph.input[axis] for i in found)
@@ -217,7 +223,7 @@ def test_forward_fields_are_exact_inside(data: st.DataObject, graph: Graph) -> N
     """Away from the borders the propagated field is the hull of what the position really sees."""
     end = graph.outputs["out"]
     for axis, field in receptive_fields(graph)[end].items():
-        if field.whole or field.flat or field.drifts or field.bounded:
+        if field.constant or not field.follows or field.drifts or field.bounded:
             continue
         sizes = positions_of(graph.nodes[end].shape)
         at = data.draw(st.integers(0, sizes[axis] - 1) | st.just(sizes[axis] // 2), label=axis)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field, positions_of
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.graph import Graph
 from archcalc.zoo import architectures
 from tests.receptive_field_graphs import graphs

@@ -13,16 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from archcalc.analyses.receptive_field import main_inputs
+from archcalc.analyses.receptive_field_exact import reads_of
 from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
 from archcalc.layers.merge import Concat
-from archcalc.layers.reshape import View
-from archcalc.shape import TransposedWindow, Window
+from archcalc.layers.reads import Everywhere, Reads, Relation, bits_of
+from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import is_symbolic
 
 Walks: TypeAlias = "dict[int, float]"
 """The share of walks at each position along one axis."""
+
+ANYWHERE = -1
+"""The position of walks in volumes that lack the axis, or where positions are mixed: all are alike."""
 
 HELD = 0.9545
 """The share of a normal distribution within two standard deviations of its mean."""
@@ -83,11 +86,11 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
         if here is None:
             continue
         node = graph.nodes[current]
-        for place, weight in _branches(node):
+        for place, reads, x, weight in _branches(node):
             if place >= source:
                 ahead = arrived.setdefault(place, {axis: {} for axis in here})
                 for axis, walks in here.items():
-                    _add(ahead[axis], _back(node, axis, walks), weight)
+                    _add(ahead[axis], _back(reads, axis, walks, x), weight)
     found = arrived.get(source, {})
     if not found or not all(found.values()):
         raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
@@ -103,16 +106,20 @@ def profile(weights: Sequence[float]) -> Profile:
 def _start(node: Node, axis: str, position: Mapping[str, int]) -> Walks:
     if axis in node.shape:
         return {position.get(axis, node.shape[axis] // 2): 1.0}
-    return {0: 1.0}
+    return {ANYWHERE: 1.0}
 
 
-def _branches(node: Node) -> list[tuple[int, float]]:
-    """The inputs that reach the output, and the share of walks into each."""
-    inputs = node.inputs[: main_inputs(node.application)]
-    layer, shapes = node.layer, node.application.input_shapes
-    weights = [float(shape[layer.axis]) for shape in shapes] if isinstance(layer, Concat) else [1.0] * len(inputs)
-    total = sum(weights)
-    return [(i, weight / total) for i, weight in zip(inputs, weights, strict=True)]
+def _branches(node: Node) -> list[tuple[int, Reads, Shape, float]]:
+    """The inputs that reach the output, how they are read, their shapes, and the share of walks into each."""
+    layer, shapes, reads = node.layer, node.application.input_shapes, node.application.once(reads_of)
+    joined = isinstance(layer, Concat) and layer.axis == "C"
+    found = [
+        (place, how, shape, float(shape["C"]) if joined else 1.0)
+        for place, how, shape in zip(node.inputs, reads, shapes, strict=True)
+        if how is not None
+    ]
+    total = sum(weight for *_, weight in found)
+    return [(place, how, shape, weight / total) for place, how, shape, weight in found]
 
 
 def _add(ahead: Walks, walks: Walks, weight: float) -> None:
@@ -120,26 +127,27 @@ def _add(ahead: Walks, walks: Walks, weight: float) -> None:
         ahead[position] = ahead.get(position, 0.0) + weight * share
 
 
-def _back(node: Node, axis: str, walks: Walks) -> Walks:
+def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
     """Where walks are before one layer, along one axis; those that leave through the padding end."""
-    at, layer = node.application, node.layer
-    x = at.input_shapes[0]
-    size = x.get(axis, 1)
-    lost = isinstance(layer, View) and x.spatial != at.output_shape.spatial
-    if lost or layer.global_view(*at.input_shapes):
-        total = sum(walks.values())
-        return dict.fromkeys(range(size), total / size)
-    window = layer.windows(*at.input_shapes).get(axis)
-    if window is None:
-        return {min(position, size - 1): share for position, share in walks.items()}
-    found: Walks = {}
-    for position, share in walks.items():
-        reads = [i for i in window.reads(position) if 0 <= i < size]
-        for i in reads:
-            found[i] = found.get(i, 0.0) + share / _ways(window, len(reads))
+    relation, found = reads.along.get(axis), dict[int, float]()
+    among_tokens = "T" in x and "T" in reads.along
+    mixed = any("C" in {*mine, *yours} and len({*mine, *yours} - {"R"}) > 1 for mine, yours in reads.groups)
+    if reads.all_of_it or mixed or among_tokens or isinstance(relation, Everywhere):
+        found = {ANYWHERE: sum(walks.values())}
+    elif relation is None:
+        found = {min(position, x[axis] - 1): share for position, share in walks.items()} if axis in x else dict(walks)
+    else:
+        for position, share in walks.items():
+            reached = list(bits_of(relation.read_by(1 << position, x[axis])))
+            for i in reached:
+                found[i] = found.get(i, 0.0) + share / _ways(relation, len(reached))
+    if axis in x and ANYWHERE in found:
+        _add(found, dict.fromkeys(range(x[axis]), 1.0), found.pop(ANYWHERE) / x[axis])
     return found
 
 
-def _ways(window: Window, reads: int) -> int:
-    """Among how many positions a walk chooses: all taps, or those that a transposed window really has there."""
-    return reads if isinstance(window, TransposedWindow) else window.kernel
+def _ways(relation: Relation, reads: int) -> int:
+    """Among how many positions a walk chooses: all taps of a window, those in the padding too; else what is there."""
+    if isinstance(relation, Window) and not isinstance(relation, TransposedWindow):
+        return relation.kernel
+    return reads

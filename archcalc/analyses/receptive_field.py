@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from archcalc.graph import Application, Graph
-from archcalc.layers.merge import Concat
-from archcalc.layers.reshape import Crop, View
-from archcalc.shape import TransposedWindow, Window
+from archcalc.analyses.positions import Seen, read
+from archcalc.analyses.receptive_field_exact import Walker
+from archcalc.graph import Application, Graph, Node
+from archcalc.layers.reads import Bins, Everywhere, Only, Part, Reads, UpTo
+from archcalc.layers.reshape import Crop
+from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, maximum, minimum
 
 Interval: TypeAlias = "tuple[Any, Any] | None"
@@ -30,7 +32,8 @@ MAX_PERIOD = 1024
 class Field:
     """The receptive field along one input axis.
 
-    `windows[r]` is what output position r sees; position r + P sees it shifted by `advance`, P = len(windows).
+    `windows[r]` is what output position r sees; position r + P sees it shifted by `advance`, P = len(windows). Where
+    all positions see the same, `advance` is 0 and the window is exact, borders respected.
     """
 
     windows: tuple[Interval, ...]
@@ -38,9 +41,10 @@ class Field:
     aligned: bool = True  # no merge before it joins paths of unequal stride or centre
     drifts: bool = False  # some merge joins unequal strides: the windows are those of the first position
     whole: bool = False  # every position sees the whole input
-    flat: bool = False  # positions no longer follow this axis (flattened, or joined along it)
-    bounded: bool = False  # each window lies within this one: too many phases, or symbolic ones
-    size_dependent: bool = False  # `same` padding with a stride, or a crop: other input sizes shift the windows
+    lost: bool = False  # positions don't follow this axis: reshaped, or joined along it
+    numbered: tuple[tuple[str, Any], ...] = ()  # tokens number the positions along these axes, of these sizes
+    bounded: bool = False  # no position sees more than this, some may see less
+    size_dependent: bool = False  # `same` padding with a stride, a crop, bins: other input sizes shift the windows
 
     def at(self, position: int) -> Interval:
         """What one output position sees."""
@@ -49,114 +53,284 @@ class Field:
         return None if window is None else (window[0] + period * self.advance, window[1] + period * self.advance)
 
     @property
+    def follows(self) -> bool:
+        """Whether the output's positions follow this axis; if not, there are no numbers."""
+        return not (self.lost or self.numbered)
+
+    @property
+    def constant(self) -> bool:
+        """Whether all positions see the same."""
+        return len(self.windows) == 1 and isinstance(self.advance, int) and self.advance == 0 and not self.lost
+
+    @property
     def sizes(self) -> tuple[Any, ...]:
         """Input positions that a window spans, for each phase."""
         return tuple(0 if window is None else _whole_number(window[1] - window[0]) + 1 for window in self.windows)
 
     @property
     def size(self) -> Any:
-        """Input positions that a window spans; the widest, where positions differ."""
-        return maximum(*self.sizes, 0)
+        """Input positions that a window spans, or the widest does; None where positions don't follow the axis."""
+        return maximum(*self.sizes, 0) if self.follows else None
 
     @property
     def stride(self) -> Any:
-        """Input positions from one output position to the next, on average."""
-        return self.advance if len(self.windows) == 1 else _over(self.advance, len(self.windows))
+        """Input positions from one output position to the next, on average; None if they don't follow the axis."""
+        if not self.follows:
+            return None
+        return _step_of(self)
 
     @property
     def padding(self) -> Any:
-        """How far the first window reaches over the input's edge; 0 if it sees nothing."""
+        """How far the first window reaches over the input's edge; 0 if it sees nothing, None without a window."""
         first = self.windows[0]
-        return 0 if first is None else _whole_number(-first[0])
+        return (0 if first is None else _whole_number(-first[0])) if self.follows else None
 
     @property
     def centre(self) -> Any:
         """The middle of the first window, in input positions; None if it sees nothing."""
         first = self.windows[0]
-        return None if first is None else _over(first[0] + first[1], 2)
+        return None if first is None or not self.follows else _over(first[0] + first[1], 2)
 
+
+LOST = Field((None,), 1, lost=True)
 
 Fields: TypeAlias = "Mapping[str, Field]"
 """One field for each spatial axis of the input; none where the input isn't seen at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What a layer does to fields, whatever they are."""
-
-    windows: Mapping[str, Window]
-    sees_everything: bool
-    lost: frozenset[str]  # axes that positions no longer follow behind it
-    reads: int | None  # how many of its inputs reach the output; None: all
-    passes: bool  # a single input's fields come out as they go in
-
-
 def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
-    """Every node's receptive field on the first input, or on another node's output, in time linear in the graph.
+    """Every node's receptive field on the first input, or on another node's output.
 
-    Equal layers on equal fields are computed once.
+    Without global layers in time linear in the graph; what those see is followed back position by position.
     """
-    shape = graph.nodes[source].shape
-    whole = {axis: Field(((0, shape[axis] - 1),), 0, whole=True) for axis in shape.spatial}
-    found: list[Fields] = [{}] * source
-    found.append(dict.fromkeys(whole, Field(((0, 0),), 1)))
-    for node in graph.nodes[source + 1 :]:
-        step = node.application.once(_step)
-        seen = [found[i] for i in node.inputs[: step.reads] if found[i]]
+    return _Propagation(graph, source).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """One input of a layer that reaches its output, and how.
+
+    `constant`: every output position reads the same of it; `apart`: except that regions do so each on its own.
+    `complete`: some position reads each of its positions, for sure.
+    """
+
+    number: int
+    reads: Reads
+    x: Shape
+    plain: bool
+    constant: bool
+    apart: bool
+    complete: bool
+
+
+def _paths(at: Application) -> tuple[_Path, ...]:
+    found = zip(at.layer.reads(*at.input_shapes), at.input_shapes, strict=True)
+    return tuple(_path(i, reads, x, at.output_shape) for i, (reads, x) in enumerate(found) if reads is not None)
+
+
+def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
+    axes = [axis for axis in x if axis != "C"]
+    same = [axis for axis in axes if not _is_one(reads, x, y, axis)]
+    no_positions = all(axis == "C" for axis in y)
+    constant = reads.all_of_it or no_positions or (not reads.groups and bool(axes) and set(same) <= {"R"})
+    plain = not (reads.along or reads.groups or reads.all_of_it) and same == axes
+    complete = all(_is_complete(relation, axis, x, y) for axis, relation in reads.along.items())
+    return _Path(number, reads, x, plain, constant and not plain, "R" in same and not no_positions, complete)
+
+
+def _is_one(reads: Reads, x: Shape, y: Shape, axis: str) -> bool:
+    """Whether all output positions read the same along one axis."""
+    relation = reads.along.get(axis)
+    if relation is None:
+        single = axis in x and not is_symbolic(x[axis]) and x[axis] == 1
+        return single and not reads.groups and axis in y and y[axis] != 1
+    return isinstance(relation, (Everywhere, Only))
+
+
+def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
+    if isinstance(relation, Window):
+        return relation.covers(x[axis])
+    if isinstance(relation, UpTo):
+        return bool(y[axis] == x[axis])
+    return not isinstance(relation, Only)
+
+
+class _Propagation:
+    """Fields forward through a graph; `covers` says of which volumes every position of the source is seen, for sure."""
+
+    def __init__(self, graph: Graph, source: int) -> None:
+        self.graph, self.source = graph, source
+        self.shape = graph.nodes[source].shape
+        self.walker = Walker(graph, source)
+        self.found: list[Fields] = [{}] * source
+        self.covers = [False] * source
+
+    def run(self) -> list[Fields]:
+        """The fields of all nodes."""
+        self.found.append(dict.fromkeys(self.shape.spatial, Field(((0, 0),), 1)))
+        self.covers.append(True)
+        for node in self.graph.nodes[self.source + 1 :]:
+            paths = [path for path in node.application.once(_paths) if self.found[node.inputs[path.number]]]
+            self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
+            self.found.append(self._after(node, paths))
+        return self.found
+
+    def _after(self, node: Node, paths: Sequence[_Path]) -> Fields:
+        seen = [self.found[node.inputs[path.number]] for path in paths]
         if not seen:
-            found.append({})
-        elif step.passes and all(fields is seen[0] for fields in seen):
-            found.append(seen[0])
-        else:
-            found.append(whole if step.sees_everything else _through(step, node.application, seen))
-    return found
+            return {}
+        if all(path.plain for path in paths) and all(fields is seen[0] for fields in seen):
+            return seen[0]
+        at, result = node.application, dict[str, Field]()
+        through = [self._through(path, at, node.inputs[path.number]) for path in paths]
+        known: dict[tuple[Any, ...], Field] = {}
+        for axis in self.shape.spatial:
+            fields = [fields[axis] for fields in through]
+            joined = _joined_along(paths, axis)
+            key = (self.shape[axis], joined, *fields)
+            if len(fields) == 1 and joined != "axis":
+                result[axis] = fields[0]
+            elif key in known and all(field.follows and not field.constant for field in fields):
+                result[axis] = known[key]  # height and width are mostly alike
+            else:
+                result[axis] = known[key] = self._merged(fields, [node.inputs[p.number] for p in paths], axis, joined)
+        return result
+
+    def _through(self, path: _Path, at: Application, place: int) -> Fields:
+        """What the output's positions see through one of the inputs."""
+        fields = self.found[place]
+        only = any(isinstance(relation, Only) for relation in path.reads.along.values())
+        if path.plain or (not only and all(field.constant for field in fields.values())):
+            return fields
+        if path.constant:
+            return self._constant(path, at, place)
+        known: dict[tuple[int, Any, Any], Field] = {}
+        result = {}
+        for axis, field in fields.items():
+            relation, size = path.reads.along.get(axis), path.x.get(axis)
+            key = (id(field), None if isinstance(relation, Bins) else relation, size)
+            if key not in known or isinstance(relation, (Bins, Everywhere)):
+                known[key] = self._along(path, at, place, axis)
+            result[axis] = known[key]
+        return result
+
+    def _along(self, path: _Path, at: Application, place: int, axis: str) -> Field:
+        field, relation = self.found[place][axis], path.reads.along.get(axis)
+        if field.constant:
+            return field
+        if isinstance(relation, Everywhere) or _is_one(path.reads, path.x, at.output_shape, axis):
+            whole = self._constant(path, at, place)[axis]  # along the other axes some may see less
+            return whole if self.covers[place] else replace(whole, bounded=True)
+        if path.reads.groups:
+            return _regrouped(field, path, at.output_shape)
+        if field.lost or (field.numbered and "T" in path.reads.along):
+            return LOST
+        if isinstance(relation, Window):
+            moved = slide(field, relation)
+            return replace(moved, size_dependent=True) if _depends_on_size(relation, at) else moved
+        if isinstance(relation, Bins):
+            return _binned(field, relation, path.x[axis]) or self._whole(axis, bounded=True)
+        return field
+
+    def _constant(self, path: _Path, at: Application, place: int) -> Fields:
+        """What all output positions see together of one input: of a global layer, what each of them sees."""
+        apart = path.apart and not all(field.follows and not field.bounded for field in self.found[place].values())
+        if path.complete and self.covers[place]:
+            return {axis: self._whole(axis, apart) for axis in self.shape.spatial}
+        y, start = at.output_shape, None
+        if not any(is_symbolic(size) for shape in (path.x, y) for size in shape.values()):
+            start = Seen.everything(path.x) if path.complete else read(path.reads, Seen.everything(y), path.x, y)
+        seen = self.walker.seen(place, start) if start is not None else None
+        if seen is None:
+            return {axis: self._whole(axis, bounded=True) for axis in self.shape.spatial}
+        found = {axis: self._window(axis, seen.interval(axis)) for axis in self.shape.spatial}
+        return {axis: replace(field, bounded=True) if apart else field for axis, field in found.items()}
+
+    def _whole(self, axis: str, bounded: bool = False) -> Field:
+        return Field(((0, self.shape[axis] - 1),), 0, whole=True, bounded=bounded)
+
+    def _window(self, axis: str, interval: Interval) -> Field:
+        return Field((interval,), 0, whole=interval == (0, self.shape[axis] - 1))
+
+    def _merged(self, fields: list[Field], places: Sequence[int], axis: str, joined: str) -> Field:
+        """What the paths that meet see together; `joined` says whether they lie side by side along this axis."""
+        same = all(field == fields[0] for field in fields)
+        constant = [field for field in fields if field.constant]
+        moving = [field for field in fields if not field.constant]
+        if joined == "axis" and moving:
+            return LOST
+        if same and not moving:
+            return fields[0]
+        if joined:
+            return fields[0] if same else replace(self._hull(fields, places, axis), bounded=True)
+        sure = [field for field in constant if field.whole and not field.bounded]
+        return sure[0] if sure else self._hull(fields, places, axis)
+
+    def _hull(self, fields: list[Field], places: Sequence[int], axis: str) -> Field:
+        moving = [field for field in fields if not field.constant]
+        if not moving:
+            all_of_it = _join(field.windows[0] for field in fields)
+            return replace(self._window(axis, all_of_it), bounded=any(field.bounded for field in fields))
+        if any(field.lost for field in moving) or len({field.numbered for field in moving}) > 1:
+            return LOST
+        if len(moving) == len(fields):
+            return _hull(fields)
+        # beside a gate that sees less than the input: what all positions of the others see, mostly less than that
+        inside = _join(field.windows[0] for field in fields if field.constant)
+        others = []
+        for place, field in zip(places, fields, strict=True):
+            if not field.constant:
+                shape = self.graph.nodes[place].shape
+                symbolic = any(map(is_symbolic, shape.values()))
+                seen = None if symbolic else self.walker.seen(place, Seen.everything(shape))
+                if seen is None:
+                    return self._whole(axis, bounded=True)
+                others.append(seen.interval(axis))
+        everything = _join([inside, *others])
+        unsure = everything != inside or any(field.bounded for field in fields)
+        return replace(self._window(axis, everything), bounded=unsure)
 
 
-def main_inputs(application: Application) -> int | None:
-    """How many inputs reach the output, None for all: `crop like=@p` and `unpool like=@p` use the other's size only."""
-    return None if getattr(application.layer, "like", None) is None else 1
+def _joined_along(paths: Sequence[_Path], axis: str) -> str:
+    """Whether inputs lie side by side: along this `axis`, along an`other`, or not at all."""
+    parts = {name for path in paths for name, relation in path.reads.along.items() if isinstance(relation, Part)}
+    return "axis" if axis in parts else "other" if parts and len(paths) > 1 else ""
 
 
-def _step(at: Application) -> _Step:
-    inputs = at.input_shapes
-    lost: tuple[str, ...] = ()
-    if isinstance(at.layer, Concat) and at.layer.axis in at.output_shape.spatial:
-        lost = (at.layer.axis,)
-    elif (
-        isinstance(at.layer, View)
-        and not at.layer.windows(*inputs)
-        and _spatial(inputs[0]) != _spatial(at.output_shape)
-    ):
-        lost = inputs[0].spatial or at.output_shape.spatial
-    windows, sees_everything = at.layer.windows(*inputs), at.layer.global_view(*inputs)
-    passes = not (windows or sees_everything or lost)
-    return _Step(windows, sees_everything, frozenset(lost), main_inputs(at), passes)
+def _regrouped(field: Field, path: _Path, y: Shape) -> Field:
+    """The field where positions are numbered anew: as tokens for a while, or for good."""
+    x = path.x
+    changed = [
+        (mine, yours)
+        for mine, yours in path.reads.groups
+        if not ({*mine, *yours} <= {"C", "R"} or (mine == yours and all(x[axis] == y[axis] for axis in mine)))
+    ]
+    if not changed:
+        return field
+    tokens = ("T",)
+    if len(changed) == 1 and not field.lost:
+        ((mine, yours),) = changed
+        if not field.numbered and mine == x.spatial and yours == tokens:
+            return replace(field, numbered=tuple((axis, x[axis]) for axis in mine))
+        if field.numbered == tuple((axis, y[axis]) for axis in yours) and mine == tokens:
+            return replace(field, numbered=())
+    return LOST
 
 
-def _spatial(shape: Any) -> list[Any]:
-    return [(axis, shape[axis]) for axis in shape.spatial]
-
-
-def _through(step: _Step, at: Application, seen: Sequence[Fields]) -> Fields:
-    """The fields behind one layer that reads `seen`."""
-    result: dict[str, Field] = {}
-    known: dict[tuple[int, ...], tuple[Window | None, Field]] = {}
-    for axis in seen[0]:
-        inputs, window = [fields[axis] for fields in seen], step.windows.get(axis)
-        key = tuple(map(id, inputs))
-        if key in known and known[key][0] == window and not step.lost:
-            result[axis] = known[key][1]  # height and width are mostly alike
-            continue
-        field = inputs[0] if len(inputs) == 1 else _hull(inputs)
-        if window is not None and not field.whole and not field.flat:
-            field = slide(field, window)
-            if _depends_on_size(window, at):
-                field = replace(field, size_dependent=True)
-        if step.lost and not field.whole and (axis in step.lost or not at.output_shape.spatial):
-            field = replace(field, flat=True)
-        known[key] = window, field
-        result[axis] = field
-    return result
+def _binned(field: Field, bins: Bins, size: Any) -> Field | None:
+    """The field behind bins, each of which reads a few neighbours; None where there are too many, or symbolic ones."""
+    count, period = bins.count, len(field.windows)
+    if is_symbolic(count) or is_symbolic(size) or is_symbolic(field.advance):
+        return None
+    # after `phases` bins, `shift` positions on, all is as at the start
+    common = math.gcd(count, size)
+    turns = period // math.gcd(period, size // common)
+    phases, shift = count // common * turns, size // common * turns
+    if phases > MAX_PERIOD or shift > MAX_PERIOD * 64:
+        return None
+    windows = tuple(_join(field.at(i) for i in range(*bins.bounds(phase, size))) for phase in range(phases))
+    moved = replace(field, windows=windows, advance=field.advance * shift // period, size_dependent=True)
+    return _shortest(moved)
 
 
 def _depends_on_size(window: Window, at: Application) -> bool:
@@ -204,7 +378,7 @@ def _spread(field: Field, window: TransposedWindow) -> Field:
 
 def _bounded(field: Field) -> Field:
     """One window for all positions, a steady stride apart, that holds every window of the field."""
-    stride = field.stride
+    stride = _step_of(field)
     moved = (w and (w[0] - phase * stride, w[1] - phase * stride) for phase, w in enumerate(field.windows))
     return replace(field, windows=(_join(moved),), advance=stride, bounded=True)
 
@@ -234,18 +408,16 @@ def _hull(fields: list[Field]) -> Field:
     first = fields[0]
     if all(field == first for field in fields):
         return first
-    whole = [field for field in fields if field.whole]
-    if whole:
-        return whole[0]
-    strides = all(field.stride == first.stride for field in fields)
-    flags = {
+    strides = all(_step_of(field) == _step_of(first) for field in fields)
+    flags: dict[str, Any] = {
         "aligned": all(field.aligned and agree(field, first) for field in fields),
         "drifts": not strides or any(field.drifts for field in fields),
-        **{name: any(getattr(f, name) for f in fields) for name in ("flat", "bounded", "size_dependent")},
+        **{name: any(getattr(f, name) for f in fields) for name in ("bounded", "size_dependent")},
+        "numbered": first.numbered,
     }
     period = math.lcm(*(len(field.windows) for field in fields))
     if not strides:  # the hull is not periodic: what the first position sees, and the main path's stride
-        return Field((_join(field.at(0) for field in fields),), first.stride, **flags)
+        return Field((_join(field.at(0) for field in fields),), _step_of(first), **flags)
     if period > MAX_PERIOD or flags["bounded"]:
         fields, period, flags["bounded"] = list(map(_bounded, fields)), 1, True
     windows = tuple(_join(field.at(position) for field in fields) for position in range(period))
@@ -253,17 +425,22 @@ def _hull(fields: list[Field]) -> Field:
     return _shortest(Field(windows, advance, **flags))
 
 
+def _step_of(field: Field) -> Any:
+    """The stride, whether or not positions follow the axis now."""
+    return field.advance if len(field.windows) == 1 else _over(field.advance, len(field.windows))
+
+
 def agree(a: Field, b: Field) -> bool:
     """Whether two paths that meet are aligned: equal strides, and equal centres in every phase."""
-    if a.whole or b.whole or a is b:
+    if a is b or a.constant or b.constant or a.lost or b.lost:
         return True
     if len(a.windows) == len(b.windows) == 1:
         return bool(a.advance == b.advance and _same_centre(a.windows[0], b.windows[0]))
-    if a.stride != b.stride:
+    if _step_of(a) != _step_of(b):
         return False
     period = math.lcm(len(a.windows), len(b.windows))
     if period > MAX_PERIOD:
-        return bool(a.centre == b.centre)
+        return _same_centre(a.windows[0], b.windows[0])
     pairs = ((a.at(position), b.at(position)) for position in range(period))
     return all(_same_centre(*pair) for pair in pairs)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archcalc.analyses.receptive_field import Field, Fields, agree, main_inputs
+from archcalc.analyses.receptive_field import Field, Fields, agree
+from archcalc.analyses.receptive_field_exact import reads_of
 from archcalc.graph import Graph
-from archcalc.layers.region import RoIPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,15 @@ class Misalignment:
 def misalignments(graph: Graph, fields: Sequence[Fields]) -> Iterator[Misalignment]:
     """Every merge whose paths disagree, with the two that do; in time linear in the graph."""
     for node in graph.nodes:
-        if len(node.inputs) < 2 or isinstance(node.layer, RoIPool):
+        if len(node.inputs) < 2:
             continue
-        paths = [i for i in node.inputs[: main_inputs(node.application)] if fields[i]]
+        reads = node.application.once(reads_of)
+        paths = [i for i, how in zip(node.inputs, reads, strict=True) if how is not None and fields[i]]
         for axis in fields[paths[0]] if paths else ():
             first = fields[paths[0]][axis]
             for other in paths[1:]:
                 field = fields[other][axis]
-                if not (agree(first, field) or first.flat or field.flat):
+                if first.follows and field.follows and not agree(first, field):
                     names = (graph.nodes[paths[0]].name, graph.nodes[other].name)
                     strides, centres = (first.stride, field.stride), (first.centre, field.centre)
                     yield Misalignment(node.name, axis, names, strides, centres)
@@ -64,12 +65,14 @@ def remarks(fields: Mapping[str, Field]) -> list[str]:
     found = list(fields.values())
     told = {
         "everything": any(field.whole for field in found),
-        "flattened": any(field.flat and not field.whole for field in found),
+        "global": any(field.constant and not field.whole for field in found),
+        "lost": any(field.lost for field in found),
+        "numbered": any(field.numbered for field in found),
         "misaligned": not all(field.aligned for field in found),
         "first position only": any(field.drifts for field in found),
         "at most": any(field.bounded for field in found),
         "size-dependent": any(field.size_dependent for field in found),
-        _phases(found): any(len(field.windows) > 1 for field in found),
+        _phases(found): any(len(field.windows) > 1 for field in found if field.follows),
     }
     return [text for text, holds in told.items() if holds]
 

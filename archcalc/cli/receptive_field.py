@@ -165,7 +165,7 @@ def _index(report: Report, path: str) -> int:
 
 def _at(report: Report, layer: str, text: str, source: int) -> tuple[int, Mapping[str, int]]:
     """A node, by default the last one with spatial axes, and a position: 3,4 in the spec's order, or H=3,W=4."""
-    from archcalc.analyses.receptive_field_exact import positions_of
+    from archcalc.analyses.positions import positions_of
 
     index = _index(report, layer) if layer else _last_wide(report, source)
     node = report.graph.nodes[index]
@@ -182,11 +182,11 @@ def _last_wide(report: Report, source: int) -> int:
     """The last node that has spatial axes and doesn't see everything."""
     fields, nodes = report.receptive_fields, report.graph.nodes
     wide = (i for i in range(source + 1, len(nodes)) if nodes[i].shape.spatial and fields[i])
-    return max((i for i in wide if not any(field.whole for field in fields[i].values())), default=source)
+    return max((i for i in wide if not any(field.constant for field in fields[i].values())), default=source)
 
 
 def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
-    from archcalc.analyses.receptive_field_exact import positions_of
+    from archcalc.analyses.positions import positions_of
     from archcalc.render.effective_field import Effective
 
     if at:

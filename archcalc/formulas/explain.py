@@ -224,9 +224,15 @@ def _field(row: Row, found: Formulas) -> Iterator[str]:
     if not fields:
         return
     yield ""
+    if not all(field.follows for field in fields.values()):
+        numbered = any(field.numbered for field in fields.values())
+        what = "tokens number the input's positions" if numbered else "positions no longer follow the input's axes"
+        yield f"receptive field: no number, {what}; archcalc receptive-field --at tells what one sees"
+        return
     size = "x".join(str(field.size) for field in fields.values())
-    if any(field.whole for field in fields.values()):
-        yield f"receptive field: the whole input, {size}"
+    if all(field.constant for field in fields.values()):
+        whole = all(field.whole for field in fields.values())
+        yield f"receptive field: {'the whole input' if whole else 'every position sees the same part'}, {size}"
         return
     before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
     for axis, (grown, _) in field_formulas(row, found):

@@ -220,7 +220,7 @@ def field_formulas(row: Row, found: Formulas) -> Iterator[tuple[str, list[Formul
     windows = found.general.layer.windows(*found.general.inputs)
     before = Row(row.report, row.node.inputs[0]).fields
     for axis, window in windows.items():
-        if axis not in before or axis not in row.fields or before[axis].whole or before[axis].flat:
+        if axis not in before or axis not in row.fields or before[axis].constant or not before[axis].follows:
             continue
         if len(before[axis].windows) != 1 or type(window) is not Window:
             continue

@@ -9,6 +9,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Tensor
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Width
+from archcalc.layers.reads import SAME, Everywhere, Part, Reads, UpTo, over
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds
 
@@ -68,8 +69,10 @@ class Attention(Layer):
         projections = 2 * queries * x.C * x.C + 2 * source.without("C").numel * x.C * source.C
         return projections + 2 * queries * keys * x.C
 
-    def global_view(self, x: Shape, kv: Shape | None = None) -> bool:
-        return True
+    def reads(self, x: Shape, kv: Shape | None = None) -> Sequence[Reads]:
+        """Every token of the keys, or with a causal mask none that comes later; of the queries the token itself."""
+        keys = over("T", UpTo() if self.causal else Everywhere())
+        return [keys] if kv is None else [SAME, keys]
 
     def kept(self, needs: Sequence[bool], x: Shape, kv: Shape | None = None) -> Kept:
         """What enters, the four projections' other ends, and of each row of probabilities the logarithm of its sum.
@@ -131,6 +134,9 @@ class ClassToken(Layer):
 
     def weights(self, x: Shape) -> Dim:
         return x.C
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over("T", Part(1))]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens

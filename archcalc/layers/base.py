@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
 from archcalc.layers.kept import NOTHING, Kept
+from archcalc.layers.reads import SAME, Reads
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim
 
@@ -92,9 +93,15 @@ class Layer:
         """The sliding window along each spatial axis; none for layers that work on each position alone."""
         return {}
 
-    def global_view(self, *inputs: Shape) -> bool:
-        """Whether each output position may depend on every position of the input, wherever it lies."""
-        return False
+    def reads(self, *inputs: Shape) -> Sequence[Reads | None]:
+        """What an output position reads of each input; None of those that only lend their size (`like`).
+
+        Unless the kind says otherwise, the positions under its windows, or else the same position.
+        """
+        windows = self.windows(*inputs)
+        lends = getattr(self, "like", None) is not None
+        first = Reads(windows) if windows else SAME
+        return (first, *[None if lends else SAME] * (len(inputs) - 1))
 
     def remarks(self, *inputs: Shape) -> Iterable[str]:
         """Warnings about this layer on this input, such as a stride that does not fit."""

@@ -32,9 +32,6 @@ class OverFeatures(Layer):
         _ = x.C  # raises if there are no features
         return x.with_(C=self.out_features)
 
-    def global_view(self, x: Shape) -> bool:
-        return "T" not in x
-
 
 @layer("fc")
 class FullyConnected(OverFeatures):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Axis
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept
+from archcalc.layers.reads import SAME, Part, Reads, over
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
 from archcalc.symbolic import maximum, none_equal, prod
 
@@ -97,6 +99,12 @@ class Concat(Layer):
         if any(self.axis not in shape or unequal_axes(first, shape, others) for shape in inputs):
             raise _mismatch()
         return first.with_(**{self.axis: sum(shape[self.axis] for shape in inputs)})
+
+    def reads(self, *inputs: Shape) -> Sequence[Reads]:
+        if self.axis == "C":
+            return [SAME] * len(inputs)
+        starts = accumulate((shape[self.axis] for shape in inputs), initial=0)
+        return [over((self.axis,), Part(start)) for start, _ in zip(starts, inputs, strict=False)]
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

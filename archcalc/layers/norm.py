@@ -10,6 +10,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
 from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Width
+from archcalc.layers.reads import Everywhere, Reads, over
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, differ, exceeds, prod
 
@@ -118,8 +119,8 @@ class GroupNorm(Channelwise):
             raise ShapeError(f"{x.C} channels are not divisible by num_groups={self.num_groups}", code="E205")
         return x
 
-    def global_view(self, x: Shape) -> bool:
-        return True
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over(x.spatial, Everywhere())]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -155,8 +156,8 @@ class InstanceNorm(Layer):
     def biases(self, x: Shape) -> Dim:
         return x.C if self.affine else 0
 
-    def global_view(self, x: Shape) -> bool:
-        return True
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over(x.spatial, Everywhere())]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

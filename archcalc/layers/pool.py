@@ -16,6 +16,7 @@ from archcalc.layers.arguments import (
 )
 from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, input_and_places
+from archcalc.layers.reads import Bins, Everywhere, Reads, over
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, maximum, minimum, prod
@@ -189,8 +190,8 @@ class GlobalPool(Layer):
     def connections(self, x: Shape) -> Dim:
         return x.numel
 
-    def global_view(self, x: Shape) -> bool:
-        return True
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over(x.spatial, Everywhere())]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -233,9 +234,9 @@ class AdaptivePool(Layer):
             return {}
         return {axis: Window(x[axis] // m, x[axis] // m) for axis, m in bins.items()}
 
-    def global_view(self, x: Shape) -> bool:
-        """Also true of unequal bins, whose reach has no fixed size."""
-        return not self.windows(x) or all(self.output_shape(x)[axis] == 1 for axis in x.spatial)
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        bins = per_axis(self.output_size, x.spatial, "output size")
+        return [Reads({axis: Everywhere() if count == 1 else Bins(count) for axis, count in bins.items()})]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

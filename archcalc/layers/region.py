@@ -9,6 +9,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Extent, Tensor, per_axis
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Width, input_and_places
+from archcalc.layers.reads import ALL, Reads
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds, floor_div
 
@@ -39,8 +40,8 @@ class RoIPool(Layer):
             raise ShapeError(f"rois must be R regions of C=4 numbers; they are {rois}", code="E210")
         return x.with_(R=rois["R"], **per_axis(self.output_size, x.spatial, "output size"))
 
-    def global_view(self, x: Shape, rois: Shape) -> bool:
-        return True
+    def reads(self, x: Shape, rois: Shape) -> Sequence[Reads]:
+        return ALL, ALL
 
     def kept(self, needs: Sequence[bool], x: Shape, rois: Shape) -> Kept:
         return input_and_places(self.output_shape(x, rois).numel)
@@ -78,8 +79,8 @@ class Proposals(Layer):
             raise ShapeError(f"there are {candidates} anchors for {self.num_proposals} proposals", code="E208")
         return Shape(R=self.num_proposals, C=4)
 
-    def global_view(self, scores: Shape, boxes: Shape) -> bool:
-        return True
+    def reads(self, scores: Shape, boxes: Shape) -> Sequence[Reads]:
+        return ALL, ALL
 
     def kept(self, needs: Sequence[bool], scores: Shape, boxes: Shape) -> Kept:
         """The box numbers, the places of those chosen, and of each: its four numbers, two sizes, and four sides."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
 from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.layers.reads import Only, Reads, over, regrouped
 from archcalc.layers.sliding import Sliding
-from archcalc.shape import AXES, Shape, Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
+from archcalc.shape import AXES, SPATIAL, Shape, Window
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +48,9 @@ class Flatten(View):
         regions = {axis: x[axis] for axis in ("R",) if axis in x}
         return Shape(**regions, C=x.without("R").numel)
 
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [regrouped(x, self.output_shape(x))]
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
@@ -73,6 +77,9 @@ class Reshape(View):
             raise ShapeError(f"{result} has {result.numel} values, the input {x} has {x.numel}", code="E208")
         return result
 
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [regrouped(x, self.output_shape(x))]
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -93,10 +100,63 @@ class Tokens(View):
         _ = x.C  # raises if there are no features
         return x.without(*axes).with_(T=prod(x[axis] for axis in axes))
 
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        regions = ((("R",), ("R",)),) if "R" in x else ()
+        return [Reads(groups=(*regions, (x.spatial, ("T",)), (("C",), ("C",))))]
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
         return tm.Tokens(len(x.spatial))
+
+
+@layer("grid")
+class Grid(View):
+    """The inverse of `tokens`: every token becomes a spatial position. Shapes: (T=H·W, C) → (C, H, W).
+
+    The sizes are given, `grid H=14 W=14`, or another tensor's, `grid like=@path`. `reshape` would keep the order of the
+    values in memory, and mix channels with places.
+
+    >>> Grid(H=14, W=14).output_shape(Shape(T=196, C=768))
+    Shape(C=768, H=14, W=14)
+    """
+
+    like: Tensor | None = None
+    D: Dim | None = None
+    H: Dim | None = None
+    W: Dim | None = None
+
+    sizes_only = (1,)
+
+    def is_view(self, x: Shape, like: Shape | None = None, training: bool = True) -> bool:
+        return False  # copied as `tokens` does, so that later layers find the usual order
+
+    def output_shape(self, x: Shape, like: Shape | None = None) -> Shape:
+        given = {axis: size for axis in SPATIAL if (size := getattr(self, axis)) is not None}
+        if "T" not in x or "C" not in x or x.spatial:
+            raise ShapeError(f"needs tokens with features (T, C); the input is {x}", code="E210")
+        if (like is None) == (not given):
+            raise ShapeError(
+                "needs either sizes or like", code="E211", hint="write 'grid H=14 W=14' or 'grid like=@path'"
+            )
+        sizes = given if like is None else {axis: like[axis] for axis in spatial_axes(like)}
+        if differ(prod(sizes.values()), x["T"]):
+            places = "x".join(map(str, sizes.values()))
+            more = not is_symbolic(x["T"]) and prod(sizes.values()) + 1 == x["T"]
+            hint = "there is one token more than places: leave the class token out before" if more else ""
+            raise ShapeError(f"{places} places for T={x['T']} tokens", code="E208", hint=hint)
+        return x.without("T").with_(**sizes)
+
+    def reads(self, x: Shape, like: Shape | None = None) -> Sequence[Reads | None]:
+        regions = ((("R",), ("R",)),) if "R" in x else ()
+        grid = Reads(groups=(*regions, (("T",), self.output_shape(x, like).spatial), (("C",), ("C",))))
+        return [grid] if like is None else [grid, None]
+
+    def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        y = self.output_shape(x, like)
+        return tm.Grid([y[axis] for axis in y.spatial])
 
 
 @layer("select")
@@ -114,6 +174,9 @@ class Select(View):
         if exceeds(self.index + 1, x["T"]) or exceeds(-self.index, x["T"]):
             raise ShapeError(f"there is no token {self.index} among {x['T']}", code="E208")
         return x.without("T")
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over("T", Only(self.index if self.index >= 0 else x["T"] + self.index))]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -202,10 +265,14 @@ class ZeroPad(Sliding):
         """Windows of one position, with padding."""
         if self.padding in ("half", "same"):
             raise ShapeError(f"padding={self.padding} needs a kernel", code="E211", hint="write numbers")
-        if self.padding == 0:
+        if self.padding == 0 or (not x.spatial and self._pads_nothing()):
             return {}
         pads = pads_per_axis(self.padding, dict.fromkeys(spatial_axes(x), 1))
         return {axis: Window(1, before=before, after=after) for axis, (before, after) in pads.items()}
+
+    def _pads_nothing(self) -> bool:
+        """Whether every amount may be 0; of symbols that is assumed, since a volume without places takes no others."""
+        return not any(differ(amount, 0) for pair in pads_per_axis(self.padding, {"W": 1}).values() for amount in pair)
 
     def output_shape(self, x: Shape) -> Shape:
         channels = x.C if self.out_channels is None else self.out_channels

@@ -246,6 +246,18 @@ class Tokens(nn.Module):
         return x.flatten(-self.rank).transpose(-1, -2).clone(memory_format=torch.contiguous_format)
 
 
+class Grid(nn.Module):
+    """The axis in front of C becomes the last axes, of the given sizes."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        turned = x.transpose(-1, -2)
+        return turned.reshape(*turned.shape[:-1], *self.sizes).clone(memory_format=torch.contiguous_format)
+
+
 class Swap(nn.Module):
     """The first two axes behind the batch exchanged, in memory as well."""
 

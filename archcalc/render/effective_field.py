@@ -6,7 +6,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 
 from archcalc.analyses.effective_field import Profile, effective_field
-from archcalc.analyses.receptive_field_exact import Seen, exact_field
+from archcalc.analyses.positions import Seen
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.render.drawing import Drawing, Rect, Shape, Text
 from archcalc.render.receptive_field import Sheet, percent
 from archcalc.report import Report

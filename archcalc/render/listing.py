@@ -155,7 +155,8 @@ class Listing:
         if column in PLACED:
             return exact(self.value(entry, column))
         if column in FIELDS:
-            return "x".join(map(str, _unless_equal(self.field(entry, column))))
+            sizes = _unless_equal(self.field(entry, column))
+            return "x".join("" if size is None else str(size) for size in sizes)
         found = applications(report.graph, entry)
         makers = [application for application in found if not application.layer.in_place]
         if len(makers) > 1:

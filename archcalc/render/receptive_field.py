@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archcalc.analyses.positions import Seen, positions_of
 from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
-from archcalc.analyses.receptive_field_exact import Seen, exact_field, positions_of
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack
 from archcalc.graph import Graph, Node
@@ -29,7 +30,9 @@ WORDS = {
     "misaligned": "misaligned: paths of unequal stride or centre meet; size and padding are those of all paths' hull",
     "first position only": "first position only: paths of unequal stride drift apart; --at tells any position",
     "at most": "at most: too many phases, or symbolic ones: no position sees more than this",
-    "flattened": "flattened: positions no longer follow the input's axes",
+    "global": "global: every position sees the same, less than the whole input (a crop or a stride's remainder)",
+    "numbered": "numbered: tokens, which follow the input's axes again behind grid; until then there are no numbers",
+    "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at tells any position",
 }
 
 
@@ -184,7 +187,7 @@ def position_sheet(report: Report, index: int, position: Mapping[str, int], sour
     for axis in report.ordered(seen.sizes):
         inside, field = seen.interval(axis), fields.get(axis)
         free = None
-        if field is not None and not (field.whole or field.flat or field.drifts or field.bounded) and axis in position:
+        if field is not None and axis in position and _has_one_window(field):
             free = field.at(position[axis])
         rows.append([axis, _interval(inside), _length(inside), _interval(free), _length(free), _clipped(inside, free)])
         windows[axis] = {"window": inside, "unclipped": free}
@@ -200,8 +203,13 @@ def position_sheet(report: Report, index: int, position: Mapping[str, int], sour
     return Sheet(title, head, (True, True, False, True, False, True), rows, records, [_touched(seen)])
 
 
+def _has_one_window(field: Field) -> bool:
+    """Whether the field says exactly what each position sees, borders aside."""
+    return field.follows and not (field.constant or field.drifts or field.bounded)
+
+
 def _touched(seen: Seen) -> str:
-    if not seen.rows:
+    if not seen:
         return "nothing: no path leads there"
     return f"touched: {exact(seen.count)} positions, {percent(seen.share)} of the window"
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import Field, Interval, receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field, positions_of
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.errors import UsageError
 from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.report import Report
@@ -79,7 +80,7 @@ def stages(report: Report, fields: Sequence[Mapping[str, Field]], source: int = 
     graph, last = report.graph, {}
     for index, node in enumerate(graph.nodes):
         found = fields[index].values()
-        if index > source and node.shape.spatial and found and not any(field.whole or field.flat for field in found):
+        if index > source and node.shape.spatial and found and all(map(_moves, found)):
             last[node.name.split("/")[0]] = index
     sizes: dict[tuple[Any, ...], int] = {}
     for index in last.values():
@@ -88,6 +89,11 @@ def stages(report: Report, fields: Sequence[Mapping[str, Field]], source: int = 
     if len(chosen) <= MOST:
         return chosen
     return [chosen[round(step * (len(chosen) - 1) / (MOST - 1))] for step in range(MOST)]
+
+
+def _moves(field: Field) -> bool:
+    """Whether positions have windows of their own along this axis."""
+    return field.follows and not field.constant
 
 
 def _sides(shape: Any) -> tuple[int, int]:
@@ -107,17 +113,18 @@ def _frame(
     graph = report.graph
     node, place = graph.nodes[index], graph.nodes[source].shape
     free: dict[str, Interval] = {}
-    seen = exact_field(graph, index, position, source) if exact or not fields else None
+    plain = fields and all(_moves(field) and not field.drifts for field in fields.values())
+    seen = None if plain and not exact else exact_field(graph, index, position, source)
     for axis in place.spatial:
         field = fields.get(axis)
-        if field is None or field.whole or field.flat or field.drifts:
+        if field is None or not _moves(field) or field.drifts:
             free[axis] = seen.interval(axis) if seen else (0, place[axis] - 1)
         else:
             free[axis] = field.at(position.get(axis, 0))
     inside = {axis: seen.interval(axis) or (0, 0) for axis in place.spatial} if seen else None
     sizes = "x".join("0" if w is None else str(int(w[1] - w[0]) + 1) for w in free.values())
     strides = {str(field.stride) for field in fields.values()}
-    stride = f", stride {strides.pop()}" if len(strides) == 1 and not any(f.whole for f in fields.values()) else ""
+    stride = f", stride {strides.pop()}" if len(strides) == 1 and all(map(_moves, fields.values())) else ""
     where = f" at {','.join(map(str, report.ordered(position).values()))}" if exact else ""
     down, across = _two(free)
     return Frame(f"{node.name}{where}: {sizes}{stride}", down, across, _two(inside) if inside else None)

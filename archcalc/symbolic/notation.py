@@ -51,7 +51,7 @@ def _printer() -> Any:
             """A remainder without brackets around it."""
             above, below = expr.args
             product = PRECEDENCE["Mul"]
-            return f"{self.parenthesize(above, product)} % {self.parenthesize(below, product, strict=True)}"
+            return f"{self.parenthesize(above, product, strict=True)} % {self.parenthesize(below, product)}"
 
         def _print_Mod(self, expr: Any) -> str:  # noqa: N802  # SymPy's protocol, like those below
             return f"({self.remainder(expr)})"

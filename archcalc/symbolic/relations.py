@@ -13,15 +13,22 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archcalc.symbolic.arithmetic import is_symbolic, lower_bound, maximum, minimum
 from archcalc.symbolic.compiled import compare
 from archcalc.symbolic.notation import relation_text
 from archcalc.symbolic.values import NoValue, value_at
 
+if TYPE_CHECKING:
+    from archcalc.symbolic.integer_sets import Integers
+
 MAX_RESIDUES = 4096
 """Remainders that are tried one by one, to see which of them a divisibility means."""
+MAX_SOLVED = 30
+"""Operations of a condition that is solved, to see whether it follows from others."""
+PLAIN = ("==", "%", ">=", "<=", "!=")
+"""The forms of conditions that say what one symbol may be."""
 MAX_CANCELLED = 20
 """Terms of an expression whose common factors are looked for."""
 
@@ -317,9 +324,9 @@ def _not_multiple(value: Any, modulus: int) -> bool:
         _assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
         return False
     terms = [(int(factor) % modulus, rest) for factor, rest in terms]
-    common = math.gcd(modulus, *(factor for factor, _ in terms))
-    modulus //= common
-    value = sympy.Add(*(factor // common * rest for factor, rest in terms))
+    common = math.gcd(*(factor for factor, _ in terms)) or modulus
+    modulus //= math.gcd(modulus, common)
+    value = sympy.Add(*(factor // common % modulus * rest for factor, rest in terms))
     if modulus == 1:
         return False
     if value.is_Integer:
@@ -413,29 +420,48 @@ def as_integer(value: Any) -> Any:
 
 
 def _without_redundant(conditions: list[Condition]) -> list[Condition]:
-    """The conditions, less those on one symbol that follow from another on the same."""
-    alone: dict[str, list[Condition]] = {}
+    """The conditions, less those on one symbol that follow from the plain ones on the same."""
+    alone: dict[Any, list[Condition]] = {}
     for condition in conditions:
-        symbols = condition.symbols
-        if len(symbols) == 1:
-            alone.setdefault(next(iter(symbols)).name, []).append(condition)
-    dropped = {
-        condition
-        for name, found in alone.items()
-        for condition in found
-        if any(_implies(other, condition, name) for other in found if other is not condition)
-    }
+        if len(symbols := condition.symbols) == 1:
+            alone.setdefault(symbols.pop(), []).append(condition)
+    dropped = {condition for symbol, found in alone.items() for condition in _following(found, symbol)}
     return [condition for condition in conditions if condition not in dropped]
 
 
-def _implies(one: Condition, other: Condition, name: str) -> bool:
-    """Whether a condition on the symbol `name` follows from another one, as far as that's easily seen."""
-    symbol = getattr(one.left, "is_Symbol", False) and isinstance(one.right, int)
-    if one.relation == "==" and symbol:
-        return other.holds({name: one.right})
-    multiple = _multiple(one)
-    if other.relation == "!=" and getattr(other.left, "is_Symbol", False):
-        return bool(symbol or multiple) and one.relation != "!=" and not one.holds({name: other.right})
-    if multiple is not None and other.relation == ">=" and other.left == multiple[0] and isinstance(other.right, int):
-        return other.right <= multiple[1]
-    return False
+def _following(conditions: list[Condition], symbol: Any) -> Iterator[Condition]:
+    """Those of the conditions on a symbol that are met wherever the plain ones before them, and those kept, are."""
+    from archcalc.symbolic.integer_sets import EVERYTHING
+
+    allowed = EVERYTHING
+    for condition in sorted(conditions, key=_rank):
+        found = _solutions(condition, symbol)
+        if found is None:
+            continue
+        if allowed & found == allowed:
+            yield condition
+        elif _rank(condition) < len(PLAIN):
+            allowed = allowed & found
+
+
+def _rank(condition: Condition) -> int:
+    """How strong a condition of this form is: an equality says all; what isn't plain comes last."""
+    if getattr(condition.left, "is_Symbol", False) and isinstance(condition.right, int):
+        return PLAIN.index(condition.relation)
+    return PLAIN.index("%") if _multiple(condition) else len(PLAIN)
+
+
+def _solutions(condition: Condition, symbol: Any) -> Integers | None:
+    """The numbers that meet a condition, where finding them is cheap; nothing is said of divisions by the symbol."""
+    import sympy
+
+    from archcalc.symbolic.compiled import Uncompilable
+    from archcalc.symbolic.integer_sets import Unsolvable
+    from archcalc.symbolic.solving import solutions
+
+    if sympy.count_ops(condition.left) + sympy.count_ops(condition.right) > MAX_SOLVED:
+        return None
+    try:
+        return solutions(condition.left, condition.relation, condition.right, symbol)
+    except (Unsolvable, Uncompilable):
+        return None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archcalc.analyses.effective_field import Profile, profile
-from archcalc.analyses.receptive_field_exact import positions_of
+from archcalc.analyses.positions import positions_of
 from archcalc.graph import Graph
 from archcalc.verify.network import Network
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archcalc.analyses.receptive_field_exact import Seen, exact_field
+from archcalc.analyses.positions import Seen
+from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.report import Report
 from archcalc.verify.compare import Check, Difference
 from archcalc.verify.gradient import Question, supports

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
 
-from archcalc.analyses.receptive_field_exact import Seen, positions_of
+from archcalc.analyses.positions import Seen, positions_of
 from archcalc.graph import Graph, Node
 from archcalc.layers import torch_modules as tm
 from archcalc.layers.attention import Attention
+from archcalc.layers.linear import OverFeatures
 from archcalc.layers.merge import Multiply
 from archcalc.layers.norm import GroupNorm, InstanceNorm
 from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -58,11 +59,11 @@ def _support(source: Tensor, value: Tensor, shape: Shape, question: Question, ta
         (gradient,) = torch.autograd.grad(value, source, seed, retain_graph=True, allow_unused=True)
     sizes = positions_of(target)
     if gradient is None:
-        return Seen(sizes, {})
+        return Seen.nothing(target)
     mask = _reduced(gradient)[0] > 0
     if "C" in target:
         mask = mask.any(dim=list(target).index("C"))
-    return Seen.of(sizes, mask.nonzero().tolist() if sizes else [()] * bool(mask))
+    return Seen.of(target, mask.nonzero().tolist() if sizes else [()] * bool(mask))
 
 
 def _reduced(gradient: Tensor) -> Tensor:
@@ -118,10 +119,12 @@ def _linear(node: Node) -> nn.Module:
         return tm.Add()
     if isinstance(layer, Attention):
         return _Attend(layer.causal)
-    if isinstance(layer, (GroupNorm, InstanceNorm, RoIPool, Proposals)):
+    if isinstance(layer, (GroupNorm, InstanceNorm)):
+        return tm.over_batch(x, _Everything(x.without("R", "T")))
+    if isinstance(layer, (RoIPool, Proposals)):
         return _Everything(at.output_shape)
-    elementwise = len(at.input_shapes) == 1 and at.output_shape == x
-    if elementwise and not layer.windows(x) and not layer.global_view(x):
+    matrix = isinstance(layer, OverFeatures)
+    if len(at.input_shapes) == 1 and at.output_shape == x and not layer.windows(x) and not matrix:
         return nn.Identity()
     return layer.torch_module(*at.input_shapes)
 
@@ -187,5 +190,5 @@ class _Everything(nn.Module):
         self.sizes = tuple(shape.values())
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        total = torch.stack([x.sum() for x in inputs]).sum()
-        return total.expand(inputs[0].shape[0], *self.sizes)
+        total = torch.stack([x.flatten(1).sum(1) for x in inputs]).sum(0)
+        return total.reshape(-1, *[1] * len(self.sizes)).expand(-1, *self.sizes)

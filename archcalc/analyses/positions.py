@@ -1,0 +1,332 @@
+"""Sets of positions in a volume, exact, and small where they are regular.
+
+Along the last axis a set is an integer's bits. Along the others positions with equal slices share one: a box is one
+slice on each axis, a cross two. Every set has one form, so that equal sets are equal objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+from archcalc.layers.reads import Axes, Reads, Relation, bits_of
+from archcalc.shape import AXES, Shape
+
+Slices: TypeAlias = Any
+"""Bits on the last axis; on those before it ((bits, slices), …), no position and no slices twice, none empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A set of positions in a volume: the sizes of all axes but C, and the slices along them."""
+
+    axes: tuple[tuple[str, int], ...]
+    slices: Slices
+
+    @classmethod
+    def everything(cls, shape: Shape) -> Seen:
+        """All positions of a volume."""
+        axes = tuple(positions_of(shape).items())
+        return cls(axes, _box([(1 << size) - 1 for _, size in axes]))
+
+    @classmethod
+    def nothing(cls, shape: Shape) -> Seen:
+        """No position of a volume."""
+        axes = tuple(positions_of(shape).items())
+        return cls(axes, () if len(axes) > 1 else 0)
+
+    @classmethod
+    def box(cls, shape: Shape, position: Mapping[str, int]) -> Seen:
+        """One position; all along the axes that are left out."""
+        axes = tuple(positions_of(shape).items())
+        return cls(axes, _box([1 << position[axis] if axis in position else (1 << size) - 1 for axis, size in axes]))
+
+    @classmethod
+    def of(cls, shape: Shape, positions: Iterable[Sequence[int]]) -> Seen:
+        """The given positions, coordinates in the order of the axes."""
+        axes = tuple(positions_of(shape).items())
+        return cls(axes, _gathered(list(positions), len(axes)))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The volume's sizes along all axes but C."""
+        return dict(self.axes)
+
+    @property
+    def count(self) -> int:
+        """How many positions are seen."""
+        return _count(self.slices)
+
+    def positions(self) -> list[tuple[int, ...]]:
+        """The coordinates of all positions, in order."""
+        return sorted(position[: len(self.axes)] for position in _positions(self.slices))
+
+    def bits(self, axis: str) -> int:
+        """The positions along one axis, whatever those along the others are."""
+        return _along(self.slices, [name for name, _ in self.axes].index(axis))
+
+    def interval(self, axis: str) -> tuple[int, int] | None:
+        """The first and the last position along an axis; None if nothing is seen."""
+        bits = self.bits(axis)
+        return ((bits & -bits).bit_length() - 1, bits.bit_length() - 1) if bits else None
+
+    @property
+    def share(self) -> float:
+        """The share of the hull that is really seen: less than 1 where dilation or strides leave gaps."""
+        sides = [interval[1] - interval[0] + 1 for axis, _ in self.axes if (interval := self.interval(axis))]
+        return self.count / prod(sides) if self else 0.0
+
+    @property
+    def weight(self) -> int:
+        """How much there is to go through: slices, and more where they are long."""
+        return _weight(self.slices)
+
+    def __bool__(self) -> bool:
+        return bool(self.slices)
+
+    def __or__(self, other: Seen) -> Seen:
+        return Seen(self.axes, _joined(self.slices, other.slices))
+
+
+def positions_of(shape: Shape) -> dict[str, int]:
+    """The sizes along all axes but C, in the order of the volume's axes."""
+    return {axis: shape[axis] for axis in AXES if axis in shape and axis != "C"}
+
+
+def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
+    """What is read of an input `x` to compute the positions `seen` of the output `y`."""
+    if not seen:
+        return Seen.nothing(x)
+    if reads.all_of_it or (reads.groups and seen == Seen.everything(y)):
+        return Seen.everything(x)
+    if reads.groups:
+        return _renumbered(reads.groups, seen, x, y)
+    sizes, slices, names = positions_of(x), seen.slices, [axis for axis, _ in seen.axes]
+    for place, (axis, size) in enumerate(sizes.items()):
+        relation = reads.along.get(axis)
+        if axis not in names:  # one that the output lacks: each of its positions reads the same ones
+            slices = _inserted(slices, place, relation.read_by(1, size) if relation else 1, len(names))
+            names.insert(place, axis)
+        elif relation is not None:
+            slices = _image(slices, place, _reader(relation, size))
+        elif size == 1 and y[axis] != 1:
+            slices = _image(slices, place, lambda _: 1)
+    return Seen(tuple(sizes.items()), slices)
+
+
+def _reader(relation: Relation, size: int) -> Callable[[int], int]:
+    return lambda bits: relation.read_by(bits, size)
+
+
+def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Shape) -> Seen:
+    """Group by group, from the last: numbered along one axis, channels included, and numbered as the input does."""
+    slices, depth = seen.slices, len(seen.axes)
+    for place in reversed(range(len(groups))):
+        mine, yours = groups[place]
+        if not ({*mine, *yours} <= {"C"} or (mine == yours and all(x[axis] == y[axis] for axis in mine))):
+            start = sum(axis != "C" for _, axes in groups[:place] for axis in axes)
+            slices, depth = _as_one(slices, depth, start, yours, y)
+            slices, depth = _as_many(slices, depth, start, mine, x)
+    return Seen(tuple(positions_of(x).items()), slices)
+
+
+def _as_one(slices: Slices, depth: int, start: int, axes: Axes, shape: Shape) -> tuple[Slices, int]:
+    """A group's axes as a single one; every channel counts, where they are among them."""
+    for place, axis in enumerate(axes):
+        if axis == "C":
+            slices, depth = _inserted(slices, start + place, (1 << shape["C"]) - 1, depth), depth + 1
+    if not axes:
+        return _inserted(slices, start, 1, depth), depth + 1
+    for place in range(len(axes) - 1, 0, -1):
+        slices = _merged(slices, start + place - 1, prod(shape[axis] for axis in axes[place:]))
+    return slices, depth - (len(axes) - 1)
+
+
+def _as_many(slices: Slices, depth: int, start: int, axes: Axes, shape: Shape) -> tuple[Slices, int]:
+    """A single axis as a group's; a position counts if any of its channels does."""
+    for place in range(len(axes) - 1):
+        slices = _split(slices, start + place, shape[axes[place]], prod(shape[axis] for axis in axes[place + 1 :]))
+    depth += max(len(axes) - 1, 0)
+    if not axes or "C" in axes:
+        slices, depth = _projected(slices, start + (axes.index("C") if axes else 0), depth), depth - 1
+    return slices, depth
+
+
+def _box(sides: Sequence[int]) -> Slices:
+    """All positions with each coordinate among its side's."""
+    if not sides:
+        return 1
+    if not all(sides):
+        return () if len(sides) > 1 else 0
+    slices: Slices = sides[-1]
+    for bits in reversed(sides[:-1]):
+        slices = ((bits, slices),)
+    return slices
+
+
+def _gathered(positions: Sequence[Sequence[int]], depth: int) -> Slices:
+    if depth == 0:
+        return int(bool(positions))
+    if depth == 1:
+        return _union(1 << place for (place,) in positions)
+    found: dict[int, list[Sequence[int]]] = {}
+    for place, *others in positions:
+        found.setdefault(place, []).append(others)
+    return _canonical((1 << place, _gathered(others, depth - 1)) for place, others in found.items())
+
+
+def _joined(a: Slices, b: Slices) -> Slices:
+    if not a or not b or a == b:
+        return a or b
+    if isinstance(a, int):
+        return a | b
+    pieces = list(a)
+    for bits, below in b:
+        pieces = _with(pieces, bits, below)
+    return _canonical(pieces)
+
+
+def _with(pieces: list[tuple[int, Slices]], bits: int, below: Slices) -> list[tuple[int, Slices]]:
+    """Disjoint pieces, with one more that may overlap them."""
+    found = []
+    for own, slices in pieces:
+        common = own & bits
+        if not common or slices == below:
+            found.append((own, slices))
+        else:
+            found.append((common, _joined(slices, below)))
+            if own != common:
+                found.append((own ^ common, slices))
+        bits &= ~common
+    if bits:
+        found.append((bits, below))
+    return found
+
+
+def _canonical(pieces: Iterable[tuple[int, Slices]]) -> Slices:
+    """Disjoint pieces in the one form: equal slices together, the first position's first, nothing empty."""
+    found: dict[Slices, int] = {}
+    for bits, below in pieces:
+        if bits and below:
+            found[below] = found.get(below, 0) | bits
+    return tuple(sorted(((bits, below) for below, bits in found.items()), key=lambda piece: piece[0] & -piece[0]))
+
+
+def _below(slices: Slices, change: Callable[[Slices], Slices]) -> Slices:
+    """The same change in each slice."""
+    return _canonical((bits, change(below)) for bits, below in slices)
+
+
+def _image(slices: Slices, place: int, reader: Callable[[int], int]) -> Slices:
+    """The positions along one axis replaced by those that they read."""
+    if place:
+        return _below(slices, lambda below: _image(below, place - 1, reader))
+    if isinstance(slices, int):
+        return reader(slices)
+    pieces: list[tuple[int, Slices]] = []
+    for bits, below in slices:
+        pieces = _with(pieces, reader(bits), below)
+    return _canonical(pieces)
+
+
+def _inserted(slices: Slices, place: int, bits: int, depth: int) -> Slices:
+    """A new axis before the one at `place`, with the same positions everywhere."""
+    if depth == 0:
+        return bits if slices else 0
+    if not slices or not bits:
+        return ()
+    if place == 0:
+        return ((bits, slices),)
+    if isinstance(slices, int):
+        return ((slices, bits),)
+    return _below(slices, lambda below: _inserted(below, place - 1, bits, depth - 1))
+
+
+def _projected(slices: Slices, place: int, depth: int) -> Slices:
+    """Without one axis: the positions that are seen anywhere along it."""
+    if depth == 1:
+        return int(bool(slices))
+    if place == 0:
+        found: Slices = ()
+        for _, below in slices:
+            found = _joined(found, below)
+        return found or (0 if depth == 2 else ())
+    if place == 1 and depth == 2:
+        return _union(bits for bits, _ in slices)
+    return _below(slices, lambda below: _projected(below, place - 1, depth - 1))
+
+
+def _merged(slices: Slices, place: int, size: int) -> Slices:
+    """The axis at `place` and the next one, which has `size` positions, numbered as one."""
+    if place:
+        return _below(slices, lambda below: _merged(below, place - 1, size))
+    pieces: list[tuple[int, Slices]] = []
+    last = 0
+    for bits, below in slices:
+        rows = int(("0" * (size - 1)).join(f"{bits:b}"), 2)
+        if isinstance(below, int):
+            last |= rows * below
+        else:
+            pieces += [(rows * columns, rest) for columns, rest in below]
+    return _canonical(pieces) if pieces else last
+
+
+def _split(slices: Slices, place: int, first: int, second: int) -> Slices:
+    """The axis at `place`, `first` times `second` long, as two."""
+    if place:
+        return _below(slices, lambda below: _split(below, place - 1, first, second))
+    if isinstance(slices, int):
+        return _canonical(_cut(slices, first, second))
+    pieces: list[tuple[int, Slices]] = []
+    for bits, rest in slices:
+        for row, columns in _cut(bits, first, second):
+            pieces = _with(pieces, row, ((columns, rest),))
+    return _canonical(pieces)
+
+
+def _cut(bits: int, first: int, second: int) -> Iterator[tuple[int, int]]:
+    """A row's place as a bit, and the row, of each row with anything in it."""
+    text = f"{bits:0{first * second}b}"
+    found: dict[str, int] = {}
+    for row in range(first):
+        row_text = text[len(text) - (row + 1) * second : len(text) - row * second]
+        found[row_text] = found.get(row_text, 0) | 1 << row
+    return ((rows, columns) for key, rows in found.items() if (columns := int(key, 2)))
+
+
+def _weight(slices: Slices) -> int:
+    if isinstance(slices, int):
+        return 1 + slices.bit_length() // 2048
+    return sum(1 + bits.bit_length() // 2048 + _weight(below) for bits, below in slices)
+
+
+def _count(slices: Slices) -> int:
+    if isinstance(slices, int):
+        return slices.bit_count()
+    return sum(bits.bit_count() * _count(below) for bits, below in slices)
+
+
+def _positions(slices: Slices) -> Iterator[tuple[int, ...]]:
+    if isinstance(slices, int):
+        yield from ((place,) for place in bits_of(slices))
+        return
+    for bits, below in slices:
+        inner = list(_positions(below))
+        yield from ((place, *others) for place in bits_of(bits) for others in inner)
+
+
+def _along(slices: Slices, place: int) -> int:
+    if isinstance(slices, int):
+        return slices
+    if place == 0:
+        return _union(bits for bits, _ in slices)
+    return _union(_along(below, place - 1) for _, below in slices)
+
+
+def _union(sets: Iterable[int]) -> int:
+    found = 0
+    for bits in sets:
+        found |= bits
+    return found

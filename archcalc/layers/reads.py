@@ -1,0 +1,151 @@
+"""What an output position reads of an input: how positions travel through a layer, said once, by its kind.
+
+Along one axis a relation says which input positions an output position reads: a `Window`, or one of those below. Sets
+of positions are bits of an integer, so that a relation is applied to a whole set at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, ceil_div, is_symbolic
+
+
+class Relation(Protocol):
+    """Which input positions the output positions along one axis read."""
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """The positions, of `size`, that a set of output positions reads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """Every output position reads all of them."""
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """All, if anything is asked for."""
+        return (1 << size) - 1 if outputs else 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpTo:
+    """Output position o reads the positions up to o: a causal mask."""
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """As many as the last position that is asked for reads."""
+        return (1 << min(outputs.bit_length(), size)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Every output position reads this one."""
+
+    place: int
+
+    def read_by(self, outputs: int, size: int) -> int:  # as all relations
+        """That one, if anything is asked for."""
+        return 1 << self.place if outputs else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The input is the part of the output that starts at `offset`."""
+
+    offset: Dim
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """The positions that lie in the part."""
+        return outputs >> int(self.offset) & ((1 << size) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Output position i of `count` reads the inputs from ⌊i·n/count⌋ to ⌈(i + 1)·n/count⌉, that one left out."""
+
+    count: Dim
+
+    def bounds(self, place: int, size: int) -> tuple[int, int]:
+        """The first position in a bin, and the first one behind it."""
+        return place * size // self.count, ceil_div((place + 1) * size, self.count)
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """The union of the bins."""
+        found = 0
+        for place in bits_of(outputs):
+            first, end = self.bounds(place, size)
+            found |= (1 << end) - (1 << first)
+        return found
+
+
+Axes: TypeAlias = "tuple[str, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What an output position reads of one input.
+
+    `along` has the axes on which that isn't simply the same position; an axis that the output lacks is there, too.
+    `groups` pairs axes of the input with axes of the output that hold the same values in the same order: then positions
+    are numbered anew. `all_of_it`: everything, whatever the axes are.
+    """
+
+    along: Mapping[str, Relation] = field(default_factory=dict)
+    groups: tuple[tuple[Axes, Axes], ...] = ()
+    all_of_it: bool = False
+
+
+SAME = Reads()
+"""The same position, every channel of it; 0 along axes on which the input has size 1 and is broadcast."""
+ALL = Reads(all_of_it=True)
+
+
+def over(axes: Sequence[str], relation: Relation) -> Reads:
+    """One relation along several axes."""
+    return Reads(dict.fromkeys(axes, relation))
+
+
+def regrouped(x: Shape, y: Shape) -> Reads:
+    """The same values in the same order under other axes: the finest groups of axes that hold as many values.
+
+    >>> regrouped(Shape(C=6, H=4, W=5), Shape(R=2, C=3, H=2, W=10)).groups
+    ((('C',), ('R', 'C')), (('H', 'W'), ('H', 'W')))
+    """
+    before, after = list(x)[::-1], list(y)[::-1]
+    groups: list[tuple[Axes, Axes]] = []
+    while before or after:
+        mine, yours = [], []
+        if before and after and (before[0] == after[0] and x[before[0]] == y[after[0]]):
+            mine, yours = [before.pop(0)], [after.pop(0)]
+        else:
+            mine, yours = _group(before, after, x, y)
+        groups.append((tuple(reversed(mine)), tuple(reversed(yours))))
+    return Reads(groups=tuple(reversed(groups)))
+
+
+def _group(before: list[str], after: list[str], x: Shape, y: Shape) -> tuple[list[str], list[str]]:
+    """The fewest axes from the ends of both lists that hold equally many values; all of them if that's undecided."""
+    mine, yours = before[:1], after[:1]
+    left: Dim = x[mine[0]] if mine else 1
+    right: Dim = y[yours[0]] if yours else 1
+    while left != right and (len(mine) < len(before) or len(yours) < len(after)):
+        unknown = is_symbolic(left) or is_symbolic(right)
+        if len(mine) < len(before) and (unknown or left < right or len(yours) == len(after)):
+            mine.append(before[len(mine)])
+            left = left * x[mine[-1]]
+        else:
+            yours.append(after[len(yours)])
+            right = right * y[yours[-1]]
+    del before[: len(mine)], after[: len(yours)]
+    return mine, yours
+
+
+def bits_of(positions: int) -> Iterator[int]:
+    """The members of a set, in order."""
+    while positions:
+        low = positions & -positions
+        yield low.bit_length() - 1
+        positions ^= low
