@@ -11,11 +11,14 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 from typing import Any
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 
 from archcalc.errors import ExpressionError, SpecError, UsageError
 from archcalc.expand import build
@@ -28,6 +31,7 @@ from archcalc.spec.model import Spec
 from archcalc.symbolic import Condition, dim
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of
+from tests.random_specs import specs
 
 GRID = {1: range(1, 41), 2: range(1, 14), 3: range(1, 7)}
 """The numbers that each symbol takes, by how many symbols there are."""
@@ -228,13 +232,13 @@ def codes(error: SpecError | UsageError) -> set[str]:
     return {diagnostic.code for diagnostic in found if diagnostic.severity == "error"}
 
 
-def check(text: str) -> str:
-    """What became of a spec: compared, undecided, refused.
+def check(text: str, symbols: Sequence[str] = ()) -> str:
+    """What became of a spec: compared, undecided, refused. The symbols are those that it has itself, or these.
 
     Raises: Disagreement: symbols and numbers differ.
     """
     spec = spec_of(text)
-    symbols = _opened(spec)
+    symbols = symbols or _opened(spec)
     symbolic = built(spec, {name: dim(name) for name in symbols})
     if not isinstance(symbolic, Graph) and "E106" in codes(symbolic):
         return "undecided"
@@ -296,10 +300,41 @@ def _differences(spec: Spec, symbolic: Graph, fitting: list[dict[str, int]]) -> 
                 yield f"{numbers}: {name} is {expected}, in symbols {actual} = {general[name]}"
 
 
-def example(seed: int, number: int) -> str:
+def openings(draw: Any, text: str) -> list[str]:
+    """One or two of a spec's hparams and of the axes of its first input, to be symbols."""
+    spec = spec_of(text)
+    names = [*spec.hparams, *next(iter(spec.inputs.values()))]
+    return list(draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)))
+
+
+@st.composite
+def opened_specs(draw: Any) -> tuple[str, list[str]]:
+    """A random spec of any structure (`tests.random_specs`) with names to open."""
+    text = draw(specs())
+    return text, openings(draw, text)
+
+
+def check_structures(examples: int, number: int) -> Counter[str]:
+    """Check specs with loops, blocks, references and merges; Hypothesis shrinks what fails.
+
+    Raises: Disagreement: symbols and numbers differ.
+    """
+    counts = Counter[str]()
+
+    @seed(number)
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(opened_specs())
+    def run(drawn: tuple[str, list[str]]) -> None:
+        counts[check(*drawn)] += 1
+
+    run()
+    return counts
+
+
+def example(start: int, number: int) -> str:
     """The text of one example."""
     kinds = sorted(REGISTRY)
-    return text_of(Random(f"{seed}:{number}"), kinds[number % len(kinds)])
+    return text_of(Random(f"{start}:{number}"), kinds[number % len(kinds)])
 
 
 def main() -> int:
@@ -308,7 +343,11 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the number of one example")
+    parser.add_argument("--structures", action="store_true", help="whole specs with loops, blocks and references")
     options = parser.parse_args()
+    if options.structures:
+        print(dict(check_structures(options.examples, options.seed)))
+        return 0
     started, counts, failed = time.perf_counter(), Counter[str](), []
     for number in [options.only] if options.only is not None else range(options.examples):
         try:
