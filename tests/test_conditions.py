@@ -106,6 +106,10 @@ def test_bounds_of_hparams_are_conditions(hparam: str, expected: list[str], sets
         ("dropout c/100", "dropout: p takes a number, not a symbol"),
         ("flatten -> fc log2(c)", r"log2\(...\) needs a number"),
         ("flatten -> fc sqrt(c)", r"sqrt\(...\) of what isn't always a square needs a number"),
+        ("{'conv{c}': conv 3 1}", "a name depends on a symbolic value"),
+        ("conv 3 1 s=c p=same", "conv: whether the stride is 1 depends on a symbolic value"),
+        ("conv 3 c p=same", "conv: whether both sides are padded alike depends on a symbolic value"),
+        ("adaptive_avgpool c", "adaptive_avgpool: whether there's one bin depends on a symbolic value"),
         ("(relu)*c", "a repeat count needs a number"),
     ],
 )

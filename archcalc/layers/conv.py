@@ -22,7 +22,7 @@ from archcalc.layers.base import layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Width
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, exceeds, maximum, prod
+from archcalc.symbolic import Dim, differ, exceeds, maximum, prod, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,7 +85,7 @@ class Convolution(Sliding):
         """(out, in / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
         if self.connect is not None:
             return (sum(map(sum, self.connect)), 1, *self.taps(x))
-        return (self.filters(x), x.C // self.group_count(x), *self.taps(x))
+        return (self.filters(x), shared_out(x.C, self.group_count(x)), *self.taps(x))
 
     def weights(self, x: Shape) -> Dim:
         return 0 if self.tie else prod(self.weight_shape(x))
@@ -265,4 +265,4 @@ class TransposedConv(Convolution):
         """(in, out / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
         if self.connect is not None:
             return super().weight_shape(x)
-        return (x.C, self.filters(x) // self.group_count(x), *self.taps(x))
+        return (x.C, shared_out(self.filters(x), self.group_count(x)), *self.taps(x))

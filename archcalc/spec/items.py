@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from archcalc.errors import Mark
+from archcalc.errors import ExpressionError, Mark
 from archcalc.spec.arithmetic import Word
 from archcalc.spec.expression import Environment, Expr
+from archcalc.symbolic import is_symbolic
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Template:
         return {name for part in self.parts if isinstance(part, Expr) for name in part.names()}
 
     def render(self, env: Environment) -> str:
-        """The text with every expression's value in its place."""
+        """The text with every expression's value in its place.
+
+        Raises: ExpressionError: a value is an unknown name, or depends on a symbol, so that the name would, too.
+        """
         return "".join(part if isinstance(part, str) else _plain(part.evaluate(env)) for part in self.parts)
 
     def __str__(self) -> str:
@@ -39,6 +43,10 @@ def _plain(value: object) -> str:
 
     if isinstance(value, Word):
         raise UnknownName(value)
+    if is_symbolic(value):
+        raise ExpressionError(
+            "a name depends on a symbolic value", code="E106", hint="give the symbol a value with --set"
+        )
     return str(value)
 
 

@@ -22,6 +22,7 @@ from archcalc.symbolic.arithmetic import (
     minimum,
     modest,
     prod,
+    shared_out,
     terms,
 )
 from archcalc.symbolic.relations import (
@@ -61,6 +62,7 @@ __all__ = [
     "modest",
     "none_equal",
     "prod",
+    "shared_out",
     "solve",
     "terms",
 ]

@@ -156,6 +156,11 @@ def _floor_of(a: Any, b: Any) -> Any:
     return sympy.floor(rest + constant - whole) + whole
 
 
+def shared_out(amount: Any, parts: Any) -> Any:
+    """Amount / parts, where that is known, or presupposed, to be an integer: in symbols without a floor."""
+    return amount / parts if is_symbolic(amount) or is_symbolic(parts) else amount // parts
+
+
 def ceil_div(a: Any, b: Any) -> Any:
     """⌈a / b⌉; of integers as ⌊(a + b - 1) / b⌋, so that roundings up and down collapse alike."""
     if not is_symbolic(a) and not is_symbolic(b):
