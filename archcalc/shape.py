@@ -12,6 +12,9 @@ from archcalc.symbolic import Dim, ceil_div, differ, exact, exceeds, floor_div, 
 AXES = ("R", "T", "C", "D", "H", "W")
 """Every axis a volume can have: regions, tokens, channels (features), depth, height, width. The batch N is implicit."""
 
+BATCH = "N"
+"""What the batch is called where it's left open."""
+
 SPATIAL = ("D", "H", "W")
 
 

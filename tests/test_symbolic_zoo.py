@@ -142,3 +142,45 @@ def test_a_padded_unet_needs_divisible_sizes() -> None:
     """What is pooled twice and upsampled again fits only if 4 divides the size."""
     found = opened(Architecture(spec_of(PADDED), ""), ["H"])
     assert ("multiples of 4",) == tuple(map(str, found.conditions.values()))
+
+
+# --- one name, one symbol -----------------------------------------------------------------------------------------
+
+SHARED = """\
+archcalc: 1
+name: t
+hparams: {H: 32, k: 3}
+input: {C: 3, H: H, W: 32}
+layers: conv k 3x3 -> conv H 1x1
+"""
+"""The height of the input is an hparam, and the last layer has as many channels."""
+
+
+@pytest.mark.parametrize(
+    ("hparams", "axes"),
+    [("{H: 4}", "{C: 3, H: 32, W: 32}"), ("{H: sym}", "{C: 3, H: sym, W: 32}"), ("{N: 4}", "{C: 3, H: 32, W: 32}"),
+     ("{C: 8}", "{C: 3, H: 32, W: 32}"), ("{H: 4}", "{C: 3, H: 8*H, W: 32}")],
+)  # fmt: skip
+def test_an_hparam_is_not_an_axis_nor_the_batch(hparams: str, axes: str) -> None:
+    """Left open, both would be one symbol, and every formula with them wrong."""
+    name = hparams[1]
+    with pytest.raises(SpecError, match=f"E093 hparam '{name}' has the name of"):
+        spec_of(f"archcalc: 1\nname: t\nhparams: {hparams}\ninput: {axes}\nlayers: conv {name} 3x3\n")
+
+
+def test_an_axis_and_the_hparam_that_it_is_are_one() -> None:
+    """Whichever is given or left open, the other one follows."""
+    architecture = Architecture(spec_of(SHARED), "")
+    expected = build(architecture.spec, sets={"H": 64})
+    assert expected == build(architecture.spec, sizes={"H": 64})
+    h = dim("H")
+    for graph in (opened(architecture, ["H"]).graph, build(architecture.spec, sizes={"H": h})):
+        assert (h, h - 2, h) == (graph.input["H"], graph.nodes[-1].shape["H"], graph.nodes[-1].shape["C"])
+
+
+def test_elements_of_a_list_need_names_of_their_own() -> None:
+    """An hparam that is called as an element would be would be the same symbol."""
+    layers = "conv sum(widths) 3x3 -> conv widths_1 1x1"
+    spec = spec_of(SHARED.replace("k: 3", "k: 3, widths: [4, 5], widths_1: 7").replace("conv k 3x3", layers))
+    with pytest.raises(UsageError, match="'widths_1' is an hparam"):
+        opened(Architecture(spec, ""), ["widths"])

@@ -37,8 +37,10 @@ def build(
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
     given = {axis: exact(size, f"the size of {axis}") for axis, size in (sizes or {}).items()}
+    # an axis may have an hparam's name only if it has its value, too: then they are one
+    values = {**(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
     with collecting_conditions() as conditions:
-        made = _Build(spec, chosen, sets or {}, given)
+        made = _Build(spec, chosen, values, given)
         outputs = made.outcome()
     return made.graph(outputs, conditions)
 

@@ -12,8 +12,9 @@ from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, is_list
-from archcalc.formulas.symbols import BATCH, Opened, opened
+from archcalc.formulas.symbols import Opened, opened
 from archcalc.report import Report, analyze
+from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Integers, dim, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.symbolic.systems import Row, Solution, solved_for

@@ -20,8 +20,9 @@ from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.solve import reason_of, total_of
-from archcalc.formulas.symbols import BATCH, opened
+from archcalc.formulas.symbols import opened
 from archcalc.report import COLUMNS, analyze
+from archcalc.shape import BATCH
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,11 @@ from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import Reported, make_module
 from archcalc.graph import Graph
+from archcalc.shape import BATCH
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Integers, dim, is_symbolic, solve
 from archcalc.zoo import Architecture
 
-BATCH = "N"
 MAX_ELEMENTS = 12
 """Elements of a list that are tried as symbols; each may cost a build."""
 
@@ -48,18 +48,19 @@ def opened(
     """
     spec = architecture.spec
     axes = next(iter(spec.inputs.values()), {})
-    given, sides, lists = dict(sets or {}), dict(sizes or {}), {}
+    sides = {axis: size for axis, size in (sizes or {}).items() if axis not in names}
+    given, lists = {**(sets or {}), **{axis: sides.pop(axis) for axis in [*sides] if axis in spec.hparams}}, {}
     names = [*names, *(name for name, value in given.items() if value == "sym" and name not in names)]
     given = {name: value for name, value in given.items() if name not in names}
     for name in names:
-        if name in axes:
-            sides[name] = dim(name)
-        elif name in spec.hparams:
+        if name in spec.hparams:  # an axis of its name has its value
             value = _value(architecture, name, given)
             if isinstance(value, (list, tuple)):
-                lists[name] = _numbers(name, value)
+                lists[name] = _numbers(name, value, spec.hparams)
             else:
                 given[name] = dim(name)
+        elif name in axes:
+            sides[name] = dim(name)
         elif name == BATCH:
             batch = dim(BATCH)
         else:
@@ -84,7 +85,7 @@ def with_values(
         return Opened(graph, 1), {}
     values: dict[str, Any] = {}
     for name in names or axes:
-        if name in graph.input:
+        if name in graph.input:  # with the value of the hparam of its name, if there is one
             values[name] = graph.input[name]
         elif name in architecture.spec.hparams:
             value = _value(architecture, name, sets)
@@ -104,11 +105,14 @@ def _value(architecture: Architecture, name: str, sets: Mapping[str, Any]) -> An
         return None
 
 
-def _numbers(name: str, value: Sequence[Any]) -> list[Any]:
+def _numbers(name: str, value: Sequence[Any], hparams: Container[str]) -> list[Any]:
     if not value or not all(isinstance(number, int) and not isinstance(number, bool) for number in value):
         raise UsageError(f"'{name}' is no list of integers, so it can't be symbols")
     if len(value) > MAX_ELEMENTS:
         raise UsageError(f"'{name}' has {len(value)} elements; at most {MAX_ELEMENTS} can be symbols")
+    for label in (f"{name}_{number}" for number in range(1, len(value) + 1)):
+        if label in hparams:
+            raise UsageError(f"the elements of '{name}' would be {name}_1 and so on, and '{label}' is an hparam")
     return list(value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from archcalc.errors import LocalError, Mark, suggestion
 from archcalc.layers import REGISTRY
 from archcalc.layers.arguments import ARGUMENT_TYPES
-from archcalc.shape import AXES
+from archcalc.shape import AXES, BATCH
 from archcalc.spec.calls import ArgumentError, assign, usage
 from archcalc.spec.expression import Axis, Expr, Name
 from archcalc.spec.items import (
@@ -69,6 +69,20 @@ class _Checker:
     def report(self, error: LocalError, mark: Mark) -> None:
         self.diagnostics.report(self.spec.source, error.code, error.message, mark, hint=error.hint)
 
+    def symbols(self) -> None:
+        """An hparam, an axis of the input and the batch, left open, are symbols: no two may have one name.
+
+        An axis may be what the hparam of its name says (`input: {H: H}`): then they are one.
+        """
+        for name, hparam in self.spec.hparams.items():
+            sizes = [axes[name].expr for axes in self.spec.inputs.values() if name in axes]
+            if name == BATCH or not all(isinstance(size, Name) and size.name == name for size in sizes):
+                other = "the batch" if name == BATCH else "an axis of the input"
+                hint = "rename it" if name == BATCH else f"rename it, or write 'input: {{{name}: {name}}}'"
+                self.report(
+                    LocalError(f"hparam '{name}' has the name of {other}", code="E093", hint=hint), hparam.value.mark
+                )
+
     # --- declarations ---------------------------------------------------------------------------------------------
 
     def declarations(self) -> None:
@@ -85,6 +99,7 @@ class _Checker:
                 if other:
                     self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
                 taken[name] = f"a {what}" if what != "hparam" else "an hparam"
+        self.symbols()
         for block in spec.blocks.values():
             formals = {name for name, _ in block.formals}
             self.shadowing(formals, self.globals - set(spec.hparams), f"in block '{block.name}': formal", block.mark)
