@@ -1,11 +1,12 @@
 """The spec language: names, scopes, loops, variants, references, and what each form expands to."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from archcalc.claims import check_claims
-from archcalc.errors import UsageError
+from archcalc.claims import check_claims, claim_findings
+from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.layers.conv import Conv
 from archcalc.report import analyze
@@ -161,6 +162,48 @@ VARIANTS = (
 def test_variants(variant: str, channels: int) -> None:
     """A variant sets hparams, over those it extends; expressions follow; the first is the default."""
     assert channels == build(spec_of(VARIANTS), variant).nodes[1].shape.C
+
+
+DEPENDENT = f"{HEAD}hparams: {{a: 2, b: 2*a, c: b, unread: {{value: 8, min: a, multiple_of: 4}}}}\nlayers: conv c 3x3\n"
+
+
+@pytest.mark.parametrize(
+    ("sets", "channels"),
+    [
+        ({"a": 4}, 8),
+        ({"c": "b + 1", "a": 4}, 9),
+        ({"a": 4, "c": "b + 1"}, 9),
+        ({"c": "a", "a": "3", "b": "sym"}, 3),
+        ({"c": "b", "b": "2*a + 1", "a": 5}, 11),
+    ],
+)
+def test_values_from_outside_see_each_other(sets: dict[str, Any], channels: int) -> None:
+    """In whatever order they are given, and through the values that follow from them."""
+    assert channels == build(spec_of(DEPENDENT), "", sets).nodes[1].shape.C
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({"unread": 6}, "unread = 6 is no multiple of 4"),
+        ({"unread": "0"}, "unread = 0 is less than its min, 2"),
+        ({"unread": 4, "a": 5}, "unread = 4 is less than its min, 5"),
+        ({"a": 5, "unread": 4}, "unread = 4 is less than its min, 5"),
+        ({"a": 9}, "unread = 8 is less than its min, 9"),
+        ({"a": "c"}, "hparam 'a' depends on itself"),
+    ],
+)
+def test_bounds_hold_wherever_a_value_comes_from(sets: dict[str, Any], message: str) -> None:
+    """In `--set`, in Python and in a claim's `at`, against bounds that follow from other values, read or not."""
+    spec = spec_of(DEPENDENT)
+    with pytest.raises((UsageError, SpecError), match=message):
+        build(spec, "", sets)
+    at = ", ".join(f"{name}: {value}" for name, value in sets.items())
+    claimed = spec_of(f"{DEPENDENT}claims: [{{source: a talk, at: {{{at}}}, depth: 1}}]\n")
+    assert ["E036"] == [found.code for found in claim_findings(claimed, ("",))]
+    varied = spec_of(f"{DEPENDENT}variants: {{v: {{{at}}}}}\n")
+    with pytest.raises(SpecError, match=message):
+        build(varied, "v")
 
 
 def test_values_from_outside() -> None:

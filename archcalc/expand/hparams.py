@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -60,22 +61,43 @@ def make_module(spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: 
     module = Module(spec, variant, Environment(names, tensors={}))
     names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})
-    assigned = spec.assigned(variant)
-    for name, hparam in spec.hparams.items():
-        names[name] = _evaluated_once(hparam, assigned.get(name, hparam.value), module, diagnostics)
-    for name, given in sets.items():
+    for name in sets:
         if name not in spec.hparams:
             raise UsageError(f"{spec.name} has no hparam '{name}'", suggestion(name, spec.hparams))
-        names[name] = _noted(_given(spec.hparams[name], given, module.env), name, module)
+    assigned = spec.assigned(variant)
+    for name, hparam in spec.hparams.items():
+        names[name] = (
+            _given_once(hparam, sets[name], module)
+            if name in sets
+            else _evaluated_once(hparam, assigned.get(name, hparam.value), module, diagnostics)
+        )
+    for name, hparam in spec.hparams.items():  # a bound holds even where nothing reads the value
+        if name in sets or hparam.minimum is not None or hparam.multiple_of is not None:
+            was_read = name in module.read
+            with suppress(Reported):
+                names[name]()
+            if not was_read:
+                module.read.discard(name)
     return module
 
 
-def _noted(value: Any, name: str, module: Module) -> Callable[[], Any]:
-    """A thunk that notes that the hparam is read."""
+def _given_once(hparam: Hparam, given: Any, module: Module) -> Callable[[], Any]:
+    """A thunk for a value from outside, so that it sees the others, in whatever order they are given."""
+    found: list[Any] = []
+    busy = False
 
     def evaluate() -> Any:
-        module.read.add(name)
-        return value
+        nonlocal busy
+        module.read.add(hparam.name)
+        if busy:
+            raise UsageError(f"hparam '{hparam.name}' depends on itself")
+        if not found:
+            busy = True
+            try:
+                found.append(_given(hparam, given, module.env))
+            finally:
+                busy = False
+        return found[0]
 
     return evaluate
 
@@ -142,6 +164,8 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
         else:
             given = _from_python(given, hparam.name)
         _check_bounds(hparam, given, env)
+    except Reported:
+        raise
     except LocalError as error:
         kind = OutOfBounds if error.code == "E046" else UsageError
         raise kind(f"{hparam.name}: {error.message}", error.hint) from None
