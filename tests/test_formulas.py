@@ -18,8 +18,9 @@ from archcalc.formulas.told import condition_text, layer_at, layer_sheet, lines
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
 from archcalc.report import Row, analyze
-from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, minimum
+from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, maximum, minimum
 from archcalc.zoo import load
+from tests.fuzz_formulas import search
 from tests.helpers import graph_of
 from tests.layer_cases import CASES, Case
 
@@ -109,6 +110,107 @@ def test_python_source_computes_the_totals() -> None:
     scope: dict[str, Any] = {}
     exec("\n".join(lines(totals_sheet(report, {}), "python")), scope)
     assert 99 * 10**40 + 1213 * 10**20 + 361 == scope["formulas"](10**20)["params"]
+
+
+def test_python_source_refuses_what_cannot_be_built() -> None:
+    """U-Net needs H >= 188, GPT's heads divide its width; a float is no size, though 512.0 is one number with 512."""
+    from archcalc.formulas.told import totals_sheet
+
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines(totals_sheet(analyze(load("unet").build({"H": H, "W": dim("W")})), {}), "python")), scope)
+    built = analyze(load("unet").build({"H": 188, "W": 572}))
+    assert built.total("macs") == scope["formulas"](188, 572)["macs"]
+    for sizes, message in (((187, 572), "needs H >= 188"), ((572, 0), "needs H, W >= 1")):
+        with pytest.raises(ValueError, match=message):
+            scope["formulas"](*sizes)
+    for size in (572.0, "572"):
+        with pytest.raises(TypeError):
+            scope["formulas"](size, 572)
+
+
+def written(formulas: dict[str, Any], form: str, conditions: tuple[Any, ...] = ()) -> str:
+    """Formulas in one of the formats."""
+    from archcalc.formulas.general import Formula
+    from archcalc.formulas.told import Sheet
+
+    return "\n".join(lines(Sheet("", tuple(Formula(n, expr, 0) for n, expr in formulas.items()), {}, conditions), form))
+
+
+def test_symbols_called_like_variables_of_the_function() -> None:
+    """t0, v1, v0, min and index are names like any other: 1 + 2·t0 + (t0·v1 + v0)² + max(v0, min), each where it belongs."""
+    t0, v1, v0, least, index = (dim(name) for name in ("t0", "v1", "v0", "min", "index"))
+    common = t0 * v1 + v0
+    scope: dict[str, Any] = {}
+    exec(written({"a": common**2 + 2 * t0 + 1, "b": common + maximum(v0, least) * index}, "python"), scope)
+    # in the order of the names: index, min, t0, v0, v1
+    assert {"a": (5 * 11 + 7) ** 2 + 11, "b": 5 * 11 + 7 + 7 * 2} == scope["formulas"](2, 3, 5, 7, 11)
+
+
+def test_deep_and_long_expressions_are_python() -> None:
+    """60 floors within one another, 600 terms, an extreme of 300: more than Python's parser takes in one line."""
+    import sympy
+
+    deep, long = H, sympy.Add(*(K * floor_div(H, n) for n in range(2, 600)))
+    for number in range(60):
+        deep = sympy.floor((3 * deep + number) / 2, evaluate=False)
+    many = sympy.Max(*(floor_div(H, n) + 3 * n for n in range(2, 300)), evaluate=False)
+    scope: dict[str, Any] = {}
+    exec(written({"deep": deep, "long": long, "many": many}, "python"), scope)
+    expected = 100
+    for number in range(60):
+        expected = (3 * expected + number) // 2
+    found = scope["formulas"](100, 3)
+    assert expected == found["deep"]
+    assert sum(3 * (100 // n) for n in range(2, 600)) == found["long"]
+    assert max(100 // n + 3 * n for n in range(2, 300)) == found["many"]
+
+
+def test_sympy_reads_its_lines_back() -> None:
+    """Names that mean something to SymPy, and halves that Python would make floats of."""
+    import sympy
+
+    names = [dim(name) for name in ("N", "S", "I", "E", "Q", "beta", "gamma", "pi", "lambda", "floor", "a")]
+    expr = sum(n * symbol for n, symbol in enumerate(names, 2)) + floor_div(names[0] + 1, 2) * names[-1]
+    scope: dict[str, Any] = {}
+    text = written({"params": expr, "half": sympy.Rational(1, 2) + names[0] / 2}, "sympy")
+    exec(text, scope)
+    assert expr == scope["params"]
+    assert names[0] / 2 + sympy.Rational(1, 2) == scope["half"]
+    right = next(line for line in text.splitlines() if line.startswith("params = ")).removeprefix("params = ")
+    assert sorted(f"{symbol}_" if symbol.name != "a" else "a" for symbol in names) == sorted(
+        map(str, sympy.sympify(right).free_symbols)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("C_out", "C_{out}"), ("widths_1", r"\mathit{widths}_{1}"), ("_x", r"\mathit{\_x}"), ("k_", r"\mathit{k\_}"),
+        ("\N{GREEK SMALL LETTER BETA}", r"\beta"), ("\N{GREEK CAPITAL LETTER LAMDA}", r"\Lambda"),
+        ("stra\N{LATIN SMALL LETTER SHARP S}e", "\\textit{stra\N{LATIN SMALL LETTER SHARP S}e}"),
+    ],
+)  # fmt: skip
+def test_names_in_latex(name: str, expected: str) -> None:
+    """What means something to LaTeX is escaped, Greek letters have their names."""
+    assert expected == LATEX.write(dim(name))
+
+
+def test_formulas_of_random_expressions() -> None:
+    """A sample of `python -m tests.fuzz_formulas`; no place is refused without need."""
+    assert (25, 0) == search(25, 1)
+
+
+def test_hparam_called_like_a_total() -> None:
+    """An hparam `params` is a number of channels, not the total of the same name."""
+    from archcalc.formulas.told import totals_sheet
+    from tests.helpers import graph_of
+
+    head = "archcalc: 1\nname: t\nhparams: {params: sym}\ninput: {C: 3}\n"
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines(totals_sheet(analyze(graph_of("layers: fc params\n", head)), {}), "python")), scope)
+    assert {"params": 20, "weights": 15, "biases": 5} == {
+        name: scope["formulas"](5)[name] for name in ("params", "weights", "biases")
+    }
 
 
 def test_explanations_are_the_lectures() -> None:

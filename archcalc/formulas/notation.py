@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from archcalc.symbolic import is_symbolic
+from archcalc.text import latex as latex_text
 
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
+GREEK_CAPITALS = ["gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"]
+"""Those that LaTeX has a name for; the others look like Latin ones."""
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -42,11 +46,7 @@ class Notation:
         """A symbol's name, or the value that replaces it."""
         if name in self.values:
             return self.values[name]
-        if not self.latex:
-            return name
-        head, underscore, index = name.partition("_")
-        head = head if len(head) == 1 else rf"\mathit{{{head}}}"
-        return f"{head}_{{{index.replace('_', ',')}}}" if underscore else head
+        return _latex_symbol(name) if self.latex else name
 
     # Each part below gives a text and how strongly it holds together.
 
@@ -165,6 +165,31 @@ class Notation:
         if below != 1:
             text = self._over(self._inside(above, _PRODUCT), self._inside(below, _POWER))
         return f"{marks[0]}{text}{marks[1]}"
+
+
+def _latex_symbol(name: str) -> str:
+    """C_out as C_{out}; whatever else is in a name is text."""
+    parts = name.split("_")
+    if not all(parts):
+        return _latex_word(name)
+    head, *index = parts
+    below = ",".join(part if part.isascii() else _latex_word(part) for part in index)
+    return f"{_latex_word(head)}_{{{below}}}" if index else _latex_word(head)
+
+
+def _latex_word(word: str) -> str:
+    """A letter as it is, a Greek one by its name, a word in italics."""
+    if len(word) == 1 and word.isascii() and word.isalpha():
+        return word
+    usual = unicodedata.normalize("NFKC", word)
+    greek = unicodedata.name(usual, "").split() if len(usual) == 1 else []
+    if greek[:1] == ["GREEK"] and greek[2:3] == ["LETTER"] and len(greek) == 4:
+        letter = greek[3].lower().replace("lamda", "lambda")
+        if greek[1] == "SMALL" and letter != "omicron":
+            return f"\\{letter}"
+        if letter in GREEK_CAPITALS:
+            return f"\\{letter.capitalize()}"
+    return rf"\mathit{{{latex_text(word)}}}" if word.isascii() else rf"\textit{{{latex_text(word)}}}"
 
 
 def _is_negative(term: Any) -> bool:

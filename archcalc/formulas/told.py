@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,7 +79,7 @@ def lines(sheet: Sheet, form: str) -> Iterator[str]:
     if form == "python":
         return _python(sheet)
     if form == "sympy":
-        return (f"{formula.name} = {formula.general}" for formula in sheet.formulas)
+        return _sympy(sheet)
     return _latex(sheet) if form == "latex" else _unicode(sheet)
 
 
@@ -128,24 +127,22 @@ def _latex(sheet: Sheet) -> Iterator[str]:
 
 
 def _python(sheet: Sheet) -> Iterator[str]:
-    from archcalc.symbolic.compiled import Program, Uncompilable
+    from archcalc.formulas.programs import python_code
+    from archcalc.symbolic.compiled import Uncompilable
 
-    outs = {formula.name for formula in sheet.formulas}
-    general = [_resolved(formula.general, sheet.formulas, outs) for formula in sheet.formulas]
-    symbols = sorted(
-        set().union(*(expr.free_symbols for expr in general if is_symbolic(expr))), key=lambda symbol: symbol.name
-    )
-    names = [f"{s.name}_" if keyword.iskeyword(s.name) else s.name for s in symbols]
     try:
-        program = Program(general, symbols)
+        yield from python_code(_resolved(sheet.formulas), sheet.conditions, sheet.names)
     except Uncompilable as error:
         raise UsageError(f"no Python for this: {error}", "--format sympy has it") from None
-    yield program.source("formulas", names, [formula.name for formula in sheet.formulas])
 
 
-def _resolved(expr: Any, formulas: Sequence[Formula], outs: set[str]) -> Any:
-    """H_out and its like replaced by their own formulas."""
-    if not is_symbolic(expr):
-        return expr
-    known = {dim(formula.name): formula.general for formula in formulas if formula.name in outs}
-    return expr.xreplace({symbol: known[symbol] for symbol in expr.free_symbols if symbol in known})
+def _sympy(sheet: Sheet) -> Iterator[str]:
+    from archcalc.formulas.programs import sympy_code
+
+    yield from sympy_code(_resolved(sheet.formulas), sheet.conditions)
+
+
+def _resolved(formulas: Sequence[Formula]) -> dict[str, Any]:
+    """The formulas by name, H_out and its like replaced by their own."""
+    known = {dim(each.name): each.general for each in formulas if each.name.endswith("_out")}
+    return {each.name: each.general.xreplace(known) if is_symbolic(each.general) else each.general for each in formulas}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from archcalc.symbolic.arithmetic import is_symbolic
 
@@ -21,27 +21,81 @@ class Uncompilable(Exception):
 Function = Callable[..., tuple[Any, ...]]
 
 
+DEEP = 20
+"""Brackets within brackets in a line; what is deeper gets a line of its own, since Python's parser has an end."""
+MANY = 100
+"""Terms in a line."""
+
+
+OPPOSITE = {"==": "!=", "!=": "==", "<=": ">", ">=": "<"}
+
+
+class Step(NamedTuple):
+    """A line of a program: a variable is computed; or, without one, `text` mustn't be true, as `needs` says."""
+
+    target: str
+    text: str
+    bound: str = ""
+    needs: str = ""
+
+
 class Program:
     """Several expressions as one function of their variables, common parts computed once.
 
-    `checks` are positions of results that must be 0: remainders of divisions that have to come out even.
+    `checks` are positions of results that must be 0: remainders of divisions that have to come out even. `conditions`
+    (with `left`, `relation` and `right`) are steps of the program, in order, before what needs them.
+    Raises: Uncompilable: something isn't integer arithmetic, or is nested too deep.
     """
 
-    def __init__(self, expressions: Sequence[Any], variables: Sequence[Any]) -> None:
-        import sympy
-
+    def __init__(self, expressions: Sequence[Any], variables: Sequence[Any], conditions: Sequence[Any] = ()) -> None:
         self.variables = tuple(variables)
         self._names = {variable: f"v{number}" for number, variable in enumerate(variables)}
-        exprs = [sympy.sympify(expr) if is_symbolic(expr) else sympy.Integer(int(expr)) for expr in expressions]
         self._uses: Counter[Any] = Counter()
-        for expr in exprs:
-            self._count(expr)
-        self._lines: list[tuple[str, str, str]] = []  # target, source, source of a bound on its absolute value
+        self.steps: list[Step] = []
         self._known: dict[Any, tuple[str, str]] = {}
         self._even: list[tuple[str, str]] = []
+        self._ratios: dict[Any, tuple[tuple[str, str], int]] = {}
+        self._targets = 0
+        self._divisors: set[tuple[Any, Any]] = set()  # (c, d): by a condition, d divides c
         self._peaks: list[int] = []
         self._bound: Callable[..., Any] | None = None
-        self._results = [self._integer(expr) for expr in exprs]
+        try:
+            self._results = self._compile([_expression(expr) for expr in expressions], conditions)
+        except RecursionError:
+            raise Uncompilable("the expression is nested too deep") from None
+
+    def _compile(self, exprs: Sequence[Any], conditions: Sequence[Any]) -> list[tuple[str, str]]:
+        for expr in exprs:
+            self._count(expr)
+        for condition in conditions:
+            self._count(_expression(condition.left))
+            self._count(_expression(condition.right))
+        for condition in conditions:
+            self._require(condition)
+        for expr in exprs:
+            self._prepare(expr)
+        return [self._integer(expr) for expr in exprs]
+
+    def _require(self, condition: Any) -> None:
+        """A step that says whether a condition holds; without division, so that no fraction is rounded."""
+        ((left, _), under_left), ((right, _), under_right) = (
+            self._ratio(_expression(side)) for side in (condition.left, condition.right)
+        )
+        left = left if under_right == 1 else f"{_wrapped(left)} * {under_right}"
+        right = right if under_left == 1 else f"{_wrapped(right)} * {under_left}"
+        self.steps.append(Step("", f"{left} {OPPOSITE[condition.relation]} {right}", needs=str(condition)))
+        if type(condition.left).__name__ == "Mod" and condition.relation == "==" and condition.right == 0:
+            self._divisors.add(condition.left.args)
+
+    @property
+    def results(self) -> list[str]:
+        """What the expressions are, in terms of the variables and of the steps' targets."""
+        return [text for text, _ in self._results]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables' names in the steps."""
+        return tuple(self._names.values())
 
     def python(self) -> Function:
         """A function of Python integers, exact, however large. Its results: the values, then the checks."""
@@ -56,7 +110,7 @@ class Program:
     def bound(self, largest: Sequence[int]) -> int:
         """An upper bound on the absolute value of everything computed on the way, for variables up to `largest`."""
         if self._bound is None:
-            body = "".join(f"    b{target} = {bound}\n" for target, _, bound in self._lines)
+            body = "".join(f"    b{step.target} = {step.bound}\n" for step in self.steps if step.target)
             ends = "".join(f"    peak({bound})\n" for _, bound in [*self._results, *self._even])
             names = ", ".join(f"b{name}" for name in self._names.values())
             source = f"def f({names}):\n{body}{ends}    return peaks"
@@ -74,109 +128,151 @@ class Program:
         """How many remainders stand behind the results."""
         return len(self._even)
 
-    def source(self, name: str, parameters: Sequence[str], results: Sequence[str]) -> str:
-        """The function as Python source for people; parameters and results have the given names."""
-        lines = [f"    {target} = {text}" for target, text, _ in self._lines]
-        ends = [f"        {result!r}: {text}," for result, (text, _) in zip(results, self._results, strict=True)]
-        body = "\n".join([*lines, "    return {", *ends, "    }"])
-        for variable, parameter in zip(self._names.values(), parameters, strict=True):
-            body = _renamed(body, variable, parameter)
-        return f"def {name}({', '.join(parameters)}):\n{body}"
-
     def _function(self, results: Sequence[tuple[str, str]], names: dict[str, Any]) -> Function:
-        body = "".join(f"    {target} = {text}\n" for target, text, _ in self._lines)
+        body = "".join(f"    {step.target} = {step.text}\n" for step in self.steps if step.target)
         returned = "".join(f"{text}, " for text, _ in results)
         return _compiled(f"def f({', '.join(self._names.values())}):\n{body}    return ({returned})", names)
 
     def _count(self, expr: Any) -> None:
-        self._uses[expr] += 1
-        if self._uses[expr] == 1:
-            for part in expr.args:
-                self._count(part)
+        """Count how often each part is used, from the outside in."""
+        waiting = [expr]
+        while waiting:
+            part = waiting.pop()
+            self._uses[part] += 1
+            if self._uses[part] == 1:
+                waiting += part.args
+
+    def _prepare(self, expr: Any) -> None:
+        """Compile floors, remainders and extremes from the inside out, so that none is found deep inside another."""
+        import sympy
+
+        seen, waiting = set(), [(expr, False)]
+        while waiting:
+            part, ready = waiting.pop()
+            if ready:
+                self._part(part)
+            elif part not in seen:
+                seen.add(part)
+                if isinstance(part, (sympy.floor, sympy.ceiling, sympy.Mod, sympy.Min, sympy.Max)):
+                    waiting.append((part, True))
+                waiting += [(inner, False) for inner in part.args]
 
     def _result(self, expr: Any) -> tuple[str, str]:
         (text, bound), denominator = self._ratio(expr)
         if denominator == 1:
             return text, bound
         if expr.is_integer is not True:
-            self._even.append((f"{_wrapped(text)} % {denominator}", bound))
+            self._divisible(text, str(denominator), bound, f"an integer as {expr}")
         return f"({_wrapped(text)} // {denominator})", bound
+
+    def _divisible(self, text: str, divisor: str, bound: str, needs: str) -> None:
+        """A division that has to come out even."""
+        remainder = f"{_wrapped(text)} % {_wrapped(divisor)}"
+        self._even.append((remainder, bound))
+        self.steps.append(Step("", f"{remainder} != 0", needs=needs))
 
     def _integer(self, expr: Any) -> tuple[str, str]:
         """An expression inside another one, which must be an integer by itself."""
         if expr in self._known:
             return self._known[expr]
-        text, bound = self._result(expr)
-        if self._uses[expr] > 1 and not expr.is_Atom:
-            target = f"t{len(self._lines)}"
-            self._lines.append((target, text, bound))
-            text, bound = target, f"b{target}"
+        text, bound = self._shallow(*self._result(expr), named=self._uses[expr] > 1 and not expr.is_Atom)
         self._known[expr] = (text, bound)
         return text, bound
 
+    def _shallow(self, text: str, bound: str, named: bool = False) -> tuple[str, str]:
+        """The text, or a variable for it where it's nested deep."""
+        if not named and max(_depth(text), _depth(bound)) <= DEEP:
+            return text, bound
+        target = f"t{self._targets}"
+        self._targets += 1
+        self.steps.append(Step(target, text, bound))
+        return target, f"b{target}"
+
+    def _joined(self, sign: str, parts: list[tuple[str, str]]) -> tuple[str, str]:
+        """Terms or factors in one line, or in several where they are many."""
+        while len(parts) > MANY:
+            rows = [parts[start : start + MANY] for start in range(0, len(parts), MANY)]
+            parts = [self._shallow(*self._joined(sign, row), named=True) for row in rows]
+        return tuple(f" {sign} ".join(part[place] for part in parts) for place in (0, 1))  # type: ignore[return-value]
+
     def _ratio(self, expr: Any) -> tuple[tuple[str, str], int]:
         """(n, d) with expr = n / d, d a positive integer."""
-        from sympy import fraction
+        if expr not in self._ratios:
+            self._ratios[expr] = self._new_ratio(expr)
+        return self._ratios[expr]
 
+    def _new_ratio(self, expr: Any) -> tuple[tuple[str, str], int]:
         if expr.is_Rational:
-            return (f"({expr.p})" if expr.p < 0 else str(expr.p), str(max(abs(expr.p), 1))), expr.q
+            return (f"({expr.p})" if expr.p < 0 else str(expr.p), str(max(abs(expr.p), 1))), int(expr.q)
         if expr.is_Symbol:
             if expr not in self._names:
                 raise Uncompilable(f"{expr} has no value")
             return (self._names[expr], "b" + self._names[expr]), 1
         if expr.is_Add:
-            parts = [term.as_coeff_Mul() for term in expr.args]
-            common = math.lcm(*(int(factor.q) for factor, _ in parts))
-            scaled = [self._times(int(factor * common), rest) for factor, rest in parts]
-            return (f"({' + '.join(text for text, _ in scaled)})", f"({' + '.join(b for _, b in scaled)})"), common
+            return self._sum(expr)
         if expr.is_Mul:
-            factor, rest = expr.as_coeff_Mul()
-            if factor != 1:
-                return self._times(int(factor.p), rest), int(factor.q)
-            above, below = fraction(expr)
-            if below != 1:
-                return self._quotient(above, below), 1
-            pairs = [self._integer(part) for part in expr.args]
-            return (" * ".join(_wrapped(text) for text, _ in pairs), " * ".join(f"({bound})" for _, bound in pairs)), 1
-        return self._call(expr), 1
+            return self._product(expr)
+        if expr.is_Pow and expr.exp.is_Integer and 0 < expr.exp <= 64:
+            (text, bound), under = self._part(expr.base)
+            return (f"{_wrapped(text)} ** {expr.exp}", f"({bound}) ** {expr.exp}"), under ** int(expr.exp)
+        return self._call(expr)
 
-    def _times(self, factor: int, rest: Any) -> tuple[str, str]:
-        if rest == 1:
-            return f"({factor})" if factor < 0 else str(factor), str(max(abs(factor), 1))
-        text, bound = self._integer(rest)
-        if factor == 1:
-            return text, bound
-        return (
-            f"({factor}) * {_wrapped(text)}" if factor < 0 else f"{factor} * {_wrapped(text)}",
-            f"{abs(factor)} * ({bound})",
-        )
+    def _sum(self, expr: Any) -> tuple[tuple[str, str], int]:
+        split = [term.as_coeff_Mul() for term in expr.args]
+        parts = [(factor / under, part) for (factor, rest) in split for part, under in [self._part(rest)]]
+        common = math.lcm(*(int(factor.q) for factor, _ in parts))
+        text, bound = self._joined("+", [_times(int(factor * common), part) for factor, part in parts])
+        return (f"({text})", f"({bound})"), common
+
+    def _product(self, expr: Any) -> tuple[tuple[str, str], int]:
+        from sympy import fraction
+
+        above, below = fraction(expr)
+        if not below.is_Integer:
+            return self._quotient(above, below), 1
+        factor, rest = expr.as_coeff_Mul()
+        if factor != 1:
+            part, under = self._part(rest)
+            factor = factor / under
+            return _times(int(factor.p), part), int(factor.q)
+        pairs = [self._part(part) for part in expr.args]
+        factors = [(_wrapped(text), f"({bound})") for (text, bound), _ in pairs]
+        return self._joined("*", factors), math.prod(under for _, under in pairs)
+
+    def _part(self, expr: Any) -> tuple[tuple[str, str], int]:
+        """A factor, a term or a base: a fraction stays one, since the whole may be an integer."""
+        ratio = self._ratio(expr)
+        return ratio if ratio[1] != 1 else (self._integer(expr), 1)
 
     def _quotient(self, above: Any, below: Any) -> tuple[str, str]:
         """A division by a symbol, which has to come out even."""
         (a, bound), (b, _) = self._integer(above), self._integer(below)
-        self._even.append((f"{_wrapped(a)} % {_wrapped(b)}", bound))
+        if not any((factor, below) in self._divisors for factor in above.as_ordered_factors()):
+            self._divisible(a, b, bound, f"an integer as {above / below}")
         return f"({_wrapped(a)} // {_wrapped(b)})", bound
 
-    def _call(self, expr: Any) -> tuple[str, str]:
-        """Floors, remainders, extremes and powers."""
+    def _call(self, expr: Any) -> tuple[tuple[str, str], int]:
+        """Floors, remainders and extremes; of fractions, as fractions."""
         import sympy
 
         if isinstance(expr, (sympy.floor, sympy.ceiling)):
-            return self._rounded(expr)
+            return self._rounded(expr), 1
         if isinstance(expr, sympy.Mod):
-            (a, bound_a), (b, bound_b) = (self._integer(part) for part in expr.args)
-            return f"({_wrapped(a)} % {_wrapped(b)})", f"max({bound_a}, {bound_b})"
+            ((a, bound_a), (b, bound_b)), under = self._over_one(expr.args)
+            return (f"({_wrapped(a)} % {_wrapped(b)})", f"max({bound_a}, {bound_b})"), under
         if isinstance(expr, (sympy.Min, sympy.Max)):
             name = "min" if isinstance(expr, sympy.Min) else "max"
-            text, bound = self._integer(expr.args[0])
-            for part in expr.args[1:]:
-                more, further = self._integer(part)
-                text, bound = f"{name}({text}, {more})", f"max({bound}, {further})"
-            return text, bound
-        if expr.is_Pow and expr.exp.is_Integer and 0 < expr.exp <= 64:
-            text, bound = self._integer(expr.base)
-            return f"{_wrapped(text)} ** {expr.exp}", f"({bound}) ** {expr.exp}"
+            ((text, bound), *others), under = self._over_one(expr.args)
+            for more, further in others:
+                text, bound = self._shallow(f"{name}({text}, {more})", f"max({bound}, {further})")
+            return (text, bound), under
         raise Uncompilable(f"{expr} isn't integer arithmetic")
+
+    def _over_one(self, exprs: Sequence[Any]) -> tuple[list[tuple[str, str]], int]:
+        """The numerators over one common denominator, and that."""
+        parts = [self._part(expr) for expr in exprs]
+        common = math.lcm(*(under for _, under in parts))
+        return [_times(common // under, part) for part, under in parts], common
 
     def _rounded(self, expr: Any) -> tuple[str, str]:
         from sympy import fraction, together
@@ -184,8 +280,8 @@ class Program:
         above, below = fraction(together(expr.args[0], deep=False))
         if below.is_negative:
             above, below = -above, -below
-        (a, bound), (b, _) = self._integer(above), self._integer(below)
-        at_most = f"peak({bound}) // {b} + 1" if below.is_Integer else bound
+        ((a, bound), (b, _)), _ = self._over_one([above, below])
+        at_most = f"peak({bound}) // {_wrapped(b)} + 1" if below.is_Integer else bound
         if type(expr).__name__ == "ceiling":
             return f"(-(-{_wrapped(a)} // {_wrapped(b)}))", at_most
         return f"({_wrapped(a)} // {_wrapped(b)})", at_most
@@ -203,10 +299,32 @@ def _wrapped(text: str) -> str:
     return text
 
 
-def _renamed(text: str, variable: str, parameter: str) -> str:
-    import re
+def _times(factor: int, part: tuple[str, str]) -> tuple[str, str]:
+    """An integer times something."""
+    text, bound = part
+    if text == "1":
+        return f"({factor})" if factor < 0 else str(factor), str(max(abs(factor), 1))
+    if factor == 1:
+        return part
+    return (
+        f"({factor}) * {_wrapped(text)}" if factor < 0 else f"{factor} * {_wrapped(text)}",
+        f"{abs(factor)} * ({bound})",
+    )
 
-    return re.sub(rf"\b{variable}\b", parameter, text)
+
+def _depth(text: str) -> int:
+    """How many brackets enclose the innermost part."""
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _expression(value: Any) -> Any:
+    import sympy
+
+    return sympy.sympify(value) if is_symbolic(value) else sympy.Integer(int(value))
 
 
 def _compiled(source: str, names: dict[str, Any]) -> Function:
