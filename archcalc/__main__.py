@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import sys
 
-if __name__ == "__main__" and sys.path[:1] == [os.getcwd()] and not sys.flags.safe_path:
-    # python -m looks for modules in the current folder first: a typer.py in a stranger's repository would be run.
-    # Nothing is to be imported from there; and from a checkout's root nothing but archcalc itself
-    folder = sys.path.pop(0)
-    if folder == os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
-        sys.path.append(folder)
+
+def _leave_folder() -> None:
+    """Import nothing from the current folder, and from the root of a checkout nothing but archcalc itself.
+
+    `python -m` looks there first: a typer.py in a stranger's repository would be run.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:  # the folder is gone
+        here = ""
+    if sys.flags.safe_path or sys.path[:1] not in ([here], [""]):
+        return
+    sys.path.pop(0)
+    if here == os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+        sys.path.append(here)
+
+
+if __name__ == "__main__":
+    _leave_folder()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from archcalc.text import lines as harmless
 from archcalc.text import visible
 
 MAX_MESSAGE = 600
@@ -59,7 +60,7 @@ class Diagnostic:
             lines.append(f"    in {self.trace}")
         if self.hint:
             lines.append(f"    hint: {self.hint}")
-        return "\n".join(lines)
+        return harmless("\n".join(lines))
 
 
 class ArchcalcError(Exception):
@@ -74,7 +75,7 @@ class UsageError(ArchcalcError):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0])
+        return harmless(f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0]))
 
 
 class UnknownNameError(UsageError, KeyError):

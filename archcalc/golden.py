@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc import files
-from archcalc.errors import UsageError
+from archcalc.errors import UsageError, printable
 from archcalc.report import Report, Row, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.zoo import Architecture, architectures, load
@@ -151,7 +151,7 @@ def _begins_as_golden(file: Path) -> bool:
 def _pruned(folder: Path, chosen: Sequence[Architecture], prune: bool) -> Iterator[str]:
     for file in _ownerless(folder, chosen):
         if prune:
-            file.unlink()
+            file.unlink(missing_ok=True)
             yield f"{file}: removed, no spec owns it"
         else:
             yield f"{file}: no spec owns this file; --prune removes it"
@@ -266,7 +266,7 @@ def _changed(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
 
 def _told(value: Any) -> str:
     """A value in a difference; sizes as 64x112x112."""
-    return "x".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+    return printable("x".join(map(str, value.values())) if isinstance(value, dict) else str(value))
 
 
 def to_text(values: Mapping[str, Any]) -> str:

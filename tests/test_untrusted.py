@@ -20,6 +20,8 @@ import pytest
 
 from archcalc.__main__ import main
 from archcalc._version import ADDRESS
+from archcalc.errors import ArchcalcError, Diagnostic, Mark, SpecError, UsageError
+from archcalc.zoo import load
 
 ROOT = Path(__file__).parent.parent
 SPEC = "archcalc: 1\nname: {}\ninput: {{C: 3, H: 8, W: 8}}\nlayers: [conv 4 3x3, relu]\n"
@@ -165,6 +167,26 @@ def test_python_m_runs_from_a_checkout() -> None:
     for command in (["-m", "archcalc", "--version"], ["-P", "-m", "archcalc", "--version"], ["-c", program]):
         done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert 0 == done.returncode, done.stderr
+
+
+def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
+    """Somebody else has removed it; archcalc needs nothing from it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone} && rmdir {gone} && {sys.executable} -m archcalc --version"
+    done = subprocess.run(
+        ["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_an_exception_is_harmless_too() -> None:
+    """In a notebook or a traceback there is nobody to make it so."""
+    with pytest.raises(ArchcalcError) as usage:
+        load(f"./{NASTY}".replace("\0", ""))
+    error = SpecError([Diagnostic("E001", NASTY, Mark(NASTY, 1, 1), NASTY, (NASTY,), NASTY, NASTY)])
+    for written in (str(usage.value), str(error), str(UsageError(NASTY, NASTY))):
+        assert_harmless(written)
 
 
 def test_one_address() -> None:
