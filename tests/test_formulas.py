@@ -382,3 +382,13 @@ def test_explain_says_which_layers_there_are(capsys: pytest.CaptureFixture[str])
     """A scope of several layers lists those with weights, or all where none has any."""
     assert 2 == run(["explain", "rpn_zf", "features/pool2"])
     assert "say which: features/pool2/maxpool" in capsys.readouterr().err
+
+
+def test_no_two_names_look_alike_in_latex() -> None:
+    """Each letter of a name is seen: x and x_ are two symbols, and an underscore alone is one."""
+    names = ["x", "x_", "_x", "__x", "_", "__", "x__y", "x_y", "x_y_z", "xy", "xy_", "xy_z"]
+    written = [LATEX.write(dim(name)) for name in names]
+    assert len(names) == len(set(written))
+    assert [name.replace("_", "") for name in names] == [
+        "".join(letter for letter in text.replace(r"\mathit", "") if letter.isalnum()) for text in written
+    ]
