@@ -326,6 +326,31 @@ def test_fractions_have_solutions(tmp_path: Path, capsys: pytest.CaptureFixture[
         )
 
 
+def net(path: Path, head: str, layers: str) -> str:
+    """A spec's file."""
+    path.write_text(f"archcalc: 1\nname: net\n{head}\nlayers: {layers}\n")
+    return str(path)
+
+
+def test_values_without_the_layer_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer that exists for some values only is looked for where it is; if it's nowhere, that's an error."""
+    path = net(tmp_path / "net.yaml", "input: {C: 3, H: 32, W: 32}\nhparams: {d: 1}", "(maxpool 2)*d")
+    assert (
+        0,
+        "net: output of 3 = 4x4\nd: 3..5\nleft out, 2 values of d: net has no layer '3'\n",
+    ) == printed(capsys, "solve", path, "--output", "4x4", "--layer", "3", "--set", "d=1..5")
+    code, text = printed(capsys, "solve", path, "--output", "4x4", "--layer", "9", "--set", "d=1..5")
+    assert (2, True) == (code, "net has no layer '9'" in text)
+
+
+def test_long_patterns_are_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Divisibility by large numbers is solved without listing the remainders."""
+    path = net(tmp_path / "net.yaml", "input: {C: 3}\nhparams: {c: 8}", "fc c/9973 -> fc c/9967")
+    for given in ("c=sym", "c=1..300000000"):
+        code, text = printed(capsys, "solve", path, "--params", "10**9", "--set", given)
+        assert (0, True) == (code, "c: multiples of 99400891 to 298202673\n" in text), text
+
+
 def test_random_questions() -> None:
     """A short run of the fuzzer: random questions over small specs and the zoo, against building."""
     assert 30 == search(30, seed=1).total()

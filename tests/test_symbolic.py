@@ -103,7 +103,7 @@ def test_what_cannot_be_solved() -> None:
     """A root, a size divided by itself and an endless period have no answer, which isn't an empty one."""
     assert solve(sympy.sqrt(H), "==", 3, H) is None
     assert solve(floor_div(3 * H, H + 5), "==", 1, H) is None
-    assert solve(floor_div(H, 99_991), "==", 3, H) is None
+    assert solve(H * floor_div(H, 99_991), "==", 3, H) is None
 
 
 def test_sets_intersect() -> None:
@@ -143,8 +143,22 @@ def test_sets_unite() -> None:
 def test_patterns_are_not_too_long_to_list() -> None:
     """Sets whose common period would take for ever are refused instead of listed."""
     long, other = (Integers([Segment(1, None, period, frozenset({0}))]) for period in (9973, 9967))
+    assert "multiples of 99400891" == str(long & other)
+    with pytest.raises(Unsolvable, match="99,400,891"):
+        long | other
+    long, other = (Integers([Segment(1, None, period, frozenset(range(period - 1)))]) for period in (9973, 9967))
     with pytest.raises(Unsolvable, match="99,400,891"):
         long & other
+
+
+@pytest.mark.parametrize("modulus", [2, 6, 9, 35, 99_400_891])
+def test_congruences(modulus: int) -> None:
+    """Remainders of linear expressions are solved by arithmetic, however long the pattern."""
+    for a, b in itertools.product((1, 2, 3, 6, 35, -4), (-9, 0, 5)):
+        found = solve(sympy.Mod(a * H + b, modulus, evaluate=False), "==", 0, H)
+        assert found is not None
+        for h in (*range(1, 80), modulus, 3 * modulus + 5, 7 * modulus - 9):
+            assert ((a * h + b) % modulus == 0) == (h in found), (a, b, h)
 
 
 def test_polynomials_change_sign_where_they_do() -> None:

@@ -170,11 +170,11 @@ def _is_open(total: Any) -> bool:
 
 
 def _refused(answer: Answer) -> str:
-    """How many values of what was tried can't be built, and why."""
+    """How many values of what was tried can't be built or have no such layer, and why."""
     count, names = sum(answer.refused.values()), ", ".join(answer.tried)
     reason = max(answer.refused, key=lambda reason: answer.refused[reason])
     others = f" and {len(answer.refused) - 1} other reasons" if len(answer.refused) > 1 else ""
-    return f"{count:,} value{'s' * (count > 1)} of {names} can't be built: {reason}{others}"
+    return f"left out, {count:,} value{'s' * (count > 1)} of {names}: {reason}{others}"
 
 
 def _largest(answer: Answer) -> Iterator[str]:
@@ -195,6 +195,7 @@ def _largest(answer: Answer) -> Iterator[str]:
 
 
 def _json(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
+    """One object, a line for each row: there may be very many."""
     solution = answer.solution
     found: Mapping[str, Any] = {
         "archcalc": 1,
@@ -204,13 +205,16 @@ def _json(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
         "found": bool(solution),
         "alone": {symbol: _segments(numbers) for symbol, numbers in solution.alone.items()},
         "together": list(solution.together),
-        "rows": [
-            {symbol: _segments(numbers) for symbol, numbers in zip(solution.together, row.sets, strict=True)}
-            for row in solution.rows
-        ],
         "largest": solution.largest,
     }
-    yield text.json(found, indent=1)
+    yield "{"
+    yield from (f" {text.json(key)}: {text.json(value)}," for key, value in found.items())
+    yield ' "rows": ['
+    for number, row in enumerate(solution.rows, 1):
+        sets = {symbol: _segments(numbers) for symbol, numbers in zip(solution.together, row.sets, strict=True)}
+        yield f"  {text.json(sets)}{',' if number < len(solution.rows) else ''}"
+    yield " ]"
+    yield "}"
 
 
 def _segments(found: Integers) -> list[dict[str, Any]]:

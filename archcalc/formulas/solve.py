@@ -90,6 +90,10 @@ class Answer:
     """The layer whose output is meant."""
 
 
+class NoLayer(UsageError):
+    """There is no layer of the name that was asked for, at least with these values."""
+
+
 def total_of(report: Report, name: str) -> Any:
     """A quantity with a budget: a total, or `total_bytes`, those of all params, buffers and activations."""
     if name == "total_bytes":
@@ -133,13 +137,17 @@ def _answered(architecture: Architecture, question: Question, unknowns: Unknowns
         )
     found: list[tuple[tuple[int, ...], Answer]] = []
     refused: dict[str, int] = {}
+    missing = None
     for values in combinations([unknowns.ranges[name] for name in tried]):
         numbers = dict(zip(tried, values, strict=True))
         try:
             found.append((values, _one_structure(architecture, question, unknowns.given(architecture, numbers), tried)))
-        except (SpecError, OutOfBounds) as error:
+        except (SpecError, OutOfBounds, NoLayer) as error:
+            missing = error if isinstance(error, NoLayer) else missing
             reason = reason_of(error)
             refused[reason] = refused.get(reason, 0) + 1
+    if not found and missing is not None:
+        raise missing
     solution = _joined(tried, [(values, answer.solution) for values, answer in found])
     first = found[0][1] if found else Answer(solution, {})
     totals = first.totals if len(found) == 1 else {}
@@ -242,7 +250,7 @@ def output_conditions(
     graph = report.graph
     if path:
         if path not in graph:
-            raise UsageError(f"{graph.name} has no layer '{path}'", suggestion(path, list(graph.places)))
+            raise NoLayer(f"{graph.name} has no layer '{path}'", suggestion(path, list(graph.places)))
         node = graph[path]
     else:
         open_ones = [n for n in graph.nodes if n.inputs and any(is_symbolic(n.shape.get(a, 1)) for a in "DHWT")]

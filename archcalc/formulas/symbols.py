@@ -198,9 +198,10 @@ def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[
     for name, number in numbers.items():
         try:
             graph = opened(architecture, [name], {k: v for k, v in sets.items() if k != name}, sizes).graph
+            told = list(_misfit(graph, name, number))
         except (SpecError, UsageError):
             continue
-        yield from _misfit(graph, name, number)
+        yield from told
 
 
 def _misfit(graph: Graph, name: str, number: int) -> Iterator[str]:

@@ -31,22 +31,20 @@ def _computed(expr: Any, known: dict[Any, tuple[Any, int]]) -> tuple[Any, int]:
 
     if expr.is_Rational:
         return sympy.Integer(expr.p), int(expr.q)
-    if expr.is_Add or isinstance(expr, (sympy.Min, sympy.Max)):
-        parts = [_parts(part, known) for part in expr.args]
-        common = math.lcm(*(d for _, d in parts))
-        scaled = [n * (common // d) for n, d in parts]
-        return (expr.func(*scaled) if expr.is_Add else expr.func(*scaled, evaluate=False)), common
+    kind = type(expr).__name__
+    if not (expr.is_Add or expr.is_Mul or expr.is_Pow or kind in ("Min", "Max", "floor", "ceiling", "Mod")):
+        return expr, 1
+    if expr.is_Pow and not (expr.exp.is_Integer and expr.exp > 0):
+        return expr, 1
+    parts = [_parts(part, known) for part in expr.args]
+    if all(d == 1 for _, d in parts) and all(n is part for (n, _), part in zip(parts, expr.args, strict=True)):
+        return expr, 1
     if expr.is_Mul:
-        parts = [_parts(part, known) for part in expr.args]
         return expr.func(*(n for n, _ in parts)), math.prod(d for _, d in parts)
-    if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
-        n, d = _parts(expr.base, known)
-        return n**expr.exp, d ** int(expr.exp)
-    if isinstance(expr, (sympy.floor, sympy.ceiling)):
-        n, d = _parts(expr.args[0], known)
-        return expr.func(n / d), 1
-    if isinstance(expr, sympy.Mod):
-        (n, d), (m, e) = (_parts(part, known) for part in expr.args)
-        common = math.lcm(d, e)
-        return sympy.Mod(n * (common // d), m * (common // e)), common
-    return expr, 1
+    if expr.is_Pow:
+        return parts[0][0] ** expr.exp, parts[0][1] ** int(expr.exp)
+    if kind in ("floor", "ceiling"):
+        return expr.func(parts[0][0] / parts[0][1]), 1
+    common = math.lcm(*(d for _, d in parts))
+    scaled = [n * (common // d) for n, d in parts]
+    return (expr.func(*scaled) if expr.is_Add else expr.func(*scaled, evaluate=False)), common

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from archcalc.errors import UsageError
@@ -36,8 +36,7 @@ class Segment:
         last = min(ends) if ends else None
         if last is not None and last < first:
             return None
-        period = _joint_period(self.period, other.period)
-        residues = self.over(period) & other.over(period)
+        period, residues = math.lcm(self.period, other.period), frozenset(_common_residues(self, other))
         return Segment(first, last, period, residues) if residues else None
 
     def over(self, period: int) -> frozenset[int]:
@@ -167,10 +166,30 @@ class Integers:
         return "; ".join(map(_told, self.segments)) or "none"
 
 
+def _common_residues(a: Segment, b: Segment) -> Iterator[int]:
+    """The residues by both periods' least common multiple that both have, by the Chinese remainder theorem."""
+    if len(a.residues) * len(b.residues) > MAX_PERIOD and a.period % b.period and b.period % a.period:
+        raise _too_long(math.lcm(a.period, b.period))
+    a, b = (a, b) if a.period >= b.period else (b, a)
+    common = math.gcd(a.period, b.period)
+    if b.period == common:
+        yield from (r for r in a.residues if r % b.period in b.residues)
+        return
+    inverse = pow(a.period // common, -1, b.period // common)
+    for r in a.residues:
+        for s in b.residues:
+            if (s - r) % common == 0:
+                yield r + a.period * ((s - r) // common * inverse % (b.period // common))
+
+
+def _too_long(period: int) -> Unsolvable:
+    return Unsolvable(f"the sizes follow a pattern that repeats only after {period:,}", "give a range: 1..1000")
+
+
 def _joint_period(*periods: int) -> int:
     period = math.lcm(*periods)
-    if period > MAX_PERIOD:
-        raise Unsolvable(f"the sizes follow a pattern that repeats only after {period:,}", "give a range: 1..1000")
+    if period > MAX_PERIOD and len(periods) > 1:
+        raise _too_long(period)
     return period
 
 
@@ -212,7 +231,7 @@ def _condition(segment: Segment, name: str) -> str:
         return f"{name} == {first}"
     if last is not None:
         parts.append(f"{first} <= {name} <= {last}")
-    elif segment.period == 1 or any(n % segment.period in segment.residues for n in range(1, first)):
+    elif segment.period == 1 or replace(segment, first=1, last=first - 1).up(1):
         parts.append(f"{name} >= {segment.up(first)}")
     if segment.period > 1:
         rest = sorted(segment.residues)
@@ -251,22 +270,24 @@ def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
 def _simple(segment: Segment) -> Iterator[Segment]:
     """A segment with its least period; a short one as ranges."""
     period, residues = segment.period, segment.residues
-    for shorter in (d for d in range(1, period) if period % d == 0):
-        kept = frozenset(r % shorter for r in residues)
-        if len(kept) * (period // shorter) == len(residues):
-            period, residues = shorter, kept
-            break
+    for times in range(len(residues), 1, -1):
+        if len(residues) % times == 0 and period % times == 0:
+            kept = frozenset(r % (period // times) for r in residues)
+            if len(kept) * times == len(residues):
+                period, residues = period // times, kept
+                break
     if segment.last is None or segment.last - segment.first >= 2 * period:
         yield Segment(segment.first, segment.last, period, residues)
         return
-    start: int | None = None
-    for number in range(segment.first, segment.last + 2):
-        inside = number <= segment.last and number % period in residues
-        if inside and start is None:
+    first = segment.first - segment.first % period
+    members = [
+        n for start in range(first, segment.last + 1, period) for r in sorted(residues) if (n := start + r) in segment
+    ]
+    for place, number in enumerate(members):
+        if place == 0 or members[place - 1] < number - 1:
             start = number
-        elif not inside and start is not None:
-            yield Segment(start, number - 1)
-            start = None
+        if place + 1 == len(members) or members[place + 1] > number + 1:
+            yield Segment(start, number)
 
 
 def _joined(a: Segment, b: Segment) -> Segment | None:

@@ -64,6 +64,8 @@ def _solutions(difference: Any, relation: str, symbol: Any, cases: list[int]) ->
     difference = sympy.expand(difference)
     if not difference.free_symbols:
         return EVERYTHING if compare(difference.doit(), relation, 0) else Integers()
+    if relation == "==" and (found := _congruence(difference, symbol)) is not None:
+        return found
     try:
         return _along(difference, relation, course_of(difference, symbol), symbol)
     except Unsolvable:
@@ -71,6 +73,26 @@ def _solutions(difference: Any, relation: str, symbol: Any, cases: list[int]) ->
         if not extremes:
             raise
     return _by_cases(difference, relation, symbol, min(extremes, key=sympy.count_ops), cases)
+
+
+def _congruence(difference: Any, symbol: Any) -> Integers | None:
+    """Where (a·x + b) mod m is 0, whatever the period; None if the difference is something else."""
+    import sympy
+
+    remainder = difference.as_coeff_Mul()[1]
+    if not isinstance(remainder, sympy.Mod) or not remainder.args[1].is_Integer or remainder.args[1] <= 0:
+        return None
+    constant, rest = remainder.args[0].as_coeff_Add()
+    factor, unknown = rest.as_coeff_Mul()
+    if unknown != symbol or not (constant.is_Integer and factor.is_Integer):
+        return None
+    a, b, modulus = int(factor), int(constant), int(remainder.args[1])
+    common = math.gcd(a, modulus)
+    if b % common:
+        return Integers()
+    period = modulus // common
+    residue = -b // common * pow(a // common, -1, period) % period
+    return Integers([Segment(1, None, period, frozenset({residue}))])
 
 
 def _by_cases(difference: Any, relation: str, symbol: Any, extreme: Any, cases: list[int]) -> Integers:
