@@ -1,8 +1,8 @@
 """Receptive fields as PyTorch's autograd sees them: where the gradient of one output position arrives.
 
-The truth behind `analyses.receptive_field_exact`: the layers' own modules, with every weight 1 and everything that
-isn't linear made linear, so that no gradient vanishes by chance. On its way each gradient is reduced to zeros and ones,
-so that none overflows or underflows in the deepest net.
+The truth behind `analyses.receptive_field_exact`: the layers' own modules, with every weight 1, everything that isn't
+linear made linear, and means made sums, so that no gradient vanishes by chance. On its way each gradient is reduced to
+zeros and ones, so that none overflows or underflows in the deepest net.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documenta
 from archcalc.analyses.positions import Seen, positions_of
 from archcalc.graph import Graph, Node
 from archcalc.layers import torch_modules as tm
+from archcalc.layers.arguments import per_axis
 from archcalc.layers.attention import Attention
 from archcalc.layers.linear import OverFeatures
 from archcalc.layers.merge import Multiply
 from archcalc.layers.norm import GroupNorm, InstanceNorm
 from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from archcalc.layers.region import Proposals, RoIPool
-from archcalc.layers.resize import Unpool
+from archcalc.layers.resize import Unpool, Upsample
 from archcalc.shape import Shape
+from archcalc.symbolic import prod
 
 ROUNDING = 1e-4
-"""A gradient below this is an interpolation weight's rounding error; real ones are at least a kernel's share of 1."""
+"""A gradient below this is an interpolation weight's rounding error; with means scaled up, real ones are about 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,19 @@ def _module(node: Node, device: str | torch.device) -> nn.Module:
 
 def _linear(node: Node) -> nn.Module:
     """A module that is linear, and reads what the node's layer reads: its own module, if that is linear."""
+    layer, x = node.layer, node.application.input_shapes[0]
+    if isinstance(layer, (AvgPool, MaxPool)):
+        return _Scaled(_alike(node), prod(w.kernel for w in layer.windows(x).values()))
+    if isinstance(layer, (GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool)):
+        return _Scaled(_alike(node), prod(x[axis] for axis in x.spatial))
+    if isinstance(layer, Upsample):
+        factors = per_axis(layer.factor, x.spatial, "factor").values()
+        return _Scaled(_Double(_alike(node)), prod(2 * factor for factor in factors))
+    return _alike(node)
+
+
+def _alike(node: Node) -> nn.Module:
+    """The same, with shares of an input that may be as small as one part in a window."""
     at, layer = node.application, node.layer
     x = at.input_shapes[0]
     if isinstance(layer, MaxPool):
@@ -139,6 +154,30 @@ def _pool(layer: MaxPool, x: Shape, y: Shape) -> nn.Module:
     reach = {axis: (y[axis] - 1) * w.stride + w.extent - w.before for axis, w in windows.items()}
     pads = [(w.before, reach[axis] - x[axis]) for axis, w in windows.items()]
     return tm.over_batch(x, tm.Pad(pads), _Sum(**sides))
+
+
+class _Scaled(nn.Module):
+    """A mean as a sum: the share of one input among very many would be taken for a rounding error."""
+
+    def __init__(self, module: nn.Module, factor: int) -> None:
+        super().__init__()
+        self.module, self.factor = module, factor
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = self.module(*inputs)
+        return result * self.factor
+
+
+class _Double(nn.Module):
+    """Interpolation in double precision: scaled, its rounding errors stay small."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.module(x.double())
+        return result.to(x.dtype)
 
 
 class _Sum(nn.Module):
