@@ -77,7 +77,7 @@ def markdown(text: str) -> str:
     >>> markdown("a|b *c* <d>")
     'a\\|b \\*c\\* \\<d\\>'
     """
-    return _MARKDOWN.sub(lambda found: _escaped_start(found[0]), line(text))
+    return _MARKDOWN.sub(lambda found: _escaped_start(found[0]), line(text).strip())
 
 
 def _escaped_start(found: str) -> str:
