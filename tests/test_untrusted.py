@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import json
 import os
 import re
@@ -11,10 +10,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
-from html.parser import HTMLParser
-from io import StringIO
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -22,6 +18,9 @@ from archcalc.__main__ import main
 from archcalc._version import ADDRESS
 from archcalc.errors import ArchcalcError, Diagnostic, Mark, SpecError, UsageError
 from archcalc.zoo import load
+from tests import fuzz_texts
+from tests.fuzz_texts import ARGUMENT, COMMANDS, NASTY, QUOTED, WITH_FILES, assert_harmless
+from tests.fuzz_texts import SPEC as NASTY_SPEC
 
 ROOT = Path(__file__).parent.parent
 SPEC = "archcalc: 1\nname: {}\ninput: {{C: 3, H: 8, W: 8}}\nlayers: [conv 4 3x3, relu]\n"
@@ -196,128 +195,14 @@ def test_one_address() -> None:
 
 # --- texts --------------------------------------------------------------------------------------------------------
 
-HIDDEN = "\x00\x07\x08\x1b[31m\x7f\x85\x9b\u200b\u200e\u2028\u202e\u2066\u2069\ufeff\ufffe"
-NASTY = (
-    f"::stop-commands::x\n::error::y\r##[set-env]{HIDDEN}</text>--></title><script>x</script>&amp;"
-    "\"\"\"'''`|*_[a](b)\\N\\\\{}$%#~^,;\n=1+1\t ::end"
-)
-"""Everything that means something to somebody; as JSON it's a text in YAML, too."""
-QUOTED = json.dumps(NASTY)
-ARGUMENT = NASTY.replace("\0", "\udcff")
-"""What a command line may hold: no null, but bytes that aren't UTF-8."""
-TEXTS = f"""archcalc: 1
-name: nasty
-title: {QUOTED}
-source: {QUOTED}
-notes: {QUOTED}
-input: {{C: 3, H: 8, W: 8}}
-hparams:
-  k: {{value: 4, doc: {QUOTED}}}
-layers:
-  - conv1: conv k 3x3 -> relu
-  - (conv k 3x3 p=1)*2
-  - flatten -> fc 5
-claims:
-  - source: {QUOTED}
-    params: 3
-    note: {QUOTED}
-  - source: {QUOTED}
-    params: 4
-    holds: false
-    note: {QUOTED}
-variants: {{small: {{k: 2, as: nasty_small}}, large: {{k: 8}}}}
-"""
-
 
 @pytest.fixture
 def nasty(tmp_path: Path) -> Path:
     """A sound spec with a nasty text wherever there may be one."""
     specs = tmp_path / "nasty"
     specs.mkdir()
-    (specs / "nasty.yaml").write_text(TEXTS)
+    (specs / "nasty.yaml").write_text(NASTY_SPEC.replace("TEXT", QUOTED))
     return specs / "nasty.yaml"
-
-
-def assert_harmless(written: str) -> None:
-    """No letter that can't be seen, and no line that GitHub takes for a command."""
-    for line in written.split("\n"):
-        hidden = [
-            letter for letter in line if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        ]
-        assert [] == hidden, line
-        assert not line.lstrip().startswith("::"), line
-        assert "##[" not in line, line
-
-
-class Elements(HTMLParser):
-    """Which elements there are."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002  # the base's signature
-        """Note an element."""
-        self.found.add(tag)
-
-
-def _json(text: str) -> None:
-    assert json.loads(text)
-
-
-def _html(text: str) -> None:
-    assert Elements(text).found <= {"table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "ul", "li"}
-
-
-def _csv(text: str) -> None:
-    rows = list(csv.reader(StringIO(text), strict=True))
-    assert 1 == len(set(map(len, rows)))
-
-
-def _svg(text: str) -> None:
-    assert "script" not in {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text).iter()}
-
-
-def _dot(text: str) -> None:
-    pygraphviz = pytest.importorskip("pygraphviz")
-    assert pygraphviz.AGraph(string=text).nodes()
-
-
-def _markdown(text: str) -> None:
-    assert not re.search(r"(?<!\\)[<`]", text)
-
-
-def _python(text: str) -> None:
-    compile(text, "exported.py", "exec")
-
-
-def _plain(text: str) -> None:
-    assert text
-
-
-COMMANDS: dict[str, Callable[[str], None]] = {
-    "table {} --format plain": _plain, "table {} --format table": _plain, "table {} --format json": _json,
-    "table {} --format csv": _csv, "table {} --format markdown": _markdown, "table {} --format html": _html,
-    "table {} --style slides": _plain, "table {} --symbolic H,W --format markdown": _markdown,
-    "claims {} --format plain": _plain, "claims {} --format table": _plain, "claims {} --format json": _json,
-    "list --specs {folder} --format plain": _plain, "list --specs {folder} --format table": _plain,
-    "list --specs {folder} --format json": _json,
-    "receptive-field {} --format plain": _plain, "receptive-field {} --format table": _plain,
-    "receptive-field {} --format json": _json, "receptive-field {} --format csv": _csv,
-    "receptive-field {} --format markdown": _markdown,
-    "check {}": _plain, "check {} --format json": _json, "check {} --symbolic H,W": _plain,
-    "explain {} conv1": _plain,
-    "formula {}": _plain, "formula {} conv1": _plain, "formula {} --format latex": _plain,
-    "formula {} --format python": _python, "formula {} --format sympy": _plain,
-    "render {} --format svg": _svg, "render {} --format dot": _dot,
-    "solve {} --output 4x4 --layer conv1": _plain, "solve {} --params 1K --set k=1..9 --format json": _json,
-    "sweep {} --set k=1..3 --format csv": _csv, "sweep {} --set k=1..3 --format json": _json,
-    "export {}": _python,
-    "verify {} --device meta": _plain, "verify {} --device meta --format json": _json,
-}  # fmt: skip
-WITH_FILES = ("table", "receptive-field", "render", "formula", "explain", "sweep", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -508,3 +393,11 @@ def test_promises_name_their_tests() -> None:
     ]
     assert len(named) > 10
     assert [] == [name for name in named if not (ROOT / name).is_file()]
+
+
+@pytest.mark.torch
+def test_random_texts_stay_in_their_places() -> None:
+    """A sample of `python -m tests.fuzz_texts`."""
+    pytest.importorskip("torch")
+    failed, done = fuzz_texts.run(60, seed=1)
+    assert (0, True) == (failed, done > 20)
