@@ -184,7 +184,7 @@ class Window:
         '0b111011'
         """
         spread = outputs if self.stride == 1 else int(("0" * (self.stride - 1)).join(f"{outputs:b}"), 2)
-        taken = _repeated(spread, self.kernel, self.dilation)
+        taken = repeated(spread, self.kernel, self.dilation)
         moved = taken >> self.before if self.before >= 0 else taken << -self.before
         return moved & ((1 << size) - 1)
 
@@ -259,7 +259,7 @@ class TransposedWindow(Window):
         '0b11'
         """
         moved = outputs << self.before if self.before >= 0 else outputs >> -self.before
-        taken = _repeated(moved, self.kernel, -self.dilation)
+        taken = repeated(moved, self.kernel, -self.dilation)
         return int(f"{taken:b}"[::-1][:: self.stride][::-1], 2) & ((1 << size) - 1)
 
     def covers(self, size: Dim) -> bool:
@@ -276,7 +276,7 @@ class TransposedWindow(Window):
         return ""
 
 
-def _repeated(bits: int, times: int, step: int) -> int:
+def repeated(bits: int, times: int, step: int) -> int:
     """A set joined with itself moved on by `step` once, twice … `times - 1` times, in few steps."""
     done = 1
     while done < times:

@@ -163,6 +163,16 @@ def reshape(draw: Draw, x: Shape) -> Values:
     return {**values, axes[-1]: rest}
 
 
+def grid(draw: Draw, x: Shape) -> Values:
+    """Places for all tokens, on one to three axes."""
+    rest, values = x["T"], {}
+    axes = sorted(draw(st.sampled_from(["W", "H", "HW", "DHW"])))
+    for axis in axes[:-1]:
+        values[axis] = divisor(draw, rest)
+        rest //= values[axis]
+    return {**values, axes[-1]: rest}
+
+
 def crop(draw: Draw, x: Shape) -> Values:
     """A size that mostly fits."""
     sizes = tuple(number(draw, 1, x[axis]) for axis in x.spatial)
@@ -255,7 +265,7 @@ VECTORS: dict[str, Callable[[Draw, Shape], Values]] = {
 """Kinds that want C without spatial axes."""
 
 TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
-    "attention": attention, "cls_token": _none,
+    "attention": attention, "cls_token": _none, "grid": grid,
     "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip

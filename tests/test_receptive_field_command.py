@@ -56,13 +56,53 @@ def test_stack_grammar(text: str, sizes: list[tuple[int, ...]], strides: tuple[i
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "3x", "3q", "3s2s2", "3,,3", "0", "3s0", "3x3,3x3x3", "-3", "99999", "3 d", "p"]
+    "text",
+    ["", "x", "3x", "3q", "3s2s2", "3,,3", "0", "3s0", "3x3,3x3x3", "-3", "99999", "p", ",", "３", "٣x٣", "3x" * 9],
 )
 def test_wrong_stacks_show_the_grammar(text: str) -> None:
     """What can't be read is refused with the whole grammar."""
     with pytest.raises(UsageError, match="can't read the stack") as error:
         read_stack(text)
     assert error.value.hint == GRAMMAR
+
+
+@pytest.mark.parametrize(("text", "meant"), [("3x3 3x3", "3x3,3x3"), ("3 3 3", "3,3,3"), ("3, 3", "3,3"), (" 3", "3")])
+def test_spaces_are_refused(text: str, meant: str) -> None:
+    """A space divides nothing and joins nothing: what may be meant is in the hint."""
+    with pytest.raises(UsageError, match="it has spaces") as error:
+        read_stack(text)
+    assert error.value.hint.startswith(f"a comma divides layers, as in {meant}; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        ("7x7", "two layers of size 7"),
+        ("7x7,", "one layer of size 7x7"),
+        ("3x3x3s2", "one layer: conv 3x3x3 s=2"),
+        ("5x1", "two layers: conv 5, conv 1"),
+        ("7s2,p3s2,3", "three layers: conv 7 s=2, pool 3 s=2, conv 3"),
+        ("3d2,3d2", "two layers: conv 3 d=2, conv 3 d=2"),
+    ],
+)
+def test_first_line_says_how_a_stack_was_read(text: str, reading: str) -> None:
+    """What x and commas divide shows at once."""
+    assert f"{text}: {reading}" == run("--stack", text).splitlines()[0]
+
+
+def test_the_other_reading_of_x_is_told() -> None:
+    """7x7 is two layers; how one layer of 7x7 is written stands below, and is true."""
+    assert "one layer with a 7x7 kernel is written 7 or 7x7," in run("--stack", "7x7")
+    for text in ("7", "7x7,"):
+        assert [(7, 7)] == [tuple(field.size for field in fields) for fields in read_stack(text).fields]
+    assert "is written" not in run("--stack", "7x7,")
+
+
+@pytest.mark.parametrize("text", ["p10000,p10000", ",".join(["9s9"] * 1000), "9999d9999"])
+def test_huge_stacks_are_refused(text: str) -> None:
+    """A field of more positions than can be counted one by one is refused at once."""
+    with pytest.raises(UsageError, match="sees or skips more than 1,000,000 positions"):
+        read_stack(text)
 
 
 def test_dilated_stack_is_gridded() -> None:
@@ -207,6 +247,36 @@ def test_measured_effective_field_is_near_the_estimate() -> None:
     estimated = effective_field(graph, index, position)
     for axis, measured in profiles(measured_field(graph, index, position, seeds=4), graph).items():
         assert abs(measured.deviation / estimated[axis].deviation - 1) < 0.1
+
+
+@pytest.mark.torch
+def test_where_no_gradient_arrives_nothing_is_measured() -> None:
+    """A position that sees nothing has no measured field: no division by zero, no nan."""
+    pytest.importorskip("torch", reason="measuring needs PyTorch")
+    from archcalc.verify.effective import measured_field
+    from tests.helpers import graph_of
+
+    graph = graph_of("layers: [conv 2 3 p=1, tconv 2 1 s=3]\n")
+    assert measured_field(graph, 2, {"H": 1, "W": 0}) is None
+    found = measured_field(graph, 2, {"H": 3, "W": 0})
+    assert found is not None
+    assert not found.isnan().any()
+
+
+def test_picture_without_measurement_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PyTorch the estimate takes the page, and nothing in the figure says how to install something."""
+    from archcalc.render.effective_field import Effective
+    from archcalc.report import analyze
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    report = analyze(load("lenet5").build())
+    found = Effective(report, report.graph.places["C3"], {"H": 5, "W": 5})
+    drawing = found.drawing()
+    widest = max(shape.x + shape.width for shape in drawing.shapes if hasattr(shape, "height"))
+    assert widest > 0.9 * (drawing.width - 36)
+    texts = [shape.text for shape in drawing.shapes if hasattr(shape, "text")]
+    assert not any("install" in text for text in texts)
+    assert any("not measured" in note for note in found.sheet().notes)
 
 
 @pytest.mark.torch

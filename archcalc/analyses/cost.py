@@ -56,10 +56,34 @@ def connections(at: Application) -> Any:
     return at.layer.connections(*at.input_shapes)
 
 
+def _gates(at: Application) -> tuple[int, ...]:
+    return at.layer.gates(*at.input_shapes)
+
+
 def depth(graph: Graph, path: str = "") -> int:
-    """Weight layers on the longest path through the graph, or through one scope of it."""
+    """Weight layers on the longest path through the graph, or through one scope of it; gates are beside it.
+
+    Squeeze and excitation leaves ResNet-50 the 50 layers of its name (Hu et al. 2018, table 1).
+    """
     longest: list[int] = []
-    for node in graph.nodes:
-        counts = node.layer.weight_layer and (not path or node.name == path or node.name.startswith(path + "/"))
-        longest.append(max((longest[i] for i in node.inputs), default=0) + counts)
-    return max(longest)
+    chosen = [not path or node.name == path or node.name.startswith(path + "/") for node in graph.nodes]
+    for node, counts in zip(graph.nodes, chosen, strict=True):
+        gates = node.application.once(_gates)
+        before = max((longest[i] for k, i in enumerate(node.inputs) if k not in gates), default=0)
+        longest.append(before + (counts and node.layer.weight_layer))
+    beside = _beside(graph)
+    on_path = [i for i, counts in enumerate(chosen) if counts and not beside[i]]
+    return max(longest[i] for i in on_path or range(len(longest)))
+
+
+def _beside(graph: Graph) -> list[bool]:
+    """Of each node whether it only serves to compute gates."""
+    used, on_path = [False] * len(graph.nodes), [False] * len(graph.nodes)
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[index]
+        on_path[index] = on_path[index] or not used[index]
+        gates = node.application.once(_gates)
+        for k, i in enumerate(node.inputs):
+            used[i] = True
+            on_path[i] = on_path[i] or (on_path[index] and k not in gates)
+    return [not on for on in on_path]

@@ -14,16 +14,18 @@ from math import prod
 
 from archcalc.analyses.receptive_field import Field, slide
 from archcalc.errors import UsageError
-from archcalc.shape import Window
+from archcalc.shape import Window, repeated
 
 GRAMMAR = (
     "3x3x3 is three layers of size 3; with commas each layer is [p]SIZE[sSTRIDE][dDILATION]: "
     "7s2,3s2,3 (strides), 3d2,3 (dilation), 5x1,1x5 (unequal sides), 3,p2,3 (p: pooling)"
 )
 MAX_LAYERS, MAX_SIZE = 1000, 10_000
+MAX_FIELD = 1_000_000
+"""Input positions along an axis, and steps: more are not counted one by one."""
 
-_LAYER = re.compile(r"(p?)(\d{1,5}(?:x\d{1,5}){0,2})((?:[sd]\d{1,5}){0,2})")
-_LAYERS = re.compile(r"\d{1,5}(?:x\d{1,5})*")
+_LAYER = re.compile(r"(p?)([0-9]{1,5}(?:x[0-9]{1,5}){0,2})((?:[sd][0-9]{1,5}){0,2})")
+_LAYERS = re.compile(r"[0-9]{1,5}(?:x[0-9]{1,5})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,7 @@ class Stack:
         seen, jumps = [1] * len(self.layers[0].windows), [1] * len(self.layers[0].windows)
         for layer, fields in zip(self.layers, self.fields, strict=True):
             for axis, window in enumerate(layer.windows):
-                steps = (tap * window.dilation * jumps[axis] for tap in range(window.kernel))
-                seen[axis] = _union(seen[axis] << step for step in steps)  # bits of a set of offsets
+                seen[axis] = repeated(seen[axis], window.kernel, window.dilation * jumps[axis])  # a set's bits
                 jumps[axis] *= window.stride
             yield prod(bits.bit_count() for bits in seen) / prod(field.size for field in fields)
 
@@ -97,13 +98,6 @@ class Stack:
         return f"{percent} % {'more' if more > 0 else 'fewer'}" if more else "as many"
 
 
-def _union(sets: Iterator[int]) -> int:
-    union = 0
-    for bits in sets:
-        union |= bits
-    return union
-
-
 def read_stack(text: str) -> Stack:
     """A stack as users write it.
 
@@ -112,8 +106,10 @@ def read_stack(text: str) -> Stack:
     >>> read_stack("3x3x3").size, read_stack("5x1,1x5").size, read_stack("7s2,3s2,3").size
     ((7, 7), (5, 5), (19, 19))
     """
-    compact = text.replace(" ", "")
-    parts = compact.split("x") if _LAYERS.fullmatch(compact) else compact.removesuffix(",").split(",")
+    if len(text.split()) > 1 or text != text.strip():
+        hint = f"a comma divides layers, as in {_short(','.join(text.replace(',', ' ').split()))}; {GRAMMAR}"
+        raise UsageError(f"can't read the stack '{_short(text)}': it has spaces", hint)
+    parts = text.split("x") if _LAYERS.fullmatch(text) else text.removesuffix(",").split(",")
     if len(parts) > MAX_LAYERS:
         raise UsageError(f"a stack of {len(parts):,} layers is too long", f"up to {MAX_LAYERS:,}")
     found = [_read_layer(part, text) for part in parts]
@@ -121,7 +117,18 @@ def read_stack(text: str) -> Stack:
     if len(ranks) > 1:
         raise UsageError(f"can't read the stack '{_short(text)}': layers have 2 and 3 sides", GRAMMAR)
     rank = max(ranks, default=2)  # images, unless a layer says otherwise
-    return Stack(tuple(StackLayer(one.text, one.pool, _for_each(one.windows, rank)) for one in found))
+    stack = Stack(tuple(StackLayer(one.text, one.pool, _for_each(one.windows, rank)) for one in found))
+    for fields in stack.fields:
+        if any(max(field.size, field.stride) > MAX_FIELD for field in fields):
+            raise UsageError(
+                f"the stack '{_short(text)}' sees or skips more than {MAX_FIELD:,} positions along an axis"
+            )
+    return stack
+
+
+def divided_by_x(text: str) -> bool:
+    """Whether a text's x divides layers, as in 3x3x3, and not a kernel's sides, as in 5x1,1x5."""
+    return "x" in text and _LAYERS.fullmatch(text) is not None
 
 
 def _for_each(windows: Sequence[Window], rank: int) -> tuple[Window, ...]:

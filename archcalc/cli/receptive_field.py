@@ -52,13 +52,13 @@ def receptive_field(
         ),
     ] = "",
     stack: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="LAYERS",
             show_default=False,
             help="A stack instead of a net: 3x3x3 is three layers of size 3; 7s2,3s2,3; 3d2; 5x1,1x5; 3,p2,3.",
         ),
-    ] = "",
+    ] = None,
     layer: Annotated[str, typer.Option(metavar="PATH", help="One layer or scope.", show_default=False)] = "",
     at: Annotated[
         str, typer.Option(metavar="3,4", help="The exact window of one output position.", show_default=False)
@@ -98,7 +98,7 @@ def receptive_field(
     ```
     """
     picture = output is not None and output.suffix.lower() in PICTURES
-    if stack:
+    if stack is not None:
         others = {"NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective}
         _print(_stack(stack, [what for what, given in others.items() if given], picture), form, output)
         return

@@ -348,7 +348,7 @@ class Expander:
         index = self.made.add(layer, known, path, mark, tied)
         for remark in self.made.nodes[index].application.remarks:
             source = ctx.module.spec.source
-            self.diagnostics.report(source, "W401", f"{layer.kind}: {remark}", mark, trace=ctx.told())
+            self.diagnostics.report(source, layer.remark_code, f"{layer.kind}: {remark}", mark, trace=ctx.told())
         return index
 
     # --- references -----------------------------------------------------------------------------------------------

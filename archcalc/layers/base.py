@@ -43,6 +43,8 @@ class Layer:
     """The inputs, by position, to which no gradient flows: only their sizes, or places in them, are read."""
     keeps: ClassVar[Kept] = NOTHING
     """What autograd keeps, for the kinds where that doesn't depend on their arguments."""
+    remark_code: ClassVar[str] = "W401"
+    """The code of what `remarks` warns about."""
     uncounted: ClassVar[str] = ""
     """The arithmetic that `macs` leaves out, in words; empty if there is none."""
 
@@ -102,6 +104,10 @@ class Layer:
         lends = getattr(self, "like", None) is not None
         first = Reads(windows) if windows else SAME
         return (first, *[None if lends else SAME] * (len(inputs) - 1))
+
+    def gates(self, *inputs: Shape) -> tuple[int, ...]:
+        """The inputs, by position, that only weigh the others: `depth` doesn't follow them."""
+        return ()
 
     def remarks(self, *inputs: Shape) -> Iterable[str]:
         """Warnings about this layer on this input, such as a stride that does not fit."""

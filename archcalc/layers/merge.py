@@ -63,6 +63,11 @@ class Multiply(Layer):
                 raise _mismatch()
         return result
 
+    def gates(self, *inputs: Shape) -> tuple[int, ...]:
+        """Those with size 1 along every spatial axis, beside a larger one; of equally small ones all but the first."""
+        small = [i for i, x in enumerate(inputs) if x.spatial and all(x[axis] == 1 for axis in x.spatial)]
+        return tuple(small) if len(small) < len(inputs) else tuple(small[1:])
+
     def kept(self, needs: Sequence[bool], *inputs: Shape) -> Kept:
         """Of two factors, each whose other factor needs a gradient; several are multiplied one after the other."""
         kept: set[int] = set()

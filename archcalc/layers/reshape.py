@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
@@ -67,6 +67,18 @@ class Reshape(View):
     W: Dim | None = None
     T: Dim | None = None
     R: Dim | None = None
+
+    remark_code = "W407"
+
+    def remarks(self, x: Shape) -> Iterable[str]:
+        """Tokens with several features don't become places by this, though the sizes may suggest it."""
+        y = self.output_shape(x)
+        (found,) = self.reads(x)
+        if "T" in x and y.spatial and any("C" in mine and "T" in mine and x["C"] != 1 for mine, _ in found.groups):
+            return (
+                "mixes the tokens' features with places: a token lies side by side in memory; grid puts it in a place",
+            )
+        return ()
 
     def output_shape(self, x: Shape) -> Shape:
         sizes = {axis: getattr(self, axis) for axis in AXES}
@@ -143,7 +155,7 @@ class Grid(View):
         if differ(prod(sizes.values()), x["T"]):
             places = "x".join(map(str, sizes.values()))
             more = not is_symbolic(x["T"]) and prod(sizes.values()) + 1 == x["T"]
-            hint = "there is one token more than places: leave the class token out before" if more else ""
+            hint = "there is one token more than places: a class token has none" if more else ""
             raise ShapeError(f"{places} places for T={x['T']} tokens", code="E208", hint=hint)
         return x.without("T").with_(**sizes)
 

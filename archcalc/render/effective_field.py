@@ -41,6 +41,8 @@ class Effective:
         from archcalc.verify.effective import measured_field, profiles
 
         shares = measured_field(self.report.graph, self.index, self.position)
+        if shares is None:
+            return "not measured: no gradient arrives, whatever the initialisation"
         self.measured = profiles(shares, self.report.graph)
         while shares.dim() > 2:
             shares = shares.sum(dim=0)
@@ -92,7 +94,7 @@ class Effective:
             shapes += drawn
             left += width + MARGIN
         notes = ["solid: the whole field; dashed: the fewest positions that hold 95.45 % of the squared gradient",
-                 "darker: more of the gradient, in steps of its square root", self.missing]  # fmt: skip
+                 "darker: more of the gradient, in steps of its square root"]  # fmt: skip
         shapes += [Text(MARGIN, low + 20 + 16 * i, note, 10, "#555555") for i, note in enumerate(notes) if note]
         width = max(left, *(MARGIN * 2 + shape.width for shape in shapes if isinstance(shape, Text)))
         return Drawing(width, low + 20 + 16 * len(notes) + MARGIN / 2, shapes, self.title)
@@ -102,7 +104,8 @@ class Effective:
     ) -> tuple[list[Shape], float, float]:
         """Cells, frames and heading; the panel's width and its lower edge."""
         height, width = len(grid), len(grid[0])
-        scale, top = SIDE / max(height, width), MARGIN + 34
+        side = SIDE if self.measured else 2 * SIDE + MARGIN  # alone, a panel takes the page
+        scale, top = side / max(height, width), MARGIN + 34
         tall = max(scale, 30 / height)
         shapes: list[Shape] = [Rect(left, top, width * scale, height * tall, "#444444", _colour(0), thickness=0.75)]
         cells = binned(grid, max(1, -(-max(height, width) // CELLS)))

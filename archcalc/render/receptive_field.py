@@ -10,7 +10,7 @@ from archcalc.analyses.positions import Seen, positions_of
 from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
-from archcalc.analyses.receptive_field_stack import Stack
+from archcalc.analyses.receptive_field_stack import Stack, StackLayer, divided_by_x
 from archcalc.graph import Graph, Node
 from archcalc.render.figures import exact
 from archcalc.render.listing import layers_text
@@ -249,7 +249,22 @@ def stack_sheet(text: str, stack: Stack) -> Sheet:
     lefts = [False, True, False, False, False, *([False] * gaps)]
     data = {"stack": text, "layers": records, "weights": stack.weights, "weights_of_one": stack.weights_of_one,
             "nonlinearities": stack.nonlinearities}  # fmt: skip
-    return Sheet(f"{text}: {_in_words(stack, layers)}", head, lefts, rows, data, list(_compared(stack)))
+    return Sheet(
+        f"{text}: {_in_words(stack, layers)}", head, lefts, rows, data, [*_compared(stack), *_other_reading(text)]
+    )
+
+
+def _sides(layer: StackLayer, size: str) -> str:
+    """The kernel's size, side by side if it was given so."""
+    return "x".join(str(window.kernel) for window in layer.windows) if "x" in layer.text else size
+
+
+def _other_reading(text: str) -> Iterator[str]:
+    """What else a text with an x might be meant to be."""
+    sides = text.split("x")
+    if divided_by_x(text) and len(sides) == 2:
+        one = f"{text}," if len(set(sides)) > 1 else f"{sides[0]} or {text},"
+        yield f"x divides layers here; one layer with a {text} kernel is written {one}"
 
 
 def _options(layer: Any, size: str) -> str:
@@ -259,12 +274,19 @@ def _options(layer: Any, size: str) -> str:
 
 
 def _in_words(stack: Stack, layers: Sequence[tuple[str, str]]) -> str:
-    """`three layers of size 3`, or how many layers there are."""
+    """How the text was read: `three layers of size 3`, `two layers: conv 7 s=2, conv 3`."""
     counts = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     number = counts[len(layers)] if len(layers) < len(counts) else f"{len(layers):,}"
     what = f"{number} layer{'s' if len(layers) > 1 else ''}"
-    same = len({(layer.pool, layer.windows) for layer in stack.layers}) == 1
-    return f"{what} of size {layers[0][1]}" if same else what
+    windows = {window for layer in stack.layers for window in layer.windows}
+    plain = len({(layer.pool, layer.windows) for layer in stack.layers}) == 1 and len(windows) == 1
+    if plain and not stack.layers[0].pool and (windows.pop().stride, stack.layers[0].windows[0].dilation) == (1, 1):
+        return f"{what} of size {_sides(stack.layers[0], layers[0][1])}"
+    listed = [
+        f"{kind} {_options(layer, _sides(layer, size))}"
+        for (kind, size), layer in zip(layers, stack.layers, strict=True)
+    ]
+    return f"{what}: {', '.join(listed)}" if len(listed) < len(counts) else what
 
 
 def _compared(stack: Stack) -> Iterator[str]:

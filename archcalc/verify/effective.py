@@ -18,33 +18,40 @@ SEEDS = 5
 
 def measured_field(
     graph: Graph, index: int, position: Mapping[str, int], seeds: int = SEEDS, device: str | torch.device = "cpu"
-) -> torch.Tensor:
+) -> torch.Tensor | None:
     """The mean squared gradient at each position of the first input, channels summed, as shares of its sum.
 
     Weights, inputs and the gradient at the output come from normal distributions, anew for each seed; norms and dropout
     work as at inference. Shapes: the input's spatial axes.
+    Returns: None where no gradient arrives, or none that is a number, from any initialisation.
     Source: Luo et al. 2016, section 3.
     """
     graph = replace(graph, nodes=graph.nodes[: index + 1], outputs={"y": index})
-    node, total = graph.nodes[index], torch.zeros(())
-    for seed in range(seeds):
-        torch.manual_seed(seed)
-        with torch.device(device):
-            network = Network(graph).eval().requires_grad_(False)
-            for parameter in network.parameters():
-                if parameter.dim() > 1:  # kernels and matrices, so that no layer damps the gradient (He et al. 2015)
-                    nn.init.kaiming_normal_(parameter, mode="fan_out")
-            inputs = network.example_inputs()
-        value = network(inputs[0].requires_grad_(), *inputs[1:])
-        gradient = torch.zeros_like(value)
-        place = (0, *(position.get(axis, slice(None)) for axis in node.shape))
-        gradient[place] = torch.randn_like(gradient[place])
-        (found,) = torch.autograd.grad(value, inputs[0], gradient)
-        energy = found[0].double().square()
-        if "C" in graph.input:
-            energy = energy.sum(dim=list(graph.input).index("C"))
-        total = total + (energy / energy.sum()).cpu()
-    return total / seeds
+    found = [shares for seed in range(seeds) if (shares := _shares(graph, position, seed, device)) is not None]
+    return torch.stack(found).mean(dim=0) if found else None
+
+
+def _shares(graph: Graph, position: Mapping[str, int], seed: int, device: str | torch.device) -> torch.Tensor | None:
+    """One initialisation's squared gradient, as shares of its sum; None if that isn't a number greater than 0."""
+    shape = graph.nodes[-1].shape
+    torch.manual_seed(seed)
+    with torch.device(device):
+        network = Network(graph).eval().requires_grad_(False)
+        for parameter in network.parameters():
+            if parameter.dim() > 1:  # kernels and matrices, so that no layer damps the gradient (He et al. 2015)
+                nn.init.kaiming_normal_(parameter, mode="fan_out")
+        inputs = network.example_inputs()
+    value = network(inputs[0].requires_grad_(), *inputs[1:])
+    gradient = torch.zeros_like(value)
+    place = (0, *(position.get(axis, slice(None)) for axis in shape))
+    gradient[place] = torch.randn_like(gradient[place])
+    (arrived,) = torch.autograd.grad(value, inputs[0], gradient, allow_unused=True)
+    if arrived is None or not arrived.isfinite().all() or not arrived.any():
+        return None
+    energy = (arrived[0].double() / arrived.abs().max()).square()
+    if "C" in graph.input:
+        energy = energy.sum(dim=list(graph.input).index("C"))
+    return (energy / energy.sum()).cpu()
 
 
 def profiles(shares: torch.Tensor, graph: Graph) -> dict[str, Profile]:
