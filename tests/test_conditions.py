@@ -158,7 +158,7 @@ REQUIRED = {
 """Values of arguments that must be given, with which a layer works on a volume of 12 channels."""
 BEFORE = {
     "embed": ("T", ""), "attention": ("TC", ""), "pos_embed": ("TC", ""), "select": ("TC", ""), "fc": ("C", ""),
-    "rbf": ("C", ""), "tconv": ("CHW", ""),
+    "rbf": ("C", ""), "grid": ("TC", ""),
     "roipool": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes"),
     "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
 }  # fmt: skip
