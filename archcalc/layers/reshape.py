@@ -188,7 +188,7 @@ class Select(View):
         return x.without("T")
 
     def reads(self, x: Shape) -> Sequence[Reads]:
-        return [over("T", Only(self.index if self.index >= 0 else x["T"] + self.index))]
+        return [over("T", Only(self.index % x["T"]))]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
