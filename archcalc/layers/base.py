@@ -100,6 +100,8 @@ class Layer:
 
         Unless the kind says otherwise, the positions under its windows, or else the same position.
         """
+        if not inputs:
+            return ()
         windows = self.windows(*inputs)
         lends = getattr(self, "like", None) is not None
         first = Reads(windows) if windows else SAME
