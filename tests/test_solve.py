@@ -218,6 +218,7 @@ def cases() -> Iterator[tuple[str, int, str]]:
     yield "solve vgg16 --params 5M", 2, "nothing is left open"
     yield "solve vgg16 --output 7x7x7x7", 2, "'7x7x7x7' has 4 sizes"
     yield "solve vgg16 --output 7x7 --layer conv9", 2, "has no layer 'conv9'"
+    yield "solve vgg16 --macs 5G --set Q=3 --symbolic N", 2, "has no axis and no hparam 'Q'"
     yield "solve vgg16 --output 7x7 --layer fc6", 2, "--output C"
     yield "solve vgg16 --output H=7,H=8", 2, "gives an axis twice"
     yield "solve vgg16 --output 0x7", 2, "'0' is not a size"
@@ -310,6 +311,16 @@ def test_bounds_of_hparams_hold(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rows = [tuple(map(int, line.split(",")[:2])) for line in text.splitlines() if line[0].isdigit() and "," in line]
     assert [(8, 1), (8, 2), (12, 1), (12, 2), (16, 1), (16, 2)] == sorted(rows)
     assert "28 of 34 configurations can't be built" in text
+
+
+@pytest.mark.parametrize("given", [("--set", "H=sym"), ("--set", "H=8..64"), ("--symbolic", "H")])
+def test_hparams_come_before_axes(given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where an hparam sets axes of the same name, it is the unknown, with all that depends on it."""
+    head = "input: {C: 3, H: H, W: H}\nhparams: {H: {value: 32, multiple_of: 8}}"
+    path = net(tmp_path / "net.yaml", head, "conv 8 3x3 p=1")
+    assert "H: multiples of 8 to 64\n" in printed(capsys, "solve", path, "--macs", "1M", *given)[1]
+    code, text = printed(capsys, "sweep", path, "--set", "H=7..17", "--columns", "macs")
+    assert (0, ["8,13824", "16,55296"]) == (code, text.splitlines()[1:3])
 
 
 def test_fractions_have_solutions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

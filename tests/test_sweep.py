@@ -228,7 +228,7 @@ def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--set", "Q=3..4"], "vgg16 has no hparam and no axis 'Q'"),
+        (["--set", "Q=3..4"], "vgg16 has no axis and no hparam 'Q'"),
         (["--set", "H=9..3"], "can't read the range '9..3'"),
         (["--set", "H"], "can't read --set 'H'"),
         (["--columns", "size"], "there's no total 'size'"),
@@ -242,7 +242,7 @@ def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["--set", "lrn1=[true,false]", "--pareto", "lrn1,params"], "--pareto needs whole numbers: lrn1 is 'true'"),
         (["--input", "3xSxS"], "sweep needs numbers"),
-        (["--set", "params=1..2"], "has no hparam and no axis 'params'"),
+        (["--set", "params=1..2"], "has no axis and no hparam 'params'"),
         (["--set", "H=[a,b]"], "H = a is not a size"),
         (["--set", "N=0"], "N = 0 is not a size"),
         (["--set", "N=-2..1"], "N = -2..1: sizes are at least 1"),

@@ -14,6 +14,7 @@ from archcalc.cli.options import Input, Name, Set, Symbolic
 from archcalc.cli.output import write
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
+from archcalc.shape import BATCH
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
@@ -111,17 +112,17 @@ def _unknowns(
     """What is open; if nobody names anything and an output is wanted, the input's axes."""
     from archcalc.formulas.amounts import alternatives, positive_among, sizes_among
     from archcalc.formulas.solve import Unknowns
+    from archcalc.formulas.symbols import placed
 
     axes = next(iter(architecture.spec.inputs.values()))
-    hparams = architecture.spec.hparams
     fixed, several = alternatives(architecture, sets)
     ranges = {name: positive_among(name, values) for name, values in several.items()}
     names = [*symbol_names(symbolic), *(name for name, value in fixed.items() if value == "sym")]
     given = {name: value for name, value in fixed.items() if value != "sym"}
-    outside = {name: value for name, value in given.items() if name in axes or (name == "N" and name not in hparams)}
-    numbers = {name: sizes_among(name, [value])[0] for name, value in outside.items()}
-    open_sizes = {**sizes_of(architecture, sizes), **{name: n for name, n in numbers.items() if name in axes}}
-    if "N" in {*names, *ranges, *numbers} - {*axes, *hparams} and batch != 1:
+    hparams, axis_sizes, _ = placed(architecture, given)
+    numbers = {name: sizes_among(name, [value])[0] for name, value in given.items() if name not in hparams}
+    open_sizes = {**sizes_of(architecture, sizes), **{name: numbers[name] for name in axis_sizes}}
+    if BATCH in {*names, *ranges, *numbers} and batch != 1:
         raise UsageError("the batch is given twice, as --batch and as N")
     symbols = any(not isinstance(size, int) for size in open_sizes.values())
     if not names and not ranges and not symbols:
@@ -129,8 +130,7 @@ def _unknowns(
             raise UsageError("nothing is left open", "--set HPARAM=sym, --symbolic H,W, or N for the batch")
         names = [axis for axis in axes if axis != "C" and axis not in open_sizes]
     names = [name for name in dict.fromkeys(names) if name not in ranges]
-    sets_left = {name: value for name, value in given.items() if name not in outside}
-    return Unknowns(names, ranges, sets_left, open_sizes, numbers.get("N", batch))
+    return Unknowns(names, ranges, hparams, open_sizes, numbers.get(BATCH, batch))
 
 
 def _limits(column: str, amount: str) -> tuple[int | None, int]:

@@ -94,8 +94,7 @@ def sweep(
     given = sizes_of(architecture, sizes)
     if symbols := [str(size) for size in given.values() if not isinstance(size, int)]:
         raise UsageError(f"sweep needs numbers: --input leaves {symbols[0]} open", "--set H=32..64")
-    input_axes, hparams = next(iter(architecture.spec.inputs.values())), architecture.spec.hparams
-    outside = {key: [value] for key, value in fixed.items() if key in input_axes or key not in hparams}
+    outside = {key: [value] for key, value in fixed.items() if key not in architecture.spec.hparams}
     choices = {**outside, **choices}
     fixed = {key: value for key, value in fixed.items() if key not in outside}
     shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))

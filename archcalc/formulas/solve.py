@@ -12,9 +12,8 @@ from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, is_list
-from archcalc.formulas.symbols import Opened, opened
+from archcalc.formulas.symbols import Opened, opened, placed
 from archcalc.report import Report, analyze
-from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Integers, dim, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.symbolic.systems import Row, Solution, solved_for
@@ -56,14 +55,11 @@ class Unknowns:
 
     def given(self, architecture: Architecture, values: Mapping[str, int]) -> Unknowns:
         """The same with some names as numbers."""
-        axes = next(iter(architecture.spec.inputs.values()), {})
-        hparams = architecture.spec.hparams
-        sizes = {name: value for name, value in values.items() if name in axes}
+        named = {name: value for name, value in values.items() if name not in self.symbols}
+        sets, sizes, batch = placed(architecture, named)
         numbers = {dim(name): value for name, value in values.items() if name in self.symbols}
         known = {axis: int(s) if is_symbolic(size) and (s := size.subs(numbers)).is_Integer else size
                  for axis, size in self.sizes.items()}  # fmt: skip
-        sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
-        batch = next((value for name, value in values.items() if name == BATCH and name not in {*sizes, *sets}), None)
         return replace(
             self,
             ranges={name: numbers for name, numbers in self.ranges.items() if name not in values},

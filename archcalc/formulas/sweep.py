@@ -20,9 +20,8 @@ from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.solve import reason_of, total_of
-from archcalc.formulas.symbols import opened
+from archcalc.formulas.symbols import opened, placed
 from archcalc.report import COLUMNS, analyze
-from archcalc.shape import BATCH
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
@@ -134,12 +133,9 @@ class Sweep:
 
     def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Values as hparams, input sizes and batch."""
-        axes = next(iter(self.architecture.spec.inputs.values()), {})
-        sizes = {name: int(value) for name, value in values.items() if name in axes}
-        hparams = self.architecture.spec.hparams
-        sets = {name: value for name, value in values.items() if name not in axes and name in hparams}
-        batch = next((int(v) for name, v in values.items() if name == BATCH and name not in {*axes, *hparams}), 1)
-        return {**self.fixed, **sets}, {**self.sizes, **sizes}, batch
+        sets, sizes, batch = placed(self.architecture, values)
+        given = {name: int(size) for name, size in sizes.items()}
+        return {**self.fixed, **sets}, {**self.sizes, **given}, 1 if batch is None else int(batch)
 
 
 def _total(report: Any, column: str) -> Any:
@@ -314,11 +310,7 @@ def planned(
 
     Raises: UsageError: a name or column is unknown, a size isn't one, or there are too many configurations.
     """
-    axes = next(iter(architecture.spec.inputs.values()), {})
-    known = {*axes, *architecture.spec.hparams, BATCH}
-    for name in choices:
-        if name not in known:
-            raise UsageError(f"{architecture.name} has no hparam and no axis '{name}'", suggestion(name, known))
+    placed(architecture, choices)  # each name means something
     for column in columns:
         if column in choices:
             raise UsageError(f"'{column}' would be two columns: what is swept, and the total", "--columns …")
@@ -326,7 +318,7 @@ def planned(
             hint = "total_bytes, activation_bytes, saved_bytes or peak_bytes" if column == "memory" else ""
             raise UsageError(f"there's no total '{column}'", hint or suggestion(column, TOTALS))
     choices = {
-        name: sizes_among(name, values) if name in axes or name not in architecture.spec.hparams else values
+        name: values if name in architecture.spec.hparams else sizes_among(name, values)
         for name, values in choices.items()
     }
     sweep = Sweep(architecture, choices, fixed or {}, sizes or {}, (), tuple(columns), dtype)

@@ -69,6 +69,21 @@ def opened(
     return _built(architecture, given, sides, lists, batch)
 
 
+def placed(architecture: Architecture, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Values by name as hparams, as sizes of the input's axes, and as the batch (None: it isn't given).
+
+    Raises: UsageError: a name means nothing.
+    """
+    hparams, axes = architecture.spec.hparams, next(iter(architecture.spec.inputs.values()), {})
+    known = {*axes, *hparams, BATCH}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", suggestion(name, known))
+    sets = {name: value for name, value in values.items() if name in hparams}
+    sizes = {name: value for name, value in values.items() if name in axes and name not in hparams}
+    return sets, sizes, None if BATCH in sets else values.get(BATCH)
+
+
 def with_values(
     architecture: Architecture, graph: Graph, names: Sequence[str], sets: Mapping[str, Any], sizes: Mapping[str, Any]
 ) -> tuple[Opened, dict[str, Any]]:
