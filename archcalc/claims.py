@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from archcalc.analyses.cost import depth
@@ -14,12 +15,16 @@ from archcalc.report import Report, analyze
 from archcalc.spec.arithmetic import Dims, integer, number
 from archcalc.spec.expression import Environment, Literal
 from archcalc.spec.model import Claim, Spec, Value
+from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.work import spend
 
 FIELDS = {"rf": "size", "rf_stride": "stride", "rf_padding": "padding"}
 """The quantities that are about a layer's receptive field, and what of it they are."""
+
+MISTAKEN = {"flops": "macs", "macs": "flops", "params": "weights", "weights": "params"}
+"""What papers call by another name: many write FLOPs for multiply-adds, and leave biases out of params."""
 
 VERDICTS = ("holds", "cut off", "erratum", "wrong")
 
@@ -61,7 +66,7 @@ def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:
         try:
             report = reports.of(about, claim.at)
         except (SpecError, UsageError) as error:
-            yield Verdict(claim, claim.variant, None, "wrong", str(error).partition("\n")[0])
+            yield Verdict(claim, claim.variant, None, "wrong", _why(error))
         else:
             yield judge(claim, report, spec, about)
 
@@ -90,6 +95,13 @@ class _Reports:
         raise found
 
 
+def _why(error: SpecError | UsageError) -> str:
+    """What is wrong, in one line."""
+    if isinstance(error, UsageError):
+        return str(error.args[0])
+    return next(found.message for found in error.diagnostics if found.severity == "error")
+
+
 def _text(at: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value.text) for name, value in at.items()))
 
@@ -111,9 +123,12 @@ def judge(claim: Claim, report: Report, spec: Spec, about: str) -> Verdict:
     except LocalError as error:
         problem = f"{error.message}; {error.hint}" if error.hint else error.message
         return Verdict(claim, claim.variant, None, "wrong", problem)
-    problem = _no_erratum(claim, found)
-    verdict = "wrong" if problem else found if claim.holds else "erratum"
-    return Verdict(claim, claim.variant, computed, verdict, problem)
+    if problem := _no_erratum(claim, found):
+        return Verdict(claim, claim.variant, computed, "wrong", problem)
+    if not claim.holds:
+        return Verdict(claim, claim.variant, computed, "erratum")
+    problem = _mistaken(claim, report, computed) if found == "wrong" else ""
+    return Verdict(claim, claim.variant, computed, found, problem)
 
 
 def _judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, str]:
@@ -130,6 +145,21 @@ def _no_erratum(claim: Claim, found: str) -> str:
     if claim.holds or found == "wrong":
         return ""
     return f"recorded as an erratum, but it {'holds' if found == 'holds' else 'is cut off instead of rounded'}"
+
+
+def _mistaken(claim: Claim, report: Report, computed: Any) -> str:
+    """What a wrong figure is right for, where papers often mean one thing and say another."""
+    if claim.printed is None or is_symbolic(computed):
+        return ""
+    if (other := MISTAKEN.get(claim.quantity)) and claim.printed.rounds(report.total(other, claim.path)):
+        return f"it is right for '{other}'"
+    unit = claim.expected.text[-2:-1].upper()
+    if claim.expected.text.endswith("B") and unit in "KMG":
+        power = "KMG".index(unit) + 1
+        binary = Printed(claim.printed.digits, claim.printed.step * Fraction(1024, 1000) ** power)
+        if binary.rounds(computed):
+            return f"it is right in {unit}iB"
+    return ""
 
 
 def quantity(report: Report, name: str, path: str = "") -> Any:
@@ -220,9 +250,8 @@ def _find(claim: Claim, spec: Spec, reports: _Reports, found: Diagnostics) -> No
         report = reports.of(about, claim.at)
         _, verdict = _judged(claim, report, spec, about)
     except (SpecError, UsageError) as error:
-        why = error.diagnostics[0].message if isinstance(error, SpecError) else error.args[0]
         mark = next(iter(claim.at.values())).mark
-        found.report(spec.source, "E036", f"nothing can be built with this 'at': {why}", mark)
+        found.report(spec.source, "E036", f"nothing can be built with this 'at': {_why(error)}", mark)
     except LocalError as error:
         mark = claim.mark if error.code == "E035" else claim.expected.mark
         found.report(spec.source, error.code, error.message, mark, hint=error.hint)

@@ -111,6 +111,24 @@ def test_how_a_claim_is_judged(tmp_path: Path, claim: str, verdict: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("claim", "problem"),
+    [
+        ("flops: 3.9K", "it is right for 'macs'"),
+        ("macs: 7.8K", "it is right for 'flops'"),
+        ("params: 0.108K", "it is right for 'weights'"),
+        ("activation_bytes: 1.31kB", "it is right in KiB"),
+        ("activation_bytes: 1.4kB", ""),
+        ("macs: 3.7K", ""),
+        ("flops: 3888", ""),
+    ],
+)
+def test_what_a_wrong_figure_is_right_for(tmp_path: Path, claim: str, problem: str) -> None:
+    """A rounded figure that is another quantity's, or has another unit, says so."""
+    (verdict,) = check_claims(tiny(tmp_path, claim))
+    assert ("wrong", problem) == (verdict.verdict, verdict.problem)
+
+
+@pytest.mark.parametrize(
     ("printed", "least", "largest", "last_cut"),
     [
         ("1K", "950", "1499", "1999"),
@@ -166,6 +184,7 @@ def test_random_claims_about_random_networks() -> None:
         ("params: ^[3, 4]", "E033"),
         ("params: ^5MB", "E034"),
         ("depth: ^5kB", "E034"),
+        ("params: ^5k", "E101"),
         ("saved_bytes: ^5M", "E034"),
         ("peak_bytes: ^1.5Mi", "E034"),
         ("^params: {}", "E030"),
@@ -279,6 +298,15 @@ def test_tolerances_are_shown_below_tables(tmp_path: Path, capsys: pytest.Captur
     tiny(tmp_path, "params: 110, tol: 2%")
     assert 0 == main(["table", str(tmp_path / "tiny.yaml"), "--format", form])
     assert "holds within 2%" in capsys.readouterr().out
+
+
+def test_why_nothing_can_be_built_is_an_error_not_a_warning(tmp_path: Path) -> None:
+    """A spec's warnings don't stand where the reason is asked for."""
+    spec = tiny(tmp_path, "at: {k: 9}, params: 5", more="blocks: {b(k): relu}\n")
+    assert "W404" in [found.code for found in spec.warnings]
+    reason = "conv: kernel 9 is larger than the padded input 8"
+    assert [reason] == [verdict.problem for verdict in check_claims(spec)]
+    assert [f"nothing can be built with this 'at': {reason}"] == [d.message for d in claim_findings(spec, ("",))]
 
 
 def test_names_that_mean_nothing_do_not_hide_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ MAX_TOLERANCE = Fraction(1, 10)
 
 _SUBJECT = re.compile(r"([a-z_]+)(?:\(([^()]+)\))?")
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%")
-_AMOUNT = re.compile(r"(\d[\d.]*(?:[eE][+-]?\d+)?)(k|K|M|G|Ki|Mi|Gi)?(B?)")
+_AMOUNT = re.compile(r"(\d[\d.]*(?:[eE][+-]?\d+)?)(k(?=B)|K|M|G|Ki|Mi|Gi)?(B?)")
 
 
 @dataclass(frozen=True)
