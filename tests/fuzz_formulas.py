@@ -21,7 +21,7 @@ import sympy
 from archcalc.formulas.general import Formula
 from archcalc.formulas.told import Sheet, lines
 from archcalc.symbolic import dim
-from archcalc.symbolic.relations import Condition
+from archcalc.symbolic.conditions import Condition
 from tests.random_expressions import expression, value
 
 NAMES = [

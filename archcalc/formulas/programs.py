@@ -9,7 +9,7 @@ from typing import Any
 from archcalc.identifiers import Namespace, literal
 from archcalc.symbolic import is_symbolic
 from archcalc.symbolic.compiled import Program, Step, Uncompilable
-from archcalc.symbolic.relations import Condition
+from archcalc.symbolic.conditions import Condition
 from archcalc.symbolic.values import NoValue, value_at
 
 INDENT = "    "

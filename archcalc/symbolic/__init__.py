@@ -1,8 +1,8 @@
 """Sizes that are integers or SymPy expressions, and what is known about the latter.
 
 Every formula in archcalc is written once and runs on both. With integers nothing here imports SymPy.
-`arithmetic` calculates; `relations` decides what it can and collects the rest as conditions, which `notation` writes
-and `values` evaluates; `compiled` turns expressions into integer arithmetic; `integer_sets` and `solving` say for which
+`arithmetic` calculates; `relations` decides what it can; the rest are `conditions`, which `notation` writes and
+`values` evaluates; `compiled` turns expressions into integer arithmetic; `integer_sets` and `solving` say for which
 integers a condition holds.
 """
 
@@ -25,11 +25,10 @@ from archcalc.symbolic.arithmetic import (
     shared_out,
     terms,
 )
+from archcalc.symbolic.conditions import Condition, collecting_conditions
 from archcalc.symbolic.relations import (
-    Condition,
     agreement,
     as_integer,
-    collecting_conditions,
     differ,
     exceeds,
     indivisible,

@@ -1,106 +1,24 @@
-"""Equalities, bounds and divisibility between sizes: decided where they can be, else assumed and collected.
+"""Equalities, bounds and divisibility between sizes: decided where they can be, else assumed, which is a condition.
 
 `differ`, `exceeds`, `indivisible` and `is_zero` ask whether something is certainly wrong, and are true only then. What
-depends on the symbols is assumed to be right, and the assumption becomes a `Condition` of whoever is collecting.
+depends on the symbols is assumed to be right, and becomes a `Condition` of whoever is collecting.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archcalc.symbolic.arithmetic import is_symbolic, lower_bound, maximum, minimum
-from archcalc.symbolic.compiled import compare
-from archcalc.symbolic.notation import relation_text
-from archcalc.symbolic.values import NoValue, value_at
-
-if TYPE_CHECKING:
-    from archcalc.symbolic.integer_sets import Integers
+from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting
 
 MAX_RESIDUES = 4096
 """Remainders that are tried one by one, to see which of them a divisibility means."""
-MAX_SOLVED = 30
-"""Operations of a condition that is solved, to see whether it follows from others."""
-PLAIN = ("==", "%", ">=", "<=", "!=")
-"""The forms of conditions that say what one symbol may be."""
 MAX_CANCELLED = 20
 """Terms of an expression whose common factors are looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """`left relation right` (==, !=, <=, >=): what the symbols of a graph must fulfil.
-
-    Divisibility is a remainder equal to 0. Where one of two equalities suffices, their differences' product is 0.
-    """
-
-    left: Any
-    relation: str
-    right: Any
-
-    def __str__(self) -> str:
-        """The condition in the spec language: `k % 2 == 0`."""
-        return relation_text(self.left, self.relation, self.right)
-
-    @property
-    def symbols(self) -> set[Any]:
-        """The symbols that it's about."""
-        sides = (side for side in (self.left, self.right) if is_symbolic(side))
-        return set().union(*(side.free_symbols for side in sides))
-
-    def holds(self, values: Mapping[str, int]) -> bool:
-        """Whether it's met where the symbols, by name, are these integers; not where a side has no value."""
-        try:
-            return bool(compare(value_at(self.left, values), self.relation, value_at(self.right, values)))
-        except NoValue:
-            return False
-
-
-_conditions: ContextVar[list[Condition] | None] = ContextVar("conditions", default=None)
-
-
-@contextmanager
-def collecting_conditions() -> Iterator[list[Condition]]:
-    """Collect the relations that are assumed because they can't be decided; at the end without the redundant ones."""
-    found: list[Condition] = []
-    token = _conditions.set(found)
-    try:
-        yield found
-    finally:
-        _conditions.reset(token)
-        found[:] = _without_redundant(found)
-
-
-def _assume(left: Any, relation: str, right: Any) -> None:
-    found, condition = _conditions.get(), Condition(left, relation, right)
-    if found is not None and condition not in found:
-        found.append(condition)
-
-
-def _merged(matches: Callable[[Condition], bool], merge: Callable[[Condition], Condition], new: Condition) -> None:
-    """Collect a condition; one that it matches and the new one become a single one."""
-    found = _conditions.get()
-    for place, known in enumerate(found or ()):
-        if found is not None and matches(known):
-            found[place] = merge(known)
-            return
-    _assume(new.left, new.relation, new.right)
-
-
-def _assume_bound(symbol: Any, relation: str, limit: int) -> None:
-    """Collect `symbol >= limit` or `symbol <= limit`, of several the one that implies the others."""
-    strongest = max if relation == ">=" else min
-    _merged(
-        lambda known: known.left == symbol and known.relation == relation and isinstance(known.right, int),
-        lambda known: Condition(symbol, relation, strongest(known.right, limit)),
-        Condition(symbol, relation, limit),
-    )
 
 
 # --- equality -----------------------------------------------------------------------------------------------------
@@ -117,7 +35,7 @@ def differ(a: Any, b: Any) -> bool:
         return False
     if difference.is_number or difference.is_zero is False:
         return True
-    if _conditions.get() is None:
+    if not is_collecting():
         return False
     if (quotient := _as_quotient(difference)) is not None:
         return indivisible(*quotient)
@@ -125,7 +43,7 @@ def differ(a: Any, b: Any) -> bool:
         symbol, number = found
         if number.denominator > 1 or number < 1:
             return True
-        _assume(symbol, "==", int(number))
+        assume(symbol, "==", int(number))
         return False
     if _fails_everywhere(difference):
         return True
@@ -151,7 +69,7 @@ def none_equal(*pairs: tuple[Any, Any]) -> bool:
         return True
     if len(differences) == 1:
         return differ(differences[0], 0)
-    _assume(sympy.Mul(*map(_whole, differences), evaluate=False), "==", 0)
+    assume(sympy.Mul(*map(_whole, differences), evaluate=False), "==", 0)
     return False
 
 
@@ -234,9 +152,9 @@ def exceeds(a: Any, b: Any) -> bool:
     if not symbol.is_Symbol or not constant.is_Rational:
         _assume_whole(a, "<=", b)
     elif factor > 0:
-        _assume_bound(symbol, ">=", int(sympy.ceiling(-constant / factor)))
+        assume_bound(symbol, ">=", int(sympy.ceiling(-constant / factor)))
     else:
-        _assume_bound(symbol, "<=", int(sympy.floor(-constant / factor)))
+        assume_bound(symbol, "<=", int(sympy.floor(-constant / factor)))
     return False
 
 
@@ -256,12 +174,12 @@ def _assume_whole(left: Any, relation: str, right: Any) -> None:
     import sympy
 
     if all(_is_whole(sympy.sympify(side)) for side in (left, right)):
-        _assume(left, relation, right)
+        assume(left, relation, right)
         return
     terms = sympy.Add.make_args(_whole(sympy.expand(left - right)))
     above = sympy.Add(*(term for term in terms if term.as_coeff_Mul()[0] > 0))
     below = sympy.Add(*(-term for term in terms if term.as_coeff_Mul()[0] < 0))
-    _assume(above, relation, below)
+    assume(above, relation, below)
 
 
 def _whole(expr: Any) -> Any:
@@ -299,7 +217,7 @@ def indivisible(a: Any, b: Any) -> bool:
         return _not_multiple(above, int(below))
     if above.is_zero:
         return False
-    _assume(sympy.Mod(above, below, evaluate=False), "==", 0)
+    assume(sympy.Mod(above, below, evaluate=False), "==", 0)
     return False
 
 
@@ -321,7 +239,7 @@ def _not_multiple(value: Any, modulus: int) -> bool:
 
     terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(value)]
     if not all(factor.is_Integer and _is_whole(rest) for factor, rest in terms):
-        _assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
+        assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
         return False
     terms = [(int(factor) % modulus, rest) for factor, rest in terms]
     common = math.gcd(*(factor for factor, _ in terms)) or modulus
@@ -334,7 +252,7 @@ def _not_multiple(value: Any, modulus: int) -> bool:
     symbols = sorted(value.free_symbols, key=lambda symbol: symbol.name)
     if value.is_polynomial(*symbols) and modulus ** len(symbols) <= MAX_RESIDUES:
         return _not_residue(value, modulus, symbols)
-    _assume_multiple(value, modulus)
+    assume_multiple(value, modulus)
     return False
 
 
@@ -352,32 +270,10 @@ def _not_residue(value: Any, modulus: int, symbols: list[Any]) -> bool:
     if len(symbols) == 1:
         step = modulus // len(good)
         if good == {(n,) for n in range(0, modulus, step)}:
-            _assume_multiple(symbols[0], step)
+            assume_multiple(symbols[0], step)
             return False
-    _assume_multiple(value, modulus)
+    assume_multiple(value, modulus)
     return False
-
-
-def _assume_multiple(value: Any, modulus: int) -> None:
-    """Collect `value % modulus == 0`; with a multiple of another number, that of their least common multiple."""
-    import sympy
-
-    def multiple_of(number: int) -> Condition:
-        return Condition(sympy.Mod(value, number, evaluate=False), "==", 0)
-
-    _merged(
-        lambda known: (found := _multiple(known)) is not None and found[0] == value,
-        lambda known: multiple_of(math.lcm(modulus, _multiple(known)[1])),  # type: ignore[index]  # it matches
-        multiple_of(modulus),
-    )
-
-
-def _multiple(condition: Condition) -> tuple[Any, int] | None:
-    """(u, m) of a condition u % m == 0 with a number m."""
-    if condition.relation != "==" or condition.right != 0 or type(condition.left).__name__ != "Mod":
-        return None
-    value, modulus = condition.left.args
-    return (value, int(modulus)) if modulus.is_Integer else None
 
 
 def is_zero(value: Any) -> bool:
@@ -389,12 +285,12 @@ def is_zero(value: Any) -> bool:
     value = sympy.expand(value)
     if value.is_zero:
         return True
-    if value.is_nonzero or _conditions.get() is None or _fails_everywhere(value):
+    if value.is_nonzero or not is_collecting() or _fails_everywhere(value):
         return False
     if (found := _root(value)) is None:
-        _assume(_whole(value), "!=", 0)
+        assume(_whole(value), "!=", 0)
     elif found[1].denominator == 1 and found[1] >= 1:
-        _assume(found[0], "!=", int(found[1]))
+        assume(found[0], "!=", int(found[1]))
     return False
 
 
@@ -414,54 +310,3 @@ def as_integer(value: Any) -> Any:
             return int(value)
         return None if value.is_integer is False or (not _is_whole(value) and indivisible(value, 1)) else value
     return None
-
-
-# --- what follows from the others -----------------------------------------------------------------------------------
-
-
-def _without_redundant(conditions: list[Condition]) -> list[Condition]:
-    """The conditions, less those on one symbol that follow from the plain ones on the same."""
-    alone: dict[Any, list[Condition]] = {}
-    for condition in conditions:
-        if len(symbols := condition.symbols) == 1:
-            alone.setdefault(symbols.pop(), []).append(condition)
-    dropped = {condition for symbol, found in alone.items() for condition in _following(found, symbol)}
-    return [condition for condition in conditions if condition not in dropped]
-
-
-def _following(conditions: list[Condition], symbol: Any) -> Iterator[Condition]:
-    """Those of the conditions on a symbol that are met wherever the plain ones before them, and those kept, are."""
-    from archcalc.symbolic.integer_sets import EVERYTHING
-
-    allowed = EVERYTHING
-    for condition in sorted(conditions, key=_rank):
-        found = _solutions(condition, symbol)
-        if found is None:
-            continue
-        if allowed & found == allowed:
-            yield condition
-        elif _rank(condition) < len(PLAIN):
-            allowed = allowed & found
-
-
-def _rank(condition: Condition) -> int:
-    """How strong a condition of this form is: an equality says all; what isn't plain comes last."""
-    if getattr(condition.left, "is_Symbol", False) and isinstance(condition.right, int):
-        return PLAIN.index(condition.relation)
-    return PLAIN.index("%") if _multiple(condition) else len(PLAIN)
-
-
-def _solutions(condition: Condition, symbol: Any) -> Integers | None:
-    """The numbers that meet a condition, where finding them is cheap; nothing is said of divisions by the symbol."""
-    import sympy
-
-    from archcalc.symbolic.compiled import Uncompilable
-    from archcalc.symbolic.integer_sets import Unsolvable
-    from archcalc.symbolic.solving import solutions
-
-    if sympy.count_ops(condition.left) + sympy.count_ops(condition.right) > MAX_SOLVED:
-        return None
-    try:
-        return solutions(condition.left, condition.relation, condition.right, symbol)
-    except (Unsolvable, Uncompilable):
-        return None

@@ -16,10 +16,10 @@ from typing import Any
 from archcalc.symbolic import solve
 from archcalc.symbolic.arithmetic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
+from archcalc.symbolic.conditions import Condition
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment, Unsolvable
 from archcalc.symbolic.limits import Limits
-from archcalc.symbolic.relations import Condition
 
 MAX_TRIED = 200_000
 """Combinations of all unknowns but the last that are tried one by one."""

@@ -1,0 +1,169 @@
+"""Conditions: what the symbols of a graph must fulfil, collected while it's built, and only what says something new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archcalc.symbolic.arithmetic import is_symbolic
+from archcalc.symbolic.compiled import compare
+from archcalc.symbolic.notation import relation_text
+from archcalc.symbolic.values import NoValue, value_at
+
+if TYPE_CHECKING:
+    from archcalc.symbolic.integer_sets import Integers
+
+MAX_SOLVED = 30
+"""Operations of a condition that is solved, to see whether it follows from others."""
+PLAIN = ("==", "%", ">=", "<=", "!=")
+"""The forms of conditions that say what one symbol may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`left relation right` (==, !=, <=, >=): what the symbols of a graph must fulfil.
+
+    Divisibility is a remainder equal to 0. Where one of two equalities suffices, their differences' product is 0.
+    """
+
+    left: Any
+    relation: str
+    right: Any
+
+    def __str__(self) -> str:
+        """The condition in the spec language: `k % 2 == 0`."""
+        return relation_text(self.left, self.relation, self.right)
+
+    @property
+    def symbols(self) -> set[Any]:
+        """The symbols that it's about."""
+        sides = (side for side in (self.left, self.right) if is_symbolic(side))
+        return set().union(*(side.free_symbols for side in sides))
+
+    def holds(self, values: Mapping[str, int]) -> bool:
+        """Whether it's met where the symbols, by name, are these integers; not where a side has no value."""
+        try:
+            return bool(compare(value_at(self.left, values), self.relation, value_at(self.right, values)))
+        except NoValue:
+            return False
+
+
+_conditions: ContextVar[list[Condition] | None] = ContextVar("conditions", default=None)
+
+
+@contextmanager
+def collecting_conditions() -> Iterator[list[Condition]]:
+    """Collect the relations that are assumed because they can't be decided; at the end without the redundant ones."""
+    found: list[Condition] = []
+    token = _conditions.set(found)
+    try:
+        yield found
+    finally:
+        _conditions.reset(token)
+        found[:] = _without_redundant(found)
+
+
+def is_collecting() -> bool:
+    """Whether somebody collects conditions; deciding more than is obvious is worth the time only then."""
+    return _conditions.get() is not None
+
+
+def assume(left: Any, relation: str, right: Any) -> None:
+    """Collect a relation, unless it's there already."""
+    found, condition = _conditions.get(), Condition(left, relation, right)
+    if found is not None and condition not in found:
+        found.append(condition)
+
+
+def _merged(matches: Callable[[Condition], bool], merge: Callable[[Condition], Condition], new: Condition) -> None:
+    """Collect a condition; one that it matches and the new one become a single one."""
+    found = _conditions.get()
+    for place, known in enumerate(found or ()):
+        if found is not None and matches(known):
+            found[place] = merge(known)
+            return
+    assume(new.left, new.relation, new.right)
+
+
+def assume_bound(symbol: Any, relation: str, limit: int) -> None:
+    """Collect `symbol >= limit` or `symbol <= limit`, of several the one that implies the others."""
+    strongest = max if relation == ">=" else min
+    _merged(
+        lambda known: known.left == symbol and known.relation == relation and isinstance(known.right, int),
+        lambda known: Condition(symbol, relation, strongest(known.right, limit)),
+        Condition(symbol, relation, limit),
+    )
+
+
+def assume_multiple(value: Any, modulus: int) -> None:
+    """Collect `value % modulus == 0`; with a multiple of another number, that of their least common multiple."""
+    import sympy
+
+    def multiple_of(number: int) -> Condition:
+        return Condition(sympy.Mod(value, number, evaluate=False), "==", 0)
+
+    _merged(
+        lambda known: (found := _multiple(known)) is not None and found[0] == value,
+        lambda known: multiple_of(math.lcm(modulus, _multiple(known)[1])),  # type: ignore[index]  # it matches
+        multiple_of(modulus),
+    )
+
+
+def _multiple(condition: Condition) -> tuple[Any, int] | None:
+    """(u, m) of a condition u % m == 0 with a number m."""
+    if condition.relation != "==" or condition.right != 0 or type(condition.left).__name__ != "Mod":
+        return None
+    value, modulus = condition.left.args
+    return (value, int(modulus)) if modulus.is_Integer else None
+
+
+def _without_redundant(conditions: list[Condition]) -> list[Condition]:
+    """The conditions, less those on one symbol that follow from the plain ones on the same."""
+    alone: dict[Any, list[Condition]] = {}
+    for condition in conditions:
+        if len(symbols := condition.symbols) == 1:
+            alone.setdefault(symbols.pop(), []).append(condition)
+    dropped = {condition for symbol, found in alone.items() for condition in _following(found, symbol)}
+    return [condition for condition in conditions if condition not in dropped]
+
+
+def _following(conditions: list[Condition], symbol: Any) -> Iterator[Condition]:
+    """Those of the conditions on a symbol that are met wherever the plain ones before them, and those kept, are."""
+    from archcalc.symbolic.integer_sets import EVERYTHING
+
+    allowed = EVERYTHING
+    for condition in sorted(conditions, key=_rank):
+        found = _solutions(condition, symbol)
+        if found is None:
+            continue
+        if allowed & found == allowed:
+            yield condition
+        elif _rank(condition) < len(PLAIN):
+            allowed = allowed & found
+
+
+def _rank(condition: Condition) -> int:
+    """How strong a condition of this form is: an equality says all; what isn't plain comes last."""
+    if getattr(condition.left, "is_Symbol", False) and isinstance(condition.right, int):
+        return PLAIN.index(condition.relation)
+    return PLAIN.index("%") if _multiple(condition) else len(PLAIN)
+
+
+def _solutions(condition: Condition, symbol: Any) -> Integers | None:
+    """The numbers that meet a condition, where finding them is cheap; nothing is said of divisions by the symbol."""
+    import sympy
+
+    from archcalc.symbolic.compiled import Uncompilable
+    from archcalc.symbolic.integer_sets import Unsolvable
+    from archcalc.symbolic.solving import solutions
+
+    if sympy.count_ops(condition.left) + sympy.count_ops(condition.right) > MAX_SOLVED:
+        return None
+    try:
+        return solutions(condition.left, condition.relation, condition.right, symbol)
+    except (Unsolvable, Uncompilable):
+        return None
