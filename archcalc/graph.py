@@ -21,7 +21,7 @@ class Input(Layer):
 
     kind = "input"
 
-    def reads(self, *inputs: Shape) -> Sequence[Reads | None]:
+    def reads(self, *inputs: Shape) -> Sequence[Reads | None]:  # noqa: ARG002  # the base's signature
         return ()
 
     def _values(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from archcalc.expand import build
 from archcalc.layers.conv import Conv
 from archcalc.report import analyze
 from archcalc.spec.reader import load_spec
+from archcalc.symbolic import dim
 from archcalc.zoo import load
 from tests.helpers import HEAD, graph_of, names_of, spec_of
 
@@ -229,6 +230,18 @@ def test_using_another_spec(tmp_path: Path) -> None:
         build(spec_of(text.replace("upto: b", "upto: d"), tmp_path))
     with pytest.raises(Exception, match="E050"):
         spec_of(text.replace("net.yaml", "../net.yaml"), tmp_path)
+
+
+def test_a_used_spec_has_no_symbols(tmp_path: Path) -> None:
+    """Its k would be the same symbol as the using spec's, and nobody could give it a number."""
+    (tmp_path / "net.yaml").write_text(
+        f"{HEAD}hparams: {{k: sym}}\nvariants: {{a: {{}}, b: {{k: 4}}}}\nlayers: conv k 3x3\n"
+    )
+    text = f"{HEAD}hparams: {{k: sym}}\nuse: {{trunk: {{spec: net.yaml, variant: VARIANT}}}}\nlayers: [trunk, conv k 1x1]\n"
+    with pytest.raises(SpecError, match="E106 hparam 'k' of a used spec must have a value"):
+        build(spec_of(text.replace("VARIANT", "a"), tmp_path))
+    graph = build(spec_of(text.replace("VARIANT", "b"), tmp_path))
+    assert [3, 4, dim("k")] == [node.shape["C"] for node in graph.nodes]
 
 
 def test_outputs_may_have_conditions() -> None:

@@ -129,7 +129,7 @@ class Blocks:
         if key in self._using:
             raise LocalError(f"'{use.spec}' uses itself", code="E082")
         if key not in self._modules:
-            self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics)
+            self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics, used=True)
         other = self._modules[key]
         trace = (ctx.trace, "use", f"{use.spec}:{use.variant}" if use.variant else use.spec)
         inner = Context(other, other.env, Scope(path), at, trace, ctx.depth + 1)

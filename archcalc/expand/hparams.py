@@ -36,6 +36,8 @@ class Module:
     spec: Spec
     variant: str
     env: Environment
+    used: bool = False
+    """Whether it is there for another spec (`use`)."""
     read: set[str] = field(default_factory=set)
     """The hparams that something has read so far."""
 
@@ -51,14 +53,16 @@ class Callee:
         return self.target.name
 
 
-def make_module(spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: Diagnostics) -> Module:
+def make_module(
+    spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: Diagnostics, used: bool = False
+) -> Module:
     """Put values in place: the spec's own, the variant's over them, and `sets` over both.
 
     `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`).
     Raises: UsageError: `sets` names no hparam, or its text can't be read.
     """
     names: dict[str, Any] = dict(spec.tables)
-    module = Module(spec, variant, Environment(names, tensors={}))
+    module = Module(spec, variant, Environment(names, tensors={}), used)
     names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})
     for name in sets:
@@ -118,7 +122,7 @@ def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: D
             raise ExpressionError(f"hparam '{hparam.name}' depends on itself", code="E044")
         busy = True
         try:
-            result = _value(value, hparam.name, module.env)
+            result = _value(value, hparam.name, module)
             _check_bounds(hparam, result, module.env)
             found.append(result)
         except Reported:
@@ -135,10 +139,13 @@ def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: D
     return evaluate
 
 
-def _value(value: Value, name: str, env: Environment) -> Any:
+def _value(value: Value, name: str, module: Module) -> Any:
     if isinstance(value.expr, Name) and value.expr.name == "sym":
+        if module.used:  # nobody could give it a number, and the using spec may have a symbol of this name
+            hint = "use a variant that gives it a value"
+            raise ExpressionError(f"hparam '{name}' of a used spec must have a value", code="E106", hint=hint)
         return dim(name)
-    return value.expr.evaluate(env)
+    return value.expr.evaluate(module.env)
 
 
 def _check_bounds(hparam: Hparam, value: Any, env: Environment) -> None:
