@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import Diagnostic, Mark, UnknownNameError, suggestion
 from archcalc.layers import Layer
-from archcalc.layers.reads import Reads
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Condition
 
@@ -20,9 +19,6 @@ class Input(Layer):
     """A graph's input: it has a shape and computes nothing."""
 
     kind = "input"
-
-    def reads(self, *inputs: Shape) -> Sequence[Reads | None]:  # noqa: ARG002  # the base's signature
-        return ()
 
     def _values(self) -> tuple[Any, ...]:
         return ()

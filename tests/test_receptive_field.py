@@ -259,12 +259,3 @@ def test_clipping_happens_at_every_layer() -> None:
     end = graph.places["y"]
     assert (26, 30) == receptive_fields(graph)[end]["W"].at(0)
     assert (28, 30) == exact_field(graph, end, {"W": 0}).interval("W")
-
-
-def test_a_second_input_is_no_place_of_the_first() -> None:
-    """Fields are windows on the first input; what comes from another one alone has none."""
-    head = "archcalc: 1\nname: t\ninputs: {a: {C: 3, H: 8, W: 8}, b: {C: 3, H: 8, W: 8}}\n"
-    graph = graph_of("layers: [{one: from b -> conv 3 3x3 p=1}, {add: [from a -> conv 3 3x3 p=1, from one]}]", head)
-    fields = receptive_fields(graph)
-    assert {} == fields[graph.place("one")]
-    assert [3, 3] == [field.size for field in fields[-1].values()]
