@@ -18,6 +18,7 @@ from archcalc.errors import UsageError
 
 MAX_JSON = 64_000_000
 """Bytes of a golden file or a record; those of the zoo's largest network are 1.2 million."""
+MAX_DIGITS = 1000
 _STREAMS = (Path("/dev"), Path("/proc"))
 
 
@@ -199,6 +200,7 @@ def read_json(path: Path, floats: bool = False) -> Any:
             data.decode("utf-8"),
             object_pairs_hook=_pairs,
             parse_constant=_refuse_number,
+            parse_int=_integer,
             parse_float=_finite if floats else _refuse_number,
         )
     except FileNotFoundError:
@@ -216,6 +218,12 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key is there twice")
     return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits")
+    return int(text)
 
 
 def _refuse_number(text: str) -> Any:

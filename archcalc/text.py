@@ -18,7 +18,7 @@ _COMMAND = re.compile(r"^\s*::|##(?=\[)")
 _MAY_BE_COMMAND = re.compile(r"(?<!\S)::|##(?=\[)")
 """The same in a text that may be wrapped at any blank."""
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&$]|^[#+=-](?=[\s#+=-]|$)|^\d+(?=[.)](\s|$))")
-_NUMBER = re.compile(r"[-+]?\d[\d,.]*(/\d+)?")
+_NUMBER = re.compile(r"[-+]?\d[\d,.]*([/x]-?\d[\d,.]*)*")
 _XML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _LATEX = {
     **{letter: "\\" + letter for letter in "{}$&#_%"},

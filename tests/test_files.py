@@ -189,7 +189,7 @@ def test_what_can_not_be_written_is_said(tmp_path: Path, spoil: Callable[[Path],
         ("", "expecting value"),
         ('\ufeff{"a": 1}', "bom"),
         (b'{"a": "\xff"}', "not UTF-8"),
-        ("9" * 5000, "digits"),
+        ("9" * 5000, "a number has 5,000 digits"),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -84,7 +84,21 @@ def test_dot_is_read_back() -> None:
 
 def test_csv_is_read_back_and_runs_nothing() -> None:
     """A reader finds the cells; what a spreadsheet would run starts with an apostrophe, and numbers stay numbers."""
-    cells = ["a,b", 'c"d', "e\nf", NASTY, "=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "-3", "+2.5", "1/2", "-1/2"]
+    cells = [
+        "a,b",
+        'c"d',
+        "e\nf",
+        NASTY,
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-1+1",
+        "@SUM(A1)",
+        "-3",
+        "+2.5",
+        "1/2",
+        "-1/2",
+        "-3x-5",
+    ]
     (row,) = csv.reader(StringIO(text.csv_row([*cells, -3, 10**30, ""])))
     guarded = ["'=1+1", "'+cmd|' /C calc'!A0", "'-1+1", "'@SUM(A1)"]
     assert ["a,b", 'c"d', "e f", text.line(NASTY), *guarded, *cells[8:], "-3", str(10**30), ""] == row
