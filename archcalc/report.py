@@ -10,9 +10,10 @@ from os import PathLike
 from typing import Any
 
 from archcalc.analyses import ANALYSES
-from archcalc.analyses.alive import alive_bytes, largest
 from archcalc.analyses.cost import depth
+from archcalc.analyses.least import largest, least_bytes
 from archcalc.analyses.memory import BYTES
+from archcalc.analyses.peak import held_bytes
 from archcalc.analyses.receptive_field import Fields, receptive_fields
 from archcalc.analyses.saved import saved_bytes
 from archcalc.errors import UnknownNameError, UsageError, suggestion
@@ -27,6 +28,8 @@ PLACED = ("saved_bytes",)
 """The columns that depend on the layer's place in the graph."""
 COLUMNS = (*SHARED, *PLACED)
 """The columns that can be added up."""
+LARGEST = ("peak_bytes", "least_bytes")
+"""The columns of which the largest value counts."""
 IDENTITY = ("name", "kind", "output_shape")
 """What a row is about."""
 
@@ -118,18 +121,20 @@ class Report:
         if column == "activation_bytes":
             return self.value(application, "activations") * BYTES[self.dtype]
         if column not in ANALYSES:
-            raise UnknownNameError(f"no column is called '{column}'", suggestion(str(column), (*COLUMNS, "peak_bytes")))
+            raise UnknownNameError(f"no column is called '{column}'", suggestion(str(column), (*COLUMNS, *LARGEST)))
         analysis = ANALYSES[column]
         value = application.once(analysis.formula)
         return value * self.batch if analysis.per_example else value
 
     def total(self, column: str, path: str = "") -> Any:
-        """A column's sum over all layers, or over those of one scope; of `peak_bytes` the largest, not the sum.
+        """A column's sum over all layers, or over those of one scope; of `LARGEST` the largest value.
 
         Raises: UnknownNameError: there is no such column, layer or scope.
         """
         if column == "peak_bytes":
-            return largest(self.alive[i] for i in self.graph.indices(path))
+            return largest(moment for i in self.graph.indices(path) for moment in self.held[i])
+        if column == "least_bytes":
+            return largest(self.least[i] for i in self.graph.indices(path))
         if column in PLACED:
             counts = Counter(self.saved[i] for i in self.graph.indices(path))
             return sum(count * value for value, count in counts.items())  # equal expressions are added once
@@ -149,8 +154,8 @@ class Report:
 
     @cached_property
     def totals(self) -> dict[str, Any]:
-        """The sums of all columns, the most bytes alive at once, and the depth."""
-        return {**{column: self.total(column) for column in (*COLUMNS, "peak_bytes")}, "depth": depth(self.graph)}
+        """The sums of all columns, the largest values of those in `LARGEST`, and the depth."""
+        return {**{column: self.total(column) for column in (*COLUMNS, *LARGEST)}, "depth": depth(self.graph)}
 
     @cached_property
     def saved(self) -> list[Any]:
@@ -158,9 +163,14 @@ class Report:
         return saved_bytes(self.graph, self.batch, self.dtype)
 
     @cached_property
-    def alive(self) -> list[Any]:
-        """The bytes of all volumes that are alive while each node is computed, with no backward pass to come."""
-        return alive_bytes(self.graph, self.batch, self.dtype)
+    def held(self) -> list[tuple[Any, ...]]:
+        """The bytes that the exported program holds while each node runs, at the moments that may be its most."""
+        return held_bytes(self.graph, self.batch, self.dtype)
+
+    @cached_property
+    def least(self) -> list[Any]:
+        """The bytes of the volumes that have to be alive while each node is computed, with no backward pass to come."""
+        return least_bytes(self.graph, self.batch, self.dtype)
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -1,7 +1,7 @@
 """Random valid specs against PyTorch: `python -m tests.differential --examples 20000 --seed 1`.
 
 Every spec goes the whole way: YAML text, graph, modules, a run. Shapes, params, buffers, MACs, activations, saved and
-alive bytes of each layer must be what PyTorch finds. What fails is shrunk to a small spec, which is printed.
+least bytes of each layer must be what PyTorch finds. What fails is shrunk to a small spec, which is printed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Small specs for tests."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,13 @@ def graph_of(layers: str, head: str = HEAD) -> Graph:
 def names_of(graph: Graph) -> list[str]:
     """The names of the layers, without the input."""
     return [node.name for node in graph.nodes if node.inputs]
+
+
+def imported(code: str) -> Any:
+    """The class of an exported network, from the code alone."""
+    module: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(code, "exported.py", "exec"), module)
+    return [value for value in module.values() if isinstance(value, type) and value.__module__ == "exported"][-1]
 
 
 def verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +18,7 @@ from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.zoo import architectures
 from tests.fuzz_programs import search
-from tests.helpers import graph_of, spec_of
+from tests.helpers import graph_of, imported, spec_of
 from tests.random_specs import specs
 
 torch = pytest.importorskip("torch", reason="what is exported is PyTorch code")
@@ -29,13 +28,6 @@ ZOO = {architecture.name: architecture for architecture in architectures()}
 NUMBERS = {"faster_rcnn": {"R": 30}}
 MACS = 500_000_000
 """Nets with more are followed on the meta device: names, shapes and parameters, no arithmetic."""
-
-
-def imported(code: str) -> Any:
-    """The network's class, from the code alone."""
-    module: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(code, "exported.py", "exec"), module)
-    return [value for value in module.values() if isinstance(value, type) and value.__module__ == "exported"][-1]
 
 
 def assert_same(graph: Graph, device: str) -> None:

@@ -21,6 +21,8 @@ from tests.helpers import graph_of, spec_of
 from tests.layer_cases import CASES, Case
 
 BATCH = 2
+WIDTHS = {Width.value: 4, Width.statistic: 4, Width.index: 8, Width.mask: 1}
+"""Bytes of one number in float32."""
 
 
 def report_of(layers: str, batch: int = 1, dtype: str = "float32") -> Report:
@@ -67,25 +69,47 @@ def test_a_gate_keeps_what_the_other_factor_needs() -> None:
     assert {"a": 4 * 3 * 32 * 32} == saved(report)  # the image again, for the product
 
 
-def test_peak_holds_a_shortcut_as_long_as_it_is_needed() -> None:
+def test_the_least_holds_a_shortcut_as_long_as_it_is_needed() -> None:
     """While the second convolution runs, the shortcut, its input and its output are alive."""
     report = report_of("layers: [stem: conv 4 1, residual: conv 4 1 -> relu -> conv 4 1]\n")
     volume = 4 * 4 * 32 * 32
-    assert 3 * volume == report.total("peak_bytes")
-    assert 4 * 3 * 32 * 32 + volume == report.total("peak_bytes", "stem")
+    assert 3 * volume == report.total("least_bytes")
+    assert 4 * 3 * 32 * 32 + volume == report.total("least_bytes", "stem")
 
 
-def test_peak_of_vgg16() -> None:
-    """conv1/2 reads and writes 64x224x224, in place of which nothing else is alive."""
-    assert 2 * 64 * 224 * 224 * 4 == analyze(load("vgg16").build()).total("peak_bytes")
+def test_a_program_holds_its_input_to_the_end() -> None:
+    """Besides what is needed, the image that the caller has: in VGG-16, and in front of a shortcut."""
+    image, volume = 4 * 3 * 32 * 32, 4 * 4 * 32 * 32
+    report = report_of("layers: [stem: conv 4 1, residual: conv 4 1 -> relu -> conv 4 1]\n")
+    assert [image + 3 * volume, image + volume] == [report.total("peak_bytes"), report.total("peak_bytes", "stem")]
+    vgg = analyze(load("vgg16").build())
+    assert 2 * 64 * 224 * 224 * 4 == vgg.total("least_bytes")
+    assert 2 * 64 * 224 * 224 * 4 + 3 * 224 * 224 * 4 == vgg.total("peak_bytes")
 
 
 def test_a_layer_in_place_needs_room_if_its_input_is_read_again() -> None:
-    """The relu can't take the volume over, since the sum reads both."""
+    """The relu can't take the volume over, since the sum reads both; nor can a tanh, which has no such form."""
     shared = report_of("layers: [a: conv 4 1, b: relu, add: [from a, from b]]\n")
     alone = report_of("layers: [a: conv 4 1, b: relu, c: tanh]\n")
-    volume = 4 * 4 * 32 * 32
-    assert [3 * volume, volume + 4 * 3 * 32 * 32] == [shared.total("peak_bytes"), alone.total("peak_bytes")]
+    image, volume = 4 * 3 * 32 * 32, 4 * 4 * 32 * 32
+    assert [3 * volume, volume + image] == [shared.total("least_bytes"), alone.total("least_bytes")]
+    assert [image + 3 * volume, image + 2 * volume] == [shared.total("peak_bytes"), alone.total("peak_bytes")]
+
+
+def test_a_scope_holds_what_it_reads_until_it_returns() -> None:
+    """Norms have no form in place: at the second, its caller still has the volume that the scope began with."""
+    chain = report_of("layers: [conv 4 1 -> bn -> bn -> bn]\n")
+    scope = report_of("layers: [conv 4 1, body: bn -> bn -> bn]\n")
+    image, volume = 4 * 3 * 32 * 32, 4 * 4 * 32 * 32
+    assert [image + 2 * volume, image + 3 * volume] == [chain.total("peak_bytes"), scope.total("peak_bytes")]
+
+
+def test_a_variable_stays_unless_the_step_that_reads_it_last_takes_it_over() -> None:
+    """The sum takes over the first of what it reads; the second, b, is held to the end."""
+    report = report_of("layers: [a: conv 4 1, b: from a -> conv 4 1, c: {add: [from a, from b]}, d: tanh, e: tanh]\n")
+    image, volume = 4 * 3 * 32 * 32, 4 * 4 * 32 * 32
+    held = [image, image + volume, image + 2 * volume, *[image + 3 * volume] * 3]
+    assert held == [max(moments) for moments in report.held]
 
 
 def test_inputs_wait_and_outputs_stay() -> None:
@@ -93,21 +117,59 @@ def test_inputs_wait_and_outputs_stay() -> None:
     head = "archcalc: 1\nname: t\ninputs: {x: {C: 4}, y: {C: 8}}\n"
     text = "layers: [a: from x -> fc 2, b: from y -> fc 1]\noutputs: [a, b]\n"
     report = analyze(graph_of(text, head))
-    assert [48, 48, 4 * (4 + 8 + 2), 4 * (8 + 2 + 1)] == report.alive
+    assert [48, 48, 4 * (4 + 8 + 2), 4 * (8 + 2 + 1)] == report.least
+    assert [(48,), (48,), (4 * (4 + 8 + 2),), (4 * (4 + 8 + 2 + 1),)] == report.held
 
 
 def test_token_numbers_have_eight_bytes() -> None:
     """They are 64-bit integers, whatever the dtype of the rest."""
     report = analyze(graph_of("layers: [embed 100 8]\n", "archcalc: 1\nname: t\ninput: {T: 5}\n"), dtype="float16")
     assert {"embed": 5 * 8} == saved(report)
-    assert [5 * 8, 5 * 8 + 5 * 8 * 2] == report.alive
+    assert [5 * 8, 5 * 8 + 5 * 8 * 2] == report.least
+    assert [(5 * 8,), (5 * 8 + 5 * 8 * 2,)] == report.held
 
 
 def test_what_is_made_of_token_numbers_has_eight_bytes_too() -> None:
     """A copy of them that leads to no embedding."""
     head = "archcalc: 1\nname: t\ninput: {T: 7}\n"
     report = analyze(graph_of("layers: [{a: {add: [identity]}}, z: from input -> embed 5 3]\n", head))
-    assert [7 * 8, 7 * 8, 2 * 7 * 8, 7 * 8 + 4 * 7 * 3] == report.alive
+    assert [7 * 8, 7 * 8, 2 * 7 * 8, 7 * 8 + 4 * 7 * 3] == report.least
+    assert [(7 * 8,), (7 * 8,), (2 * 7 * 8,), (7 * 8 + 4 * 7 * 3,)] == report.held
+
+
+def test_dcgans_discriminator_keeps_what_the_tutorials_code_keeps() -> None:
+    """LeakyReLU(0.2, inplace=True) keeps its result, which the next convolution keeps as well."""
+    assert 1_547_272 == analyze(load("dcgan_discriminator").build(), 2).total("saved_bytes")
+
+
+def test_a_selected_token_keeps_all_of_them() -> None:
+    """It's a view: as in torchvision's ViT-B/16, whose head reads one of 197 tokens of 768 features."""
+    head = "archcalc: 1\nname: t\ninput: {T: 197, C: 768}\n"
+    view, copy = (analyze(graph_of(f"layers: [ln -> select 0{more} -> fc 10]\n", head)) for more in ("", " copy=true"))
+    assert [4 * 197 * 768, 4 * 768] == [report["fc"]["saved_bytes"] for report in (view, copy)]
+
+
+def test_a_crop_keeps_what_it_is_cut_from() -> None:
+    """The convolution keeps the volume that the relu keeps, and nothing more; flattened, a crop is copied."""
+    report = report_of("layers: [conv 4 1 -> relu -> crop size=16 -> conv 2 1]\n")
+    assert {"conv": 4 * 3 * 32 * 32, "relu": 4 * 4 * 32 * 32} == saved(report)
+    report = report_of("layers: [conv 4 1 -> relu -> crop size=16 -> flatten -> fc 2]\n")
+    assert 4 * 4 * 16 * 16 == saved(report)["fc"]
+
+
+def test_integers_have_no_gradients() -> None:
+    """With int8 nothing is kept for a backward pass, and nothing is said about training."""
+    report = report_of("layers: [conv 4 1 -> relu -> conv 2 1]\n", dtype="int8")
+    assert 0 == report.total("saved_bytes")
+    assert [] == [line for line in repr(report).splitlines() if line.startswith("training")]
+    assert any(line.startswith("training") for line in repr(report_of("layers: [conv 4 1]\n")).splitlines())
+
+
+def test_narrow_types_are_not_autocast() -> None:
+    """A table in bfloat16 says that everything is, which autocast isn't."""
+    note = "all values and params in bfloat16; autocast, which keeps params and some results in float32, needs more"
+    assert note in " ".join(repr(report_of("layers: [conv 4 1]\n", dtype="bfloat16")).split())
+    assert "autocast" not in repr(report_of("layers: [conv 4 1]\n"))
 
 
 @pytest.mark.parametrize("c", [1, 9, 10, 11, 20, 40, 60])
@@ -116,8 +178,9 @@ def test_a_symbolic_peak_is_the_peak_for_every_size(c: int) -> None:
     head = "archcalc: 1\nname: t\ninput: {C: 1, T: 7}\nhparams: {c: 3}\n"
     layers = "layers: [a: fc 200+(10-c)//2, b: fc 200+(10-c)//2, d: fc 1, e: fc 200+3*((10-c)//2), f: fc 200+3*((10-c)//2), g: fc 1]\n"
     spec = spec_of(head + layers)
-    symbolic = analyze(build(spec, "", {"c": "sym"})).total("peak_bytes")
-    assert analyze(build(spec, "", {"c": str(c)})).total("peak_bytes") == symbolic.subs(dim("c"), c)
+    for column in ("peak_bytes", "least_bytes"):
+        symbolic = analyze(build(spec, "", {"c": "sym"})).total(column)
+        assert analyze(build(spec, "", {"c": str(c)})).total(column) == symbolic.subs(dim("c"), c)
 
 
 def test_peaks_of_long_symbolic_nets_are_not_compared_for_ever() -> None:
@@ -144,9 +207,8 @@ def kept_bytes(case: Case, kept: Kept) -> int:
     volume = {i: 4 * shape.numel for i, shape in enumerate(case.inputs)}
     if case.layer.kind == "embed":
         volume[0] *= 2
-    widths = {Width.value: 4, Width.statistic: 4, Width.index: 8, Width.mask: 1}
     total = sum(BATCH * volume[i] for i in kept.inputs) + kept.output * BATCH * 4 * case.output.numel
-    return total + sum(e.amount * widths[e.width] * (BATCH if e.per_example else 1) for e in kept.extras)
+    return total + sum(e.amount * WIDTHS[e.width] * (BATCH if e.per_example else 1) for e in kept.extras)
 
 
 @pytest.mark.torch
@@ -174,7 +236,51 @@ def test_autograd_keeps_what_the_kind_says(case: Case) -> None:
         assert output.requires_grad
         expected = sum(found.bytes_by_layer().values())
         flows = tuple(need and layer.kind != "embed" for need in needs)
-        assert (needs, expected) == (needs, kept_bytes(case, layer.kept(flows, *case.inputs)))
+        view = layer.is_view(*case.inputs)
+        assert (needs, expected) == (needs, 0 if view else kept_bytes(case, layer.kept(flows, *case.inputs)))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_modules_hold_what_their_kind_says(batch: int) -> None:
+    """For every example row: beside what is read, the most that is alive at once while the module runs."""
+    torch = pytest.importorskip("torch", reason="PyTorch is measured")
+    from archcalc.verify.alive import peak_bytes
+
+    for case in CASES:
+        module = case.layer.torch_module(*case.inputs)
+        sizes = [(batch, *shape.values()) for shape in case.inputs]
+        inputs = tuple(torch.randint(3, s) if case.layer.kind == "embed" else torch.rand(s) for s in sizes)
+        moments = case.layer.working(*case.inputs)
+        most = max(sum(e.amount * WIDTHS[e.width] * (batch if e.per_example else 1) for e in m) for m in moments)
+        made = 0 if case.layer.is_view(*case.inputs, training=False) else most
+        assert (case, made) == (case, peak_bytes(module, inputs) - sum(x.nbytes for x in inputs))
+
+
+@pytest.mark.torch
+def test_overwriting_layers_keep_what_their_kind_says() -> None:
+    """Those that plain code computes in place keep their result, or a copy of what they overwrite."""
+    torch = pytest.importorskip("torch", reason="autograd is PyTorch's")
+    from archcalc.verify.saved import SavedTensors
+
+    for case in CASES:
+        if case.layer.has_inplace():
+            module, found = case.layer.torch_module(*case.inputs), SavedTensors(())
+            module.inplace = True
+            with found:
+                output = module(torch.rand(BATCH, *case.inputs[0].values(), requires_grad=True) * 1)
+            assert output.requires_grad
+            expected = kept_bytes(case, case.layer.kept_in_place(*case.inputs))
+            assert (case, expected) == (case, sum(found.bytes_by_layer().values()))
+
+
+@pytest.mark.torch
+def test_programs_of_random_specs_hold_what_is_predicted() -> None:
+    """A few of the specs of `python -m tests.fuzz_memory`."""
+    pytest.importorskip("torch", reason="PyTorch is measured")
+    from tests.fuzz_memory import search
+
+    assert search(25, 7) >= 25
 
 
 # ---------------------------------------------------------------- what a device would measure, on the CPU

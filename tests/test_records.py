@@ -223,7 +223,7 @@ def test_more_than_predicted_is_told_where_kernels_may_take_it(
     more = record_in(tmp_path, bytes={"peak_forward": right["peak_forward"] + 1000})
     code, out, _ = verify(capsys, "--against", more)
     assert code == 0
-    assert "1,000 more, since layers aren't in place, and for what kernels take for a while" in out
+    assert "1,000 more, since not every layer is in place, and for what kernels take for a while" in out
     for name, change in (("peak_forward", -1), ("left_by_forward", 1)):
         assert verify(capsys, "--against", record_in(tmp_path, bytes={name: right[name] + change}))[0] == 1
 

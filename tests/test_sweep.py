@@ -18,7 +18,7 @@ from archcalc.formulas.selection import condition, objectives, pareto
 from archcalc.formulas.sweep import TOTALS, Sweep, planned
 from archcalc.zoo import load
 
-COLUMNS = ("params", "macs", "activation_bytes", "saved_bytes", "peak_bytes", "total_bytes", "depth")
+COLUMNS = ("params", "macs", "activation_bytes", "saved_bytes", "peak_bytes", "least_bytes", "total_bytes", "depth")
 
 
 def rows(sweep: Sweep, numpy: bool | None) -> list[tuple[Any, ...]]:

@@ -35,7 +35,12 @@ def in_symbols(architecture: Architecture) -> tuple[Opened, list[str]]:
 def facts(report: Report) -> list[Any]:
     """Totals, all shapes, and all receptive fields that don't hang on the phase."""
     sizes = [size for node in report.graph.nodes for size in node.shape.values()]
-    return [*(report.total(name) for name in (*TOTALS, "connections")), report.total("peak_bytes"), *sizes]
+    return [
+        *(report.total(name) for name in (*TOTALS, "connections")),
+        report.total("peak_bytes"),
+        report.total("least_bytes"),
+        *sizes,
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(FIRST))

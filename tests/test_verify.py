@@ -13,7 +13,6 @@ import pytest
 
 from archcalc.layers.activation import Activation, ReLU
 from archcalc.layers.conv import Conv
-from archcalc.layers.kept import INPUT
 from archcalc.report import analyze
 from archcalc.verify.compare import Check, Difference
 from archcalc.verify.verification import _as_comparable
@@ -36,12 +35,13 @@ def test_one_line_for_each_check(capsys: pytest.CaptureFixture[str]) -> None:
         "MACs                 17   325,680  325,680  equal",
         "activations          17    10,694   10,694  equal",
         "saved bytes          17   118,096  118,096  equal",
-        "alive bytes          17    23,520   23,520  equal",
+        "least bytes          17    23,520   23,520  equal",
+        "peak bytes                 79,840   79,840  equal",
         "receptive field       4                     equal",
         "forward pass                                finite",
         "backward pass                               finite",
         "",
-        "1 net, 10 checks: 0 differ",
+        "1 net, 11 checks: 0 differ",
     ]
     assert expected == out.splitlines()[1:]
 
@@ -51,21 +51,21 @@ def test_several_nets_end_in_a_summary(capsys: pytest.CaptureFixture[str]) -> No
     code, out, _ = verify(capsys, "vgg16", "resnet50", "--device", "meta", "-q")
     expected = [
         "net       device  checks  differences  verdict",
-        "vgg16     meta         7            0  equal, not executed",
-        "resnet50  meta         7            0  equal, not executed",
+        "vgg16     meta         8            0  equal, not executed",
+        "resnet50  meta         8            0  equal, not executed",
         "",
-        "2 nets, 14 checks: 0 differ; not executed: vgg16, resnet50",
+        "2 nets, 16 checks: 0 differ; not executed: vgg16, resnet50",
     ]
     assert (0, expected) == (code, out.splitlines())
 
 
 def test_whole_zoo_agrees_on_the_meta_device(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every variant of every spec: shapes, params, buffers, MACs, activations, saved and alive bytes of each layer."""
+    """Every variant of every spec: shapes, params, buffers, MACs, activations, saved, least and peak bytes."""
     code, out, _ = verify(capsys, "--all", "--device", "meta", "--set", "R=300", "--format", "json")
     nets = json.loads(out)["nets"]
     assert 0 == code
     assert {"equal"} == {c["verdict"] for net in nets for c in net["checks"] if c["layers"]}
-    assert {7} == {sum(1 for c in net["checks"] if c["layers"]) for net in nets}
+    assert {8} == {sum(1 for c in net["checks"] if c["layers"]) for net in nets}
     assert "faster_rcnn" in {net["name"] for net in nets}
 
 
@@ -75,9 +75,9 @@ def test_all_leaves_out_what_has_no_size(tmp_path: Path, capsys: pytest.CaptureF
     for name, value in (("a", "2"), ("b", "sym")):
         (tmp_path / f"{name}.yaml").write_text(head.format(name, value), encoding="utf-8")
     code, out, _ = verify(capsys, "--all", "--specs", tmp_path, "-q")
-    assert (0, "1 net, 10 checks: 0 differ; left out: b (sizes without a value)") == (code, out.strip())
+    assert (0, "1 net, 11 checks: 0 differ; left out: b (sizes without a value)") == (code, out.strip())
     code, out, _ = verify(capsys, "--all", "--specs", tmp_path, "--set", "k=3", "-q")
-    assert "2 nets, 20 checks: 0 differ" == out.splitlines()[-1]
+    assert "2 nets, 22 checks: 0 differ" == out.splitlines()[-1]
     assert verify(capsys, "--all", "--specs", tmp_path, "--set", "z=3")[0] == 2
 
 
@@ -90,7 +90,7 @@ def test_difference_names_the_layer_and_both_values(
     assert code == 1
     assert "params             17    59,858   60,000  differs" in out.splitlines()
     assert "lenet5: C1/conv: params is 156 in PyTorch, 150 in archcalc" in out.splitlines()
-    assert "1 net, 7 checks: 1 differ; not executed: lenet5" == out.splitlines()[-1]
+    assert "1 net, 8 checks: 1 differ; not executed: lenet5" == out.splitlines()[-1]
 
 
 def test_wrong_mark_in_place_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,8 +217,8 @@ def test_kernels_of_a_device_may_keep_other_things(capsys: pytest.CaptureFixture
 def test_wrong_idea_of_what_is_kept_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A relu that keeps its input, not its output, would keep each convolution's output, too."""
-    monkeypatch.setattr(ReLU, "keeps", INPUT)
+    """A relu that keeps a copy of its input, not its output, would keep each convolution's output, too."""
+    monkeypatch.setattr(ReLU, "from_result", False)
     code, out, _ = verify(capsys, "alexnet_torchvision", "--device", "meta", "--batch", 1)
     assert code == 1
     line = "alexnet_torchvision: pool1: saved bytes is 373,248 in PyTorch, 1,147,648 in archcalc"

@@ -14,6 +14,8 @@ from archcalc.symbolic import agreement, is_symbolic, minimum
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
+UNTRAINED = ("int8",)
+"""The dtypes that have no gradients."""
 INDEX_BYTES = 8
 """Of the place of a maximum and of a token number, which are 64-bit integers."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
+from archcalc.analyses.memory import BYTES, INDEX_BYTES, UNTRAINED, undone_pools, volume_bytes
+from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
 from archcalc.symbolic import is_symbolic
@@ -18,8 +19,11 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """For each node, the bytes that autograd keeps because of it, and not because of an earlier node already.
 
     A volume that several layers keep is one storage and counts once, with the first of them; so do the switches that an
-    unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output.
+    unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output; and integers
+    have no gradients.
     """
+    if dtype in UNTRAINED:
+        return [0] * len(graph.nodes)
     counted: set[object] = set()
     result: list[Any] = []
     for held in storages(graph, batch, dtype):
@@ -30,11 +34,11 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
 
 def left_bytes(graph: Graph, batch: Any, dtype: str) -> Any:
     """The bytes that a forward pass leaves behind: what autograd keeps, and the outputs; not the inputs."""
-    volumes, homes = volume_bytes(graph, batch, dtype), _homes(graph)
+    volumes, lies_in = volume_bytes(graph, batch, dtype), homes(graph, places(graph), training=True)
     left: dict[object, Any] = {}
     for held in storages(graph, batch, dtype):
         left = held | left
-    left |= {homes[i]: volumes[homes[i]] for i in graph.outputs.values()}
+    left |= {lies_in[i]: volumes[lies_in[i]] for i in graph.outputs.values()}
     return sum(size for home, size in left.items() if not (isinstance(home, int) and not graph.nodes[home].inputs))
 
 
@@ -44,14 +48,15 @@ def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]
     Those are under the node that has them, and their position among its `Kept.extras`.
     """
     widths = {width: width_bytes(width, dtype) for width in Width}
-    volumes, homes, pools = volume_bytes(graph, batch, dtype), _homes(graph), undone_pools(graph)
-    for index, kept in enumerate(kept_by_layer(graph)):
+    volumes, pools, where = volume_bytes(graph, batch, dtype), undone_pools(graph), places(graph)
+    lies_in = homes(graph, where, training=True)
+    for index, kept in enumerate(kept_by_layer(graph, where)):
         held: dict[object, Any] = {}
         for place in kept.inputs:
-            home = homes[graph.nodes[index].inputs[place]]
+            home = lies_in[graph.nodes[index].inputs[place]]
             held[home] = volumes[home]
         if kept.output:
-            held[homes[index]] = volumes[homes[index]]
+            held[lies_in[index]] = volumes[lies_in[index]]
         for place, (amount, width, per_example) in enumerate(kept.extras):
             size = amount * widths[width] * (batch if per_example else 1)
             pool, shared = pools.get(index, (index, 1))
@@ -67,32 +72,27 @@ def width_bytes(width: Width, dtype: str) -> int:
     return known.get(width, max(BYTES[dtype], STATISTIC_BYTES))
 
 
-def _homes(graph: Graph) -> list[int]:
-    """For each node the one in whose memory its output lies: itself, or what a view is a view of."""
-    homes: list[int] = []
-    for index, node in enumerate(graph.nodes):
-        homes.append(homes[node.inputs[0]] if node.application.once(_is_view) else index)
-    return homes
-
-
-def _is_view(at: Application) -> bool:
-    return bool(at.input_shapes) and at.layer.is_view(*at.input_shapes)
-
-
-def kept_by_layer(graph: Graph) -> list[Kept]:
+def kept_by_layer(graph: Graph, where: Places) -> list[Kept]:
     """What each node keeps; nothing where no gradient flows."""
     flows = _gradients(graph)
     found: dict[tuple[Application, Sequence[bool]], Kept] = {}
     result = []
-    for node, reached in zip(graph.nodes, _reached(graph, flows), strict=True):
+    for index, (node, reached) in enumerate(zip(graph.nodes, _reached(graph, flows), strict=True)):
         if not reached:
             result.append(NOTHING)
+            continue
+        if index in where.overwriting:
+            result.append(node.application.once(_kept_in_place))
             continue
         key = node.application, tuple([flows[i] for i in node.inputs])
         if key not in found:
             found[key] = node.layer.kept(key[1], *node.application.input_shapes)
         result.append(found[key])
     return result
+
+
+def _kept_in_place(at: Application) -> Kept:
+    return at.layer.kept_in_place(*at.input_shapes)
 
 
 def _gradients(graph: Graph) -> list[bool]:

@@ -53,7 +53,8 @@ def solve(
     activations: Annotated[str, _budget("activations", "At most so many values in all volumes.")] = "",
     activation_bytes: Annotated[str, _budget("activation-bytes", "Bytes of all volumes: 64MB, 64MiB.")] = "",
     saved_bytes: Annotated[str, _budget("saved-bytes", "What training keeps for the backward pass.")] = "",
-    peak_bytes: Annotated[str, _budget("peak-bytes", "The most bytes of volumes at once at inference.")] = "",
+    peak_bytes: Annotated[str, _budget("peak-bytes", "The most that inference holds at once.")] = "",
+    least_bytes: Annotated[str, _budget("least-bytes", "The least that inference can do with.")] = "",
     total_bytes: Annotated[str, _budget("total-bytes", "Bytes of params, buffers and all volumes together.")] = "",
     memory: Annotated[str, typer.Option("--memory", hidden=True)] = "",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once. Open: --symbolic N.")] = 1,
@@ -85,7 +86,7 @@ def solve(
     budgets = {
         "params": params, "macs": macs, "flops": flops, "activations": activations,
         "activation_bytes": activation_bytes, "saved_bytes": saved_bytes, "peak_bytes": peak_bytes,
-        "total_bytes": total_bytes,
+        "least_bytes": least_bytes, "total_bytes": total_bytes,
     }  # fmt: skip
     asked = {column: amount for column, amount in budgets.items() if amount}
     if not output and not asked:

@@ -75,7 +75,7 @@ def sweep(
     """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
 
     Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, saved_bytes, peak_bytes,
-    total_bytes (params, buffers and volumes), neurons, connections, depth. N is the batch.
+    least_bytes, total_bytes (params, buffers and volumes), neurons, connections, depth. N is the batch.
 
     Examples:
     ```

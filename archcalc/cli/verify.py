@@ -72,9 +72,10 @@ def verify(
 ) -> None:
     """Build networks in PyTorch, run them forward and backward, and compare layer by layer.
 
-    Compared are output shapes, params, buffers, MACs, activations, the bytes that autograd saves and those alive at
-    once, and receptive fields; the exit code is 1 if anything differs. A network that is too large for this machine is
-    followed on PyTorch's meta device: shapes, counts and bytes, nothing is executed, and the report says so.
+    Compared are output shapes, params, buffers, MACs, activations, the bytes that autograd saves, those that have to
+    be alive at once and those that the exported program holds, and receptive fields; the exit code is 1 if anything
+    differs. A network that is too large for this machine is followed on PyTorch's meta device: shapes, counts and
+    bytes, nothing is executed, and the report says so.
 
     On a CUDA device, bytes and times are measured as well; what isn't predicted is told with its size. `--record`
     keeps the figures, and `--against` holds predictions to them where there is no such device, nor PyTorch.
@@ -215,9 +216,10 @@ def _has_symbols(report: Report) -> bool:
 
 
 def _verified(report: Report, device: Device, advance: Callable[[str], None]) -> Verification:
+    from archcalc.export.writer import torch_program
     from archcalc.verify.verification import verify as run
 
-    return run(report, device.value, lambda: advance(report.name))
+    return run(report, device.value, lambda: advance(report.name), torch_program)
 
 
 @contextmanager

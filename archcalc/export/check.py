@@ -30,13 +30,10 @@ def check_program(code: str, graph: Graph, network: Network, name: str) -> None:
     shapes of its outputs are compared; of small networks the outputs' values too, on the same weights.
     Raises: ProgramError: something differs.
     """
-    tree = _parsed(code)
-    _check_statements(tree)
-    scope: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(tree, f"<{name}>", "exec"), scope)  # imports and definitions alone, as just checked
+    of = loaded(code, name)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _check_network(scope[name], graph, network)
+            _check_network(of, graph, network)
     except ProgramError:
         raise
     except Exception as error:
@@ -53,6 +50,18 @@ def _check_network(of: type[nn.Module], graph: Graph, network: Network) -> None:
     for target, source in pairs:
         target.copy_(source)
     _check_outputs(own, network, device)
+
+
+def loaded(code: str, name: str) -> type[nn.Module]:
+    """The class of this name, from a program that defines and imports, no more.
+
+    Raises: ProgramError: it does something else.
+    """
+    tree = _parsed(code)
+    _check_statements(tree)
+    scope: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(tree, f"<{name}>", "exec"), scope)  # imports and definitions alone, as just checked
+    return scope[name]  # type: ignore[no-any-return]
 
 
 def _parsed(code: str) -> ast.Module:

@@ -31,7 +31,7 @@ def gather(branch: Branch, planner: Planner) -> None:
             first, last = run[0], run[-1]
             name = "passes" if first.name.isdigit() else f"{first.name}_to_{last.name.removeprefix(_prefix(first))}"
             path = f"{branch.path}/{name}".lstrip("/")
-            parts.append(Branch(name, path, run, list(first.reads), list(last.makes)))
+            parts.append(Branch(name, path, run, list(first.reads), list(last.makes), is_run=True))
         else:
             parts += run
         start += len(run)

@@ -63,6 +63,14 @@ def sequential(steps: list[Code]) -> Code:
     return (*pieces, ")")
 
 
+def module_list(steps: list[Code]) -> Code:
+    """`nn.ModuleList` of some steps, or of one comprehension."""
+    if len(steps) == 1 and written(steps[0]).startswith("*["):
+        first, *rest = steps[0]
+        return (f"nn.ModuleList({str(first)[1:]}", *rest, ")")
+    return ("nn.ModuleList([", *sequential(steps)[1:-1], "])")
+
+
 def _arguments(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Names and values: a required argument's name, or `name=` for one that differs from its default."""
     is_torch = type(module).__module__.startswith("torch.")
@@ -83,7 +91,8 @@ def _arguments(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def _is_kernel(module: nn.Module, stride: Any) -> bool:
     """Whether a pool's stride is its kernel, which is the default."""
     kernel = getattr(module, "kernel_size", None)
-    return "Pool" in type(module).__name__ and stride in (kernel, kernel[0] if isinstance(kernel, tuple) else kernel)
+    sides = set(kernel) if isinstance(kernel, tuple) else {kernel}
+    return "Pool" in type(module).__name__ and (stride == kernel or {stride} == sides)
 
 
 def _value(name: str, value: Any) -> list[str | Hole]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from archcalc.export.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
 from archcalc.export.passes import MOST, gather
-from archcalc.export.pieces import Code, Hole, construction, numbers, sequential, template, written
+from archcalc.export.pieces import Code, Hole, construction, module_list, numbers, sequential, template, written
 from archcalc.export.tree import Branch, Leaf, Part, is_chain
 from archcalc.identifiers import Namespace
 from archcalc.verify.network import Network
@@ -70,7 +70,7 @@ class Planner:
             for wire in inner.makes:
                 wires[wire] = len(wires)
             parts.append((self.key(inner), names.get(inner), reads))
-        return (tuple(parts), tuple(wires[wire] for wire in part.makes))
+        return (part.is_run, tuple(parts), tuple(wires[wire] for wire in part.makes))
 
     def module_code(self, leaf: Leaf) -> Code:
         """The call that builds a layer's module."""
@@ -89,10 +89,15 @@ class Planner:
         if part in self._calls:
             return self._calls[part]
         steps = [code for code, _ in self.steps(part)]
+        if part.is_run:
+            return module_list(steps)
         return steps[0] if len(steps) == 1 and not written(steps[0]).startswith("*") else sequential(steps)
 
     def steps(self, branch: Branch) -> Iterator[tuple[Code, list[tuple[Part, str]]]]:
-        """The arguments of a chain's `nn.Sequential`; with each, the parts that it holds and how to reach them."""
+        """The arguments of a chain's `nn.Sequential`; with each, the parts that it holds and how to reach them.
+
+        A scope in it stays a module of its own, which holds its input until it returns: see `analyses/lifetimes.py`.
+        """
         parts, position, start = branch.parts, 0, 0
         while start < len(parts):
             part = parts[start]
@@ -101,13 +106,8 @@ class Planner:
                 yield loop, [(each, f"[{position + number}]") for number, each in enumerate(run)]
                 start, position = start + len(run), position + len(run)
                 continue
-            if isinstance(part, Branch) and part not in self._calls:
-                for code, held in self.steps(part):
-                    yield code, [(each, f"[{int(path[1:-1]) + position}]") for each, path in held]
-                position += sum(len(held) for _, held in self.steps(part))
-            else:
-                yield self.code(part), [(part, f"[{position}]")]
-                position += 1
+            yield self.code(part), [(part, f"[{position}]")]
+            position += 1
             start += 1
 
     def _run(self, parts: list[Part], start: int) -> list[Part]:

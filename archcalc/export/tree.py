@@ -32,6 +32,8 @@ class Branch:
     parts: list[Part] = field(default_factory=list)
     reads: list[Wire] = field(default_factory=list)
     makes: list[Wire] = field(default_factory=list)
+    is_run: bool = False
+    """No scope of the names, but equal scopes that `forward` runs through in a loop, handing on what each makes."""
 
 
 Part: TypeAlias = "Leaf | Branch"

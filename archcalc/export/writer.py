@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 
 import torch
+from torch import nn
 
 from archcalc._version import __version__
-from archcalc.export.check import check_program
+from archcalc.export.check import check_program, loaded
 from archcalc.export.layout import wrapped
 from archcalc.export.names import variable
 from archcalc.export.pieces import Hole
@@ -37,14 +38,30 @@ def torch_code(graph: Graph) -> str:
     """
     with torch.device("meta"):
         network = Network(graph)
+    code, name = _written(graph, network)
+    check_program(code, graph, network, name)
+    return code
+
+
+def torch_program(graph: Graph) -> type[nn.Module]:
+    """The class of the network that the program defines; it isn't compared with the graph.
+
+    Raises: UsageError: a size is symbolic, or too large for PyTorch.
+    """
+    with torch.device("meta"):
+        network = Network(graph)
+    return loaded(*_written(graph, network))
+
+
+def _written(graph: Graph, network: Network) -> tuple[str, str]:
+    """The program, and the name of its last class, which is the network's."""
     root = tree_of(graph, network.pools)
     helpers = _helpers(network)
     planner = Planner(network, root, graph.name, set(helpers))
     classes = [*helpers.values(), *(_class(definition, planner, graph) for definition in planner.definitions)]
     imports = "\n".join(_imports("\n".join(classes)))
     code = "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n"
-    check_program(code, graph, network, planner.definitions[-1].name)
-    return code
+    return code, planner.definitions[-1].name
 
 
 def _header(graph: Graph) -> str:
@@ -141,32 +158,68 @@ def _ties(planner: Planner, root: Branch, graph: Graph) -> Iterator[str]:
 
 
 def _forward(branch: Branch, attributes: Mapping[Part, str], graph: Graph) -> Iterator[str]:
+    """The method; which variables there are, and so what is held and until when, is a law: `analyses/lifetimes.py`."""
     names: dict[Wire, str] = {}
     for wire in branch.reads:
         names[wire] = "x" if len(branch.reads) == 1 else variable(_last_name(wire, graph), names.values())
+    used = list(names.values())
     result = "Tensor" if len(branch.makes) == 1 else "tuple[Tensor, ...]" if branch.path else "dict[str, Tensor]"
     yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in branch.reads)}) -> {result}:"
+    last_use = {wire: number for number, part in enumerate(branch.parts) for wire in part.reads}
+    last_use |= dict.fromkeys(branch.makes, len(branch.parts))
     for number, part in enumerate(branch.parts):
-        later = {wire for other in branch.parts[number + 1 :] for wire in other.reads} | set(branch.makes)
         read = [names[wire] for wire in part.reads]
-        for wire in part.makes:
-            free = not any(name == "x" and known in later for known, name in names.items())
-            joined = any(wire in other.reads and len(other.reads) > 1 for other in branch.parts)
-            if free and not joined and len(part.makes) == 1:
-                names[wire] = "x"
+        wanted = [wire for wire in part.makes if wire in last_use]
+        heir = _heir(branch, part, [wire for wire in part.reads if last_use[wire] == number])
+        for wire in sorted(wanted, key=lambda wire: wire[1]):  # switches have no heirs
+            if wire == _main(wanted) and heir is not None:
+                names[wire] = names[heir]
             else:
-                still = (names[known] for known in names if known in later or known in part.makes)
-                names[wire] = variable(_title(part, wire, graph), still)
-        targets = ", ".join(names[wire] for wire in part.makes)
-        text = _expression(part, attributes, read)
-        if text != targets:
-            yield from wrapped(f"{targets} = {text}" if targets else text, 8)
+                names[wire] = variable(_title(part, wire, graph), used)
+                used.append(names[wire])
+        yield from _statement(part, attributes, read, [names[wire] for wire in wanted], used)
     yield from wrapped(f"return {_results(branch, names, graph)}", 8)
+
+
+def _heir(branch: Branch, part: Part, ending: Sequence[Wire]) -> Wire | None:
+    """Of the volumes that a part is the last to read, the one whose variable its result takes over.
+
+    That is the first of the forward's own. An argument's variable may be taken over or not, since the caller holds it;
+    it isn't where the result is joined with others, so that each of those has a name.
+    """
+    own = [wire for wire in ending if wire not in branch.reads]
+    main = _main(part.makes)
+    joined = any(main in other.reads and len(other.reads) > 1 for other in branch.parts)
+    return next(iter(own if own or joined else ending), None)
+
+
+def _main(makes: Sequence[Wire]) -> Wire | None:
+    """Of several results, the last volume: the one that is handed on."""
+    return next((wire for wire in reversed(makes) if not wire[1]), makes[-1] if makes else None)
+
+
+def _statement(
+    part: Part, attributes: Mapping[Part, str], read: Sequence[str], made: Sequence[str], used: list[str]
+) -> Iterator[str]:
+    """One step, or a loop over equal steps. A result that nobody reads has no variable, lest it's held."""
+    targets = ", ".join(made)
+    if isinstance(part, Branch) and part.is_run:
+        if targets != read[0]:
+            yield f"        {targets} = {read[0]}"
+        step = variable("step", used)
+        yield f"        for {step} in self.{attributes[part]}:"
+        yield f"            {targets} = {step}({targets})"
+        return
+    text = _expression(part, attributes, list(read))
+    if len(made) < len(part.makes) == 2 and isinstance(part, Leaf):
+        text += "[1]" if made else ""
+    if text != targets:
+        yield from wrapped(f"{targets} = {text}" if targets else text, 8)
 
 
 def _title(part: Part, wire: Wire, graph: Graph) -> str:
     """What to call a part's result: as the part itself, or, of several, as what they are in it."""
-    if wire == [made for made in part.makes if not made[1]][-1]:
+    if wire == _main(part.makes):
         return part.name
     return f"{part.name}_{'switches' if wire[1] and isinstance(part, Leaf) else _last_name(wire, graph)}"
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from archcalc.analyses.memory import UNTRAINED
 from archcalc.formulas.explain_kept import kept_lines
 from archcalc.formulas.general import Formula, Formulas, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
@@ -80,7 +81,7 @@ def explained(row: Row) -> Iterator[str]:
         yield ""
         how = "is a view of its input" if at.layer.is_view(*at.input_shapes) else "works on its input in place"
         yield f"values: none of its own; it {how}"
-    if row.node.inputs:
+    if row.node.inputs and row.report.dtype not in UNTRAINED:
         yield ""
         yield from kept_lines(row)
     yield from _field(row, found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from archcalc.analyses.saved import kept_by_layer, storages, width_bytes
+from archcalc.analyses.storages import places
 from archcalc.layers.kept import Width
 from archcalc.render.figures import exact
 from archcalc.report import Row
@@ -22,7 +23,7 @@ def kept_lines(row: Row) -> Iterator[str]:
     """The bytes that autograd keeps because of this layer, and what else it needs that is kept already."""
     report, index = row.report, row.index
     yield f"kept for the backward pass: {exact(row['saved_bytes'])} bytes"
-    extras = kept_by_layer(report.graph)[index].extras
+    extras = kept_by_layer(report.graph, places(report.graph))[index].extras
     held = list(storages(report.graph, report.batch, report.dtype))
     for storage, size in held[index].items():
         first = next(i for i, earlier in enumerate(held) if storage in earlier)

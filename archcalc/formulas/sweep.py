@@ -21,13 +21,13 @@ from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.solve import reason_of, total_of
 from archcalc.formulas.symbols import opened, placed
-from archcalc.report import COLUMNS, analyze
+from archcalc.report import COLUMNS, LARGEST, analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.zoo import Architecture
 
-TOTALS = (*COLUMNS, "peak_bytes", "total_bytes", "depth")
+TOTALS = (*COLUMNS, *LARGEST, "total_bytes", "depth")
 DEFAULT = ("params", "macs", "activations", "activation_bytes")
 FEW = 20_000
 """Configurations that are computed without NumPy, whose import alone takes as long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Approximation, Number
@@ -34,26 +34,47 @@ class Activation(Layer):
         return (float(value) if isinstance(value, Fraction) else value for value in self._values())
 
 
+class Overwriting(Activation):
+    """An activation that plain code computes in its input's memory.
+
+    Its derivative is taken from the result, or else from a copy of the input, which autograd makes before.
+    """
+
+    from_result: ClassVar[bool] = False
+
+    def has_inplace(self) -> bool:
+        return True
+
+    def kept_in_place(self, x: Shape) -> Kept:
+        return OUTPUT if self.from_result else Kept(extras=(Extra(x.numel),))
+
+
 @layer("relu")
-class ReLU(Activation):
+class ReLU(Overwriting):
     """max(0, x). Source: Nair & Hinton 2010."""
 
     keeps = OUTPUT
+    from_result = True
     uncounted = "comparisons"
 
 
 @layer("relu6")
-class ReLU6(Activation):
+class ReLU6(Overwriting):
     """min(max(0, x), 6). Source: Howard et al. 2017."""
 
     uncounted = "comparisons"
 
 
 @layer("leaky")
-class LeakyReLU(Activation):
+class LeakyReLU(Overwriting):
     """x where it is positive, slope·x elsewhere. Source: Maas et al. 2013."""
 
     slope: Number = Fraction(1, 100)
+
+    from_result = True
+
+    def has_inplace(self) -> bool:
+        return self.slope >= 0  # else the result doesn't tell which values were positive
 
 
 @layer("prelu")
@@ -77,10 +98,15 @@ class PReLU(Activation):
 
 
 @layer("elu")
-class ELU(Activation):
+class ELU(Overwriting):
     """x where it is positive, alpha·(eˣ - 1) elsewhere. Source: Clevert et al. 2016."""
 
     alpha: Number = 1
+
+    from_result = True
+
+    def has_inplace(self) -> bool:
+        return self.alpha >= 0  # as for LeakyReLU
 
 
 @layer("gelu")
@@ -91,12 +117,12 @@ class GELU(Activation):
 
 
 @layer("silu")
-class SiLU(Activation):
+class SiLU(Overwriting):
     """x·sigmoid(x), also known as swish. Source: Elfwing et al. 2018."""
 
 
 @layer("hardswish")
-class Hardswish(Activation):
+class Hardswish(Overwriting):
     """x·min(max(0, x + 3), 6)/6. Source: Howard et al. 2019."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Tensor
 from archcalc.layers.base import Layer, layer
-from archcalc.layers.kept import Extra, Kept, Width
+from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import SAME, Everywhere, Part, Reads, UpTo, over
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds
@@ -84,6 +84,11 @@ class Attention(Layer):
         sums = x.without("C").numel * self.num_heads
         return Kept((0,) if kv is None else (0, 1), extras=(Extra(values), Extra(sums, Width.statistic)))
 
+    def working(self, x: Shape, kv: Shape | None = None) -> Moments:
+        """Queries, keys and values, what they make, and its projection."""
+        source = kv if kv is not None else x
+        return ((Extra(3 * x.numel + 2 * source.without("C").numel * x.C),),)
+
     def torch_module(self, x: Shape, kv: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
         from archcalc.layers import torch_tokens
@@ -128,6 +133,8 @@ class ClassToken(Layer):
 
     Source: Devlin et al. 2019; Dosovitskiy et al. 2021, equation 1.
     """
+
+    takes_turned = True
 
     def output_shape(self, x: Shape) -> Shape:
         return x.with_(T=token_count(x) + 1)

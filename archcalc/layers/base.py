@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
-from archcalc.layers.kept import NOTHING, Kept
+from archcalc.layers.kept import NOTHING, Extra, Kept, Moments
 from archcalc.layers.reads import SAME, Reads
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim
@@ -37,6 +37,10 @@ class Layer:
     kind: ClassVar[str]
     in_place: ClassVar[bool] = False
     """Computed in place (elementwise) or a view: it makes no new volume."""
+    needs_dense: ClassVar[bool] = False
+    """Whether values must lie side by side to be read: a view with gaps is copied first."""
+    takes_turned: ClassVar[bool] = False
+    """Whether values are read, and made dense, in any order of the axes."""
     weight_layer: ClassVar[bool] = False
     """Counts for `depth` and `neurons`."""
     sizes_only: ClassVar[tuple[int, ...]] = ()
@@ -83,6 +87,22 @@ class Layer:
     def is_view(self, *inputs: Shape, training: bool = True) -> bool:
         """Whether the output lies in the input's memory, where it is."""
         return False
+
+    def has_inplace(self) -> bool:
+        """Whether plain PyTorch code overwrites the input where it can, as in `nn.ReLU(inplace=True)`."""
+        return False
+
+    def kept_in_place(self, *inputs: Shape) -> Kept:
+        """What autograd keeps of a layer that overwrites its input; only those with `has_inplace` are asked."""
+        raise NotImplementedError(self.kind)
+
+    def working(self, *inputs: Shape) -> Moments:
+        """What its module makes at inference, beside what it reads; by default the output alone.
+
+        All that lies in memory at once, of each moment at which that may be most. A kernel's own scratch memory, which
+        no tensor holds, isn't in it.
+        """
+        return ((Extra(self.output_shape(*inputs).numel),),)
 
     def kept(self, needs: Sequence[bool], *inputs: Shape) -> Kept:
         """What autograd keeps for the backward pass; `needs` says to which inputs a gradient flows.

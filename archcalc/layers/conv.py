@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
@@ -19,7 +20,7 @@ from archcalc.layers.arguments import (
     transposed_windows,
 )
 from archcalc.layers.base import layer, spatial_axes
-from archcalc.layers.kept import INPUT, Extra, Kept, Width
+from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import Dim, differ, exceeds, maximum, prod, shared_out
@@ -113,6 +114,32 @@ class Convolution(Sliding):
         results = links * (read.without("C").numel + self.output_shape(x).without("C").numel)
         return Kept(extras=(Extra(results), Extra(links * (1 + needs[0]), Width.index, per_example=False)))
 
+    def working(self, x: Shape) -> Moments:
+        """What each step makes, with what it reads; the step before is freed when it has run."""
+        made, links = self.output_shape(x).numel, sum(map(sum, self.connect or ()))
+        volumes = self._volumes(x, links)
+        numbers = (Extra(links, Width.index, per_example=False),) if links else ()
+        steps = [(Extra(volumes[0]), *numbers)] if links else [(Extra(volumes[0]),)] * (len(volumes) == 1)
+        steps += [(Extra(before + after),) for before, after in pairwise(volumes)]
+        if links:  # zeros, to which the kernels' results are added
+            steps.append((Extra(volumes[-1] + 2 * made), *numbers))
+        if self.bias == "position" or (links and self.bias):
+            steps.append((Extra(2 * made),))
+        return tuple(steps)
+
+    def _volumes(self, x: Shape, links: int) -> list[Dim]:
+        """The sizes of what the steps make: gathered for a table, padded, the kernels' results, and cropped."""
+        windows = self.windows(x)
+        entering, leaving = x.with_(C=links or x.C), self.output_shape(x).with_(C=links or self.filters(x))
+        volumes = [entering.numel] if links else []
+        if self._pads_first(x):
+            volumes.append(padded(entering, windows).numel)
+        if not any(isinstance(w, TransposedWindow) for w in windows.values()):
+            return [*volumes, leaving.numel]
+        if any(differ(w.before, w.after) for w in windows.values()):
+            return [*volumes, padded(leaving, windows).numel, leaving.numel]
+        return [*volumes, leaving.numel]
+
     def _pads_first(self, x: Shape) -> bool:
         """Whether the input is padded in a step of its own."""
         return pads_apart(self.windows(x), self.padding)
@@ -150,7 +177,7 @@ class Convolution(Sliding):
             **({"output_padding": extra} if extra else {}),
         )
         if even:
-            # slow_conv_transpose3d starts from a volume like its input
+            # slow_conv_transpose3d starts from memory like its input's
             return [kernels, tm.Fitted()] if extra and len(windows) == 3 else [kernels]
         if extra:
             return [kernels, tm.Pad([(-w.before, -w.after) for w in windows])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from archcalc.symbolic import Dim
 
@@ -40,9 +40,17 @@ class Kept(NamedTuple):
     extras: tuple[Extra, ...] = ()
 
 
+Moments: TypeAlias = "tuple[tuple[Extra, ...], ...]"
+"""Of each moment, all that lies in memory."""
+
 NOTHING = Kept()
 INPUT = Kept(inputs=(0,))
 OUTPUT = Kept(output=True)
+
+
+def value_and_place(maxima: Dim) -> Moments:
+    """What a layer that takes so many maxima makes: their values, and where they were, wanted or not."""
+    return ((Extra(maxima), Extra(maxima, Width.index)),)
 
 
 def input_and_places(maxima: Dim) -> Kept:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Tie
 from archcalc.layers.base import Layer, layer
-from archcalc.layers.kept import INPUT, Extra, Kept
+from archcalc.layers.kept import INPUT, Extra, Kept, Moments
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, prod
 
@@ -95,6 +95,10 @@ class RadialBasis(OverFeatures):
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The differences, which are squared."""
         return Kept(extras=(Extra(self.output_shape(x).numel * x.C),))
+
+    def working(self, x: Shape) -> Moments:
+        """The differences and their squares."""
+        return ((Extra(2 * self.output_shape(x).numel * x.C),),)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Axis
 from archcalc.layers.base import Layer, layer
-from archcalc.layers.kept import Extra, Kept
+from archcalc.layers.kept import Extra, Kept, Moments
 from archcalc.layers.reads import SAME, Part, Reads, over
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
 from archcalc.symbolic import maximum, none_equal, prod
@@ -36,6 +36,10 @@ class Add(Layer):
         if any(unequal_axes(first, other, AXES) for other in inputs[1:]):
             raise _mismatch()
         return first
+
+    def working(self, *inputs: Shape) -> Moments:
+        """The sum, and of more than two summands also that of all but the last."""
+        return ((Extra(inputs[0].numel * (2 if len(inputs) > 2 else 1)),),)
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -81,6 +85,11 @@ class Multiply(Layer):
                 products.append(Extra(self.output_shape(*inputs[:last]).numel))
         return Kept(tuple(sorted(kept)), extras=tuple(products))
 
+    def working(self, *inputs: Shape) -> Moments:
+        """The product, and of more than two factors also that of all but the last."""
+        before = self.output_shape(*inputs[:-1]).numel if len(inputs) > 2 else 0
+        return ((Extra(self.output_shape(*inputs).numel + before),),)
+
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -96,6 +105,8 @@ class Concat(Layer):
     """
 
     axis: Axis = "C"
+
+    takes_turned = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         first, others = inputs[0], [axis for axis in AXES if axis != self.axis]

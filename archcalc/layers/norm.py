@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
 from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.kept import INPUT, Extra, Kept, Width
+from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Reads, over
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, differ, exceeds, prod
@@ -93,9 +93,15 @@ class LayerNorm(Channelwise):
     bias: bool = True
 
     uncounted = "normalisation"
+    takes_turned = True
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         return normalised(x.without("C").numel)
+
+    def working(self, x: Shape) -> Moments:
+        """The result and its statistics; then, with C in front of other axes, the result and its copy in order."""
+        first = (Extra(x.numel), Extra(2 * x.without("C").numel, Width.statistic))
+        return (first, (Extra(2 * x.numel),)) if x.spatial else (first,)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -133,6 +139,9 @@ class GroupNorm(Channelwise):
         """Its statistics are as wide as the values."""
         return Kept(inputs=(0,), extras=(Extra(2 * self.num_groups * folded(x)),))
 
+    def working(self, x: Shape) -> Moments:
+        return ((Extra(x.numel + 2 * self.num_groups * folded(x)),),)
+
 
 @layer("instancenorm")
 class InstanceNorm(Layer):
@@ -169,6 +178,11 @@ class InstanceNorm(Layer):
         groups = x.C * folded(x)
         return normalised(groups, more=(Extra(groups),) if self.affine else ())
 
+    def working(self, x: Shape) -> Moments:
+        """The result and its statistics; factors and summands are repeated."""
+        groups = x.C * folded(x)
+        return ((Extra(x.numel + (2 * groups if self.affine else 0)), Extra(2 * groups, Width.statistic)),)
+
 
 @layer("lrn")
 class LocalResponseNorm(Layer):
@@ -202,8 +216,14 @@ class LocalResponseNorm(Layer):
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, the squares with zeros for the neighbours that edge channels lack, the sums, and their powers."""
-        squares = x.with_(C=x.C + self.size - 1).numel
-        return Kept(inputs=(0,), extras=(Extra(squares + 2 * x.numel),))
+        return Kept(inputs=(0,), extras=(Extra(self._padded(x) + 2 * x.numel),))
+
+    def working(self, x: Shape) -> Moments:
+        """The squares and their padded copy, or the means; later the means and two sums made of them."""
+        return (Extra(x.numel + self._padded(x)),), (Extra(3 * x.numel),)
+
+    def _padded(self, x: Shape) -> Dim:
+        return x.with_(C=x.C + self.size - 1).numel
 
 
 @layer("scale")
@@ -230,6 +250,10 @@ class Scale(Channelwise):
 
         sizes = (x.C, *[1] * len(x.spatial))
         return nn.Sequential(tm.Scale(sizes), tm.Bias(sizes)) if self.bias else tm.Scale(sizes)
+
+    def working(self, x: Shape) -> Moments:
+        """The products, and with a bias the sums."""
+        return ((Extra(2 * x.numel if self.bias else x.numel),),)
 
 
 @layer("layerscale")

@@ -15,7 +15,15 @@ from archcalc.layers.arguments import (
     sliding_windows,
 )
 from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.kept import INPUT, NOTHING, Extra, Kept, input_and_places
+from archcalc.layers.kept import (
+    INPUT,
+    NOTHING,
+    Extra,
+    Kept,
+    Moments,
+    input_and_places,
+    value_and_place,
+)
 from archcalc.layers.reads import Bins, Everywhere, Reads, over
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
@@ -130,6 +138,12 @@ class MaxPool(Pool):
         kept = input_and_places(made.numel)
         return kept if wide is x else Kept(extras=(Extra(wide.numel), *kept.extras))
 
+    def working(self, x: Shape) -> Moments:
+        """Maxima and their places, which are written whether or not they're wanted; perhaps the padded input."""
+        wide, made = self._read(x)
+        first = value_and_place(made.numel)
+        return first if wide is x else ((Extra(wide.numel), *first[0]),)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -168,6 +182,15 @@ class AvgPool(Pool):
         if wide is x:
             return INPUT
         return Kept(extras=(Extra(wide.numel if self._counts_padding() else wide.numel + made.numel),))
+
+    def working(self, x: Shape) -> Moments:
+        """The means, perhaps the padded input; then perhaps also how much of each window isn't padding."""
+        wide, made = self._read(x)
+        if wide is x:
+            return ((Extra(made.numel),),)
+        if self._counts_padding():
+            return ((Extra(wide.numel + made.numel),),)
+        return (Extra(x.numel + wide.numel + made.numel),), (Extra(wide.numel + 2 * made.numel),)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -216,6 +239,9 @@ class GlobalMaxPool(GlobalPool):
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         return input_and_places(self.output_shape(x).numel)
+
+    def working(self, x: Shape) -> Moments:
+        return value_and_place(self.output_shape(x).numel)
 
 
 class AdaptivePool(Layer):
@@ -277,3 +303,6 @@ class AdaptiveMaxPool(AdaptivePool):
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         return input_and_places(self.output_shape(x).numel)
+
+    def working(self, x: Shape) -> Moments:
+        return value_and_place(self.output_shape(x).numel)

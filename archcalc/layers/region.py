@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Extent, Tensor, per_axis
 from archcalc.layers.base import Layer, layer
-from archcalc.layers.kept import Extra, Kept, Width, input_and_places
+from archcalc.layers.kept import Extra, Kept, Moments, Width, input_and_places
 from archcalc.layers.reads import ALL, Reads
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds, floor_div
@@ -46,6 +46,12 @@ class RoIPool(Layer):
     def kept(self, needs: Sequence[bool], x: Shape, rois: Shape) -> Kept:
         return input_and_places(self.output_shape(x, rois).numel)
 
+    def working(self, x: Shape, rois: Shape) -> Moments:
+        """All regions and the places of the last one's maxima; then all regions, and again, joined."""
+        regions = self.output_shape(x, rois)
+        last = Extra(regions.without("R").numel, Width.index, per_example=False)
+        return (Extra(regions.numel), last), (Extra(2 * regions.numel),)
+
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIPool as Module
 
@@ -66,6 +72,7 @@ class Proposals(Layer):
 
     uncounted = "box decoding and non-maximum suppression"
     sizes_only = (0,)
+    needs_dense = True
 
     def output_shape(self, scores: Shape, boxes: Shape) -> Shape:
         _check_map(scores)
@@ -86,6 +93,15 @@ class Proposals(Layer):
         """The box numbers, the places of those chosen, and of each: its four numbers, two sizes, and four sides."""
         chosen = self.num_proposals
         return Kept(inputs=(1,), extras=(Extra(10 * chosen), Extra(4 * chosen, Width.index)))
+
+    def working(self, scores: Shape, boxes: Shape) -> Moments:
+        """Differences of all scores and the best of them; later four numbers, two sizes and corners of each region.
+
+        Then there are the sides twice, and of each region its number, its anchor, its place and where four numbers are.
+        """
+        chosen = self.num_proposals
+        choosing = (Extra(floor_div(scores.numel, 2) + chosen), Extra(chosen, Width.index))
+        return choosing, (Extra(16 * chosen), Extra(7 * chosen, Width.index))
 
     def torch_module(self, scores: Shape, boxes: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import Proposals as Module

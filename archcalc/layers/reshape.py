@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
@@ -22,7 +22,7 @@ class View(Layer):
 
     in_place = True
 
-    def is_view(self, x: Shape, training: bool = True) -> bool:
+    def is_view(self, *inputs: Shape, training: bool = True) -> bool:
         return True
 
 
@@ -36,8 +36,26 @@ class Identity(View):
         return nn.Identity()
 
 
+class Rearranged(View):
+    """A view of values that lie side by side."""
+
+    needs_dense = True
+
+
+class Scattered(View):
+    """A view of some of the values, or in another order of the axes: they don't lie side by side.
+
+    It's a copy with `copy`, and where one of its readers needs values that do.
+    """
+
+    copy: bool
+
+    is_turned: ClassVar[bool] = False
+    """Whether the axes are in another order in memory."""
+
+
 @layer("flatten")
-class Flatten(View):
+class Flatten(Rearranged):
     """All axes but R become one vector of features. Shapes: (C, H, W) → (C·H·W); (R, C, H, W) → (R, C·H·W).
 
     >>> Flatten().output_shape(Shape(C=512, H=7, W=7))
@@ -58,7 +76,7 @@ class Flatten(View):
 
 
 @layer("reshape")
-class Reshape(View):
+class Reshape(Rearranged):
     """The same values under new axes, in the order R, T, C, D, H, W. Shapes: any → the axes that are given."""
 
     C: Dim | None = None
@@ -99,11 +117,13 @@ class Reshape(View):
 
 
 @layer("tokens")
-class Tokens(View):
+class Tokens(Scattered):
     """Every spatial position becomes a token. Shapes: (C, H, W) → (T=H·W, C). Source: Dosovitskiy et al. 2021."""
 
-    def is_view(self, x: Shape, training: bool = True) -> bool:
-        return False  # later layers want a token's features side by side, so they are copied
+    copy: bool = False
+
+    needs_dense = True
+    is_turned = True
 
     def output_shape(self, x: Shape) -> Shape:
         axes = spatial_axes(x)
@@ -119,7 +139,7 @@ class Tokens(View):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Tokens(len(x.spatial))
+        return tm.Tokens(len(x.spatial), self.copy)
 
 
 @layer("grid")
@@ -172,13 +192,11 @@ class Grid(View):
 
 
 @layer("select")
-class Select(View):
+class Select(Scattered):
     """One token of many; a negative index counts from the end. Shapes: (T, C) → (C)."""
 
     index: Index
-
-    def is_view(self, x: Shape, training: bool = True) -> bool:
-        return False  # copied, so that the other tokens needn't be kept
+    copy: bool = False
 
     def output_shape(self, x: Shape) -> Shape:
         if "T" not in x:
@@ -193,11 +211,11 @@ class Select(View):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Select(tuple(x).index("T") + 1, self.index)
+        return tm.Select(tuple(x).index("T") + 1, self.index, self.copy)
 
 
 @layer("crop")
-class Crop(Sliding):
+class Crop(Scattered, Sliding):
     """The centre of the spatial axes, as large as another tensor or a given size; of two centres, the lower.
 
     Shapes: x (C, H, W), output (C, h, w). Source: Ronneberger et al. 2015, figure 1.
@@ -208,8 +226,8 @@ class Crop(Sliding):
 
     like: Tensor | None = None
     size: Extent | None = None
+    copy: bool = False
 
-    in_place = True
     sizes_only = (1,)
 
     def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
@@ -235,11 +253,12 @@ class Crop(Sliding):
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Pad([(w.before, w.after) for w in self.windows(x, like).values()])
+        cuts = self.windows(x, like)
+        return tm.Crop([(-w.before, x[axis] + w.after) for axis, w in cuts.items()], self.copy)
 
 
 @layer("slice")
-class Slice(Sliding):
+class Slice(Scattered, Sliding):
     """Every `stride`-th position along each spatial axis, from the first on: `x[:, :, ::2, ::2]`.
 
     Shapes: (C, H, W) → (C, ⌈H/s⌉, ⌈W/s⌉). Source: He et al. 2016, option A.
@@ -249,8 +268,7 @@ class Slice(Sliding):
     """
 
     stride: Extent
-
-    in_place = True
+    copy: bool = False
 
     def windows(self, x: Shape) -> Mapping[str, Window]:
         """Windows of one position."""
@@ -260,7 +278,7 @@ class Slice(Sliding):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Slice([w.stride for w in self.windows(x).values()])
+        return tm.Slice([w.stride for w in self.windows(x).values()], self.copy)
 
 
 @layer("zeropad")

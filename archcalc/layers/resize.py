@@ -16,9 +16,9 @@ from archcalc.layers.arguments import (
     transposed_windows,
 )
 from archcalc.layers.base import layer, spatial_axes
-from archcalc.layers.kept import Extra, Kept, Width
+from archcalc.layers.kept import Extra, Kept, Moments, Width, value_and_place
 from archcalc.layers.pool import pool_windows
-from archcalc.layers.sliding import Sliding, spatial_sizes
+from archcalc.layers.sliding import Sliding, padded, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
 
@@ -43,12 +43,24 @@ class Unpool(Sliding):
     like: Tensor | None = None
 
     sizes_only = (1,)
+    needs_dense = True
 
     def kept(self, needs: Sequence[bool], x: Shape, like: Shape | None = None) -> Kept:
         """The places of the values: the switches, or one pattern for all channels."""
         if like is None:
             return Kept(extras=(Extra(prod(spatial_sizes(x).values()), Width.index, per_example=False),))
         return Kept(extras=(Extra(x.numel, Width.index),))
+
+    def working(self, x: Shape, like: Shape | None = None) -> Moments:
+        """Zeros, and the volume made of them, both with padding, and the places; before, perhaps, pooling `like`."""
+        windows = self.windows(x, *(() if like is None else (like,)))
+        wide = padded(self.output_shape(x, *(() if like is None else (like,))), windows)
+        places = self.kept((True,), x, like).extras
+        filling = (Extra(2 * wide.numel), *places)
+        if like is None:
+            return (filling,)
+        pooled = {axis: Window(w.kernel, w.stride, ceil=True).positions(wide[axis]) for axis, w in windows.items()}
+        return ((Extra(wide.numel), *value_and_place(x.with_(**pooled).numel)[0], *places), filling)
 
     def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
         sizes = spatial_sizes(x)

@@ -72,10 +72,13 @@ class Narrow(nn.Module):
 
 
 class Fitted(nn.Module):
-    """The same volume in memory of its own size: PyTorch's CPU kernels may make a small one in the place of a large."""
+    """Memory of the volume's own size: PyTorch's CPU kernels may make a small volume in the place of a large one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x if x.untyped_storage().nbytes() == x.numel() * x.element_size() else x.clone()
+        memory, size = x.untyped_storage(), x.numel() * x.element_size()
+        if memory.nbytes() > size:
+            memory.resize_(size)
+        return x
 
 
 class AvgPoolWithoutPadding(nn.Module):
@@ -98,7 +101,7 @@ class TakeChannels(nn.Module):
         self.indices = list(indices)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, self.indices]
+        return x[:, torch.tensor(self.indices, device=x.device)]
 
 
 class SumChannels(nn.Module):
@@ -157,14 +160,16 @@ class MaxUnpool(nn.Module):
     def _switches(self, x: Tensor, like: Tensor) -> Tensor:
         padded = Pad(self.pads, -torch.inf)(like)
         _, switches = self.pool(padded)
-        return Narrow(x.shape[2:])(switches).flatten(2).clone()  # type: ignore[no-any-return]
+        wanted: Tensor = switches[(..., *(slice(size) for size in x.shape[2:]))]
+        return wanted.clone(memory_format=torch.contiguous_format).flatten(2)
 
     def _first_positions(self, x: Tensor, padded: Sequence[int]) -> Tensor:
-        flat = torch.zeros((), dtype=torch.long, device=x.device)
-        for count, stride, size, (before, _) in zip(x.shape[2:], self.stride, padded, self.pads, strict=True):
-            starts = (torch.arange(count, device=x.device) * stride).clamp(min=before)
-            flat = flat.unsqueeze(-1) * size + starts
-        return flat.flatten().expand(*x.shape[:2], -1)
+        places = torch.zeros(x.shape[2:], dtype=torch.long, device=x.device)
+        for axis, (count, stride, (before, _)) in enumerate(zip(x.shape[2:], self.stride, self.pads, strict=True)):
+            starts = torch.arange(0, count * stride, stride, device=x.device).clamp_(min=before)
+            row = torch.Size(padded[axis + 1 :]).numel()
+            places += starts.mul_(row).reshape(-1, *[1] * (len(padded) - axis - 1))
+        return places.flatten().expand(*x.shape[:2], -1)
 
 
 class ChannelLayerNorm(nn.LayerNorm):
@@ -236,14 +241,28 @@ class Reshape(nn.Module):
 
 
 class Tokens(nn.Module):
-    """The last `rank` axes become one, in front of C."""
+    """The last `rank` axes become one, in front of C: a view, or a copy."""
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, copy: bool = False) -> None:
         super().__init__()
-        self.rank = rank
+        self.rank, self.copy = rank, copy
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(-self.rank).transpose(-1, -2).clone(memory_format=torch.contiguous_format)
+        tokens = x.flatten(-self.rank).transpose(-1, -2)
+        return tokens.clone(memory_format=torch.contiguous_format) if self.copy else tokens
+
+
+class Crop(nn.Module):
+    """Some positions along the last axes, from `start` up to `stop` each: a view, or a copy."""
+
+    def __init__(self, cuts: Sequence[tuple[int, int]], copy: bool = False) -> None:
+        super().__init__()
+        self.cuts, self.copy = tuple(cuts), copy
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        where: Any = (..., *(slice(start, stop) for start, stop in self.cuts))
+        cut = x[where]
+        return cut.clone(memory_format=torch.contiguous_format) if self.copy else cut
 
 
 class Grid(nn.Module):
@@ -266,23 +285,25 @@ class Swap(nn.Module):
 
 
 class Slice(nn.Module):
-    """Every so many-th position along each of the last axes."""
+    """Every so many-th position along each of the last axes: a view, or a copy."""
 
-    def __init__(self, strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int], copy: bool = False) -> None:
         super().__init__()
-        self.strides = tuple(strides)
+        self.strides, self.copy = tuple(strides), copy
 
     def forward(self, x: Tensor) -> Tensor:
-        steps: list[Any] = [slice(None, None, stride) for stride in self.strides]
-        return x[(..., *steps)].clone(memory_format=torch.contiguous_format)
+        where: Any = (..., *(slice(None, None, stride) for stride in self.strides))
+        taken = x[where]
+        return taken.clone(memory_format=torch.contiguous_format) if self.copy else taken
 
 
 class Select(nn.Module):
-    """One position along one axis."""
+    """One position along one axis: a view, or a copy."""
 
-    def __init__(self, axis: int, index: int) -> None:
+    def __init__(self, axis: int, index: int, copy: bool = False) -> None:
         super().__init__()
-        self.axis, self.index = axis, index
+        self.axis, self.index, self.copy = axis, index, copy
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.select(self.axis, self.index).clone(memory_format=torch.contiguous_format)
+        one = x.select(self.axis, self.index)
+        return one.clone(memory_format=torch.contiguous_format) if self.copy else one

@@ -24,7 +24,7 @@ DEFAULT = ("name", "layer", "output_shape", "activations", "params", "macs")
 TEXTS = ("name", "kind", "layer", "output_shape")
 FIELDS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
 KNOWN = (*TEXTS, *COLUMNS, *FIELDS)
-TOTALS_ONLY = ("peak_bytes", "depth")
+TOTALS_ONLY = ("peak_bytes", "least_bytes", "depth")
 LEFT = ("name", "kind", "layer")
 """The columns that are aligned on the left."""
 

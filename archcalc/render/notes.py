@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from archcalc.analyses.memory import BYTES
+from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.render.figures import exact, memory
 from archcalc.symbolic import is_symbolic
 from archcalc.text import line
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archcalc.claims import Verdict
     from archcalc.report import Report
 
+ALL_NARROW = "all values and params in {}; autocast, which keeps params and some results in float32, needs more"
 LONGEST = 300
 """Characters of a formula that stands below a table."""
 
@@ -29,8 +30,12 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "buffers", f"{counts['buffers']} stored but not learned, {buffers}"
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
-    yield "training", f"{memory(totals['saved_bytes'])} kept for the backward pass; params and gradients come on top"
+    if report.dtype not in UNTRAINED:
+        kept = memory(totals["saved_bytes"])
+        yield "training", f"{kept} kept for the backward pass; params and gradients come on top"
     yield "inference", _peak(report)
+    if BYTES[report.dtype] < BYTES["float32"]:
+        yield "dtype", ALL_NARROW.format(report.dtype)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
     if report.batch != 1:
         yield "batch", f"{report.batch}; MACs, FLOPs and memory are for all examples together"
@@ -42,13 +47,14 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _peak(report: Report) -> str:
-    """The most volumes at once, and at which layer; a long formula is left to JSON."""
-    peak = report.totals["peak_bytes"]
+    """The most that the exported program holds, and at which layer; the floor. A long formula is left to JSON."""
+    peak, least = report.totals["peak_bytes"], report.totals["least_bytes"]
     if not is_symbolic(peak):
-        return f"{memory(peak)} of volumes at once, at {report.graph.nodes[report.alive.index(peak)].name}"
+        at = next(node.name for node, held in zip(report.graph.nodes, report.held, strict=True) if peak in held)
+        return f"{memory(peak)} held at once, at {at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
-    return f"{text} of volumes at once"
+    return f"{text} held at once"
 
 
 def heading(report: Report) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QUANTITIES = (
     "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes",
-    "peak_bytes", "neurons", "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
+    "peak_bytes", "least_bytes", "neurons", "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
 )  # fmt: skip
 PLACED = ("shape", "rf", "rf_stride", "rf_padding")
 """The quantities that only a layer or scope has."""

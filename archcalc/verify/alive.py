@@ -6,14 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from archcalc.graph import Node
 from archcalc.verify.network import Network
-from archcalc.verify.saved import storage
+from archcalc.verify.saved import FusedKernels, storage
+
+BATCH_NORM = torch.ops.aten.native_batch_norm.default
+"""At inference it makes no statistics on any device, though the meta device says so."""
 
 
 class LivingTensors(TorchDispatchMode):
@@ -29,10 +33,14 @@ class LivingTensors(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
+        self.note(made[0] if func is BATCH_NORM and not args[5] else made)
+        return made
+
+    def note(self, made: Any) -> None:
+        """Look at tensors that are new, perhaps."""
         for value in tree_leaves(made):
             if isinstance(value, Tensor):
                 self._add(value)
-        return made
 
     def _add(self, value: Tensor) -> None:
         """Note a tensor, unless it's a view of one that is known."""
@@ -40,7 +48,9 @@ class LivingTensors(TorchDispatchMode):
         known = self._living.get(key)
         if key not in self._ignored and (known is None or known[0].expired()):
             memory = value.untyped_storage()
-            self._living[key] = StorageWeakRef(memory), memory.nbytes()  # type: ignore[no-untyped-call]
+            # a kernel may make a small volume in the place of a large one, which is then cut to its size
+            size = memory.nbytes() if value._is_view() else value.numel() * value.element_size()
+            self._living[key] = StorageWeakRef(memory), size  # type: ignore[no-untyped-call]
 
     def bytes(self) -> dict[int, int]:
         """The bytes of what is alive, by storage."""
@@ -48,11 +58,53 @@ class LivingTensors(TorchDispatchMode):
         return {key: size for key, (_, size) in self._living.items()}
 
 
+class MostLiving(LivingTensors):  # type: ignore[no-untyped-call]
+    """A context that knows the most bytes that were alive at once, looked at after each operation."""
+
+    def __init__(self, ignored: Iterable[Tensor] = ()) -> None:
+        super().__init__(ignored)
+        self.most = 0
+
+    def note(self, made: Any) -> None:
+        """Look at tensors that are new, perhaps, and at what is alive now."""
+        super().note(made)
+        self.most = max(self.most, sum(self.bytes().values()))
+
+
+class _Constants(TorchFunctionMode):
+    """Shows a meter the constants that a module makes, which the meta device makes without an operation."""
+
+    def __init__(self, living: LivingTensors) -> None:
+        super().__init__()
+        self._living = living
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.tensor:
+            self._living.note(made)
+        return made
+
+
 @torch.no_grad()
-def alive_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
+def peak_bytes(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """The most bytes of all tensors that are alive at once when a module runs, at inference; its inputs among them.
+
+    Parameters and buffers aren't in it.
+    """
+    was_training = module.training
+    module.eval()
+    with MostLiving((*module.parameters(), *module.buffers())) as living, _Constants(living), FusedKernels():
+        living.note(inputs)
+        module(*inputs)
+    module.train(was_training)
+    return int(living.most)
+
+
+@torch.no_grad()
+def least_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
     """For each node, the bytes of all tensors that are alive when it has been computed, at inference.
 
-    PyTorch's modules leave their input alone. Where a layer in place has run and its input is freed, the input isn't
+    Volumes are freed after their last use. Where a layer in place has run and its input is freed, the input isn't
     counted, since the result could have taken its place.
     """
     was_training = network.training

@@ -13,7 +13,8 @@ from archcalc.report import Report, Row
 class Measured:
     """What PyTorch found about one layer: the shape with its batch, counts, and the values of new memory.
 
-    `saved` are the bytes that autograd keeps because of it, `alive` those of all volumes while it's computed.
+    `saved` are the bytes that autograd keeps because of it, `least` those of all volumes that are
+    alive while it's computed.
     """
 
     shape: tuple[int, ...]
@@ -22,7 +23,7 @@ class Measured:
     flops: int
     activations: int
     saved: int = 0
-    alive: int = 0
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,11 @@ class Verification:
         return tuple(difference for check in self.checks for difference in check.differences)
 
 
-QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations", "saved bytes", "alive bytes")
+QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations", "saved bytes", "least bytes")
 """What is compared for every layer of every net."""
 
 
-_TOTALS: Mapping[str, Callable[..., Any]] = {"output shape": lambda _: None, "alive bytes": max}
+_TOTALS: Mapping[str, Callable[..., Any]] = {"output shape": lambda _: None, "least bytes": max}
 
 
 def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
@@ -108,8 +109,8 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
 
 def _predicted(row: Row) -> Measured:
     shape = (row.report.batch, *row.node.shape.values())
-    alive = row.report.alive[row.index]
-    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"], row["saved_bytes"], alive)
+    least = row.report.least[row.index]
+    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"], row["saved_bytes"], least)
 
 
 def _value(measured: Measured, quantity: str) -> Any:

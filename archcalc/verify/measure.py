@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.errors import VerificationError
 from archcalc.graph import Node
-from archcalc.verify.alive import alive_bytes
+from archcalc.verify.alive import least_bytes
 from archcalc.verify.compare import Difference, Measured
 from archcalc.verify.network import Network
 from archcalc.verify.saved import FUSED_FLOPS, FusedKernels, SavedTensors, storage
@@ -61,8 +61,8 @@ def run(network: Network, inputs: tuple[Tensor, ...], step: Step = lambda: None)
     kept = saved.bytes_by_layer()
     underivable = _backward(network, outputs) if real and not bad else []
     outputs.clear()
-    alive = alive_bytes(network, inputs)
-    layers = [replace(layer, saved=kept.get(i, 0), alive=alive[i]) for i, layer in enumerate(layers)]
+    least = least_bytes(network, inputs)
+    layers = [replace(layer, saved=kept.get(i, 0), least=least[i]) for i, layer in enumerate(layers)]
     return Run(layers, bad, underivable)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archcalc.analyses.memory import switches, token_volumes
+from archcalc.analyses.storages import places
 from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
 from archcalc.symbolic import is_symbolic
@@ -37,6 +38,11 @@ class Network(nn.Module):
         for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
             if node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
+        where = places(graph)
+        for index in where.overwriting:
+            self.module_at(index).inplace = True  # type: ignore[assignment]
+        for index in where.copied:
+            self.module_at(index).copy = True  # type: ignore[assignment]
         for pool in self.pools.values():
             self.module_at(pool).return_indices = True  # type: ignore[assignment]
 

@@ -25,14 +25,14 @@ MACHINE = ("device", "driver", "torch", "cuda", "date")
 FIGURES = ("bytes", "seconds", "share_of_peak")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 
-KERNELS = "since layers aren't in place, and for what kernels take for a while"
+KERNELS = "since not every layer is in place, and for what kernels take for a while"
 ATTENTION = "which this device's attention keeps"
 
 
 def predicted_bytes(report: Report) -> dict[str, int]:
-    """The bytes of weights with buffers, of inputs, of what a forward pass in training leaves behind, and of its peak.
+    """The bytes of weights with buffers, of inputs, of what a forward pass in training leaves, and the least peak.
 
-    The peak is that of a pass without a backward pass, and holds volumes only.
+    The peak is that of a pass without a backward pass, layer by layer, in which volumes are freed after their last use.
     """
     graph, size = report.graph, BYTES[report.dtype]
     norms = sum(isinstance(node.layer, BatchNorm) for node in graph.nodes)  # each counts the batches it has seen
@@ -41,7 +41,7 @@ def predicted_bytes(report: Report) -> dict[str, int]:
         "weights": (report.total("params") + report.total("buffers")) * size + norms * INDEX_BYTES,
         "input": sum(volumes[index] for index, node in enumerate(graph.nodes) if not node.inputs),
         "left_by_forward": left_bytes(graph, report.batch, report.dtype),
-        "peak_forward": report.total("peak_bytes"),
+        "peak_forward": report.total("least_bytes"),
     }
 
 

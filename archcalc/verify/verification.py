@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from archcalc.analyses.memory import BYTES
 from archcalc.analyses.saved import STATISTIC_BYTES
 from archcalc.errors import UsageError
+from archcalc.graph import Graph
 from archcalc.layers.attention import Attention
 from archcalc.report import Report
 from archcalc.verify import cuda
+from archcalc.verify.alive import peak_bytes
 from archcalc.verify.compare import Check, Difference, Verification, compare, outcome
 from archcalc.verify.fields import field_check
 from archcalc.verify.measure import LayerRefused, Run, Step, run
@@ -22,8 +26,14 @@ from archcalc.verify.records import ATTENTION, byte_checks, time_checks
 NOT_EXECUTED = "nothing was executed ({}): shapes, counts and bytes only"
 
 
-def verify(report: Report, device: str = "auto", step: Step = lambda: None) -> Verification:
-    """Compare a report with PyTorch, layer by layer, for the report's batch and dtype.
+Program = Callable[[Graph], type[nn.Module]]
+"""Writes a graph as a program, and gives the class of its network."""
+
+
+def verify(
+    report: Report, device: str = "auto", step: Step = lambda: None, program: Program | None = None
+) -> Verification:
+    """Compare a report with PyTorch, layer by layer, for the report's batch and dtype; with `program` its peak, too.
 
     A layer that PyTorch can't run is a difference, too. Where the device has no kernel for the dtype, or too little
     memory after all, the meta device says what it can.
@@ -34,7 +44,7 @@ def verify(report: Report, device: str = "auto", step: Step = lambda: None) -> V
         raise UsageError(f"PyTorch's layers don't compute in {report.dtype}", "float64, float32, bfloat16 or float16")
     chosen, reason = choose_device(report, device)
     try:
-        return _verified(report, chosen, reason, step)
+        return _verified(report, chosen, reason, step, program)
     except torch.OutOfMemoryError:
         reason = "the device's memory was too little"
     except LayerRefused as error:
@@ -44,10 +54,10 @@ def verify(report: Report, device: str = "auto", step: Step = lambda: None) -> V
             )
             return Verification(report.name, chosen, (refused,), reason, str(torch.__version__))
         reason = f"{error.layer}: {error.reason}"
-    return _verified(report, "meta", NOT_EXECUTED.format(reason), step)
+    return _verified(report, "meta", NOT_EXECUTED.format(reason), step, program)
 
 
-def _verified(report: Report, device: str, reason: str, step: Step) -> Verification:
+def _verified(report: Report, device: str, reason: str, step: Step, program: Program | None) -> Verification:
     """Build, run and compare on a device."""
     torch.manual_seed(0)
     dtype = getattr(torch, report.dtype)
@@ -56,6 +66,8 @@ def _verified(report: Report, device: str, reason: str, step: Step) -> Verificat
     inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
     found = run(network, inputs, step)
     checks = [_as_comparable(check, report, device) for check in compare(report, found.layers)]
+    if program is not None:
+        checks.append(_peak_check(report, device, program))
     if device != "meta":
         checks.append(field_check(report, device))
     checks += _passes(found, device)
@@ -64,6 +76,21 @@ def _verified(report: Report, device: str, reason: str, step: Step) -> Verificat
     if figures is not None:
         checks += [*byte_checks(report, figures["bytes"]), *time_checks(figures)]
     return Verification(report.name, device, tuple(checks), reason, str(torch.__version__), figures)
+
+
+def _peak_check(report: Report, device: str, program: Program) -> Check:
+    """The most that the exported program holds; on devices with kernels of their own it's followed without memory."""
+    if BYTES[report.dtype] < STATISTIC_BYTES:
+        return Check("peak bytes", 0, note=f"not compared: as on a GPU, not as in {report.dtype} here")
+    place = "cpu" if device == "cpu" else "meta"
+    dtype = getattr(torch, report.dtype)
+    with torch.device(place):
+        module = program(report.graph)().to(dtype)
+    with torch.device("meta"):
+        inputs = Network(report.graph).example_inputs(report.batch, device=place, dtype=dtype)
+    predicted, found = report.total("peak_bytes"), peak_bytes(module, inputs)
+    differences = (Difference("program", "peak bytes", f"{predicted:,}", f"{found:,}"),) if predicted != found else ()
+    return Check("peak bytes", 1, predicted, found, differences)
 
 
 def choose_device(report: Report, device: str) -> tuple[str, str]:

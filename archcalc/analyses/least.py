@@ -1,4 +1,4 @@
-"""Which volumes are alive at once in a forward pass that no backward pass follows."""
+"""The least that a forward pass needs at once, when no backward pass follows: a floor under what programs hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
+from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import is_symbolic, maximum
 
@@ -13,13 +14,15 @@ COMPARED, LISTED = 16, 300
 """Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
 
 
-def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
-    """For each node, the bytes of all volumes that are alive while it's computed, its own among them.
+def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+    """For each node, the bytes of the volumes that have to be alive while it's computed, its own among them.
 
     All inputs are there at the start, layers are computed in the order of the graph. Volumes are freed after their last
-    use, outputs never; a layer in place takes over a volume that nothing else will read. Weights aren't in it.
+    use, outputs never; every elementwise layer takes over a volume that nothing else will read. Weights aren't in it,
+    nor what a layer needs for a while.
     """
     own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), undone_pools(graph)
+    copied = places(graph).copied
     switches_until = {pool: (unpool, shared) for unpool, (pool, shared) in pools.items()}  # the last one of several
     homes: list[int] = []
     # what is alive; a pool's switches are under ~index
@@ -32,7 +35,7 @@ def alive_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
         if node.inputs:
             stays, fits = node.application.once(_in_place)
             read = homes[node.inputs[0]]
-            if stays or (fits and until[read] <= index):
+            if (stays and index not in copied) or (fits and until[read] <= index):
                 home = read
             else:
                 sizes[home] = own[index]
@@ -58,7 +61,7 @@ def _in_place(at: Application) -> tuple[bool, bool]:
 
 
 def largest(values: Iterable[Any]) -> Any:
-    """The most of what `alive_bytes` found; of expressions, a SymPy Max of those that may be the most.
+    """The most of several numbers of bytes; of expressions, a SymPy Max of those that may be the most.
 
     Which of two expressions is larger is a slow question. So those that have no larger term than another one go first,
     and if many are left, all of them stay.
