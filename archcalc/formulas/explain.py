@@ -66,8 +66,11 @@ def explained(row: Row) -> Iterator[str]:
     at, report = node.application, row.report
     found = layer_formulas(at, usual=True)
     volumes = " and ".join(report.text(shape) for shape in at.input_shapes)
-    yield f"{node.name}: {node.layer.text(len(at.input_shapes[0].spatial) or 1)}"
-    yield f"{volumes} -> {report.text(at.output_shape)}"
+    if node.inputs:
+        yield f"{node.name}: {node.layer.text(len(at.input_shapes[0].spatial) or 1)}"
+        yield f"{volumes} -> {report.text(at.output_shape)}"
+    else:
+        yield f"{node.name}: {report.text(at.output_shape)}"
     summary = " ".join((type(node.layer).__doc__ or "").split("\n")[0].split())
     if summary:
         yield summary

@@ -90,6 +90,8 @@ def layer_formulas(application: Application, usual: bool = False) -> Formulas:
 
     They are checked: with this layer's numbers put in, each gives its value.
     """
+    if not application.input_shapes:
+        return _of_input(application)
     for arguments in (True, False):
         with collecting_conditions() as found:
             try:
@@ -104,6 +106,14 @@ def layer_formulas(application: Application, usual: bool = False) -> Formulas:
             return Formulas(tuple(formulas), names, met, general)
     plain = General(application.layer, application.input_shapes, {})
     return Formulas(tuple(_formulas(application, plain)), {}, (), plain)
+
+
+def _of_input(application: Application) -> Formulas:
+    """An input's values, which are all there is to it."""
+    names, shape = Names(), application.output_shape
+    values = prod(names.symbol(axis, size) for axis, size in shape.items())
+    listed = (Formula("activations", values, shape.numel),)
+    return Formulas(listed, names.values, (), General(application.layer, (), names.values))
 
 
 def generalised(application: Application, arguments: bool = True, usual: bool = False) -> General:

@@ -36,8 +36,10 @@ def layer_sheet(row: Row) -> Sheet:
         names |= {"r_in": before.size, "j_in": before.stride}
         formulas += steps
         break  # the other axes follow the same formula
-    volumes = " and ".join(row.report.text(shape) for shape in row.node.application.input_shapes)
+    shapes = row.node.application.input_shapes or (row.node.shape,)
+    volumes = " and ".join(row.report.text(shape) for shape in shapes)
     heading = f"{row.node.name}: {row.node.layer.text(len(row.node.shape.spatial) or 1)} on {volumes}"
+    heading = heading if row.node.inputs else f"{row.node.name}: {volumes}"
     return Sheet(heading, tuple(formulas), names, found.conditions)
 
 
