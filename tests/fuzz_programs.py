@@ -281,7 +281,18 @@ def search(examples: int, seed: int, report_every: int = 0) -> int:
 
     Raises: Wrong: the first one that fails, with its spec, names and seed.
     """
-    started = time.monotonic()
+    import torch
+
+    started, threads = time.monotonic(), torch.get_num_threads()
+    torch.set_num_threads(1)  # small tensors: more threads wait for one another
+    try:
+        _search(examples, seed, report_every, started)
+    finally:
+        torch.set_num_threads(threads)
+    return examples
+
+
+def _search(examples: int, seed: int, report_every: int, started: float) -> None:
     for number in range(examples):
         draw = random.Random(f"{seed}/{number}")
         text = random_spec(draw)
@@ -293,7 +304,6 @@ def search(examples: int, seed: int, report_every: int = 0) -> int:
             raise Wrong(f"example {number} of seed {seed}\n{text}\nnames: {names}\n{error!r}") from error
         if report_every and (number + 1) % report_every == 0:
             print(f"{number + 1:,} programs in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return examples
 
 
 def main() -> int:
@@ -302,9 +312,6 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1000, help="how many networks")
     parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
     arguments = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(1)  # small tensors: more threads wait for one another
     try:
         done = search(arguments.examples, arguments.seed, report_every=500)
     except Wrong as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from archcalc.cli.run import run
 from archcalc.formulas.explain import explained
 from archcalc.formulas.general import layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE
-from archcalc.formulas.told import condition_text, layer_at, layer_sheet, lines
+from archcalc.formulas.told import FORMATS, Sheet, condition_text, layer_at, layer_sheet, lines
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
 from archcalc.report import Row, analyze
@@ -198,6 +199,32 @@ def test_names_in_latex(name: str, expected: str) -> None:
 def test_formulas_of_random_expressions() -> None:
     """A sample of `python -m tests.fuzz_formulas`; no place is refused without need."""
     assert (25, 0) == search(25, 1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_formulas_of_an_input(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An input has values and nothing else; asking for it, or for its explanation, is no mistake."""
+    assert run(["formula", "vgg16", "input", "--format", form]) == 0
+    out = capsys.readouterr().out
+    assert "activations" in out
+    assert "150,528" in out.replace("{,}", ",") or form in ("python", "sympy")
+    assert run(["explain", "vgg16", "input"]) == 0
+    assert "values: 224*224*3 = 150,528" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", {case.layer.kind: case for case in CASES}.values(), ids=str)
+def test_formulas_of_every_kind_are_written(case: Case) -> None:
+    """An example of each kind in each format; the Python function is run where the layer has its numbers."""
+    found = layer_formulas(application(case))
+    sheet = Sheet(str(case), found.listed, found.names, found.conditions)
+    for form in FORMATS:
+        assert len(found.listed) <= len(list(lines(sheet, form)))
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines(sheet, "python")), scope)
+    parameters = list(inspect.signature(scope["formulas"]).parameters)
+    assert {formula.name: formula.value for formula in found.listed} == scope["formulas"](
+        *(found.names[name.removesuffix("_") if name not in found.names else name] for name in parameters)
+    )
 
 
 def test_hparam_called_like_a_total() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from archcalc.analyses.memory import switches, token_volumes
 from archcalc.analyses.storages import places
 from archcalc.errors import UsageError
-from archcalc.graph import Graph, Node
+from archcalc.graph import Application, Graph, Node
 from archcalc.symbolic import is_symbolic
 
 
@@ -129,19 +130,47 @@ class Network(nn.Module):
         return tuple(found)
 
 
-def check_numbers(graph: Graph) -> None:
-    """Check that every size is a number.
+def check_numbers(graph: Graph, batch: int = 2) -> None:
+    """Check that every size is a number, and none too large for PyTorch, whose integers have 64 bits.
 
-    Raises: UsageError: some are symbols.
+    Raises: UsageError: some are symbols, or too large.
     """
-    for node in graph.nodes:
-        arguments = (getattr(node.layer, name) for name in node.layer.arguments())
-        symbols = {
-            str(s) for size in (*node.shape.values(), *arguments) if is_symbolic(size) for s in size.free_symbols
-        }
+    for application, node in {node.application: node for node in graph.nodes}.items():
+        sizes = list(_flat([getattr(node.layer, name) for name in node.layer.arguments()]))
+        symbols = {str(s) for size in (*node.shape.values(), *sizes) if is_symbolic(size) for s in size.free_symbols}
         if symbols:
             names = ", ".join(sorted(symbols))
             raise UsageError(f"{graph.name} has sizes without a value: {names}", "give them numbers, as in --set R=300")
+        if any(isinstance(size, int) and abs(size) > LARGEST for size in (*sizes, *_storages(application, batch))):
+            shapes = " and ".join(map(str, (*application.input_shapes, node.shape)))
+            raise UsageError(f"{node.name} ({node.layer}, {shapes}) is too large for PyTorch, whose sizes have 64 bits")
+
+
+LARGEST = 2**63 - 1
+"""PyTorch's greatest integer: of arguments, and of bytes in a storage."""
+BYTES = 8
+"""Of a value, at most."""
+
+
+def _storages(application: Application, batch: int) -> Iterator[int]:
+    """Bytes of what a layer needs: its parameters and buffers, and its volumes with their padding."""
+    layer, inputs = application.layer, application.input_shapes
+    yield BYTES * batch * application.output_shape.numel
+    if inputs:
+        yield BYTES * (layer.params(*inputs) + layer.buffers(*inputs))
+        windows = layer.windows(*inputs)
+        for shape in (inputs[0], application.output_shape):
+            padded = {axis: shape[axis] + w.before + w.after for axis, w in windows.items() if axis in shape}
+            yield BYTES * batch * shape.with_(**padded).numel
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """Everything in an argument, however nested."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
 
 
 def _attribute(holder: nn.Module, name: str) -> str:

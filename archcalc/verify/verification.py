@@ -39,7 +39,7 @@ def verify(
     memory after all, the meta device says what it can.
     Raises: UsageError: there's no such device, or a size is symbolic.
     """
-    check_numbers(report.graph)
+    check_numbers(report.graph, report.batch)
     if not getattr(torch, report.dtype).is_floating_point:
         raise UsageError(f"PyTorch's layers don't compute in {report.dtype}", "float64, float32, bfloat16 or float16")
     chosen, reason = choose_device(report, device)
