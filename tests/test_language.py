@@ -186,7 +186,7 @@ def test_values_from_outside_see_each_other(sets: dict[str, Any], channels: int)
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        ({"unread": 6}, "unread = 6 is no multiple of 4"),
+        ({"unread": 6}, "unread = 6 is not a multiple of 4"),
         ({"unread": "0"}, "unread = 0 is less than its min, 2"),
         ({"unread": 4, "a": 5}, "unread = 4 is less than its min, 5"),
         ({"a": 5, "unread": 4}, "unread = 4 is less than its min, 5"),
@@ -205,6 +205,30 @@ def test_bounds_hold_wherever_a_value_comes_from(sets: dict[str, Any], message: 
     varied = spec_of(f"{DEPENDENT}variants: {{v: {{{at}}}}}\n")
     with pytest.raises(SpecError, match=message):
         build(varied, "v")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[8, 16]", ""),
+        ("[8, 12]", r"w = \[8, 12\] is not a multiple of 8"),
+        ("[[8, 16], [24, 30]]", "is not a multiple of 8"),
+        ("[0]", "is less than its min, 8"),
+        ("8..9", "is not a multiple of 8"),
+        ("4x8", "w = 4x8 is less than its min, 8"),
+        ("[]", ""),
+        ("half", "unknown name 'half'"),
+    ],
+)
+def test_bounds_of_lists_are_about_every_entry(value: str, message: str) -> None:
+    """Deep ones too; the spec's own values and those from outside alike."""
+    head = f"{HEAD}hparams: {{w: {{value: VALUE, min: 8, multiple_of: 8}}}}\nlayers: conv len(w)+1 3x3\n"
+    for spec, sets in ((head.replace("VALUE", value), {}), (head.replace("VALUE", "[8]"), {"w": value})):
+        if message:
+            with pytest.raises((UsageError, SpecError), match=message):
+                build(spec_of(spec), "", sets)
+        else:
+            assert build(spec_of(spec), "", sets).nodes
 
 
 def test_values_from_outside() -> None:

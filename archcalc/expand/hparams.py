@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -149,14 +149,30 @@ def _value(value: Value, name: str, module: Module) -> Any:
 
 
 def _check_bounds(hparam: Hparam, value: Any, env: Environment) -> None:
+    """Whether a value keeps the bounds of its hparam; of a list, every entry does.
+
+    Raises: ExpressionError: it doesn't, or is not a number.
+    """
     least = None if hparam.minimum is None else number(hparam.minimum.expr.evaluate(env))
     factor = None if hparam.multiple_of is None else number(hparam.multiple_of.expr.evaluate(env))
     if factor is not None and is_zero(factor):
         raise ExpressionError(f"{hparam.name}: nothing is a multiple of 0", code="E046")
-    if least is not None and exceeds(least, number(value)):
-        raise ExpressionError(f"{hparam.name} = {value} is less than its min, {least}", code="E046")
-    if factor is not None and indivisible(number(value), factor):
-        raise ExpressionError(f"{hparam.name} = {value} is no multiple of {factor}", code="E046")
+    for entry in _entries(value) if (least, factor) != (None, None) else ():
+        if least is not None and exceeds(least, number(entry)):
+            raise ExpressionError(f"{hparam.name} = {value} is less than its min, {least}", code="E046")
+        if factor is not None and indivisible(number(entry), factor):
+            raise ExpressionError(f"{hparam.name} = {value} is not a multiple of {factor}", code="E046")
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    """The numbers of a list, those of lists inside it included; of a range those that decide about bounds."""
+    if isinstance(value, range):
+        yield from {*value[:2], *value[-1:]}
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _entries(entry)
+    else:
+        yield value
 
 
 def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
@@ -174,8 +190,9 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
     except Reported:
         raise
     except LocalError as error:
-        kind = OutOfBounds if error.code == "E046" else UsageError
-        raise kind(f"{hparam.name}: {error.message}", error.hint) from None
+        if error.code == "E046":  # its message names the hparam
+            raise OutOfBounds(error.message, error.hint) from None
+        raise UsageError(f"{hparam.name}: {error.message}", error.hint) from None
     return given
 
 
