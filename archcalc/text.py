@@ -65,6 +65,15 @@ def lines(text: str) -> str:
     return "\n".join(_no_command(visible(part), _COMMAND) for part in text.split("\n"))
 
 
+def wrapped(text: str) -> str:
+    r"""Lines that somebody else has wrapped and coloured: none of them is a command of GitHub.
+
+    >>> wrapped("a\n::b")
+    'a\n\\x3a:b'
+    """
+    return "\n".join(_no_command(part, _COMMAND) for part in text.split("\n"))
+
+
 def _no_command(text: str, command: re.Pattern[str]) -> str:
     if "::" not in text and "##[" not in text:
         return text

@@ -224,6 +224,22 @@ def test_no_text_of_a_spec_leaves_its_place(
         assert out == (tmp_path / "out").read_bytes().decode("utf-8")
 
 
+@pytest.mark.parametrize("command", ["table", "claims"])
+def test_no_line_becomes_a_command_when_it_is_wrapped(
+    command: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rich breaks long words anywhere: wherever a `::` stands in one, it doesn't come to the start of a line."""
+    monkeypatch.setenv("COLUMNS", "30")
+    for before in range(31):
+        title = "a" * before + "::stop-commands::x"
+        claims = f"claims: [{{source: '{title}', params: 5, note: '{title}'}}]\n"
+        (tmp_path / "t.yaml").write_text(SPEC.format("t") + f"title: '{title}'\n" + claims)
+        code, out, _ = run(command, tmp_path / "t.yaml", "--format", "table")
+        assert code in (0, 1)
+        assert "commands" in re.sub(r"\s", "", out)
+        assert_harmless(out)
+
+
 INPUT = "archcalc: 1\ninput: {C: 3}\n"
 BROKEN = {
     "name": f"archcalc: 1\nname: {QUOTED}\ninput: {{C: 3}}\nlayers: [relu]\n",

@@ -57,6 +57,20 @@ def in_terminal(path: Path | None = None) -> bool:
     return path is None and sys.stdout.isatty()
 
 
+class _Wrapped:
+    """A stream for what rich has wrapped: a text that was harmless may have become a line that is a command."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, lines: str) -> int:
+        """Write whole lines, as rich does."""
+        return self.stream.write(text.wrapped(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def console() -> Console:
     """Rich's console for stdout: without colour where NO_COLOR says so, as wide as COLUMNS or the terminal says."""
     from rich.console import Console
@@ -69,7 +83,8 @@ def console() -> Console:
 
     colour = None if os.environ.get("NO_COLOR") else "auto"
     wide = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 1000
-    return QuietConsole(color_system=colour, width=wide, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+    quiet = {"highlight": False, "markup": False, "emoji": False}
+    return QuietConsole(file=_Wrapped(sys.stdout), color_system=colour, width=wide, **quiet)  # type: ignore[arg-type]
 
 
 def show(renderable: object) -> None:
