@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archcalc.symbolic.arithmetic import is_symbolic
-from archcalc.symbolic.compiled import compare
-from archcalc.symbolic.notation import relation_text
-from archcalc.symbolic.values import NoValue, value_at
 
 if TYPE_CHECKING:
     from archcalc.symbolic.integer_sets import Integers
@@ -36,6 +33,8 @@ class Condition:
 
     def __str__(self) -> str:
         """The condition in the spec language: `k % 2 == 0`."""
+        from archcalc.symbolic.notation import relation_text
+
         return relation_text(self.left, self.relation, self.right)
 
     @property
@@ -46,6 +45,9 @@ class Condition:
 
     def holds(self, values: Mapping[str, int]) -> bool:
         """Whether it's met where the symbols, by name, are these integers; not where a side has no value."""
+        from archcalc.symbolic.compiled import compare
+        from archcalc.symbolic.values import NoValue, value_at
+
         try:
             return bool(compare(value_at(self.left, values), self.relation, value_at(self.right, values)))
         except NoValue:
