@@ -110,10 +110,15 @@ def _unicode(sheet: Sheet) -> Iterator[str]:
         yield f"needs {'; '.join(condition_text(condition, notation) for condition in sheet.conditions)}"
 
 
+SIGNS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}
+
+
 def condition_text(condition: Any, notation: Notation = UNICODE) -> str:
     """A condition as people write it: C_in mod g = 0."""
-    sign = {"==": "=", "<=": "≤", ">=": "≥"}.get(condition.relation, condition.relation)
-    return f"{notation.write(condition.left)} {sign} {notation.write(condition.right)}"
+    return " or ".join(
+        f"{notation.write(one.left)} {SIGNS[one.relation]} {notation.write(one.right)}"
+        for one in condition.alternatives
+    )
 
 
 def _latex(sheet: Sheet) -> Iterator[str]:

@@ -32,10 +32,18 @@ class Condition:
     right: Any
 
     def __str__(self) -> str:
-        """The condition in the spec language: `k % 2 == 0`."""
+        """The condition in the spec language: `k % 2 == 0`, `n == 1 or n == C`."""
         from archcalc.symbolic.notation import relation_text
 
-        return relation_text(self.left, self.relation, self.right)
+        return " or ".join(relation_text(one.left, one.relation, one.right) for one in self.alternatives)
+
+    @property
+    def alternatives(self) -> tuple[Condition, ...]:
+        """The equalities of which one suffices, where a product must be 0; else the condition itself."""
+        factors = self.left.args if getattr(self.left, "is_Mul", False) else ()
+        if self.relation != "==" or self.right != 0 or not factors or not all(factor.is_Add for factor in factors):
+            return (self,)
+        return tuple(Condition(*_balanced(factor)) for factor in factors)
 
     @property
     def symbols(self) -> set[Any]:
@@ -67,6 +75,21 @@ def collecting_conditions() -> Iterator[list[Condition]]:
     finally:
         _conditions.reset(token)
         found[:] = _without_redundant(found)
+
+
+def _balanced(difference: Any) -> tuple[Any, str, Any]:
+    """A sum that is 0, as an equality of what is added and what is subtracted."""
+    added, subtracted = parted(difference)
+    return added, "==", subtracted
+
+
+def parted(difference: Any) -> tuple[Any, Any]:
+    """What is added in a sum, and what is subtracted."""
+    import sympy
+
+    terms = sympy.Add.make_args(difference)
+    added = sympy.Add(*(term for term in terms if term.as_coeff_Mul()[0] > 0))
+    return added, sympy.expand(added - difference)
 
 
 def is_collecting() -> bool:

@@ -19,24 +19,17 @@ def text_of(value: Any) -> str:
 
 
 def relation_text(left: Any, relation: str, right: Any) -> str:
-    """A relation in the spec language; a product equal to 0 as its alternatives: `n == 1 or n == C`."""
-    alternatives = relation == "==" and right == 0 and getattr(left, "is_Mul", False)
-    if alternatives and all(factor.is_Add for factor in left.args):
-        return " or ".join(dict.fromkeys(map(_equality, left.args)))
+    """A relation in the spec language.
+
+    >>> relation_text(2, "<=", 3)
+    '2 <= 3'
+    """
     return f"{_side(left)} {relation} {_side(right)}"
 
 
 def _side(value: Any) -> str:
     """A side of a relation, where a remainder needs no brackets."""
     return str(_printer().remainder(value)) if type(value).__name__ == "Mod" else text_of(value)
-
-
-def _equality(difference: Any) -> str:
-    """A difference that is 0, as an equality of what is added and what is subtracted."""
-    from sympy import Add
-
-    added = Add(*(term for term in difference.args if term.as_coeff_Mul()[0] > 0))
-    return f"{text_of(added)} == {text_of(added - difference)}"
 
 
 @cache

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from archcalc.symbolic.arithmetic import is_symbolic, lower_bound, maximum, minimum
-from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting
+from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting, parted
 
 MAX_RESIDUES = 4096
 """Remainders that are tried one by one, to see which of them a divisibility means."""
@@ -170,16 +170,15 @@ def _unwrapped(margin: Any) -> Any:
 
 
 def _assume_whole(left: Any, relation: str, right: Any) -> None:
-    """Collect a relation; if there are fractions, times their common denominator, with nothing negative."""
+    """Collect a relation; where there are fractions or numbers alone, with integers and nothing negative."""
     import sympy
 
-    if all(_is_whole(sympy.sympify(side)) for side in (left, right)):
+    plain = is_symbolic(left) and is_symbolic(right)
+    if plain and all(_is_whole(sympy.sympify(side)) for side in (left, right)):
         assume(left, relation, right)
         return
-    terms = sympy.Add.make_args(_whole(sympy.expand(left - right)))
-    above = sympy.Add(*(term for term in terms if term.as_coeff_Mul()[0] > 0))
-    below = sympy.Add(*(-term for term in terms if term.as_coeff_Mul()[0] < 0))
-    assume(above, relation, below)
+    added, subtracted = parted(_whole(sympy.expand(left - right)))
+    assume(added, relation, subtracted)
 
 
 def _whole(expr: Any) -> Any:
