@@ -125,6 +125,20 @@ CATALOGUE = [
     (f"{HEAD}layers: conv 64\n", "t.yaml:4:9: E083 conv: kernel_size is missing", "*"),
     (f"{HEAD}layers: relu 3\n", "t.yaml:4:14: E085 relu takes no arguments", ""),
     (f"{HEAD}layers: conv 64 3 k=5\n", "t.yaml:4:19: E087 conv: argument 'kernel_size' is given twice", ""),
+    (
+        f"{HEAD}defaults: {{conv: {{p: 1, padding: 2}}}}\nlayers: conv 4 3\n",
+        "t.yaml:4:34: E087 conv: argument 'padding' is given twice",
+        "",
+    ),
+    *(
+        (
+            f"{HEAD}hparams: {{{name}: 1}}\nlayers: relu\n",
+            f"t.yaml:4:11: E014 '{name}' can't be the name of an hparam",
+            f"under 'variants', '{name}' is a key of its own",
+        )
+        for name in ("as", "extends", "title")
+    ),
+    (f"{HEAD}variants: {{a: {{title: [b]}}}}\nlayers: relu\n", "t.yaml:4:23: E012 'title' takes text", ""),
     (f"{HEAD}layers: conv 64 3 bias=maybe\n", "t.yaml:4:24: E090 unknown name 'maybe'", "*"),
     (f"{HEAD}layers: conv 10 3 g=3\n", "t.yaml:4:9: E205 conv: out_channels=10 is not divisible by groups=3", ""),
     (f"{HEAD}hparams: {{a: b, b: a}}\nlayers: conv a 3\n", "t.yaml:4:20: E044 hparam 'a' depends on itself", "*"),
