@@ -274,6 +274,23 @@ def test_three_unknowns() -> None:
         assert expected == (dict(zip("HNk", numbers, strict=True)) in solution)
 
 
+@pytest.mark.parametrize("names", [("H", "W"), ("H", "N", "W")])
+def test_stairs_are_exact(names: tuple[str, ...]) -> None:
+    """Heights up to a million aren't tried one by one; just inside and just outside every step the band is kept."""
+    found = opened(load("resnet18"), list(names))
+    macs = analyze(found.graph, found.batch).total("macs")
+    most = 20 * 10**9 if len(names) == 2 else 2 * 10**8
+    band = [Condition(macs, "<=", most), Condition(macs, ">=", most // 2)]
+    solution = solved_for([*found.graph.conditions, *band], {})
+    function = Program([macs], [dim(name) for name in solution.together]).python()
+    for row in solution.rows[:: len(solution.rows) // 60]:
+        ends = [{numbers.least or 0, numbers.greatest or 0} for numbers in row.sets]
+        near = [{n + step for n in two for step in (-1, 0, 1) if n + step > 0} for two in ends]
+        for values in itertools.product(*near):
+            expected = most // 2 <= function(*values)[0] <= most
+            assert expected == (dict(zip(solution.together, values, strict=True)) in solution)
+
+
 def test_large_budgets_with_two_unknowns_are_answered() -> None:
     """Eighty thousand heights, each with its widths, are bisected at once; the ends are exact."""
     found = opened(load("unet"), ["H", "W"])

@@ -97,6 +97,34 @@ class Limits:
             start = start if before is None else before + 1
         return None if end is not None and start > end else (start, end)
 
+    def one_way(self, bounds: Sequence[int], place: int) -> bool:
+        """Whether one unknown makes none of these bounds harder to keep, or none of them easier."""
+        return not (
+            any(place in self.growing[bound] for bound in bounds)
+            and any(place in self.falling[bound] for bound in bounds)
+        )
+
+    def edges(self, values: Sequence[int], place: int, first: int, last: int) -> tuple[int, int]:
+        """What `_edges` of a system gives for many rows, for one: the other unknowns are all known."""
+
+        def moved(value: int) -> list[Any]:
+            return self.moved([*values[:place], value, *values[place + 1 :]])
+
+        most, least = self._fall(*moved(first)), self._grow(*moved(first))
+        upper, lower = self.upper([*values], place), self.lower([*values], place)
+
+        def fits(value: int) -> bool:
+            found = self._grow(*moved(value))
+            return all(found[bound] <= most[bound] for bound in upper)
+
+        def misses(value: int) -> bool:
+            found = self._fall(*moved(value))
+            return any(least[bound] > found[bound] for bound in lower)
+
+        greatest = _last(fits, first, last) if fits(first) else first - 1
+        before = _last(misses, first, last) if misses(first) else first - 1
+        return (first if before is None else before + 1), (last if greatest is None else greatest)
+
 
 def _last(fits: Callable[[int], bool], start: int, end: int | None) -> int | None:
     """The last number that fits, of those from `start` (which does) up to `end`; None: no end was found."""

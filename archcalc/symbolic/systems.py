@@ -1,8 +1,9 @@
 """Relations over several unknowns at once: all solutions, or an error; never only some of them.
 
 Within limits that are proved (see `limits`), all unknowns but one are tried value by value. The last one is bisected
-where the relations' form allows it, else looked at value by value too, or solved for. What can't be done within
-bounded work is refused with a hint.
+where the relations' form allows it, else looked at value by value too, or solved for. Where it moves one way only as
+the last but one grows, that one isn't tried either, but halved into ranges. What can't be done within bounded work is
+refused with a hint.
 """
 
 from __future__ import annotations
@@ -138,13 +139,117 @@ class _System:
             if self.high[place] is None:
                 name = self.names[place]
                 raise Unsolvable(f"there's no end to what {name} may be", f"give it a range: --set {name}=1..100")
-        tried = self._tried(outer)
-        rows = self._gathered(outer, tried, self._lasts(outer, last, tried))
+        if outer and self._are_stairs(outer[-1], last):
+            rows = self._stairs(outer[:-1], outer[-1], last)
+        else:
+            tried = self._tried(outer)
+            rows = self._gathered(outer, tried, self._lasts(outer, last, tried))
         return tuple(self.names[place] for place in order), tuple(rows)
 
     def _count(self, place: int) -> float:
         count = self._within(place).count
         return float("inf") if count is None else count
+
+    # --- the last two unknowns, where the ends of the last one move one way only
+
+    def _are_stairs(self, x: int, y: int) -> bool:
+        """Whether for each x the y are between two ends, neither of which ever turns back while x grows."""
+        if self.high[x] is None or self.high[y] is None:
+            return False
+        with_y = [n for n, uses in enumerate(self.uses) if y in uses]
+        with_x = [n for n, uses in enumerate(self.uses) if x in uses and y not in uses]
+        if not all(self._is_settled(n, y) for n in with_y) or not all(self._is_settled(n, x) for n in with_x):
+            return False
+        limits = self.limits
+        bounds = [bound for n in with_y for bound in limits.of_relation[n]]
+        upper = [bound for bound in bounds if y in limits.growing[bound]]
+        lower = [bound for bound in bounds if y in limits.falling[bound]]
+        return len(upper) + len(lower) == len(bounds) and limits.one_way(upper, x) and limits.one_way(lower, x)
+
+    def _stairs(self, outer: Sequence[int], x: int, y: int) -> Iterator[Row]:
+        """The rows: where both ends of a range of x have the same y, all of it has them, else it is halved."""
+        import numpy
+
+        known = self._tried(outer)
+        length = len(known[outer[0]]) if outer else 1
+        starts, ends = self._ranges(known, length, x)
+        firsts, lasts = self._ranges(known, length, y)
+        rows = numpy.flatnonzero((starts <= ends) & (firsts <= lasts))
+
+        def at(rows: Any, xs: Any) -> Any:
+            part = {**{place: values[rows] for place, values in known.items()}, x: xs}
+            return numpy.stack([rows, xs, *self._edges(part, y, firsts[rows], lasts[rows])])
+
+        left, right = at(rows, starts[rows]), at(rows, ends[rows])
+        found = [left, right]
+        while True:
+            open_ones = (left[2:] != right[2:]).any(axis=0) & (right[1] - left[1] > 1)
+            if not open_ones.any():
+                break
+            left, right = left[:, open_ones], right[:, open_ones]
+            middle = at(left[0], (left[1] + right[1]) >> 1)
+            found.append(middle)
+            if sum(part.shape[1] for part in found) > MAX_TRIED:
+                raise self._too_many(MAX_TRIED, x)
+            left, right = numpy.hstack([left, middle]), numpy.hstack([middle, right])
+        points = numpy.hstack(found)
+        points = points[:, numpy.lexsort((points[1], points[0]))]
+        yield from self._steps([known[place] for place in outer], x, y, points.T.tolist())
+
+    def _steps(self, columns: Sequence[Any], x: int, y: int, points: Sequence[Sequence[int]]) -> Iterator[Row]:
+        """Points (row, x, least y, greatest y) in order → a row of sets for each step of the stairs."""
+        for (number, least, greatest), group in groupby(points, key=lambda point: (point[0], *point[2:])):
+            xs = [point[1] for point in group]
+            sets = _between(xs[0], xs[-1]) & self.allowed[x], _between(least, greatest) & self.allowed[y]
+            if all(sets):
+                yield Row((*(Integers.of([int(column[number])]) for column in columns), *sets))
+
+    def _edges(self, known: Arrays, place: int, firsts: Any, lasts: Any) -> tuple[Any, Any]:
+        """Between which values the last unknown lies, the others being known: `firsts` and `lasts` at the utmost.
+
+        Where there are none, the first is beyond the last; both still move with the others as if there were some.
+        """
+        import numpy
+
+        length = len(firsts)
+        low, high = numpy.empty(length, dtype=numpy.int64), numpy.empty(length, dtype=numpy.int64)
+        todo = [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+        while todo:
+            start, stop = todo.pop()
+            part = {other: values[start:stop] for other, values in known.items()}
+            ends: list[int | None] = [int(part[n].max()) if n in part else self.high[n] for n in range(len(self.names))]
+            if self._is_narrow(ends, place, int(lasts[start:stop].max())):
+                low[start:stop], high[start:stop] = self._halved(part, place, firsts[start:stop], lasts[start:stop])
+            elif stop - start == 1:
+                values = [int(part[n][0]) if n in part else self.low[n] for n in range(len(self.names))]
+                low[start], high[start] = self.limits.edges(values, place, int(firsts[start]), int(lasts[start]))
+            else:
+                middle = (start + stop) // 2
+                todo += [(start, middle), (middle, stop)]
+        return low, high
+
+    def _halved(self, known: Arrays, place: int, firsts: Any, lasts: Any) -> tuple[Any, Any]:
+        limits, length = self.limits, len(firsts)
+        grow, fall = limits.arrays
+
+        def moved(values: Any) -> list[Any]:
+            return limits.moved([values if n == place else known[n] for n in range(len(self.names))])
+
+        most, least = fall(*moved(firsts)), grow(*moved(firsts))
+        ends = [0] * len(self.names)
+        upper, lower = limits.upper(ends, place), limits.lower(ends, place)
+
+        def fits(values: Any) -> Any:
+            found = grow(*moved(values))
+            return self._all(length, (found[bound] <= most[bound] for bound in upper))
+
+        def misses(values: Any) -> Any:
+            found = fall(*moved(values))
+            return ~self._all(length, (least[bound] <= found[bound] for bound in lower))
+
+        return _last_ones(misses, firsts, lasts, length) + 1, _last_ones(fits, firsts, lasts, length)
+
+    # --- the last unknown, row by row
 
     def _within(self, place: int) -> Integers:
         return self.allowed[place] & Integers.between(self.low[place], self.high[place])
@@ -407,11 +512,12 @@ def _holds(function: Any, numbers: Sequence[int], relation: str) -> bool:
     return bool(compare(result, relation, 0)) and not any(checks)
 
 
-def _last_ones(fits: Any, first: int, last: int, length: int) -> Any:
+def _last_ones(fits: Any, first: Any, last: Any, length: int) -> Any:
     """For each row the last number from `first` to `last` that fits, if all up to it do; `first` - 1 if none does."""
     import numpy
 
-    low, high = numpy.full(length, first - 1), numpy.full(length, last)
+    nothing = numpy.zeros(length, dtype=numpy.int64)
+    low, high = nothing + first - 1, nothing + last
     while (low < high).any():
         middle = (low + high + 1) >> 1
         truth = fits(middle)
