@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     with _telling(path):
         if _is_stream(path):
-            with path.open("wb") as stream:
+            with open(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as stream:  # after what `>> FILE` holds
                 yield stream
             return
         mode = _mode_of(path)

@@ -157,6 +157,11 @@ def test_streams_are_written_as_they_are(tmp_path: Path) -> None:
     assert 0 == writer.wait()
     done = subprocess.run([sys.executable, "-c", program, "/dev/stdout"], capture_output=True)
     assert b"new" == done.stdout
+    log = tmp_path / "log"
+    for mode, expected in (("wb", b"new"), ("ab", b"newnew")):
+        with log.open(mode) as stream:
+            subprocess.run([sys.executable, "-c", program, "/dev/stdout"], stdout=stream, check=True)
+        assert expected == log.read_bytes()
 
 
 @pytest.mark.parametrize(
