@@ -160,8 +160,8 @@ def test_reshaped_tokens_are_warned_of() -> None:
 
 def test_second_inputs_see_nothing_of_the_first() -> None:
     """A net with two inputs has fields on the first one; what comes from the second alone has none."""
-    head = "archcalc: 1\nname: t\ninputs: {a: {C: 2, H: 8, W: 8}, b: {C: 2, H: 8, W: 8}}\n"
-    graph = graph_of("layers:\n- p: from b -> conv 2 3 p=1\n- y: {add: [from p, from a -> conv 2 5 p=2]}\n", head)
+    head = "archcalc: 1\nname: t\ninputs: {u: {C: 2, H: 8, W: 8}, v: {C: 2, H: 8, W: 8}}\n"
+    graph = graph_of("layers:\n- p: from v -> conv 2 3 p=1\n- y: {add: [from p, from u -> conv 2 5 p=2]}\n", head)
     fields = receptive_fields(graph)
     assert {} == fields[graph.places["p"]]
     assert 5 == fields[graph.places["y"]]["W"].size
