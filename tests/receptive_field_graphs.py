@@ -116,9 +116,12 @@ class Builder:
             rest = dict.fromkeys(axes[1:], 1)
             return self.put(make("reshape", **{"C": first, axes[0]: total // first, **rest}), start)
         if kind == "flatten":
-            return self.put(make("reshape", **x), self.put(make("fc", x.numel), self.put(make("flatten"), start)))
+            vector = self.put(make("flatten"), start)
+            between = self.draw(st.sampled_from([make("fc", x.numel), make("relu"), make("ln"), make("groupnorm", 1)]))
+            return self.put(make("reshape", **x), self.put(between, vector))
         if kind == "whole":
-            return self.put(make(self.draw(st.sampled_from(["groupnorm"])), 1), start)
+            mixing = [make("groupnorm", x.C), make("channel_shuffle", 2), make("ln"), make("lrn", 2)]
+            return self.put(self.draw(st.sampled_from(mixing)), start)
         return self.tokens(start)
 
     def tokens(self, start: int) -> int:

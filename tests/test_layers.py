@@ -119,8 +119,8 @@ def test_positions_that_see_everything() -> None:
 
 def is_global(reads: Reads | None) -> bool:
     """Whether all is read, wherever the output position is."""
-    relations = reads.along.values() if reads is not None else ()
-    return reads == ALL or any(isinstance(relation, Everywhere) for relation in relations)
+    relations = reads.along.items() if reads is not None else ()
+    return reads == ALL or any(isinstance(relation, Everywhere) for axis, relation in relations if axis != "C")
 
 
 def test_tied_weights_are_not_counted_again() -> None:

@@ -85,6 +85,15 @@ def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
 
 
 @pytest.mark.torch
+def test_what_tables_say_holds_of_random_graphs() -> None:
+    """A sample of the fuzzer: crops, remainders, gates, tokens, grids, reshapes, regions, joins; masks and numbers."""
+    pytest.importorskip("torch", reason="gradients need PyTorch")
+    from tests.fuzz_fields import run
+
+    assert run(15, 5) > 100
+
+
+@pytest.mark.torch
 @settings(max_examples=600, deadline=None)
 @given(data=st.data(), graph=graphs())
 def test_random_gradients_arrive_where_the_window_says(data: st.DataObject, graph: Graph) -> None:

@@ -115,6 +115,7 @@ LOST = {
     "causal": "layers: [{a: conv 2 3 p=1}, tokens, {y: attention 1 causal=true}]\n",
     "other grid": "layers: [{a: conv 2 3 p=1}, tokens, {y: grid H=10 W=40}]\n",
     "side by side": "layers:\n- y:\n    concat: [conv 2 3 p=1, conv 2 5 p=2]\n    axis: W\n",
+    "flattened and back": "layers: [{a: conv 2 3 p=1}, flatten, relu, {y: reshape C=2 H=20 W=20}]\n",
     "behind": "layers: [{a: conv 2 3 p=1}, tokens, {r: reshape C=2 H=20 W=20}, {b: conv 2 3 p=1}, {y: maxpool 2}]\n",
 }
 
@@ -156,6 +157,24 @@ def test_reshaped_tokens_are_warned_of() -> None:
     ):
         graph = graph_of(f"layers: {layers}\n", IMAGE)
         assert codes == [warning.code for warning in graph.warnings]
+
+
+def test_channels_are_followed_alone() -> None:
+    """What flatten and reshape only rename sees what it saw; a matrix product between them mixes everything."""
+    for between, count in (("relu", 9), ("bn", 9), ("fc 800", 400), ("ln", 400)):
+        layers = f"layers: [conv 2 3 p=1, flatten, {between}, {{y: reshape C=2 H=20 W=20}}]\n"
+        graph = graph_of(layers, IMAGE)
+        assert count == exact_field(graph, graph.places["y"], {"H": 5, "W": 5}).count
+
+
+def test_symbolic_arguments_leave_bounds() -> None:
+    """Which token is selected may be a symbol: then a field is a bound, and no single position can be followed."""
+    head = IMAGE + "hparams: {c: sym}\n"
+    graph = graph_of("layers: [conv 2 3 p=1, tokens, {y: select c}]\n", head)
+    found = receptive_fields(graph)[graph.places["y"]]["W"]
+    assert (20, True) == (found.size, found.bounded)
+    with pytest.raises(ArchcalcError, match="symbolic sizes or arguments"):
+        exact_field(graph, graph.places["y"], {})
 
 
 def test_second_inputs_see_nothing_of_the_first() -> None:

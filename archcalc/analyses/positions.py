@@ -1,4 +1,6 @@
-"""Sets of positions in a volume, exact, and small where they are regular.
+"""Sets of values in a volume, exact, and small where they are regular.
+
+A value has a position and a channel. What is asked for and told are positions: one is seen if any channel of it is.
 
 Along the last axis a set is an integer's bits. Along the others positions with equal slices share one: a box is one
 slice on each axis, a cross two. Every set has one form, so that equal sets are equal objects.
@@ -20,28 +22,27 @@ Slices: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A set of positions in a volume: the sizes of all axes but C, and the slices along them."""
+    """A set of values in a volume, or of positions: the sizes of all axes (but C), and the slices along them."""
 
     axes: tuple[tuple[str, int], ...]
     slices: Slices
 
     @classmethod
     def everything(cls, shape: Shape) -> Seen:
-        """All positions of a volume."""
-        axes = tuple(positions_of(shape).items())
-        return cls(axes, _box([(1 << size) - 1 for _, size in axes]))
+        """All values of a volume."""
+        return cls.box(shape, {})
 
     @classmethod
     def nothing(cls, shape: Shape) -> Seen:
-        """No position of a volume."""
-        axes = tuple(positions_of(shape).items())
+        """No value of a volume."""
+        axes = tuple(shape.items())
         return cls(axes, () if len(axes) > 1 else 0)
 
     @classmethod
     def box(cls, shape: Shape, position: Mapping[str, int]) -> Seen:
-        """One position; all along the axes that are left out."""
-        axes = tuple(positions_of(shape).items())
-        return cls(axes, _box([1 << position[axis] if axis in position else (1 << size) - 1 for axis, size in axes]))
+        """One position with all its channels; all along the axes that are left out."""
+        sides = [1 << position[axis] if axis in position else (1 << size) - 1 for axis, size in shape.items()]
+        return cls(tuple(shape.items()), _box(sides))
 
     @classmethod
     def of(cls, shape: Shape, positions: Iterable[Sequence[int]]) -> Seen:
@@ -50,8 +51,17 @@ class Seen:
         return cls(axes, _gathered(list(positions), len(axes)))
 
     @property
+    def without_channels(self) -> Seen:
+        """The positions of which any channel is seen."""
+        names = [axis for axis, _ in self.axes]
+        if "C" not in names:
+            return self
+        place, axes = names.index("C"), tuple(axis for axis in self.axes if axis[0] != "C")
+        return Seen(axes, _projected(self.slices, place, len(names)))
+
+    @property
     def sizes(self) -> dict[str, int]:
-        """The volume's sizes along all axes but C."""
+        """The volume's sizes along these axes."""
         return dict(self.axes)
 
     @property
@@ -103,8 +113,11 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
         return Seen.everything(x)
     if reads.groups:
         return _renumbered(reads.groups, seen, x, y)
-    sizes, slices, names = positions_of(x), seen.slices, [axis for axis, _ in seen.axes]
-    for place, (axis, size) in enumerate(sizes.items()):
+    slices, names = seen.slices, [axis for axis, _ in seen.axes]
+    for axis in [axis for axis in names if axis not in x]:
+        slices = _projected(slices, names.index(axis), len(names))
+        names.remove(axis)
+    for place, (axis, size) in enumerate(x.items()):
         relation = reads.along.get(axis)
         if axis not in names:  # one that the output lacks: each of its positions reads the same ones
             slices = _inserted(slices, place, relation.read_by(1, size) if relation else 1, len(names))
@@ -112,8 +125,8 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
         elif relation is not None:
             slices = _image(slices, place, _reader(relation, size))
         elif size == 1 and y[axis] != 1:
-            slices = _image(slices, place, lambda _: 1)
-    return Seen(tuple(sizes.items()), slices)
+            slices = _image(slices, place, lambda bits: int(bool(bits)))
+    return Seen(tuple(x.items()), slices)
 
 
 def _reader(relation: Relation, size: int) -> Callable[[int], int]:
@@ -121,37 +134,49 @@ def _reader(relation: Relation, size: int) -> Callable[[int], int]:
 
 
 def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Shape) -> Seen:
-    """Group by group, from the last: numbered along one axis, channels included, and numbered as the input does."""
-    slices, depth = seen.slices, len(seen.axes)
+    """Group by group, from the last: numbered along one axis, and numbered as the input does; then in its order."""
+    slices, names = seen.slices, [axis for axis, _ in seen.axes]
     for place in reversed(range(len(groups))):
         mine, yours = groups[place]
-        if not ({*mine, *yours} <= {"C"} or (mine == yours and all(x[axis] == y[axis] for axis in mine))):
-            start = sum(axis != "C" for _, axes in groups[:place] for axis in axes)
-            slices, depth = _as_one(slices, depth, start, yours, y)
-            slices, depth = _as_many(slices, depth, start, mine, x)
-    return Seen(tuple(positions_of(x).items()), slices)
+        start = sum(len(axes) for _, axes in groups[:place])
+        if mine != yours or any(x[axis] != y[axis] for axis in mine):
+            slices = _as_one(slices, len(names), start, [y[axis] for axis in yours])
+            names[start : start + len(yours)] = [""]
+            slices = _as_many(slices, len(names), start, [x[axis] for axis in mine])
+            names[start : start + 1] = mine
+    order = list(x)
+    for target, axis in enumerate(order):
+        for place in range(names.index(axis), target, -1):
+            slices = _swapped(slices, place - 1)
+            names[place - 1], names[place] = names[place], names[place - 1]
+    return Seen(tuple(x.items()), slices)
 
 
-def _as_one(slices: Slices, depth: int, start: int, axes: Axes, shape: Shape) -> tuple[Slices, int]:
-    """A group's axes as a single one; every channel counts, where they are among them."""
-    for place, axis in enumerate(axes):
-        if axis == "C":
-            slices, depth = _inserted(slices, start + place, (1 << shape["C"]) - 1, depth), depth + 1
-    if not axes:
-        return _inserted(slices, start, 1, depth), depth + 1
-    for place in range(len(axes) - 1, 0, -1):
-        slices = _merged(slices, start + place - 1, prod(shape[axis] for axis in axes[place:]))
-    return slices, depth - (len(axes) - 1)
+def _as_one(slices: Slices, depth: int, start: int, sizes: Sequence[int]) -> Slices:
+    """A group's axes as a single one."""
+    if not sizes:
+        return _inserted(slices, start, 1, depth)
+    for place in range(len(sizes) - 1, 0, -1):
+        slices = _merged(slices, start + place - 1, prod(sizes[place:]))
+    return slices
 
 
-def _as_many(slices: Slices, depth: int, start: int, axes: Axes, shape: Shape) -> tuple[Slices, int]:
-    """A single axis as a group's; a position counts if any of its channels does."""
-    for place in range(len(axes) - 1):
-        slices = _split(slices, start + place, shape[axes[place]], prod(shape[axis] for axis in axes[place + 1 :]))
-    depth += max(len(axes) - 1, 0)
-    if not axes or "C" in axes:
-        slices, depth = _projected(slices, start + (axes.index("C") if axes else 0), depth), depth - 1
-    return slices, depth
+def _as_many(slices: Slices, depth: int, start: int, sizes: Sequence[int]) -> Slices:
+    """A single axis as a group's."""
+    for place in range(len(sizes) - 1):
+        slices = _split(slices, start + place, sizes[place], prod(sizes[place + 1 :]))
+    return slices if sizes else _projected(slices, start, depth)
+
+
+def _swapped(slices: Slices, place: int) -> Slices:
+    """The axis at `place` and the next one exchanged."""
+    if place:
+        return _below(slices, lambda below: _swapped(below, place - 1))
+    pieces: list[tuple[int, Slices]] = []
+    for bits, below in slices:
+        for others, rest in [(below, None)] if isinstance(below, int) else below:
+            pieces = _with(pieces, others, bits if rest is None else ((bits, rest),))
+    return _canonical(pieces)
 
 
 def _box(sides: Sequence[int]) -> Slices:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import Bins, Everywhere, Only, Part, Reads, UpTo
+from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo, is_open
 from archcalc.layers.reshape import Crop
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, maximum, minimum
@@ -133,7 +133,7 @@ def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
     same = [axis for axis in axes if not _is_one(reads, x, y, axis)]
     no_positions = all(axis == "C" for axis in y)
     constant = reads.all_of_it or no_positions or (not reads.groups and bool(axes) and set(same) <= {"R"})
-    plain = not (reads.along or reads.groups or reads.all_of_it) and same == axes
+    plain = not (reads.along.keys() - {"C"} or reads.groups or reads.all_of_it) and same == axes
     complete = all(_is_complete(relation, axis, x, y) for axis, relation in reads.along.items())
     return _Path(number, reads, x, plain, constant and not plain, "R" in same and not no_positions, complete)
 
@@ -150,6 +150,8 @@ def _is_one(reads: Reads, x: Shape, y: Shape, axis: str) -> bool:
 def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
     if isinstance(relation, Window):
         return relation.covers(x[axis])
+    if isinstance(relation, Linked):
+        return all(map(any, relation.links))
     if isinstance(relation, UpTo):
         return bool(y[axis] == x[axis])
     return not isinstance(relation, Only)
@@ -164,16 +166,30 @@ class _Propagation:
         self.walker = Walker(graph, source)
         self.found: list[Fields] = [{}] * source
         self.covers = [False] * source
+        self.alike = [True] * source  # whether all channels of a position see the same
 
     def run(self) -> list[Fields]:
         """The fields of all nodes."""
         self.found.append(dict.fromkeys(self.shape.spatial, Field(((0, 0),), 1)))
         self.covers.append(True)
+        self.alike.append(True)
         for node in self.graph.nodes[self.source + 1 :]:
             paths = [path for path in node.application.once(_paths) if self.found[node.inputs[path.number]]]
             self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
             self.found.append(self._after(node, paths))
+            self.alike.append(all(self._alike(path, node) for path in paths) and _one_source(paths))
         return self.found
+
+    def _alike(self, path: _Path, node: Node) -> bool:
+        """Whether all channels of an output position see the same through one of the inputs."""
+        if path.reads.all_of_it or isinstance(path.reads.along.get("C"), Everywhere):
+            return True
+        place = node.inputs[path.number]
+        if not path.reads.groups:
+            return self.alike[place]
+        constant = all(field.constant for field in self.found[place].values())
+        mixed = any("C" in mine and mine != ("C",) for mine, _ in path.reads.groups)
+        return self.alike[place] and (constant or not mixed)
 
     def _after(self, node: Node, paths: Sequence[_Path]) -> Fields:
         seen = [self.found[node.inputs[path.number]] for path in paths]
@@ -200,7 +216,12 @@ class _Propagation:
         """What the output's positions see through one of the inputs."""
         fields = self.found[place]
         only = any(isinstance(relation, Only) for relation in path.reads.along.values())
-        if path.plain or (not only and all(field.constant for field in fields.values())):
+        if path.plain:
+            return fields
+        apart = any("C" in mine and yours != ("C",) for mine, yours in path.reads.groups) and not self.alike[place]
+        if apart and not path.constant:  # channels become positions, and each sees what it saw as a channel
+            return dict.fromkeys(fields, LOST)
+        if not only and all(field.constant for field in fields.values()):
             return fields
         if path.constant:
             return self._constant(path, at, place)
@@ -238,7 +259,7 @@ class _Propagation:
         if path.complete and self.covers[place]:
             return {axis: self._whole(axis, apart) for axis in self.shape.spatial}
         y, start = at.output_shape, None
-        if not any(is_symbolic(size) for shape in (path.x, y) for size in shape.values()):
+        if not (is_open(path.reads) or any(is_symbolic(size) for shape in (path.x, y) for size in shape.values())):
             start = Seen.everything(path.x) if path.complete else read(path.reads, Seen.everything(y), path.x, y)
         seen = self.walker.seen(place, start) if start is not None else None
         if seen is None:
@@ -291,9 +312,19 @@ class _Propagation:
         return replace(self._window(axis, everything), bounded=unsure)
 
 
+def _one_source(paths: Sequence[_Path]) -> bool:
+    """Whether no channels of different inputs lie side by side."""
+    return len(paths) < 2 or not any(isinstance(path.reads.along.get("C"), Part) for path in paths)
+
+
 def _joined_along(paths: Sequence[_Path], axis: str) -> str:
     """Whether inputs lie side by side: along this `axis`, along an`other`, or not at all."""
-    parts = {name for path in paths for name, relation in path.reads.along.items() if isinstance(relation, Part)}
+    parts = {
+        name
+        for path in paths
+        for name, relation in path.reads.along.items()
+        if isinstance(relation, Part) and name != "C"
+    }
     return "axis" if axis in parts else "other" if parts and len(paths) > 1 else ""
 
 

@@ -2,7 +2,8 @@
 
 A set of positions goes backward through the graph, from the output to the input. Clipping a window at the end would not
 do: what a layer reads from its own padding leads nowhere, and dilated or cropped paths see less than their hull.
-Channels are taken as a whole: a position is seen if any channel of it is.
+All channels of a position are asked for, and a position is seen if any channel of it is; on the way each is followed
+alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import prod
 from archcalc.analyses.positions import Seen, positions_of, read
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Graph
-from archcalc.layers.reads import Reads
+from archcalc.layers.reads import Reads, is_open
 from archcalc.symbolic import is_symbolic
 from archcalc.work import spend
 
@@ -40,11 +41,10 @@ def exact_field(graph: Graph, index: int, position: Mapping[str, int], source: i
     sets = {index: Seen.box(shape, position)}
     for current in range(index, source, -1):
         if current in sets:
-            if not _is_small(graph, current):
-                node = graph.nodes[current]
-                raise UsageError(f"'{node.name}' has too many positions to follow single ones: {node.shape}")
+            if problem := _problem(graph, current):
+                raise UsageError(f"'{graph.nodes[current].name}' {problem}")
             _step_back(graph, current, sets, source)
-    return sets.get(source, Seen.nothing(graph.nodes[source].shape))
+    return sets.get(source, Seen.nothing(graph.nodes[source].shape)).without_channels
 
 
 def reads_of(at: Application) -> Sequence[Reads | None]:
@@ -85,7 +85,7 @@ class Walker:
                     found = self._known.get(key, sets[current])
                     break
                 passed.append(key)
-            if current <= self.source or self._steps < 0 or not _is_small(self.graph, current):
+            if current <= self.source or self._steps < 0 or _problem(self.graph, current):
                 return None
             self._steps -= sets[current].weight
             _step_back(self.graph, current, sets, self.source)
@@ -93,14 +93,16 @@ class Walker:
         return found
 
 
-def _is_small(graph: Graph, index: int) -> bool:
-    """Whether sets of positions can go through a layer: its sizes are numbers, and not too large."""
+def _problem(graph: Graph, index: int) -> str:
+    """Why sets of positions can't go through a layer: its sizes or arguments are symbols, or it is too large."""
     at = graph.nodes[index].application
-    shapes = (at.output_shape, *at.input_shapes)
-    if any(is_symbolic(size) for shape in shapes for size in shape.values()):
-        return False
-    values = any(reads is not None and reads.groups for reads in at.once(reads_of))
-    return all((shape.numel if values else prod(positions_of(shape).values())) <= LARGEST for shape in shapes)
+    shapes, reads = (at.output_shape, *at.input_shapes), [how for how in at.once(reads_of) if how is not None]
+    if any(is_symbolic(size) for shape in shapes for size in shape.values()) or any(map(is_open, reads)):
+        return "has symbolic sizes or arguments: the window of one position needs numbers"
+    values = any(how.groups for how in reads)
+    if all((shape.numel if values else prod(positions_of(shape).values())) <= LARGEST for shape in shapes):
+        return ""
+    return f"has too many positions to follow single ones: {at.output_shape}"
 
 
 def _check_numbers(graph: Graph, index: int, source: int) -> None:

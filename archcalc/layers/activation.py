@@ -10,6 +10,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Approximation, Number
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Width
+from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, none_equal
 
@@ -156,6 +157,9 @@ class Softmax(Activation):
 
     keeps = OUTPUT
     uncounted = "exponentials and sums"
+
+    def mixes(self, x: Shape) -> Relation:
+        return Everywhere()
 
     def output_shape(self, x: Shape) -> Shape:
         _ = x.C  # raises if there are no features

@@ -9,7 +9,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Tensor
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
-from archcalc.layers.reads import SAME, Everywhere, Part, Reads, UpTo, over
+from archcalc.layers.reads import Everywhere, Part, Reads, UpTo, over
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds
 
@@ -71,8 +71,8 @@ class Attention(Layer):
 
     def reads(self, x: Shape, kv: Shape | None = None) -> Sequence[Reads]:
         """Every token of the keys, or with a causal mask none that comes later; of the queries the token itself."""
-        keys = over("T", UpTo() if self.causal else Everywhere())
-        return [keys] if kv is None else [SAME, keys]
+        keys = Reads({"C": Everywhere(), "T": UpTo() if self.causal else Everywhere()})
+        return [keys] if kv is None else [over("C", Everywhere()), keys]
 
     def kept(self, needs: Sequence[bool], x: Shape, kv: Shape | None = None) -> Kept:
         """What enters, the four projections' other ends, and of each row of probabilities the logarithm of its sum.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
 from archcalc.layers.kept import NOTHING, Extra, Kept, Moments
-from archcalc.layers.reads import SAME, Reads
+from archcalc.layers.reads import SAME, Reads, Relation
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim
 
@@ -118,14 +118,20 @@ class Layer:
     def reads(self, *inputs: Shape) -> Sequence[Reads | None]:
         """What an output position reads of each input; None of those that only lend their size (`like`).
 
-        Unless the kind says otherwise, the positions under its windows, or else the same position.
+        Unless the kind says otherwise, the positions under its windows, or else the same position; of channels those
+        that it `mixes`.
         """
         if not inputs:
             return ()
-        windows = self.windows(*inputs)
+        mixed = self.mixes(*inputs)
+        windows = {**self.windows(*inputs), **({} if mixed is None else {"C": mixed})}
         lends = getattr(self, "like", None) is not None
         first = Reads(windows) if windows else SAME
         return (first, *[None if lends else SAME] * (len(inputs) - 1))
+
+    def mixes(self, *inputs: Shape) -> Relation | None:
+        """Which channels of an input an output channel reads; None: the one in the same place."""
+        return None
 
     def gates(self, *inputs: Shape) -> tuple[int, ...]:
         """The inputs, by position, that only weigh the others: `depth` doesn't follow them."""

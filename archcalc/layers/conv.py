@@ -21,9 +21,10 @@ from archcalc.layers.arguments import (
 )
 from archcalc.layers.base import layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
+from archcalc.layers.reads import Everywhere, Groups, Linked, Relation
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, exceeds, maximum, prod, shared_out
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, maximum, prod, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,6 +99,14 @@ class Convolution(Sliding):
 
     def macs(self, x: Shape) -> Dim:
         return self.applications(x) * prod(self.weight_shape(x))
+
+    def mixes(self, x: Shape) -> Relation:
+        if self.connect is not None:
+            return Linked(self.connect)
+        groups = self.group_count(x)
+        if not is_symbolic(groups) and groups == 1:
+            return Everywhere()
+        return Groups(floor_div(self.filters(x), groups), floor_div(x.C, groups))
 
     def connections(self, x: Shape) -> Dim:
         return self.macs(x) + (self.output_shape(x).numel if self.bias else 0)

@@ -9,6 +9,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Tie
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments
+from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, prod
 
@@ -31,6 +32,9 @@ class OverFeatures(Layer):
             )
         _ = x.C  # raises if there are no features
         return x.with_(C=self.out_features)
+
+    def mixes(self, x: Shape) -> Relation:
+        return Everywhere()
 
 
 @layer("fc")

@@ -10,7 +10,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Axis
 from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Moments
-from archcalc.layers.reads import SAME, Part, Reads, over
+from archcalc.layers.reads import Part, Reads, over
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
 from archcalc.symbolic import maximum, none_equal, prod
 
@@ -117,8 +117,6 @@ class Concat(Layer):
         return first.with_(**{self.axis: sum(shape[self.axis] for shape in inputs)})
 
     def reads(self, *inputs: Shape) -> Sequence[Reads]:
-        if self.axis == "C":
-            return [SAME] * len(inputs)
         starts = accumulate((shape[self.axis] for shape in inputs), initial=0)
         return [over((self.axis,), Part(start)) for start, _ in zip(starts, inputs, strict=False)]
 

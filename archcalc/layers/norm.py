@@ -10,9 +10,9 @@ from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
 from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
-from archcalc.layers.reads import Everywhere, Reads, over
-from archcalc.shape import Shape
-from archcalc.symbolic import Dim, differ, exceeds, prod
+from archcalc.layers.reads import Everywhere, Groups, Reads, Relation, over
+from archcalc.shape import Shape, Window
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,6 +95,9 @@ class LayerNorm(Channelwise):
     uncounted = "normalisation"
     takes_turned = True
 
+    def mixes(self, x: Shape) -> Relation:
+        return Everywhere()
+
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         return normalised(x.without("C").numel)
 
@@ -126,7 +129,8 @@ class GroupNorm(Channelwise):
         return x
 
     def reads(self, x: Shape) -> Sequence[Reads]:
-        return [over(x.spatial, Everywhere())]
+        channels = floor_div(x.C, self.num_groups)
+        return [Reads({**dict.fromkeys(x.spatial, Everywhere()), "C": Groups(channels, channels)})]
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -202,6 +206,10 @@ class LocalResponseNorm(Layer):
     def output_shape(self, x: Shape) -> Shape:
         _ = x.C  # raises if there are no channels
         return x
+
+    def mixes(self, x: Shape) -> Relation:
+        before = floor_div(self.size, 2)
+        return Window(self.size, before=before, after=self.size - 1 - before)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

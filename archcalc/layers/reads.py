@@ -6,16 +6,16 @@ of positions are bits of an integer, so that a relation is applied to a whole se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeAlias
 
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, ceil_div, is_symbolic
 
 
 class Relation(Protocol):
-    """Which input positions the output positions along one axis read."""
+    """Which input positions the output positions along one axis read; all are dataclasses."""
 
     def read_by(self, outputs: int, size: int) -> int:
         """The positions, of `size`, that a set of output positions reads."""
@@ -79,6 +79,47 @@ class Bins:
             first, end = self.bounds(place, size)
             found |= (1 << end) - (1 << first)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Each group of `outputs` neighbours reads a group of `inputs` neighbours, the first the first."""
+
+    outputs: Dim
+    inputs: Dim
+
+    def read_by(self, outputs: int, size: int) -> int:  # as all relations
+        """The groups of all outputs that are asked for."""
+        groups = {place // self.outputs for place in bits_of(outputs)}
+        return sum(((1 << self.inputs) - 1) << group * self.inputs for group in groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Output o reads the inputs i with `links[i][o]`: a connection table."""
+
+    links: tuple[tuple[bool, ...], ...]
+
+    def read_by(self, outputs: int, size: int) -> int:  # as all relations
+        """The inputs linked to any of the outputs."""
+        return sum(1 << i for i, row in enumerate(self.links) if any(row[o] for o in bits_of(outputs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """Input i of group g becomes output i·groups + g."""
+
+    groups: Dim
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """Where the outputs come from."""
+        return sum(1 << o % self.groups * (size // self.groups) + o // self.groups for o in bits_of(outputs))
+
+
+def is_open(reads: Reads) -> bool:
+    """Whether what is read depends on a symbol."""
+    relations: Iterable[Any] = reads.along.values()
+    return any(is_symbolic(getattr(relation, one.name)) for relation in relations for one in fields(relation))
 
 
 Axes: TypeAlias = "tuple[str, ...]"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
 from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.reads import Only, Reads, over, regrouped
+from archcalc.layers.reads import Only, Part, Reads, Relation, Shuffled, over, regrouped
 from archcalc.layers.sliding import Sliding
 from archcalc.shape import AXES, SPATIAL, Shape, Window
 from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, prod
@@ -181,7 +181,7 @@ class Grid(View):
 
     def reads(self, x: Shape, like: Shape | None = None) -> Sequence[Reads | None]:
         regions = ((("R",), ("R",)),) if "R" in x else ()
-        grid = Reads(groups=(*regions, (("T",), self.output_shape(x, like).spatial), (("C",), ("C",))))
+        grid = Reads(groups=(*regions, (("C",), ("C",)), (("T",), self.output_shape(x, like).spatial)))
         return [grid] if like is None else [grid, None]
 
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
@@ -304,6 +304,9 @@ class ZeroPad(Sliding):
         """Whether every amount may be 0; of symbols that is assumed, since a volume without places takes no others."""
         return not any(differ(amount, 0) for pair in pads_per_axis(self.padding, {"W": 1}).values() for amount in pair)
 
+    def mixes(self, x: Shape) -> Relation:
+        return Part(0)
+
     def output_shape(self, x: Shape) -> Shape:
         channels = x.C if self.out_channels is None else self.out_channels
         if exceeds(x.C, channels):
@@ -328,6 +331,9 @@ class ChannelShuffle(Layer):
         if differ(x.C % self.groups, 0):
             raise ShapeError(f"{x.C} channels are not divisible by groups={self.groups}", code="E205")
         return x
+
+    def mixes(self, x: Shape) -> Relation:
+        return Shuffled(self.groups)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

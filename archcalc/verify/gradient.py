@@ -17,13 +17,15 @@ from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documenta
 from archcalc.analyses.positions import Seen, positions_of
 from archcalc.graph import Graph, Node
 from archcalc.layers import torch_modules as tm
+from archcalc.layers.activation import Softmax
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.attention import Attention
 from archcalc.layers.linear import OverFeatures
 from archcalc.layers.merge import Multiply
-from archcalc.layers.norm import GroupNorm, InstanceNorm
+from archcalc.layers.norm import GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from archcalc.layers.region import Proposals, RoIPool
+from archcalc.layers.reshape import ChannelShuffle
 from archcalc.layers.resize import Unpool, Upsample
 from archcalc.shape import Shape
 from archcalc.symbolic import prod
@@ -61,7 +63,7 @@ def _support(source: Tensor, value: Tensor, shape: Shape, question: Question, ta
         (gradient,) = torch.autograd.grad(value, source, seed, retain_graph=True, allow_unused=True)
     sizes = positions_of(target)
     if gradient is None:
-        return Seen.nothing(target)
+        return Seen.nothing(target).without_channels
     mask = _reduced(gradient)[0] > 0
     if "C" in target:
         mask = mask.any(dim=list(target).index("C"))
@@ -135,11 +137,15 @@ def _alike(node: Node) -> nn.Module:
     if isinstance(layer, Attention):
         return _Attend(layer.causal)
     if isinstance(layer, (GroupNorm, InstanceNorm)):
-        return tm.over_batch(x, _Everything(x.without("R", "T")))
+        return tm.over_batch(x, _Normalised(x.C if isinstance(layer, InstanceNorm) else layer.num_groups))
+    if isinstance(layer, (LayerNorm, Softmax)):
+        return tm.over_batch(x, _Neighbours(x.C, x.C))
+    if isinstance(layer, LocalResponseNorm):
+        return tm.over_batch(x, _Neighbours(layer.size // 2, (layer.size - 1) // 2))
     if isinstance(layer, (RoIPool, Proposals)):
         return _Everything(at.output_shape)
-    matrix = isinstance(layer, OverFeatures)
-    if len(at.input_shapes) == 1 and at.output_shape == x and not layer.windows(x) and not matrix:
+    moves = isinstance(layer, (OverFeatures, ChannelShuffle))
+    if len(at.input_shapes) == 1 and at.output_shape == x and not layer.windows(x) and not moves:
         return nn.Identity()
     return layer.torch_module(*at.input_shapes)
 
@@ -218,7 +224,33 @@ class _Attend(nn.Module):
     def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
         keys = (x if kv is None else kv).sum(-1, keepdim=True)
         scores = torch.ones(x.shape[-2], keys.shape[-2], device=x.device)
-        return x + (scores.tril() if self.causal else scores) @ keys
+        return x.sum(-1, keepdim=True) + ((scores.tril() if self.causal else scores) @ keys).expand_as(x)
+
+
+class _Normalised(nn.Module):
+    """The sum of each group of channels over all positions, at each of its places. Shapes: (N, C, …), unchanged."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        grouped = x.reshape(x.shape[0], self.groups, -1)
+        return grouped.sum(2, keepdim=True).expand_as(grouped).reshape(x.shape)
+
+
+class _Neighbours(nn.Module):
+    """The sum of neighbouring channels, so many before and after. Shapes: (N, C, …), unchanged."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.before, self.after = before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(x.shape[1], device=x.device)
+        apart = places - places.unsqueeze(1)
+        near = (apart >= -self.before) & (apart <= self.after)
+        return torch.einsum("oi,ni...->no...", near.to(x.dtype), x)
 
 
 class _Everything(nn.Module):
