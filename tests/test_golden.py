@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import random
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -225,3 +226,44 @@ def test_golden_text_is_json_with_a_line_for_each_layer() -> None:
     assert values == json.loads(text)
     assert len(values["layers"]) == sum(line.startswith("  {") for line in text.splitlines())
     assert 138_357_544 == values["totals"]["params"]
+
+
+MUTATIONS = [
+    "",
+    "0",
+    "1",
+    "true",
+    "null",
+    "1.0",
+    "1e0",
+    "-",
+    '"',
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    " ",
+    "\n",
+    "NaN",
+    '"a": 1,',
+    "\x00",
+    "é",
+]
+
+
+def test_no_change_of_a_letter_passes(own: tuple[Path, Path]) -> None:
+    """A golden file with something cut out or put in, anywhere, is told, unless only white space is another."""
+    specs, folder = own
+    update([], specs, folder)
+    file = folder / "tiny.json"
+    text = file.read_text()
+    draw = random.Random(1)
+    for _ in range(400):
+        start = draw.randrange(len(text))
+        changed = text[:start] + draw.choice(MUTATIONS) + text[start + draw.choice([0, 0, 1, 1, 2, 5]) :]
+        file.write_text(changed)
+        told = check([], specs, folder)
+        same = "".join(changed.split()) == "".join(text.split())
+        assert same or told, changed

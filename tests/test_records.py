@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import archcalc
+from archcalc.errors import UsageError
 from archcalc.report import analyze
 from archcalc.verify import records
 from archcalc.verify.compare import Check, Verification
@@ -199,6 +201,28 @@ def test_what_is_not_strict_json_is_not_a_record(tmp_path: Path, capsys: pytest.
     (tmp_path / "link.json").symlink_to(file)
     assert "symbolic link" in verify(capsys, "--against", tmp_path / "link.json")[2]
     assert "no such file" in verify(capsys, "--against", tmp_path / "none.json")[2]
+
+
+def test_a_record_with_any_letter_changed_is_read_or_refused(tmp_path: Path) -> None:
+    """Nothing but a refusal comes out of what somebody has cut out or put in, and what is read has its form."""
+    file = tmp_path / "device.json"
+    text = json.dumps(FIXTURE, indent=1)
+    draw = random.Random(1)
+    refused = 0
+    for _ in range(500):
+        start = draw.randrange(len(text))
+        put = draw.choice(
+            ["", "0", "1.0", "true", "null", "-", '"', "{", "}", "[", "]", ",", ":", "NaN", "1e400", "../", "\x00"]
+        )
+        file.write_text(text[:start] + put + text[start + draw.choice([0, 1, 1, 2, 5]) :])
+        try:
+            nets = records.read_record(file)["nets"]
+        except UsageError:
+            refused += 1
+        else:
+            assert all(type(value) is int for net in nets.values() for value in net["counts"].values())
+            assert not any("/" in name for name in nets)
+    assert 250 < refused < 500
 
 
 def test_time_is_a_median() -> None:
