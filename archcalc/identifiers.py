@@ -45,6 +45,12 @@ class Namespace:
 
     def name(self, wish: str, prefix: str = "_") -> str:
         """A name as close to the wish as the others allow; from now on it's in use."""
+        found = self.unused(wish, prefix)
+        self._in_use.add(found)
+        return found
+
+    def unused(self, wish: str, prefix: str = "_") -> str:
+        """The same name, which stays free."""
         base = identifier(wish, prefix)
         base = f"{base}_" if base in self._reserved else base
         joint = "_" if base[-1].isdigit() else self._joint
@@ -52,7 +58,6 @@ class Namespace:
         while found in self._in_use or found in self._reserved:
             number += 1
             found = f"{base}{joint}{number}"
-        self._in_use.add(found)
         return found
 
 

@@ -85,7 +85,7 @@ def test_helpers_are_written_only_where_they_are_used() -> None:
 
     assert ["Vgg16"] == re.findall(r"^class (\w+)", torch_code(ZOO["vgg16"].build()), re.MULTILINE)
     found = re.findall(r"^class (\w+)", torch_code(ZOO["unet"].build()), re.MULTILINE)
-    assert ["Pad", "DownBlock", "UpBlock", "Unet"] == found
+    assert ["Crop", "DownBlock", "UpBlock", "Unet"] == found
 
 
 def test_equal_passes_become_a_loop() -> None:

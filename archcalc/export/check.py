@@ -18,6 +18,9 @@ MODULES = ("__future__", "collections.abc", "typing", "torch", "torch.nn")
 RUN = 2_000_000
 """Networks with at most so many multiply-adds, parameters and activations are run, others followed without memory."""
 
+LAYERS = 500
+"""And with at most so many layers."""
+
 
 class ProgramError(Exception):
     """A written program isn't the network: a bug in archcalc."""
@@ -124,5 +127,5 @@ def _by_name(outputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _is_small(graph: Graph) -> bool:
-    report = analyze(graph)
-    return all(report.total(amount) <= RUN for amount in ("macs", "params", "buffers", "activations"))
+    report, amounts = analyze(graph), ("macs", "params", "buffers", "activations")
+    return len(graph) <= LAYERS and all(report.total(amount) <= RUN for amount in amounts)

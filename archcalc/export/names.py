@@ -29,9 +29,9 @@ def attributes(names: Sequence[str]) -> list[str]:
     return [given.name(name, "step") for name in names]
 
 
-def variable(name: str, in_use: Iterable[str]) -> str:
-    """A name for a volume in `forward`; `x` is the one that is handed on from layer to layer."""
-    return Namespace(IMPORTED | {"x"}, in_use).name(name, "step")
+def variables() -> Namespace:
+    """What gives out the names of volumes in `forward`; `x` is the one that is handed on from layer to layer."""
+    return Namespace(IMPORTED | {"x"})
 
 
 def class_names(helpers: Iterable[str]) -> Namespace:

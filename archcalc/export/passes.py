@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.export.pieces import numbers
-from archcalc.export.tree import Branch, Leaf, Part, is_chain
+from archcalc.export.tree import Branch, Leaf, Part, Wire, is_chain, readers
 
 if TYPE_CHECKING:
     from archcalc.export.planner import Planner
@@ -24,9 +24,9 @@ def gather(branch: Branch, planner: Planner) -> None:
     if branch.path and is_chain(branch):
         return
     parts: list[Part] = []
-    start = 0
+    start, reading = 0, readers(branch)
     while start < len(branch.parts):
-        run = _passes(branch, start, planner)
+        run = _passes(branch, start, planner, reading)
         if (len(run) > 1 and run[0].name.isdigit()) or (len(run) > 2 and _few_numbers_change(run, planner)):
             first, last = run[0], run[-1]
             name = "passes" if first.name.isdigit() else f"{first.name}_to_{last.name.removeprefix(_prefix(first))}"
@@ -56,7 +56,7 @@ def _prefix(part: Part) -> str:
     return re.sub(r"\d+$", "", part.name)
 
 
-def _passes(branch: Branch, start: int, planner: Planner) -> list[Part]:
+def _passes(branch: Branch, start: int, planner: Planner, reading: Mapping[Wire, Sequence[int]]) -> list[Part]:
     """The parts from `start` on that are numbered passes with equal code, each reading only the one before it."""
     first = branch.parts[start]
     run = [first]
@@ -64,7 +64,7 @@ def _passes(branch: Branch, start: int, planner: Planner) -> list[Part]:
         return run
     for number, part in enumerate(branch.parts[start + 1 :], start + 1):
         before = run[-1].makes[0]
-        read_again = any(before in other.reads for other in branch.parts[number + 1 :]) or before in branch.makes
+        read_again = reading.get(before, [number])[-1] > number or before in branch.makes
         numbered = _prefix(part) == _prefix(first) and part.name != _prefix(part)
         chained = part.reads == [before] and len(part.makes) == 1 and not read_again
         if not (numbered and chained and planner.key(part) == planner.key(first)):

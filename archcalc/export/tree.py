@@ -87,14 +87,22 @@ def made_in(part: Part) -> Iterator[Wire]:
         yield from made_in(inner)
 
 
+def readers(branch: Branch) -> dict[Wire, list[int]]:
+    """Which of a scope's parts read each volume, by their places."""
+    found: dict[Wire, list[int]] = {}
+    for number, part in enumerate(branch.parts):
+        for wire in dict.fromkeys(part.reads):
+            found.setdefault(wire, []).append(number)
+    return found
+
+
 def is_chain(branch: Branch) -> bool:
     """Whether each part reads what the one before it makes, and nothing else leaves or enters."""
     if len(branch.reads) != 1 or len(branch.makes) != 1:
         return False
-    entering = branch.reads[0]
-    for number, part in enumerate(branch.parts):
-        later = branch.parts[number + 1 :]
-        if part.reads != [entering] or len(part.makes) != 1 or any(entering in other.reads for other in later):
+    entering, reading = branch.reads[0], readers(branch)
+    for part in branch.parts:
+        if part.reads != [entering] or len(part.makes) != 1 or len(reading[entering]) > 1:
             return False
         entering = part.makes[0]
     return branch.makes == [entering]

@@ -15,12 +15,12 @@ from torch import nn
 from archcalc._version import __version__
 from archcalc.export.check import check_program, loaded
 from archcalc.export.layout import wrapped
-from archcalc.export.names import variable
+from archcalc.export.names import variables
 from archcalc.export.pieces import Hole
 from archcalc.export.planner import Definition, Planner, has_module
-from archcalc.export.tree import Branch, Leaf, Part, Wire, tree_of
+from archcalc.export.tree import Branch, Leaf, Part, Wire, readers, tree_of
 from archcalc.graph import Graph
-from archcalc.identifiers import docstring, literal
+from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.report import analyze
 from archcalc.verify.network import Network, weighted_path
@@ -160,36 +160,36 @@ def _ties(planner: Planner, root: Branch, graph: Graph) -> Iterator[str]:
 def _forward(branch: Branch, attributes: Mapping[Part, str], graph: Graph) -> Iterator[str]:
     """The method; which variables there are, and so what is held and until when, is a law: `analyses/lifetimes.py`."""
     names: dict[Wire, str] = {}
+    given = variables()
     for wire in branch.reads:
-        names[wire] = "x" if len(branch.reads) == 1 else variable(_last_name(wire, graph), names.values())
-    used = list(names.values())
+        names[wire] = "x" if len(branch.reads) == 1 else given.name(_last_name(wire, graph), "step")
     result = "Tensor" if len(branch.makes) == 1 else "tuple[Tensor, ...]" if branch.path else "dict[str, Tensor]"
     yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in branch.reads)}) -> {result}:"
-    last_use = {wire: number for number, part in enumerate(branch.parts) for wire in part.reads}
+    reading = readers(branch)
+    last_use = {wire: numbers[-1] for wire, numbers in reading.items()}
     last_use |= dict.fromkeys(branch.makes, len(branch.parts))
     for number, part in enumerate(branch.parts):
         read = [names[wire] for wire in part.reads]
         wanted = [wire for wire in part.makes if wire in last_use]
-        heir = _heir(branch, part, [wire for wire in part.reads if last_use[wire] == number])
+        main = _main(part.makes)
+        joined = main is not None and any(len(branch.parts[other].reads) > 1 for other in reading.get(main, ()))
+        heir = _heir(branch, [wire for wire in part.reads if last_use[wire] == number], joined)
         for wire in sorted(wanted, key=lambda wire: wire[1]):  # switches have no heirs
             if wire == _main(wanted) and heir is not None:
                 names[wire] = names[heir]
             else:
-                names[wire] = variable(_title(part, wire, graph), used)
-                used.append(names[wire])
-        yield from _statement(part, attributes, read, [names[wire] for wire in wanted], used)
+                names[wire] = given.name(_title(part, wire, graph), "step")
+        yield from _statement(part, attributes, read, [names[wire] for wire in wanted], given)
     yield from wrapped(f"return {_results(branch, names, graph)}", 8)
 
 
-def _heir(branch: Branch, part: Part, ending: Sequence[Wire]) -> Wire | None:
+def _heir(branch: Branch, ending: Sequence[Wire], joined: bool) -> Wire | None:
     """Of the volumes that a part is the last to read, the one whose variable its result takes over.
 
     That is the first of the forward's own. An argument's variable may be taken over or not, since the caller holds it;
     it isn't where the result is joined with others, so that each of those has a name.
     """
     own = [wire for wire in ending if wire not in branch.reads]
-    main = _main(part.makes)
-    joined = any(main in other.reads and len(other.reads) > 1 for other in branch.parts)
     return next(iter(own if own or joined else ending), None)
 
 
@@ -199,14 +199,14 @@ def _main(makes: Sequence[Wire]) -> Wire | None:
 
 
 def _statement(
-    part: Part, attributes: Mapping[Part, str], read: Sequence[str], made: Sequence[str], used: list[str]
+    part: Part, attributes: Mapping[Part, str], read: Sequence[str], made: Sequence[str], given: Namespace
 ) -> Iterator[str]:
     """One step, or a loop over equal steps. A result that nobody reads has no variable, lest it's held."""
     targets = ", ".join(made)
     if isinstance(part, Branch) and part.is_run:
         if targets != read[0]:
             yield f"        {targets} = {read[0]}"
-        step = variable("step", used)
+        step = given.unused("step")
         yield f"        for {step} in self.{attributes[part]}:"
         yield f"            {targets} = {step}({targets})"
         return

@@ -31,12 +31,13 @@ class Network(nn.Module):
         super().__init__()
         check_numbers(graph)
         self.graph = graph
+        self._first = len(graph.inputs)
         self._scopes: dict[str, nn.Module] = {}
         self.pools = switches(graph)
         self.modules_in_order: list[nn.Module] = []  # before the layers, one of which may be called like it
-        for node in graph.nodes[len(graph.inputs) :]:
+        for node in graph.nodes[self._first :]:
             self.modules_in_order.append(self._place(node))
-        for node, module in zip(graph.nodes[len(graph.inputs) :], self.modules_in_order, strict=True):
+        for node, module in zip(graph.nodes[self._first :], self.modules_in_order, strict=True):
             if node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
         where = places(graph)
@@ -66,7 +67,7 @@ class Network(nn.Module):
 
     def module_at(self, index: int) -> nn.Module:
         """The module of the node with this index."""
-        return self.modules_in_order[index - len(self.graph.inputs)]
+        return self.modules_in_order[index - self._first]
 
     def trace(self, *inputs: Tensor) -> Iterator[tuple[Node, Tensor]]:
         """Run the network; each node and what it makes, the inputs first. A value is dropped after its last use.
