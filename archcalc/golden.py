@@ -18,6 +18,7 @@ from archcalc import files
 from archcalc.errors import UsageError, printable
 from archcalc.report import Report, Row, analyze
 from archcalc.symbolic import is_symbolic
+from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
 
 LAYER_COLUMNS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes")
@@ -31,6 +32,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
 """What Windows takes for a device."""
 
 
+@renewed()
 def golden(architecture: Architecture) -> dict[str, Any]:
     """The values that are kept: every layer's shape and counts, and the totals."""
     report = analyze(architecture.build())

@@ -162,6 +162,16 @@ def _counting_terms(flatten: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
+@contextmanager
+def renewed() -> Iterator[None]:
+    """A budget of its own for what is done inside, if there is one at all: for one network or configuration of many."""
+    if _budget.get() is None:
+        yield
+        return
+    with budget():
+        yield
+
+
 def _times() -> int:
     """What ARCHCALC_WORK says; 1 if it isn't set."""
     text = os.environ.get(VARIABLE, "1").strip()

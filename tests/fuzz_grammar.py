@@ -95,7 +95,11 @@ class Fuzz:
     def expression(self, depth: int = 3) -> str:
         """An expression of the language, more often right than wrong."""
         if depth <= 0 or self.chance(4):
-            return self.pick(NUMBERS if self.chance(4) else NUMBERS[:12]) if self.chance(2) else self.pick(SYMBOLS[: None if self.chance(4) else 6])
+            return (
+                self.pick(NUMBERS if self.chance(4) else NUMBERS[:12])
+                if self.chance(2)
+                else self.pick(SYMBOLS[: None if self.chance(4) else 6])
+            )
         form = self.random.randrange(12)
         a, b = self.expression(depth - 1), self.expression(depth - 1)
         if form < 6:
@@ -145,7 +149,9 @@ class Fuzz:
         steps = []
         for _ in range(self.random.randrange(1, 5)):
             if depth and self.chance(4):
-                steps.append(f"({self.chain(depth - 1)})*{self.pick(('2', '3', '20', '1000', '(a)', '(2**9)', '0', '(x.H)'))}")
+                steps.append(
+                    f"({self.chain(depth - 1)})*{self.pick(('2', '3', '20', '1000', '(a)', '(2**9)', '0', '(x.H)'))}"
+                )
             elif self.chance(12):
                 steps.append(self.pick(("from input", "from a", "from in", "blk", "blk 3", "blk k=@a", "net")))
             else:
@@ -184,7 +190,9 @@ class Fuzz:
         if self.chance(3):
             parts["blocks"] = {self.pick(("blk()", "blk(k)", "blk(k=3, n=a)")): self.item()}
         if self.chance(4):
-            parts["defaults"] = {self.pick(("conv", "maxpool", "fc")): {self.pick(("bias", "p", "padding", "s")): self.argument()}}
+            parts["defaults"] = {
+                self.pick(("conv", "maxpool", "fc")): {self.pick(("bias", "p", "padding", "s")): self.argument()}
+            }
         if self.chance(4):
             parts["variants"] = {f"v{n}": {self.pick(("a", "k", "extends")): self.expression(1)} for n in range(3)}
         if self.chance(4):
@@ -200,7 +208,10 @@ class Fuzz:
         quantity = self.pick(sorted(QUANTITIES))
         if self.chance(3):
             quantity += f"({self.pick(('a', 'input', 'stem', '1/conv', 'nothing', '', '*'))})"
-        found = {"source": self.pick(("me", "", "::error::x")), quantity: self.pick((*NUMBERS, "<10M", "3x3", "1..2", "about 3M"))}
+        found = {
+            "source": self.pick(("me", "", "::error::x")),
+            quantity: self.pick((*NUMBERS, "<10M", "3x3", "1..2", "about 3M")),
+        }
         for name, value in (("tol", "4%"), ("tol", self.expression(0)), ("holds", "false"), ("note", "n"), ("at", {"a": self.expression(1)}),
                             ("variant", "v1"), ("unit", "x")):  # fmt: skip
             if self.chance(6):
@@ -212,7 +223,9 @@ class Fuzz:
     def mutated(self, text: str) -> str:
         """The text with a few changes."""
         for _ in range(self.random.randrange(1, 5)):
-            text = self.pick((self._lines, self._number, self._insert, self._delete, self._repeat, self._splice, self._word))(text)
+            text = self.pick(
+                (self._lines, self._number, self._insert, self._delete, self._repeat, self._splice, self._word)
+            )(text)
         return text[:20_000]
 
     def _lines(self, text: str) -> str:
@@ -229,7 +242,9 @@ class Fuzz:
         if not found:
             return text
         match = self.pick(found)
-        return text[: match.start()] + (self.pick(NUMBERS) if self.chance(2) else self.expression(1)) + text[match.end() :]
+        return (
+            text[: match.start()] + (self.pick(NUMBERS) if self.chance(2) else self.expression(1)) + text[match.end() :]
+        )
 
     def _insert(self, text: str) -> str:
         place = self.random.randrange(len(text) + 1)
@@ -292,7 +307,9 @@ class Fuzz:
 
     def asked(self, name: str) -> tuple[str, ...]:
         """A question about a network."""
-        command = self.pick(("table", "check", "formula", "solve", "sweep", "receptive-field", "export", "render", "explain"))
+        command = self.pick(
+            ("table", "check", "formula", "solve", "sweep", "receptive-field", "export", "render", "explain")
+        )
         layer = self.pick(("conv", "conv1", "a", "input", "1/conv", "stem", "fc", ""))
         symbols = self.pick(("H", "H,W", "N,H,W", "C", "k", "a,b", "", "N", "H,H", "T", "é"))
         more: dict[str, Any] = {
@@ -309,7 +326,14 @@ class Fuzz:
                                           ("--from", layer), ("--format", "json"))),
             "export": (), "render": ("--format", "dot", "--depth", self.pick(("1", "2", "30", "0"))), "explain": (layer,),
         }[command]  # fmt: skip
-        extra = self.pick(((), (), ("--set", f"a={self.expression(1)}"), ("--input", self.pick(("3x8x8", "H=7", "3xHxW", "0x1x1", "x")))))
+        extra = self.pick(
+            (
+                (),
+                (),
+                ("--set", f"a={self.expression(1)}"),
+                ("--input", self.pick(("3x8x8", "H=7", "3xHxW", "0x1x1", "x"))),
+            )
+        )
         return (command, name, *more, *(extra if command not in ("sweep", "check") else ()))
 
     def columns(self) -> str:
@@ -341,7 +365,9 @@ class Fuzz:
         text = f"{HEAD}hparams: {{a: 8}}\nlayers: [{{a: conv a 3x3}}, relu]\nclaims: {json.dumps([self.claim() for _ in range(3)])}\n"
         command = self.pick((("check", "t.yaml"), ("claims", "t.yaml"), ("claims", "--all", "--specs", "."), ("claims", "t.yaml", "--format", "json"),
                              ("table", "t.yaml"), ("check", "t.yaml", "--format", "github")))  # fmt: skip
-        return Case(command, {"t.yaml": (self.mutated(text) if self.chance(3) else text).encode(errors="surrogatepass")})
+        return Case(
+            command, {"t.yaml": (self.mutated(text) if self.chance(3) else text).encode(errors="surrogatepass")}
+        )
 
     def golden(self) -> Case:
         """A golden file of somebody else."""
@@ -353,36 +379,67 @@ class Fuzz:
         specs = {"alphago_policy.yaml": (ROOT / "specs/alphago_policy.yaml").read_bytes()}
         file = self.pick((f"g/{name}.json", "g/other.json"))
         more = () if names else ("--specs", ".")
-        return Case(("golden", command, *names, *more, "--golden", "g"), {file: data.encode(errors="surrogatepass"), **specs})
+        return Case(
+            ("golden", command, *names, *more, "--golden", "g"), {file: data.encode(errors="surrogatepass"), **specs}
+        )
 
     def records(self) -> Case:
         """A record of measurements of somebody else."""
         text = json.dumps(self.mutated_data(RECORD)) if self.chance(2) else self.mutated(json.dumps(RECORD))
-        return Case(("verify", "--against", "r.json", *self.pick(((), ("lenet5",)))), {"r.json": text.encode(errors="surrogatepass")})
+        return Case(
+            ("verify", "--against", "r.json", *self.pick(((), ("lenet5",)))),
+            {"r.json": text.encode(errors="surrogatepass")},
+        )
 
     def sets(self) -> Case:
         """Values of hparams and sizes from the command line."""
-        text = f"{HEAD}hparams: {{k: 3, n: 4, c: [8, 16]}}\nlayers: [conv k*8 kx3 p=k//2, (conv n 1x1)*2, conv n//2 1]\n"
+        text = (
+            f"{HEAD}hparams: {{k: 3, n: 4, c: [8, 16]}}\nlayers: [conv k*8 kx3 p=k//2, (conv n 1x1)*2, conv n//2 1]\n"
+        )
         sets = [f"{self.pick(('k', 'n', 'c', 'H', 'N', 'q', '', 'k.stride'))}={self.pick((self.expression(2), *NUMBERS, 'sym', '1..4', *JUNK))}"
                 for _ in range(self.random.randrange(1, 4))]  # fmt: skip
         command = self.pick(("table", "check", "formula", "explain", "sweep", "solve", "export", "receptive-field"))
-        more = {"explain": ("conv",), "solve": ("--params", "1M"), "sweep": (), "formula": self.pick(((), ("conv",)))}.get(command, ())
+        more = {
+            "explain": ("conv",),
+            "solve": ("--params", "1M"),
+            "sweep": (),
+            "formula": self.pick(((), ("conv",))),
+        }.get(command, ())
         given = tuple(word for text in sets for word in ("--set", text.replace("\0", "")))
         return Case((command, "t.yaml", *more, *given), {"t.yaml": text.encode()})
 
     def stack(self) -> Case:
         """Stacks of layers for receptive-field."""
-        part = lambda: self.pick(NUMBERS[:12]) + "".join(self.pick(("s2", "d3", "p1", "s", "x3", "*3", "x3x3", "d0", " ")) for _ in range(self.random.randrange(3)))  # noqa: E731
-        text = ",".join(part() for _ in range(self.random.choice((1, 2, 3, 10, 300))))
-        text = self.mutated(text) if self.chance(2) else text
-        more = self.pick(((), ("--effective",), ("--format", "json"), ("--at", "3"), ("--format", "svg"), ("--input", "32")))
+        suffixes = ("s2", "d3", "p1", "s", "x3", "*3", "x3x3", "d0", " ")
+        parts = [
+            self.pick(NUMBERS[:12]) + "".join(self.random.choices(suffixes, k=self.random.randrange(3)))
+            for _ in range(self.random.choice((1, 2, 3, 10, 300)))
+        ]
+        text = self.mutated(",".join(parts)) if self.chance(2) else ",".join(parts)
+        more = self.pick(
+            ((), ("--effective",), ("--format", "json"), ("--at", "3"), ("--format", "svg"), ("--input", "32"))
+        )
         return Case(("receptive-field", "--stack", text.replace("\0", ""), *more))
 
     def wheres(self) -> Case:
         """Conditions on a sweep."""
         name = self.pick(("vgg", "lenet5", "alphago_policy"))
-        more = self.pick((("--where", self.where()), ("--where", self.where(), "--pareto", "params,macs"), ("--pareto", self.columns())))
-        return Case(("sweep", name, "--set", f"{self.pick(('H', 'k', 'N'))}={self.pick(('1..40', '200..230', '[3,5]'))}", *(word.replace("\0", "") for word in more)))
+        more = self.pick(
+            (
+                ("--where", self.where()),
+                ("--where", self.where(), "--pareto", "params,macs"),
+                ("--pareto", self.columns()),
+            )
+        )
+        return Case(
+            (
+                "sweep",
+                name,
+                "--set",
+                f"{self.pick(('H', 'k', 'N'))}={self.pick(('1..40', '200..230', '[3,5]'))}",
+                *(word.replace("\0", "") for word in more),
+            )
+        )
 
     def commands(self) -> Case:
         """A whole command line."""
@@ -395,7 +452,10 @@ class Fuzz:
             words.insert(self.random.randrange(len(words) + 1), self.pick((*OPTIONS, *JUNK, *NUMBERS)))
         outside = {"--all", "-o", "--output", "--plot", "--record", "--effective"}
         words = [word.replace("\0", "") for word in words if word not in outside]
-        return Case(tuple(words), {"t.yaml": f"{HEAD}hparams: {{k: 3}}\nlayers: conv k 3x3\nvariants: {{v: {{k: 5}}}}\n".encode()})
+        return Case(
+            tuple(words),
+            {"t.yaml": f"{HEAD}hparams: {{k: 3}}\nlayers: conv k 3x3\nvariants: {{v: {{k: 5}}}}\n".encode()},
+        )
 
 
 OPTIONS = (

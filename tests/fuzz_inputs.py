@@ -102,7 +102,7 @@ def _child(case: Case, folder: Path) -> None:
 def process(case: Case, folder: Path) -> Outcome:
     """Run a case as a command line of a fresh Python."""
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-        limits = [f"ulimit -t {KILLED}; exec \"$@\"", "sh", sys.executable, "-m", "archcalc", *case.arguments]
+        limits = [f'ulimit -t {KILLED}; exec "$@"', "sh", sys.executable, "-m", "archcalc", *case.arguments]
         environment = {**os.environ, "PYTHONPATH": os.getcwd()}
         child = subprocess.Popen(["/bin/sh", "-c", *limits], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                  cwd=folder / "work", env=environment)  # fmt: skip
@@ -163,7 +163,9 @@ def hunted(seed: int, count: int) -> Iterator[tuple[str, Case, Outcome]]:
         else:
             old = fuzz.pick(slowest)[1]
             text = fuzz.mutated(old.files["t.yaml"].decode(errors="replace"))[:MAX_BYTES]
-            case = Case(old.arguments if fuzz.chance(2) else fuzz.asked("t.yaml"), {"t.yaml": text.encode(errors="replace")})
+            case = Case(
+                old.arguments if fuzz.chance(2) else fuzz.asked("t.yaml"), {"t.yaml": text.encode(errors="replace")}
+            )
         outcome = run(case)
         slowest = sorted([*slowest, (outcome.seconds, case)], key=lambda found: -found[0])[:20]
         yield f"hunt/{seed}/{number}", case, outcome

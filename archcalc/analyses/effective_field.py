@@ -20,6 +20,7 @@ from archcalc.layers.merge import Concat
 from archcalc.layers.reads import Everywhere, Reads, Relation, bits_of
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import is_symbolic
+from archcalc.work import spend
 
 Walks: TypeAlias = "dict[int, float]"
 """The share of walks at each position along one axis."""
@@ -79,6 +80,7 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
     sizes = [size for node in graph.nodes[source : index + 1] for size in node.shape.values()]
     if any(map(is_symbolic, sizes)):
         raise UsageError("an effective field needs numbers for all sizes", "give them with --input or --set")
+    spend(max(sizes), "an effective field of so many positions")
     start = {axis: _start(graph.nodes[index], axis, position) for axis in shape.spatial}
     arrived: dict[int, dict[str, Walks]] = {index: start}
     for current in range(index, source, -1):
@@ -137,6 +139,7 @@ def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
     elif relation is None:
         found = {min(position, x[axis] - 1): share for position, share in walks.items()} if axis in x else dict(walks)
     else:
+        spend(len(walks) * (5 + x[axis] // 500), "an effective field of so many positions")
         for position, share in walks.items():
             reached = list(bits_of(relation.read_by(1 << position, x[axis])))
             for i in reached:

@@ -22,6 +22,7 @@ from archcalc.files import check_writable
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.verify import need_torch
+from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[S
         raise UsageError(f"no spec has an hparam '{min(unknown)}'")
 
 
+@renewed()
 def _report(architecture: Architecture, sets: dict[str, str], batch: int, dtype: str) -> Report:
     # not Architecture.build: a spec may well have an hparam called `sizes`
     graph = replace(build(architecture.spec, architecture.variant, sets), name=architecture.name)

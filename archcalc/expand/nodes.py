@@ -11,9 +11,13 @@ from archcalc.expand.scope import Scope
 from archcalc.graph import Application, Node
 from archcalc.layers import Layer
 from archcalc.shape import Shape
-from archcalc.spec.arithmetic import MAX_BITS, Dims
+from archcalc.spec.arithmetic import Dims
 from archcalc.symbolic import differ, is_symbolic, modest
+from archcalc.symbolic.arithmetic import MAX_BITS
+from archcalc.work import spend
 
+LAYERS = "building so many layers"
+"""What `spend` says. One network of half a million layers is within the budget, many are not."""
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""
 
@@ -69,6 +73,7 @@ class Nodes:
             self._applications[key] = application
         if tied is not None:
             _check_tie(application, nodes[tied])
+        spend(4, LAYERS)
         nodes.append(Node(path, application, inputs, mark, tied))
         return len(nodes) - 1
 
@@ -96,6 +101,7 @@ class Nodes:
     def copy(self, built: Built, path: str, entered: int) -> int:
         """Repeat what a block built: the same layers on the same shapes, under another name."""
         first, last = built.nodes.start, built.nodes.stop
+        spend(4 * (last - first), LAYERS)
         nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
         for name, application, inputs, mark, tied in nodes[first:last]:
             moved = tuple([i + shift if i >= first else entered for i in inputs])

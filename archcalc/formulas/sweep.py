@@ -25,6 +25,7 @@ from archcalc.report import COLUMNS, LARGEST, analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
+from archcalc.work import renewed
 from archcalc.zoo import Architecture
 
 TOTALS = (*COLUMNS, *LARGEST, "total_bytes", "depth")
@@ -117,6 +118,7 @@ class Sweep:
         except (SpecError, OutOfBounds):
             return None
 
+    @renewed()
     def totals(self, values: Mapping[str, Any]) -> dict[str, int]:
         """The same.
 
@@ -145,6 +147,7 @@ def _total(report: Any, column: str) -> Any:
 class _Plan:
     """The totals and conditions of one structure as a compiled program."""
 
+    @renewed()
     def __init__(self, sweep: Sweep, outer: Mapping[str, Any]) -> None:
         import sympy
 

@@ -10,7 +10,7 @@ from typing import Any
 from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import Field, Interval, receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
-from archcalc.errors import UsageError
+from archcalc.errors import UsageError, suggestion
 from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.report import Report
 from archcalc.symbolic import is_symbolic
@@ -60,6 +60,8 @@ def fields_drawing(
     if at is not None:
         frames = [_frame(report, at[0], fields[at[0]], at[1], source, exact=True)]
     else:
+        if unknown := [layer for layer in layers if layer not in graph.places]:
+            raise UsageError(f"{report.name} has no layer '{unknown[0]}'", suggestion(unknown[0], graph.places))
         chosen = [graph.places[layer] for layer in layers] if layers else stages(report, fields, source)
         frames = [
             _frame(

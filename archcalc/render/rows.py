@@ -79,7 +79,7 @@ def _widest_name(graph: Graph, home: list[int], index: int, before: str, after: 
 
 
 def _by_scope(graph: Graph, depth: int) -> Iterator[Entry]:
-    nodes = graph.nodes
+    nodes, depth = graph.nodes, min(depth, max(node.name.count("/") for node in graph.nodes) + 1)
     for name, members in groupby(
         range(len(nodes)), lambda index: "/".join(nodes[index].name.split("/", depth)[:depth])
     ):

@@ -21,9 +21,8 @@ from archcalc.symbolic import (
     modest,
     terms,
 )
+from archcalc.symbolic.arithmetic import MAX_BITS
 
-MAX_BITS = 256
-"""No size, product or power may need more bits: 9**9**9 is refused, not computed."""
 MAX_TERMS = 200
 """No symbolic size may have more terms: SymPy's questions about nested ones take exponential time."""
 MAX_SQUARE = 40

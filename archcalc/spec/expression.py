@@ -24,6 +24,7 @@ from archcalc.spec.arithmetic import (
     short,
 )
 from archcalc.symbolic import is_symbolic
+from archcalc.work import spend
 
 
 class Environment:
@@ -136,6 +137,7 @@ class Several(Expr):
 
     def evaluate(self, env: Environment) -> Any:
         values = [item.evaluate(env) for item in self.items]
+        spend(1 + len(values) // 4, "calculating values")
         return Dims(values) if self.dims else Items(values)
 
 
@@ -186,6 +188,7 @@ class Binary(Expr):
             first = decide(left, self.left)
             return first if first is (self.operation == "or") else decide(self.right.evaluate(env), self.right)
         right = self.right.evaluate(env)
+        spend(2, "calculating values")
         if self.operation in ("==", "!="):
             return _equal(left, right, self) is (self.operation == "==")
         result = OPERATIONS[self.operation](number(left), number(right))
@@ -204,6 +207,7 @@ class Call(Expr):
 
     def evaluate(self, env: Environment) -> Any:
         values = [argument.evaluate(env) for argument in self.arguments]
+        spend(2 + sum(len(value) for value in values if isinstance(value, (list, tuple))), "calculating values")
         try:
             return bounded(FUNCTIONS[self.function](*values))
         except (TypeError, ValueError):

@@ -119,6 +119,8 @@ class Reader(ItemReader):
             if one is None:
                 return
         named = [("input", one)] if one is not None else [(key.text, entry) for key, entry in self.entries(several)]
+        if isinstance(several, Map) and not named:
+            self.error("E010", "'inputs' is empty", several.mark, hint="inputs: {left: {C: 3, H: 224, W: 224}}")
         for name, axes in named:
             if isinstance(axes, Map):
                 self.check_keys(axes, AXES, "axis", "E015")

@@ -18,6 +18,8 @@ from archcalc.work import meter_sympy
 if TYPE_CHECKING:
     import sympy
 
+MAX_BITS = 256
+"""No size, product or power may need more bits: 9**9**9 is refused, not computed."""
 MAX_PARTS = 600
 """No symbolic size may have more parts; a network's have some ten."""
 MAX_FUNCTIONS = 12
@@ -53,6 +55,8 @@ def exact(value: Any, what: str, least: int | None = None) -> Dim:
     number: Any = value if type(value) is int else _converted(value)
     if number is None:
         raise UsageError(f"{what} takes an exact integer, not {value!r:.60}", "or a symbol: archcalc.dim('k')")
+    if isinstance(number, int) and number.bit_length() > MAX_BITS:
+        raise UsageError(f"{what} takes an integer of at most {MAX_BITS} bits")
     if least is not None and not is_symbolic(number) and number < least:
         raise UsageError(f"{what} must be at least {least}, not {number}")
     return number
