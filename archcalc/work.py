@@ -19,8 +19,8 @@ from typing import Any
 
 from archcalc.errors import ArchcalcError, UsageError
 
-STEPS = 2_500_000
-"""Steps of one budget. The dearest question about a network of the zoo takes half of them."""
+STEPS = 1_200_000
+"""Steps of one budget. The dearest question about a network of the zoo takes less than half of them."""
 VARIABLE = "ARCHCALC_WORK"
 _FACTOR = re.compile(r"([1-9]\d{0,8})x?")
 
@@ -87,7 +87,7 @@ def budget(times: int | None = None) -> Iterator[None]:
     >>> with budget():
     ...     spend(4_000_000, "counting sheep")
     Traceback (most recent call last):
-    archcalc.work.TooMuchWork: too much work: counting sheep takes this beyond 2,500,000 steps
+    archcalc.work.TooMuchWork: too much work: counting sheep takes this beyond 1,200,000 steps
         hint: ARCHCALC_WORK=10x in the environment allows ten times as much
     """
     token = _budget.set(_Budget(STEPS * (_times() if times is None else times)))
@@ -117,7 +117,7 @@ class _Meters:
         from sympy.core import Add, Basic, Expr, Mul
         from sympy.core.exprtools import Factors
 
-        self._replace(sys.modules["sympy.core.assumptions"], "_ask", lambda ask: _counting(ask, 12))
+        self._replace(sys.modules["sympy.core.assumptions"], "_ask", lambda ask: _counting(ask, 15))
         self._replace(Basic, "__new__", lambda new: staticmethod(_counting(new.__func__, 3)))
         self._replace(Expr, "_expand_hint", lambda expand: staticmethod(_counting(expand.__func__, 4)))
         self._replace(Factors, "__init__", lambda init: _counting(init, 20))

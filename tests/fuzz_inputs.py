@@ -11,6 +11,7 @@ import argparse
 import gc
 import importlib
 import os
+import pkgutil
 import resource
 import signal
 import subprocess
@@ -21,8 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from archcalc.__main__ import main as archcalc
-from archcalc.cli.app import COMMANDS
+import archcalc
+from archcalc.__main__ import main as command
 from tests.fuzz_grammar import KINDS, Case, Fuzz
 
 MAX_SECONDS = 2.0
@@ -88,7 +89,7 @@ def _child(case: Case, folder: Path) -> None:
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(folder / "work")
-        code = archcalc(case.arguments)
+        code = command(case.arguments)
         sys.stdout.flush()
         sys.stderr.flush()
     except SystemExit as error:
@@ -139,8 +140,12 @@ def warm() -> None:
     """Import what commands import when they are called, so that children needn't."""
     importlib.import_module("sympy")
     importlib.import_module("numpy")
-    for name in COMMANDS:
-        importlib.import_module(f"archcalc.cli.{name.replace('-', '_')}")
+    for module in pkgutil.walk_packages(archcalc.__path__, "archcalc."):
+        if (
+            not module.name.startswith(("archcalc.verify.", "archcalc.export.", "archcalc.__main__"))
+            and "torch_" not in module.name
+        ):
+            importlib.import_module(module.name)
     gc.freeze()
 
 

@@ -20,7 +20,7 @@ from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.text import github, json
-from archcalc.work import TooMuchWork, budget
+from archcalc.work import TooMuchWork, budget, spend
 from archcalc.zoo import Architecture, load
 
 
@@ -110,6 +110,7 @@ def _checked(name: str, sets: dict[str, str], symbols: Sequence[str]) -> Checked
                 conditions.update(dict.fromkeys(explained(graph, variant if len(variants) > 1 else "")))
             else:
                 graph = build(spec, variant, sets)
+                spend(8 * len(graph.nodes) if built else 0, "building every variant")
             diagnostics = graph.warnings
             built += 1
         except SpecError as error:

@@ -17,7 +17,7 @@ from archcalc.symbolic.arithmetic import MAX_BITS
 from archcalc.work import spend
 
 LAYERS = "building so many layers"
-"""What `spend` says. One network of half a million layers is within the budget, many are not."""
+"""What `spend` says. One network of half a million layers is within the budget, two are not."""
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""
 
@@ -73,7 +73,7 @@ class Nodes:
             self._applications[key] = application
         if tied is not None:
             _check_tie(application, nodes[tied])
-        spend(4, LAYERS)
+        spend(2, LAYERS)
         nodes.append(Node(path, application, inputs, mark, tied))
         return len(nodes) - 1
 
@@ -101,7 +101,7 @@ class Nodes:
     def copy(self, built: Built, path: str, entered: int) -> int:
         """Repeat what a block built: the same layers on the same shapes, under another name."""
         first, last = built.nodes.start, built.nodes.stop
-        spend(4 * (last - first), LAYERS)
+        spend(2 * (last - first), LAYERS)
         nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
         for name, application, inputs, mark, tied in nodes[first:last]:
             moved = tuple([i + shift if i >= first else entered for i in inputs])

@@ -1,0 +1,116 @@
+"""Work is bounded: one budget for a command, counted where work is done, and never more than a few seconds of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archcalc.errors import UsageError
+from archcalc.expand import build
+from archcalc.symbolic import dim, maximum
+from archcalc.work import STEPS, TooMuchWork, budget, renewed, spend, spent
+from tests.helpers import HEAD, spec_of
+from tests.test_hostile import MAX_KILOBYTES, MAX_SECONDS, run
+
+ALL_OPEN = "archcalc: 1\nname: t\ninput: {C: sym, H: sym, W: sym}\n"
+SLACK = 1.5
+"""Seconds more than 2 for what is refused at its budget's end: on a busy machine a process takes up to twice its own."""
+
+
+def chained(step: str, count: int) -> str:
+    """A spec whose channels are what `step` makes of its own last value, {p}, over and over; {n} counts."""
+    values = [step.replace("{p}", f"h{n - 1}" if n else "a").replace("{n}", str(n + 2)) for n in range(count)]
+    hparams = ", ".join(f"h{n}: '{value}'" for n, value in enumerate(values))
+    return f"{HEAD}hparams: {{a: sym, b: sym, c: sym, {hparams}}}\nlayers: conv h{count - 1} 3x3\n"
+
+
+SLOW = {
+    "nested floors": chained("({p}*{n}+1)//{n}", 60),
+    "floors of floors": chained("{p}//{n} + {p}", 30),
+    "floors of quotients of symbols": chained("({p}+b)//c", 60),
+    "nested maxima": chained("max({p}, b+{n}, {n}*c)", 30),
+    "maxima of minima": chained("min(max({p}*2, {p}+b*c), c+{n})", 12),
+    "remainders": chained("({p}*b+c) % (b*{p}+{n}) + 1", 12),
+    "roots": chained("{p} + sqrt(a+{n})*sqrt(b+{n})", 60),
+    "fractions of fractions": chained("1/({p}+b/{n})", 60),
+    "powers of sums of fractions": chained("((a+b)/(a+c)+(b+c)/(a+b))**-12", 1),
+    "products of powers": chained("*".join(f"(a+{n}*b)**-64" for n in range(1, 40)), 1),
+    "a power of a symbol to a symbol": chained("({p}+1)**b", 30),
+    "many maxima": chained("max(" + ",".join(f"a*b*{n}//3+b*{40 - n}-c*{n * n % 7}" for n in range(90)) + ")", 1),
+    "maxima as channels": f"{ALL_OPEN}layers: (conv max(x.C,x.H,x.W) 3 s=2 p=1)*20\n",
+    "kernels of open sizes": f"{ALL_OPEN}layers: (maxpool x.H//2+1 s=1)*30\n",
+    "long sums in loops": f"{HEAD}layers: {{for: {{i: 1..199999}}, do: 'relu if {'+'.join(f'i*{n}' for n in range(99))} == 1'}}\n",
+    "long lists in loops": f"{HEAD}hparams: {{a: [{','.join(map(str, range(1500)))}]}}\n"
+    "layers: {for: {i: 1..100000}, do: 'relu if len(reverse(a)) == 1'}\n",
+    "variants times layers": f"{HEAD}hparams: {{n: 1}}\nlayers: (conv 8 1x1)*2000\n"
+    f"variants: {{{', '.join(f'v{n}: {{n: {n}}}' for n in range(400))}}}\n",
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_few_bytes_never_take_long(tmp_path: Path, name: str) -> None:
+    """What a few bytes could make last for hours ends soon: with an answer or with an error that says what was too much."""
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW[name], encoding="utf-8")
+    code, printed, seconds, kilobytes = run(str(path))
+    assert code in (0, 1), printed[-2000:]
+    assert "bug" not in printed
+    assert seconds < MAX_SECONDS + SLACK
+    assert kilobytes < MAX_KILOBYTES
+
+
+def test_an_error_says_what_was_too_much_and_how_to_allow_more(tmp_path: Path) -> None:
+    """Exit code 1, and the way out; with it, the command gets further."""
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW["long lists in loops"].replace("100000", "2000"), encoding="utf-8")
+    command = [sys.executable, "-m", "archcalc", "check", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert (1, "", True) == (found.returncode, found.stdout, "too much work: calculating values" in found.stderr)
+    assert "hint: ARCHCALC_WORK=10x" in found.stderr
+    more = subprocess.run(["/usr/bin/env", "ARCHCALC_WORK=10x", *command], capture_output=True, text=True)
+    assert (0, "") == (more.returncode, more.stderr)
+
+
+def test_a_budget_is_counted_and_renewed() -> None:
+    """Work counts within a budget alone; a renewed one leaves the outer one as it was."""
+    spend(10 * STEPS, "sheep")
+    with budget(times=2):
+        spend(STEPS + 1, "sheep")
+        with renewed():
+            assert spent() == 0
+        assert spent() == STEPS + 1
+        with pytest.raises(TooMuchWork, match="too much work: sheep"):
+            spend(STEPS, "sheep")
+    assert spent() == 0
+
+
+def test_a_factor_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCHCALC_WORK is a whole number, perhaps with an x."""
+    for text in ("", "0", "-1", "ten", "1e9", "10xx", "9" * 40):
+        monkeypatch.setenv("ARCHCALC_WORK", text)
+        with pytest.raises(UsageError, match="ARCHCALC_WORK"), budget():
+            pass
+
+
+def test_sympy_counts_while_a_budget_is_open_and_is_left_as_it_was() -> None:
+    """Inside a budget SymPy's own steps count; afterwards its functions are the ones that they were."""
+    import sympy
+    from sympy.core.exprtools import Factors
+
+    owners = [(sympy.Basic, "__new__"), (sympy.Expr, "_expand_hint"), (sympy.Add, "flatten"), (sympy.Mul, "flatten"),
+              (sympy.Add, "as_numer_denom"), (Factors, "__init__"), (sys.modules["sympy.core.assumptions"], "_ask")]  # fmt: skip
+    before = [vars(owner)[name] for owner, name in owners]
+    with budget():
+        sympy.expand((dim("a") + dim("b")) ** 9)
+        assert spent() > 0
+        with pytest.raises(TooMuchWork):
+            build(spec_of(SLOW["maxima of minima"]))
+    assert before == [vars(owner)[name] for owner, name in owners]
+
+
+def test_an_extreme_is_the_same_whatever_is_tried_before_it_is_proved() -> None:
+    """Samples only spare proofs: what can be ruled out still is, and what can't be stays."""
+    a, b = dim("a"), dim("b")
+    assert 3 * a + b == maximum(a, 2 * a, 3 * a + b, a + b, 3 * a)
+    assert {a * a, 100 * a} == set(maximum(a * a, 100 * a).args)
