@@ -119,7 +119,7 @@ def _is_stream(path: Path) -> bool:
     Raises: OSError: it leads to a folder. UsageError: it is a symbolic link.
     """
     if "\0" in str(path):
-        raise OSError(22, "a name has no null character")
+        raise OSError(22, "a file's name can't hold a null character")
     if path.is_symlink() and not any(path.is_relative_to(folder) for folder in _STREAMS):
         raise UsageError(f"'{path}' is a symbolic link, which is not written through", "name the file it leads to")
     try:
@@ -216,7 +216,7 @@ def read_json(path: Path, floats: bool = False) -> Any:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key appears twice")
     return found
 
 

@@ -210,17 +210,17 @@ def _problem(values: Any) -> str:
     if not isinstance(values, dict) or values.keys() != _KEYS:
         return f"it must have {', '.join(_KEYS)}, and nothing else"
     if type(values["archcalc"]) is not int or not isinstance(values["name"], str):
-        return "its version or its name is wrong"
+        return "its version must be an integer, its name a text"
     if not isinstance(values["conditions"], list) or not all(isinstance(c, str) for c in values["conditions"]):
-        return "its conditions are not a list of texts"
+        return "its conditions must be a list of texts"
     layers = values["layers"]
     if not isinstance(layers, list) or not all(
         _is_layer(layer) and isinstance(layer.get("name"), str) for layer in layers
     ):
-        return "a layer is not made of a name, numbers and texts"
+        return "a layer must have a name, and hold nothing but integers and texts"
     if len({layer["name"] for layer in layers}) < len(layers):
         return "two layers have one name"
-    return "" if _is_record(values["totals"]) else "its totals are not numbers"
+    return "" if _is_record(values["totals"]) else "its totals must be integers and texts"
 
 
 def _is_layer(found: Any) -> bool:

@@ -170,7 +170,7 @@ def test_streams_are_written_as_they_are(tmp_path: Path) -> None:
         (lambda folder: folder / "none" / "x", "no such file or directory"),
         (lambda folder: folder, "is a directory"),
         (lambda folder: folder / ("x" * 300), "file name too long"),
-        (lambda folder: folder / "a\0b", "a name has no null character"),
+        (lambda folder: folder / "a\0b", "a file's name can't hold a null character"),
     ],
 )
 def test_what_can_not_be_written_is_said(tmp_path: Path, spoil: Callable[[Path], Path], message: str) -> None:
@@ -183,8 +183,8 @@ def test_what_can_not_be_written_is_said(tmp_path: Path, spoil: Callable[[Path],
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1, "a": 1}', "a key is there twice"),
-        ('{"a": {"b": 1, "b": 2}}', "a key is there twice"),
+        ('{"a": 1, "a": 1}', "a key appears twice"),
+        ('{"a": {"b": 1, "b": 2}}', "a key appears twice"),
         ('{"a": NaN}', "NaN is not an integer"),
         ('{"a": -Infinity}', "-Infinity is not an integer"),
         ('{"a": 112.0}', "112.0 is not an integer"),

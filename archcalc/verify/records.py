@@ -95,10 +95,10 @@ def read_record(file: Path) -> dict[str, Any]:
     """
     try:
         record = files.read_json(file, floats=True)
-    except (FileNotFoundError, UsageError) as error:
-        raise _no_record(
-            file, "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        ) from None
+    except FileNotFoundError:
+        raise _no_record(file, "there is no such file") from None
+    except UsageError as error:
+        raise _no_record(file, str(error)) from None
     if problem := _problem(record):
         raise _no_record(file, problem)
     return {"device": record["device"], "nets": {net["name"]: net for net in record["nets"]}}
@@ -113,19 +113,19 @@ def _problem(record: Any) -> str:
     if not isinstance(record, dict) or not {"archcalc", "device", "nets"} <= record.keys():
         return "it has no version, device or nets"
     if unknown := record.keys() - {"archcalc", *MACHINE, "nets"}:
-        return f"nobody knows its '{min(unknown)}'"
+        return f"unknown key '{min(unknown)}'"
     if type(record["archcalc"]) is not int or record["archcalc"] != VERSION:
         return f"its version is not {VERSION}"
     known = [record["device"], *(record[name] for name in MACHINE if record.get(name) is not None)]
     if not all(isinstance(value, str) for value in known):
-        return "what it says of the device is not a text"
+        return "what it says about the device is not text"
     nets = record["nets"]
     if not isinstance(nets, list) or not nets or not all(isinstance(net, dict) and _is_net(net) for net in nets):
         return "there is no net, or one that lacks figures or has impossible ones"
     names = [net["name"] for net in nets]
     if paths := [name for name in names if is_path(name)]:
         return f"'{paths[0]}' is a path, not the name of a net"
-    return "a net is there twice" if len(set(names)) < len(names) else ""
+    return "a net appears twice" if len(set(names)) < len(names) else ""
 
 
 def _is_net(net: Mapping[str, Any]) -> bool:
