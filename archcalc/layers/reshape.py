@@ -143,7 +143,7 @@ class Tokens(Scattered):
 
 
 @layer("grid")
-class Grid(View):
+class Grid(Scattered):
     """The inverse of `tokens`: every token becomes a spatial position. Shapes: (T=H·W, C) → (C, H, W).
 
     The sizes are given, `grid H=14 W=14`, or another tensor's, `grid like=@path`. `reshape` would keep the order of the
@@ -157,11 +157,10 @@ class Grid(View):
     D: Dim | None = None
     H: Dim | None = None
     W: Dim | None = None
+    copy: bool = False
 
     sizes_only = (1,)
-
-    def is_view(self, x: Shape, like: Shape | None = None, training: bool = True) -> bool:
-        return False  # copied as `tokens` does, so that later layers find the usual order
+    is_turned = True
 
     def output_shape(self, x: Shape, like: Shape | None = None) -> Shape:
         given = {axis: size for axis in SPATIAL if (size := getattr(self, axis)) is not None}
@@ -188,7 +187,7 @@ class Grid(View):
         from archcalc.layers import torch_modules as tm
 
         y = self.output_shape(x, like)
-        return tm.Grid([y[axis] for axis in y.spatial])
+        return tm.Grid([y[axis] for axis in y.spatial], self.copy)
 
 
 @layer("select")

@@ -266,15 +266,16 @@ class Crop(nn.Module):
 
 
 class Grid(nn.Module):
-    """The axis in front of C becomes the last axes, of the given sizes."""
+    """The axis in front of C becomes the last axes, of the given sizes: a view, or a copy."""
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], copy: bool = False) -> None:
         super().__init__()
-        self.sizes = tuple(sizes)
+        self.sizes, self.copy = tuple(sizes), copy
 
     def forward(self, x: Tensor, *_: Tensor) -> Tensor:
         turned = x.transpose(-1, -2)
-        return turned.reshape(*turned.shape[:-1], *self.sizes).clone(memory_format=torch.contiguous_format)
+        grid = turned.reshape(*turned.shape[:-1], *self.sizes)
+        return grid.clone(memory_format=torch.contiguous_format) if self.copy else grid
 
 
 class Swap(nn.Module):
