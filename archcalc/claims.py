@@ -257,7 +257,8 @@ def _find(claim: Claim, spec: Spec, reports: _Reports, found: Diagnostics) -> No
         found.report(spec.source, error.code, error.message, mark, hint=error.hint)
     else:
         if problem := _no_erratum(claim, verdict):
-            found.report(spec.source, "E037", f"{claim.subject} is {problem}", claim.mark)
+            message = f"{claim.subject} is {problem}"
+            found.report(spec.source, "E037", message, claim.mark, hint="leave 'holds: false' out")
 
 
 def _find_disagreements(claims: Sequence[Claim], spec: Spec, found: Diagnostics) -> None:

@@ -219,8 +219,8 @@ def test_claims_that_cannot_be_read(tmp_path: Path, claim: str, code: str) -> No
         (["shape(conv): 144"], "E033", ""),
         (["rf(conv): 3x3x3, holds: false, note: a"], "E033", ""),
         (["params: 3 - 4"], "E033", ""),
-        (["params: 112, holds: false, note: a"], "E037", ""),
-        (["macs: 3.8K, holds: false, note: cut off"], "E037", ""),
+        (["params: 112, holds: false, note: a"], "E037", "leave 'holds: false' out"),
+        (["macs: 3.8K, holds: false, note: cut off"], "E037", "leave 'holds: false' out"),
         (["params: 112", "params: 113"], "E038", "a printed figure that is wrong is recorded with holds: false"),
         (["params: 0.1K", "params: 0.3K"], "E038", None),
         (["params: 110, tol: 1%", "params: 0.2K"], "E038", None),
@@ -319,6 +319,9 @@ def test_names_that_mean_nothing_do_not_hide_others(tmp_path: Path, capsys: pyte
     assert [112] == [record["computed"] for record in json.loads(out)]
     assert ("E080" in err, "nosuch" in err) == (True, True)
     assert 1 == main(["claims", str(broken), good])
+    capsys.readouterr()
+    assert 1 == main(["claims", "--all", "--specs", str(tmp_path), "--format", "json"])
+    assert [112] == [record["computed"] for record in json.loads(capsys.readouterr().out)]
 
 
 def test_a_variant_that_fails_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, SpecError, UsageError
 from archcalc.render.notes import figure
 from archcalc.render.plain import claim_lines
+from archcalc.spec.reader import load_spec
 from archcalc.work import TooMuchWork, budget
-from archcalc.zoo import declared_names, load
+from archcalc.zoo import load, spec_files
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -76,12 +77,14 @@ def claims(
     chosen = form or (ClaimsFormat.table if in_terminal() else ClaimsFormat.plain)
     found: list[Judged] = []
     refused: list[ArchcalcError] = []
-    for judged in _all(specs) if every else [partial(_named, name, specs) for name in names or []]:
+    for judged in _of_folder(specs) if every else [partial(_of_name, name, specs) for name in names or []]:
         try:
             with budget():
                 found.append(judged())
         except (UsageError, SpecError, TooMuchWork) as error:
             refused.append(error)
+    if every:
+        found = [judged for judged in found if judged.verdicts]
     if found and chosen is ClaimsFormat.table:
         _show(found)
     elif found:
@@ -95,13 +98,16 @@ def _verdicts(found: list[Judged]) -> list[Verdict]:
     return [verdict for judged in found for verdict in judged.verdicts]
 
 
-def _all(specs: Path | None) -> Iterator[Callable[[], Judged]]:
-    for spec, _ in declared_names(specs):
-        if spec.claims:
-            yield lambda spec=spec: Judged(spec.name, check_claims(spec), len(spec.variants) > 1)  # type: ignore[misc]
+def _of_folder(specs: Path | None) -> list[Callable[[], Judged]]:
+    return [partial(_of_spec, file) for file in spec_files(specs)]
 
 
-def _named(name: str, specs: Path | None) -> Judged:
+def _of_spec(file: Path) -> Judged:
+    spec = load_spec(file)
+    return Judged(spec.name, check_claims(spec), len(spec.variants) > 1)
+
+
+def _of_name(name: str, specs: Path | None) -> Judged:
     architecture = load(name, specs)
     spec = architecture.spec
     whole = name == spec.name or name.endswith((".yaml", ".yml"))

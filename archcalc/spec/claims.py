@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from archcalc.errors import suggestion
+from archcalc.errors import LocalError, suggestion
 from archcalc.spec.expression import Expr, Literal, Several, Unary
 from archcalc.spec.model import Claim, Hparam, Value, Variant
 from archcalc.spec.printed import Printed
@@ -159,7 +159,7 @@ class ClaimReader:
             return self.sizes(tree)
         value = self.amount(tree, quantity)
         if value is not None and (problem := _impossible(value, quantity)):
-            self.reader.error("E033", problem, value.mark)
+            self.reader.error(problem.code, problem.message, value.mark, hint=problem.hint)
             return None
         return value
 
@@ -213,17 +213,20 @@ class ClaimReader:
         return shortened
 
 
-def _impossible(value: Value, quantity: str) -> str:
-    """Why no number of this sort can be the value that is claimed; nothing if one can."""
-    expr = value.expr
-    if isinstance(expr, Several):
-        return "" if quantity.startswith("rf") else f"'{quantity}' is one number, not several"
-    if isinstance(expr, Literal) and isinstance(expr.value, bool):
-        return f"'{quantity}' is a number, not {value.text}"
-    if value.text.rstrip().endswith("%"):
-        return f"'{quantity}' is a number, not a share"
-    if isinstance(expr, Literal) and expr.rounded and expr.value == 0:
-        return f"'{value.text}' says nothing, since zero has no digits that could be rounded; exactly none is 0"
-    if isinstance(expr, Unary) and isinstance(expr.operand, Literal) and quantity != "rf_padding":
-        return f"'{quantity}' is never negative"
-    return ""
+def _impossible(value: Value, quantity: str) -> LocalError | None:
+    """Why no number of this sort can be the value that is claimed; None if one can."""
+    expr, hint = value.expr, ""
+    if isinstance(expr, Several) and not quantity.startswith("rf"):
+        message = f"'{quantity}' is one number, not several"
+    elif isinstance(expr, Literal) and isinstance(expr.value, bool):
+        message = f"'{quantity}' is a number, not {value.text}"
+    elif value.text.rstrip().endswith("%"):
+        message = f"'{quantity}' is a number, not a share"
+    elif isinstance(expr, Literal) and expr.rounded and expr.value == 0:
+        message = f"'{value.text}' says nothing: zero has no digits that could be rounded"
+        hint = "write 0 for none at all"
+    elif isinstance(expr, Unary) and isinstance(expr.operand, Literal) and quantity != "rf_padding":
+        message = f"'{quantity}' is never negative"
+    else:
+        return None
+    return LocalError(message, code="E033", hint=hint)
