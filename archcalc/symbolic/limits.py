@@ -36,8 +36,11 @@ class Limits:
         pairs: list[tuple[Any, Any]] = []
         self.of_relation: list[list[int]] = []
         """For each relation its bounds; none if its form says nothing."""
+        self.exact: list[bool] = []
+        """For each relation whether its bounds say all that it says."""
         for relation in relations:
-            found = _split(relation, shifted, list(moved.values()))
+            found, exact = _split(relation, shifted, list(moved.values()))
+            self.exact.append(exact)
             self.of_relation.append(list(range(len(pairs), len(pairs) + len(found))))
             pairs += found
         self.growing = [{places[s] for s in grow.free_symbols} for grow, _ in pairs]
@@ -144,28 +147,70 @@ def _last(fits: Callable[[int], bool], start: int, end: int | None) -> int | Non
     return start
 
 
-def _split(relation: Any, shifted: Mapping[Any, Any], dummies: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """(grow, fall) of each d <= 0 that the relation says; nothing if some term isn't of that form."""
+def _split(relation: Any, shifted: Mapping[Any, Any], dummies: Sequence[Any]) -> tuple[list[tuple[Any, Any]], bool]:
+    """(grow, fall) of each d <= 0 that the relation implies, and whether they say all that it says."""
     import sympy
 
     difference = sympy.sympify(relation.left) - sympy.sympify(relation.right)
     moved = sympy.expand(difference.xreplace(shifted).replace(sympy.floor, _canonical))
-    grow, fall = sympy.Integer(0), sympy.Integer(0)
-    for term in sympy.Add.make_args(moved):
-        factor, rest = term.as_coeff_Mul()
-        if not never_falls(rest):
-            return []
-        grow, fall = (grow + term, fall) if factor > 0 else (grow, fall - term)
+    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(moved)]
+    opposite = [(-factor, rest) for factor, rest in terms]
+    wanted = {"<=": [terms], ">=": [opposite], "==": [terms, opposite]}.get(relation.relation, [])
+    found = [bound for sums in wanted if (bound := _bound(sums, dummies)) is not None]
+    exact = bool(wanted) and len(found) == len(wanted) and all(exact for _, _, exact in found)
+    return [(grow, fall) for grow, fall, _ in found], exact
+
+
+def _bound(terms: Sequence[tuple[Any, Any]], dummies: Sequence[Any]) -> tuple[Any, Any, bool] | None:
+    """The sum of the terms is at least grow - fall; whether it is just that. None if their form says nothing."""
+    import sympy
+
+    grow, fall, exact = sympy.Integer(0), sympy.Integer(0), True
+    for factor, rest in terms:
+        if never_falls(rest):
+            grow, fall = (grow + factor * rest, fall) if factor > 0 else (grow, fall - factor * rest)
+            continue
+        exact, most = False, _capped(rest)
+        if not _is_nonnegative(rest) or (factor < 0 and not never_falls(most)):
+            return None
+        if factor < 0:
+            fall -= factor * most
     (above, below), (other, divisor) = as_fraction(grow), as_fraction(fall)
     common = math.lcm(below, divisor)
     pair = above * (common // below), other * (common // divisor)
     try:
         Program(pair, dummies)
     except Uncompilable:
-        return []
-    if relation.relation == "==":
-        return [pair, (pair[1], pair[0])]
-    return {"<=": [pair], ">=": [(pair[1], pair[0])]}.get(relation.relation, [])
+        return None
+    return (*pair, exact)
+
+
+def _capped(expr: Any) -> Any:
+    """An upper bound on a product of what isn't negative: a minimum with a number in it is at most that."""
+    import sympy
+
+    factors = []
+    for part in sympy.Mul.make_args(expr):
+        numbers = [value for value in part.args if value.is_number] if isinstance(part, sympy.Min) else []
+        factors.append(min(numbers) if numbers else part)
+    return sympy.Mul(*factors)
+
+
+def _is_nonnegative(expr: Any) -> bool:
+    """Whether an expression can't be negative where it has a value, as its form shows."""
+    import sympy
+
+    if expr.is_number or expr.is_Symbol:
+        return bool(expr.is_nonnegative)
+    if isinstance(expr, sympy.Mod):
+        return _is_nonnegative(expr.args[1])
+    if isinstance(expr, sympy.Max):
+        opposites = any(-value in expr.args for value in expr.args)
+        return opposites or any(map(_is_nonnegative, expr.args))
+    if expr.is_Pow:
+        return bool(expr.exp.is_Integer) and _is_nonnegative(expr.base)
+    known = expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min))
+    return known and all(map(_is_nonnegative, expr.args))
 
 
 def _canonical(argument: Any) -> Any:

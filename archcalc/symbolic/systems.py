@@ -28,6 +28,8 @@ MAX_CELLS = 2_000_000
 """Combinations of all unknowns that are looked at one by one."""
 MAX_SOLVED = 2_000
 """Combinations of all unknowns but the last for which the last is solved for."""
+MAX_VALUED = 20_000
+"""Combinations for which a relation is evaluated that can't be compiled."""
 BLOCK = 4096
 WIDE = 1 << 62
 
@@ -127,7 +129,7 @@ class _System:
         self.low: list[int] = [found.least or 1 for found in allowed]
         self.high: list[int | None] = [found.greatest for found in allowed]
         self.limits = Limits(self.symbols, relations, self.low)
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[int, Program | None] = {}
 
     def solved(self) -> tuple[tuple[str, ...], tuple[Row, ...]]:
         """The unknowns in the order in which they are tried, and the solutions."""
@@ -392,6 +394,8 @@ class _System:
 
         program = self._program(relation)
         columns = [known[place] for place in sorted(self.uses[relation])]
+        if program is None:
+            return self._valued(relation, columns)
         largest = [int(values.max()) for values in columns]
         kind = self.relations[relation].relation
         if program.bound(largest) < WIDE:
@@ -408,7 +412,18 @@ class _System:
         rows = zip(*(values.tolist() for values in columns), strict=True)
         return numpy.array([_holds(function, row, kind) for row in rows], dtype=bool)
 
-    def _program(self, relation: int) -> Program:
+    def _valued(self, relation: int, columns: Sequence[Any]) -> Any:
+        """The same where a relation can't be compiled: one value after the other."""
+        import numpy
+
+        if len(columns[0]) > MAX_VALUED:
+            raise Unsolvable(f"can't solve {self.relations[relation]}", "give what is open ranges: --set k=1..20")
+        names = [self.names[place] for place in sorted(self.uses[relation])]
+        rows = zip(*(values.tolist() for values in columns), strict=True)
+        holds = self.relations[relation].holds
+        return numpy.array([holds(dict(zip(names, row, strict=True))) for row in rows], dtype=bool)
+
+    def _program(self, relation: int) -> Program | None:
         if relation not in self._programs:
             import sympy
 
@@ -417,8 +432,8 @@ class _System:
             used = [self.symbols[place] for place in sorted(self.uses[relation])]
             try:
                 self._programs[relation] = Program([as_fraction(difference)[0]], used)
-            except Uncompilable as error:
-                raise Unsolvable(f"can't solve this: {error}") from None
+            except Uncompilable:
+                self._programs[relation] = None
         return self._programs[relation]
 
     def _lasts(self, outer: Sequence[int], last: int, tried: Arrays) -> list[Integers]:
@@ -440,7 +455,7 @@ class _System:
     def _is_settled(self, relation: int, last: int) -> bool:
         """Whether bisecting says all about it: it has bounds, and each either grows or falls with the last unknown."""
         bounds = self.limits.of_relation[relation]
-        return bool(bounds) and not any(
+        return self.limits.exact[relation] and not any(
             last in self.limits.growing[bound] and last in self.limits.falling[bound] for bound in bounds
         )
 
