@@ -237,8 +237,10 @@ def _finite(text: str) -> float:
     return value
 
 
-def listed(folder: Path, *suffixes: str) -> list[Path]:
+def listed(folder: Path, *suffixes: str, own: bool = False) -> list[Path]:
     """The files of a folder that end so, by name.
+
+    In archcalc's `own` folders links are followed: some installers make one for each file.
 
     Raises: UsageError: one is not a regular file, or a symbolic link that leads out of the folder.
     """
@@ -248,7 +250,7 @@ def listed(folder: Path, *suffixes: str) -> list[Path]:
         return []
     except OSError as error:
         raise UsageError(f"can't read '{folder}': {_reason(error)}") from None
-    for file in found:
+    for file in () if own else found:
         _check_inside(file, folder)
     return found
 

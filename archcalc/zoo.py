@@ -78,11 +78,11 @@ def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
         spec = load_spec(path)
         return Architecture(spec, _chosen(spec, variant))
     base, _, variant = str(name).partition(":")
-    for file in _candidates(base, folder or specs_folder()):
+    for file in _candidates(base, folder):
         spec = load_spec(file)
         if base in spec.names:
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
-    known = {known for _, names in declared_names(folder or specs_folder()) for known in names}
+    known = {known for _, names in declared_names(folder) for known in names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
 
 
@@ -108,7 +108,7 @@ def _chosen(spec: Spec, variant: str) -> str:
     return found.name
 
 
-def _candidates(name: str, folder: Path) -> Iterator[Path]:
+def _candidates(name: str, folder: Path | None) -> Iterator[Path]:
     """The files that may declare `name`, found without parsing: first the file of that name, then those that say so."""
     if len(name) > 100:  # no name is that long, and no file system would look it up
         return
@@ -132,10 +132,9 @@ def spec_files(folder: Path | None = None) -> list[Path]:
 
     Raises: UsageError: there is none, one is not a regular file, or a symbolic link leads out of the folder.
     """
-    folder = folder or specs_folder()
-    found = files.listed(folder, ".yaml", ".yml")
+    found = files.listed(folder or specs_folder(), ".yaml", ".yml", own=folder is None)
     if not found:
-        raise UsageError(f"there is no spec in {folder}", "specs are files such as net.yaml")
+        raise UsageError(f"there is no spec in {folder or specs_folder()}", "specs are files such as net.yaml")
     return found
 
 

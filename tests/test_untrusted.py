@@ -129,6 +129,17 @@ def test_used_specs_stay_in_the_folder(folder: Path, run: Run) -> None:
         assert SECRET not in out
 
 
+def test_the_zoo_may_be_installed_as_links(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some installers make a link for each file of a package: archcalc's own specs are trusted."""
+    for name in ("vgg.yaml", "fcn.yaml", "alexnet.yaml", "googlenet.yaml"):
+        (tmp_path / name).symlink_to(ROOT / "specs" / name)
+    monkeypatch.setattr("archcalc.zoo.specs_folder", lambda: tmp_path)
+    for name in ("vgg16", "fcn_vgg16"):
+        assert 0 == run("table", name)[0]
+    assert 0 == run("list")[0]
+    assert 2 == run("list", "--specs", tmp_path)[0]
+
+
 def test_a_record_names_no_file(tmp_path: Path, run: Run) -> None:
     """A record that came with a pull request can't have archcalc read a file of its choice."""
     (tmp_path / "secret.yaml").write_text(f"token: {SECRET}\n")

@@ -163,13 +163,18 @@ class _Build:
                 self.diagnostics.report(self.spec.source, "W406", message, mark)
 
     def load(self, module: Module, use: Use) -> Spec:
-        """The spec that `use` names: a file below the folder of the spec that uses it."""
+        """The spec that `use` names: a file below the folder of the spec that uses it.
+
+        Where both are links, as some installers make them, a file below the folder that the spec's own link leads to.
+        """
+        source = module.spec.source
         try:
-            folder = (module.spec.source.folder or Path()).resolve()
+            folder = (source.folder or Path()).resolve()
             path = (folder / use.spec).resolve()
+            real_folder = Path(source.file).resolve().parent if source.folder else folder
         except (OSError, ValueError, RuntimeError):
             raise LocalError(f"'{use.spec}' is no path", code="E050") from None
-        if not path.is_relative_to(folder):
+        if not any(path.is_relative_to(place) for place in (folder, real_folder)):
             raise LocalError(f"'{use.spec}' lies outside this file's folder", code="E050")
         if path not in self.loaded:
             self.loaded[path] = load_spec(path)
