@@ -1,7 +1,7 @@
 """Exported programs of random networks: `python -m tests.fuzz_programs --examples 20000 --seed 1`.
 
-Random nestings of loops, groups, branches, blocks, ties, switches, several inputs and outputs; their names and texts
-replaced by the nastiest ones that a spec may have. Each program must compile, import PyTorch alone, run no text of the
+Random nestings of loops, groups, branches, blocks, ties, switches, several inputs and outputs, and a fifth as many
+random specs of every kind; their names and texts replaced by the nastiest ones that a spec may have. Each program must compile, import PyTorch alone, run no text of the
 spec, have as many parameters as its header says, and give the outputs of `to_torch` with its weights, to the last bit.
 """
 
@@ -20,10 +20,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
 from tests.helpers import spec_of
-from tests.random_specs import text_of
+from tests.random_specs import specs, text_of
 
 NAMES = [
     *keyword.kwlist, *keyword.softkwlist, *dir(builtins),
@@ -306,14 +310,38 @@ def _search(examples: int, seed: int, report_every: int, started: float) -> None
             print(f"{number + 1:,} programs in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
+def search_kinds(examples: int, seed: int) -> int:
+    """The same for random specs of every kind; a `Wrong` carries the smallest spec that fails."""
+    done = 0
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=examples, deadline=None, database=None, report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(specs(), st.integers(0, 99_999))
+    def every(text: str, number: int) -> None:
+        nonlocal done
+        draw = random.Random(number)
+        try:
+            check(disguised(build(spec_of(text)), draw, draw.choice([0, 0.3, 0.9])))
+        except Exception as error:
+            raise Wrong(f"{text}\nnumber {number}\n{error!r}") from error
+        done += 1
+
+    every()
+    return done
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Exported programs of random networks with nasty names.")
-    parser.add_argument("--examples", type=int, default=1000, help="how many networks")
+    parser.add_argument("--examples", type=int, default=1000, help="how many nestings")
     parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
     arguments = parser.parse_args()
     try:
         done = search(arguments.examples, arguments.seed, report_every=500)
+        done += search_kinds(arguments.examples // 5, arguments.seed)
     except Wrong as error:
         print(f"seed {arguments.seed}: a program is wrong\n{error}")
         return 1

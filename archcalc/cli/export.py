@@ -35,7 +35,7 @@ def export(
 
     Scopes become classes, equal ones one class with arguments, chains `nn.Sequential`, and repeated passes loops. The
     file needs PyTorch only; what PyTorch lacks is written out in it. Parameters stand in the order of
-    `archcalc.to_torch(NAME)`.
+    `archcalc.to_torch(NAME)`, with which the program is compared before it's written.
 
     Examples:
     ```
