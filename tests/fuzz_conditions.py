@@ -37,7 +37,7 @@ GRID = {1: range(1, 41), 2: range(1, 14), 3: range(1, 7)}
 """The numbers that each symbol takes, by how many symbols there are."""
 COMPARED = 12
 """Of so many of the numbers that fit, spread over the grid, all sizes and totals are compared."""
-TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes")
+TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes", "peak_bytes", "least_bytes")
 INPUTS = ("CHW", "CHW", "CHW", "CW", "CDHW", "TC", "C", "T", "RCHW")
 MERGES = ("add", "mul", "concat")
 

@@ -69,7 +69,8 @@ class Nodes:
         if application is None:
             application = Application(layer, shapes, _bounded(layer.output_shape(*shapes)))
             if _is_open(layer, shapes):
-                layer.kept([True] * len(shapes), *shapes)  # raises if symbols leave open how the layer works
+                layer.kept([True] * len(shapes), *shapes)  # both raise if symbols leave open how the layer works
+                layer.working(*shapes)
             self._applications[key] = application
         if tied is not None:
             _check_tie(application, nodes[tied])

@@ -15,6 +15,7 @@ from archcalc.layers.arguments import (
     Padding,
     Table,
     Tie,
+    are_equal,
     per_axis,
     sliding_windows,
     transposed_windows,
@@ -145,7 +146,7 @@ class Convolution(Sliding):
             volumes.append(padded(entering, windows).numel)
         if not any(isinstance(w, TransposedWindow) for w in windows.values()):
             return [*volumes, leaving.numel]
-        if any(differ(w.before, w.after) for w in windows.values()):
+        if not all(are_equal(w.before, w.after, "both sides are cropped alike") for w in windows.values()):
             return [*volumes, padded(leaving, windows).numel, leaving.numel]
         return [*volumes, leaving.numel]
 
