@@ -56,8 +56,7 @@ def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
 
 def _in_place(at: Application) -> tuple[bool, bool]:
     """Whether the output lies in the input's memory, and whether it may take its place."""
-    fits = at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
-    return at.layer.is_view(*at.input_shapes, training=False), fits
+    return at.layer.is_view(*at.input_shapes, training=False), at.layer.in_place and at.layer.takes_all
 
 
 def largest(values: Iterable[Any]) -> Any:

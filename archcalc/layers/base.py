@@ -37,6 +37,8 @@ class Layer:
     kind: ClassVar[str]
     in_place: ClassVar[bool] = False
     """Computed in place (elementwise) or a view: it makes no new volume."""
+    takes_all: ClassVar[bool] = True
+    """A layer in place has a value for each that it reads, so that, copied, it might take over their memory."""
     needs_dense: ClassVar[bool] = False
     """Whether values must lie side by side to be read: a view with gaps is copied first."""
     takes_turned: ClassVar[bool] = False

@@ -197,6 +197,8 @@ class Select(Scattered):
     index: Index
     copy: bool = False
 
+    takes_all = False
+
     def output_shape(self, x: Shape) -> Shape:
         if "T" not in x:
             raise ShapeError(f"the input has no axis T; it is {x}", code="E210")
@@ -228,6 +230,7 @@ class Crop(Scattered, Sliding):
     copy: bool = False
 
     sizes_only = (1,)
+    takes_all = False
 
     def windows(self, x: Shape, like: Shape | None = None) -> Mapping[str, Window]:
         """Windows of one position, with negative padding."""
@@ -268,6 +271,8 @@ class Slice(Scattered, Sliding):
 
     stride: Extent
     copy: bool = False
+
+    takes_all = False
 
     def windows(self, x: Shape) -> Mapping[str, Window]:
         """Windows of one position."""

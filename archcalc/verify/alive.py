@@ -134,6 +134,5 @@ def least_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
 
 
 def _is_in_place(node: Node) -> bool:
-    """Whether the layer's result fits exactly into its input's place, and may take it."""
-    at = node.application
-    return bool(node.inputs) and at.layer.in_place and at.output_shape.numel == at.input_shapes[0].numel
+    """Whether the layer's result may take its input's place."""
+    return bool(node.inputs) and node.layer.in_place and node.layer.takes_all
