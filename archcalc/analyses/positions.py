@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
 
-from archcalc.layers.reads import Axes, Reads, Relation, bits_of
+from archcalc.layers.reads import Axes, Everywhere, Reads, Relation, bits_of
 from archcalc.shape import AXES, Shape
 
 Slices: TypeAlias = Any
@@ -124,8 +124,8 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
             names.insert(place, axis)
         elif relation is not None:
             slices = _image(slices, place, _reader(relation, size))
-        elif size == 1 and y[axis] != 1:
-            slices = _image(slices, place, lambda bits: int(bool(bits)))
+        elif size != y[axis]:  # broadcast, or a kind that doesn't say
+            slices = _image(slices, place, _reader(Everywhere(), size))
     return Seen(tuple(x.items()), slices)
 
 

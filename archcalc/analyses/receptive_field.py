@@ -20,10 +20,13 @@ from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, U
 from archcalc.layers.reshape import Crop
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, maximum, minimum
+from archcalc.work import spend
 
 Interval: TypeAlias = "tuple[Any, Any] | None"
 """First and last input position, clipping aside; None where nothing is seen."""
 
+MOST_READS = 200_000
+"""What the positions of one layer that take turns may read in all; beyond that a field is bounded, too."""
 MAX_PERIOD = 1024
 """With more different positions than this a field is bounded instead: 20 upsamplings by 2 would make a million."""
 
@@ -388,7 +391,12 @@ def slide(field: Field, window: Window) -> Field:
             only = only[0] - before * field.advance, only[1] + (d * (k - 1) - before) * field.advance
         return replace(field, windows=(only,), advance=field.advance * s)
     phases = period // math.gcd(period, s)
-    windows = tuple(_join(field.at(i) for i in window.reads(o)) for o in range(phases))
+    # of taps that see windows of the same phase, the first and the last reach furthest
+    taps = range(k) if k <= 2 * period else (*range(period), *range(k - period, k))
+    if phases * len(taps) > MOST_READS:
+        return slide(_bounded(field), window)
+    spend(phases * len(taps), "positions that take turns in what they see")
+    windows = tuple(_join(field.at(o * s - before + d * tap) for tap in taps) for o in range(phases))
     return _shortest(replace(field, windows=windows, advance=field.advance * (phases * s // period)))
 
 
@@ -396,8 +404,10 @@ def _spread(field: Field, window: TransposedWindow) -> Field:
     """The field behind a transposed window; bounded where it has too many phases, or symbolic ones."""
     k, s, d, before = window.kernel, window.stride, window.dilation, window.before
     symbolic = any(map(is_symbolic, (k, s, d, before)))
-    if not symbolic and not field.bounded and len(field.windows) * s <= MAX_PERIOD:
-        windows = tuple(_join(field.at(i) for i in window.reads(o)) for o in range(len(field.windows) * s))
+    phases = len(field.windows) * s
+    if not symbolic and not field.bounded and phases <= MAX_PERIOD and phases * k <= MOST_READS:
+        spend(phases * k, "positions that take turns in what they see")
+        windows = tuple(_join(field.at(i) for i in window.reads(o)) for o in range(phases))
         return _shortest(replace(field, windows=windows))
     field = _bounded(field)
     only, step = field.windows[0], _over(field.advance, s)

@@ -6,43 +6,72 @@ of positions are bits of an integer, so that a relation is applied to a whole se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from archcalc.shape import Shape
+from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, ceil_div, is_symbolic
 
 
-class Relation(Protocol):
-    """Which input positions the output positions along one axis read; all are dataclasses."""
+class Reading:
+    """Which input positions the output positions along one axis read.
+
+    Classes without generated methods: those would cost a tenth of the start-up time.
+    """
+
+    __slots__: tuple[str, ...] = ()
+
+    def __init__(self, *values: Dim | tuple[tuple[bool, ...], ...]) -> None:
+        for name, value in zip(self.__slots__, values, strict=True):
+            setattr(self, name, value)
 
     def read_by(self, outputs: int, size: int) -> int:
         """The positions, of `size`, that a set of output positions reads."""
-        ...
+        raise NotImplementedError
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What it's made of."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.values))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self.values}"
 
 
-@dataclass(frozen=True, slots=True)
-class Everywhere:
+Relation: TypeAlias = "Window | Reading"
+
+
+class Everywhere(Reading):
     """Every output position reads all of them."""
+
+    __slots__ = ()
 
     def read_by(self, outputs: int, size: int) -> int:
         """All, if anything is asked for."""
         return (1 << size) - 1 if outputs else 0
 
 
-@dataclass(frozen=True, slots=True)
-class UpTo:
+class UpTo(Reading):
     """Output position o reads the positions up to o: a causal mask."""
+
+    __slots__ = ()
 
     def read_by(self, outputs: int, size: int) -> int:
         """As many as the last position that is asked for reads."""
         return (1 << min(outputs.bit_length(), size)) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Only:
+class Only(Reading):
     """Every output position reads this one."""
+
+    __slots__ = ("place",)
 
     place: int
 
@@ -51,9 +80,10 @@ class Only:
         return 1 << self.place if outputs else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Reading):
     """The input is the part of the output that starts at `offset`."""
+
+    __slots__ = ("offset",)
 
     offset: Dim
 
@@ -62,9 +92,10 @@ class Part:
         return outputs >> int(self.offset) & ((1 << size) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Bins:
+class Bins(Reading):
     """Output position i of `count` reads the inputs from ⌊i·n/count⌋ to ⌈(i + 1)·n/count⌉, that one left out."""
+
+    __slots__ = ("count",)
 
     count: Dim
 
@@ -81,9 +112,10 @@ class Bins:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(Reading):
     """Each group of `outputs` neighbours reads a group of `inputs` neighbours, the first the first."""
+
+    __slots__ = ("inputs", "outputs")
 
     outputs: Dim
     inputs: Dim
@@ -94,9 +126,10 @@ class Groups:
         return sum(((1 << self.inputs) - 1) << group * self.inputs for group in groups)
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Reading):
     """Output o reads the inputs i with `links[i][o]`: a connection table."""
+
+    __slots__ = ("links",)
 
     links: tuple[tuple[bool, ...], ...]
 
@@ -105,9 +138,10 @@ class Linked:
         return sum(1 << i for i, row in enumerate(self.links) if any(row[o] for o in bits_of(outputs)))
 
 
-@dataclass(frozen=True, slots=True)
-class Shuffled:
+class Shuffled(Reading):
     """Input i of group g becomes output i·groups + g."""
+
+    __slots__ = ("groups",)
 
     groups: Dim
 
@@ -118,8 +152,14 @@ class Shuffled:
 
 def is_open(reads: Reads) -> bool:
     """Whether what is read depends on a symbol."""
-    relations: Iterable[Any] = reads.along.values()
-    return any(is_symbolic(getattr(relation, one.name)) for relation in relations for one in fields(relation))
+    for relation in reads.along.values():
+        if isinstance(relation, Reading):
+            values = relation.values
+        else:
+            values = (relation.kernel, relation.stride, relation.dilation, relation.before)
+        if any(map(is_symbolic, values)):
+            return True
+    return False
 
 
 Axes: TypeAlias = "tuple[str, ...]"

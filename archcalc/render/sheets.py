@@ -35,5 +35,6 @@ def markdown_lines(sheet: Sheet) -> Iterator[str]:
 
 
 def csv_lines(sheet: Sheet) -> Iterator[str]:
-    """The head and the rows, no notes."""
-    yield from map(csv_row, (sheet.head, *sheet.rows))
+    """The head and the rows, no notes; empty where there is no number."""
+    yield csv_row(sheet.head)
+    yield from (csv_row(["" if cell == "-" else cell for cell in row]) for row in sheet.rows)
