@@ -22,7 +22,7 @@ def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     nor what a layer needs for a while.
     """
     own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), undone_pools(graph)
-    copied = places(graph).copied
+    where = places(graph)
     switches_until = {pool: (unpool, shared) for unpool, (pool, shared) in pools.items()}  # the last one of several
     homes: list[int] = []
     # what is alive; a pool's switches are under ~index
@@ -35,7 +35,9 @@ def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
         if node.inputs:
             stays, fits = node.application.once(_in_place)
             read = homes[node.inputs[0]]
-            if (stays and index not in copied) or (fits and until[read] <= index):
+            if (stays and index not in where.copied) or (
+                fits and until[read] <= index and node.inputs[0] not in where.scattered
+            ):
                 home = read
             else:
                 sizes[home] = own[index]

@@ -20,13 +20,15 @@ class Places:
 
     overwriting: frozenset[int]
     copied: frozenset[int]
+    scattered: frozenset[int]
+    """Those that lie scattered in the memory of another volume, under whatever name."""
 
 
 def places(graph: Graph) -> Places:
     """Decide for each node whether it overwrites its input, and whether it's a view that has to be a copy."""
     scattered = [i for i, node in enumerate(graph.nodes) if isinstance(node.layer, Scattered)]
     copied = frozenset(_copied(graph, scattered)) if scattered else frozenset()
-    views = {i for i in scattered if i not in copied}
+    views = _under_any_name(graph, [i for i in scattered if i not in copied])
     reads = [0] * len(graph.nodes)
     for node in graph.nodes:
         for i in node.inputs:
@@ -37,7 +39,7 @@ def places(graph: Graph) -> Places:
     for index, node in enumerate(graph.nodes):
         if node.application.once(_has_inplace) and _may_overwrite(graph, node.inputs[0], reads, views, overwriting):
             overwriting.add(index)
-    return Places(frozenset(overwriting), copied)
+    return Places(frozenset(overwriting), copied, frozenset(views))
 
 
 def _has_inplace(at: Application) -> bool:
@@ -88,6 +90,15 @@ def _wants_dense(graph: Graph, index: int, readers: list[int]) -> bool:
     turned = graph.nodes[index].layer.is_turned  # type: ignore[attr-defined]
     layers = (graph.nodes[i].layer for i in readers)
     return any(layer.needs_dense or (turned and not layer.takes_turned) for layer in layers)
+
+
+def _under_any_name(graph: Graph, views: list[int]) -> set[int]:
+    """These views, and what at inference is the same volume."""
+    found = set(views)
+    for index, node in enumerate(graph.nodes if found else ()):
+        if node.inputs and node.inputs[0] in found and node.application.once(_is_view):
+            found.add(index)
+    return found
 
 
 def homes(graph: Graph, where: Places, training: bool) -> list[int]:

@@ -15,7 +15,6 @@ from archcalc.layers.arguments import (
     Padding,
     Table,
     Tie,
-    are_equal,
     per_axis,
     sliding_windows,
     transposed_windows,
@@ -25,7 +24,7 @@ from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Linked, Relation
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, maximum, prod, shared_out
+from archcalc.symbolic import Dim, agreement, differ, exceeds, floor_div, is_symbolic, maximum, prod, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,28 +126,32 @@ class Convolution(Sliding):
     def working(self, x: Shape) -> Moments:
         """What each step makes, with what it reads; the step before is freed when it has run."""
         made, links = self.output_shape(x).numel, sum(map(sum, self.connect or ()))
-        volumes = self._volumes(x, links)
+        entering, leaving = x.with_(C=links or x.C), self.output_shape(x).with_(C=links or self.filters(x))
+        full, uncut = self._before_crop(leaving, x)
+        volumes = [entering.numel] if links else []
+        if self._pads_first(x):
+            volumes.append(padded(entering, self.windows(x)).numel)
+        volumes.append(uncut * leaving.numel + (1 - uncut) * full)
         numbers = (Extra(links, Width.index, per_example=False),) if links else ()
-        steps = [(Extra(volumes[0]), *numbers)] if links else [(Extra(volumes[0]),)] * (len(volumes) == 1)
+        steps = [(Extra(volumes[0]), *numbers)] if links or len(volumes) == 1 else []
         steps += [(Extra(before + after),) for before, after in pairwise(volumes)]
+        if uncut != 1:
+            steps.append((Extra((1 - uncut) * (full + leaving.numel)),))
         if links:  # zeros, to which the kernels' results are added
-            steps.append((Extra(volumes[-1] + 2 * made), *numbers))
+            steps.append((Extra(leaving.numel + 2 * made), *numbers))
         if self.bias == "position" or (links and self.bias):
             steps.append((Extra(2 * made),))
         return tuple(steps)
 
-    def _volumes(self, x: Shape, links: int) -> list[Dim]:
-        """The sizes of what the steps make: gathered for a table, padded, the kernels' results, and cropped."""
+    def _before_crop(self, leaving: Shape, x: Shape) -> tuple[Dim, Dim]:
+        """What the kernels make if their result is cropped in a step of its own, and 1 if it isn't, 0 if it is.
+
+        A transposed convolution's is, if its padding is uneven.
+        """
         windows = self.windows(x)
-        entering, leaving = x.with_(C=links or x.C), self.output_shape(x).with_(C=links or self.filters(x))
-        volumes = [entering.numel] if links else []
-        if self._pads_first(x):
-            volumes.append(padded(entering, windows).numel)
         if not any(isinstance(w, TransposedWindow) for w in windows.values()):
-            return [*volumes, leaving.numel]
-        if not all(are_equal(w.before, w.after, "both sides are cropped alike") for w in windows.values()):
-            return [*volumes, padded(leaving, windows).numel, leaving.numel]
-        return [*volumes, leaving.numel]
+            return 0, 1
+        return padded(leaving, windows).numel, agreement((w.before, w.after) for w in windows.values())
 
     def _pads_first(self, x: Shape) -> bool:
         """Whether the input is padded in a step of its own."""

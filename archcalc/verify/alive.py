@@ -109,7 +109,7 @@ def least_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
     """
     was_training = network.training
     network.eval()
-    wanted = set(network.graph.outputs.values())
+    wanted, scattered = set(network.graph.outputs.values()), places(network.graph).scattered
     found: list[int] = []
     homes: list[int] = []
     outputs = []
@@ -122,7 +122,7 @@ def least_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
             if replaced is not None and replaced[0] not in sizes:
                 found[-2] -= replaced[1]
             replaced = None
-            if _is_in_place(node) and (home := homes[node.inputs[0]]) != homes[-1]:
+            if _is_in_place(node, scattered) and (home := homes[node.inputs[0]]) != homes[-1]:
                 replaced = home, sizes[home]
             if index in wanted:
                 outputs.append(value)
