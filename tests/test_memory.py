@@ -157,6 +157,14 @@ def test_a_crop_keeps_what_it_is_cut_from() -> None:
     assert 4 * 4 * 16 * 16 == saved(report)["fc"]
 
 
+def test_a_part_of_a_volume_cannot_be_taken_over() -> None:
+    """Working in place on one token, a layer would hold them all: a new token is less than the floor's old ones."""
+    head = "archcalc: 1\nname: t\ninput: {T: 5}\n"
+    report = analyze(graph_of("layers: [embed 9 4 -> select 0 -> sigmoid -> tanh]\n", head))
+    numbers, tokens, token = 5 * 8, 5 * 4 * 4, 4 * 4
+    assert [numbers, numbers + tokens, tokens, tokens + token, token] == report.least
+
+
 def test_integers_have_no_gradients() -> None:
     """With int8 nothing is kept for a backward pass, and nothing is said about training."""
     report = report_of("layers: [conv 4 1 -> relu -> conv 2 1]\n", dtype="int8")

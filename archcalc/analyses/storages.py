@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from archcalc.graph import Application, Graph
@@ -28,7 +29,7 @@ def places(graph: Graph) -> Places:
     """Decide for each node whether it overwrites its input, and whether it's a view that has to be a copy."""
     scattered = [i for i, node in enumerate(graph.nodes) if isinstance(node.layer, Scattered)]
     copied = frozenset(_copied(graph, scattered)) if scattered else frozenset()
-    views = _under_any_name(graph, [i for i in scattered if i not in copied])
+    views = _under_any_name(graph, [i for i in scattered if i not in copied], copied)
     reads = [0] * len(graph.nodes)
     for node in graph.nodes:
         for i in node.inputs:
@@ -92,11 +93,11 @@ def _wants_dense(graph: Graph, index: int, readers: list[int]) -> bool:
     return any(layer.needs_dense or (turned and not layer.takes_turned) for layer in layers)
 
 
-def _under_any_name(graph: Graph, views: list[int]) -> set[int]:
+def _under_any_name(graph: Graph, views: list[int], copied: Container[int]) -> set[int]:
     """These views, and what at inference is the same volume."""
     found = set(views)
     for index, node in enumerate(graph.nodes if found else ()):
-        if node.inputs and node.inputs[0] in found and node.application.once(_is_view):
+        if node.inputs and node.inputs[0] in found and index not in copied and node.application.once(_is_view):
             found.add(index)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from archcalc.analyses.storages import places
 from archcalc.graph import Node
 from archcalc.verify.network import Network
 from archcalc.verify.saved import FusedKernels, storage
@@ -133,6 +134,6 @@ def least_bytes(network: Network, inputs: tuple[Tensor, ...]) -> list[int]:
     return found
 
 
-def _is_in_place(node: Node) -> bool:
+def _is_in_place(node: Node, scattered: Container[int]) -> bool:
     """Whether the layer's result may take its input's place."""
-    return bool(node.inputs) and node.layer.in_place and node.layer.takes_all
+    return bool(node.inputs) and node.layer.in_place and node.layer.takes_all and node.inputs[0] not in scattered
