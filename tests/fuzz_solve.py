@@ -31,7 +31,8 @@ from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.zoo import Architecture, load
 from tests.helpers import spec_of
 
-QUANTITIES = ("params", "macs", "flops", "activations", "activation_bytes", "saved_bytes", "peak_bytes", "total_bytes")
+QUANTITIES = ("params", "macs", "flops", "activations", "activation_bytes", "saved_bytes", "peak_bytes",
+              "least_bytes", "total_bytes")  # fmt: skip
 STRUCTURAL = ("d",)
 MAX_BUILDS = 140
 """Configurations that are built for one question."""
