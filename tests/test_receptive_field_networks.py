@@ -177,6 +177,25 @@ def test_symbolic_arguments_leave_bounds() -> None:
         exact_field(graph, graph.places["y"], {})
 
 
+def test_nobody_sees_more_than_everything() -> None:
+    """On symbolic sizes attention is a bound, and so is its sum with tokens that follow nothing."""
+    head = "archcalc: 1\nname: t\ninput: {C: 2, H: sym, W: sym}\n"
+    found = field("layers: [conv 2 4 s=4, tokens, cls_token, {y: {residual: attention 1}}]\n", head)
+    assert (True, True) == (found.whole, found.bounded)
+
+
+def test_huge_volumes_have_bounds_at_once() -> None:
+    """A volume of 10^24 positions is not looked at one by one: global layers have a bound, --at says that it can't."""
+    head = "archcalc: 1\nname: t\ninput: {C: 3, H: 1000000000000, W: 1000000000000}\n"
+    graph = graph_of("layers: [maxpool 2, {c: crop size=99999999999}, {y: global_avgpool}]\n", head)
+    start = time.process_time()
+    found = receptive_fields(graph)[graph.places["y"]]["W"]
+    assert (10**12, True) == (found.size, found.bounded)
+    with pytest.raises(ArchcalcError, match="too many positions"):
+        exact_field(graph, graph.places["c"], {"H": 5, "W": 5})
+    assert time.process_time() - start < 1
+
+
 def test_second_inputs_see_nothing_of_the_first() -> None:
     """A net with two inputs has fields on the first one; what comes from the second alone has none."""
     head = "archcalc: 1\nname: t\ninputs: {u: {C: 2, H: 8, W: 8}, v: {C: 2, H: 8, W: 8}}\n"

@@ -28,6 +28,9 @@ Walks: TypeAlias = "dict[int, float]"
 ANYWHERE = -1
 """The position of walks in volumes that lack the axis, or where positions are mixed: all are alike."""
 
+LARGEST = 1 << 20
+"""The greatest size of any axis; walks are counted position by position."""
+
 HELD = 0.9545
 """The share of a normal distribution within two standard deviations of its mean."""
 
@@ -81,6 +84,8 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
     if any(map(is_symbolic, sizes)):
         raise UsageError("an effective field needs numbers for all sizes", "give them with --input or --set")
     spend(max(sizes), "an effective field of so many positions")
+    if max(sizes) > LARGEST:
+        raise UsageError(f"an effective field is computed for sizes up to {LARGEST:,}; here is one of {max(sizes):,}")
     start = {axis: _start(graph.nodes[index], axis, position) for axis in shape.spatial}
     arrived: dict[int, dict[str, Walks]] = {index: start}
     for current in range(index, source, -1):
@@ -140,6 +145,7 @@ def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
         found = {min(position, x[axis] - 1): share for position, share in walks.items()} if axis in x else dict(walks)
     else:
         spend(len(walks) * (5 + x[axis] // 500), "an effective field of so many positions")
+        spend(len(walks) * 10, "walks back through the network")
         for position, share in walks.items():
             reached = list(bits_of(relation.read_by(1 << position, x[axis])))
             for i in reached:

@@ -15,6 +15,10 @@ from typing import Any, TypeAlias
 
 from archcalc.layers.reads import Axes, Everywhere, Reads, Relation, bits_of
 from archcalc.shape import AXES, Shape
+from archcalc.work import spend
+
+MANY = 64
+"""Slices of an irregular set from which on each step is counted as work."""
 
 Slices: TypeAlias = Any
 """Bits on the last axis; on those before it ((bits, slices), …), no position and no slices twice, none empty."""
@@ -215,6 +219,8 @@ def _joined(a: Slices, b: Slices) -> Slices:
 
 def _with(pieces: list[tuple[int, Slices]], bits: int, below: Slices) -> list[tuple[int, Slices]]:
     """Disjoint pieces, with one more that may overlap them."""
+    if len(pieces) > MANY:
+        spend(len(pieces), "what single positions see")
     found = []
     for own, slices in pieces:
         common = own & bits

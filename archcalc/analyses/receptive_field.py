@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from archcalc.analyses.positions import Seen, read
-from archcalc.analyses.receptive_field_exact import Walker
+from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo, is_open
+from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo
 from archcalc.layers.reshape import Crop
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, maximum, minimum
@@ -261,10 +261,11 @@ class _Propagation:
         apart = path.apart and not all(field.follows and not field.bounded for field in self.found[place].values())
         if path.complete and self.covers[place]:
             return {axis: self._whole(axis, apart) for axis in self.shape.spatial}
-        y, start = at.output_shape, None
-        if not (is_open(path.reads) or any(is_symbolic(size) for shape in (path.x, y) for size in shape.values())):
-            start = Seen.everything(path.x) if path.complete else read(path.reads, Seen.everything(y), path.x, y)
-        seen = self.walker.seen(place, start) if start is not None else None
+        seen = None
+        if not problem_of(at):
+            everything = Seen.everything(at.output_shape)
+            start = None if path.complete else read(path.reads, everything, path.x, at.output_shape)
+            seen = self.walker.seen(place, start)
         if seen is None:
             return {axis: self._whole(axis, bounded=True) for axis in self.shape.spatial}
         found = {axis: self._window(axis, seen.interval(axis)) for axis in self.shape.spatial}
@@ -287,8 +288,8 @@ class _Propagation:
             return fields[0]
         if joined:
             return fields[0] if same else replace(self._hull(fields, places, axis), bounded=True)
-        sure = [field for field in constant if field.whole and not field.bounded]
-        return sure[0] if sure else self._hull(fields, places, axis)
+        whole = sorted((field for field in constant if field.whole), key=lambda field: field.bounded)
+        return whole[0] if whole else self._hull(fields, places, axis)  # nobody sees more than everything
 
     def _hull(self, fields: list[Field], places: Sequence[int], axis: str) -> Field:
         moving = [field for field in fields if not field.constant]
@@ -304,9 +305,7 @@ class _Propagation:
         others = []
         for place, field in zip(places, fields, strict=True):
             if not field.constant:
-                shape = self.graph.nodes[place].shape
-                symbolic = any(map(is_symbolic, shape.values()))
-                seen = None if symbolic else self.walker.seen(place, Seen.everything(shape))
+                seen = self.walker.seen(place)
                 if seen is None:
                     return self._whole(axis, bounded=True)
                 others.append(seen.interval(axis))

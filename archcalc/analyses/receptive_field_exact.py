@@ -9,7 +9,6 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 
 from archcalc.analyses.positions import Seen, positions_of, read
 from archcalc.errors import UsageError
@@ -19,7 +18,7 @@ from archcalc.symbolic import is_symbolic
 from archcalc.work import spend
 
 LARGEST = 1 << 24
-"""Positions of a volume, and values of one that is reshaped: larger ones aren't looked at position by position."""
+"""The size of an axis, and the values of a volume that is reshaped: larger ones aren't looked at one by one."""
 STEPS = 50_000
 """Sets of positions that are followed back for the fields of global layers, one or two seconds' worth; the other fields
 are bounds."""
@@ -38,13 +37,18 @@ def exact_field(graph: Graph, index: int, position: Mapping[str, int], source: i
         if axis not in sizes or not 0 <= at < sizes[axis]:
             known = ", ".join(f"{a} 0 to {n - 1}" for a, n in sizes.items()) or "none: it is one vector"
             raise UsageError(f"'{graph.nodes[index].name}' has no position {axis}={at}", f"its positions: {known}")
+    _check_size(graph, index)
     sets = {index: Seen.box(shape, position)}
     for current in range(index, source, -1):
         if current in sets:
-            if problem := _problem(graph, current):
-                raise UsageError(f"'{graph.nodes[current].name}' {problem}")
+            _check_size(graph, current)
             _step_back(graph, current, sets, source)
     return sets.get(source, Seen.nothing(graph.nodes[source].shape)).without_channels
+
+
+def _check_size(graph: Graph, index: int) -> None:
+    if problem := problem_of(graph.nodes[index].application):
+        raise UsageError(f"'{graph.nodes[index].name}' {problem}")
 
 
 def reads_of(at: Application) -> Sequence[Reads | None]:
@@ -72,8 +76,11 @@ class Walker:
         self._known: dict[tuple[int, Seen], Seen] = {}
         self._steps = STEPS
 
-    def seen(self, index: int, start: Seen) -> Seen | None:
-        """What some positions of a node see; None where sizes are symbolic or huge, or it takes too long."""
+    def seen(self, index: int, start: Seen | None = None) -> Seen | None:
+        """What some positions of a node see, or all; None where sizes are symbolic or huge, or it takes too long."""
+        if problem_of(self.graph.nodes[index].application):
+            return None
+        start = Seen.everything(self.graph.nodes[index].shape) if start is None else start
         sets: dict[int, Seen] = {index: start}
         passed: list[tuple[int, Seen]] = []
         found = Seen.nothing(self.graph.nodes[self.source].shape)
@@ -85,7 +92,7 @@ class Walker:
                     found = self._known.get(key, sets[current])
                     break
                 passed.append(key)
-            if current <= self.source or self._steps < 0 or _problem(self.graph, current):
+            if current <= self.source or self._steps < 0 or problem_of(self.graph.nodes[current].application):
                 return None
             self._steps -= sets[current].weight
             _step_back(self.graph, current, sets, self.source)
@@ -93,14 +100,13 @@ class Walker:
         return found
 
 
-def _problem(graph: Graph, index: int) -> str:
+def problem_of(at: Application) -> str:
     """Why sets of positions can't go through a layer: its sizes or arguments are symbols, or it is too large."""
-    at = graph.nodes[index].application
     shapes, reads = (at.output_shape, *at.input_shapes), [how for how in at.once(reads_of) if how is not None]
     if any(is_symbolic(size) for shape in shapes for size in shape.values()) or any(map(is_open, reads)):
         return "has symbolic sizes or arguments: the window of one position needs numbers"
     values = any(how.groups for how in reads)
-    if all((shape.numel if values else prod(positions_of(shape).values())) <= LARGEST for shape in shapes):
+    if all((shape.numel if values else max(shape.values(), default=1)) <= LARGEST for shape in shapes):
         return ""
     return f"has too many positions to follow single ones: {at.output_shape}"
 
