@@ -56,7 +56,7 @@ class Outcome:
             found.append("exit code 0 beside an error")
         if self.code in (1, 2) and not printed.strip():
             found.append("exit code without a word")
-        if self.code == 2 and not self.err.strip():
+        if self.code == 2 and not self.err.strip() and "Usage: " not in self.out:
             found.append("exit code 2 without a word on stderr")
         if "\x1b" in printed:
             found.append("an escape character was printed")

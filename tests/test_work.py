@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from archcalc.__main__ import main
 from archcalc.errors import UsageError
 from archcalc.expand import build
 from archcalc.symbolic import dim, maximum
@@ -36,6 +38,7 @@ SLOW = {
     "fractions of fractions": chained("1/({p}+b/{n})", 60),
     "powers of sums of fractions": chained("((a+b)/(a+c)+(b+c)/(a+b))**-12", 1),
     "products of powers": chained("*".join(f"(a+{n}*b)**-64" for n in range(1, 40)), 1),
+    "powers of powers": chained("({p}+1)**b", 5),
     "a power of a symbol to a symbol": chained("({p}+1)**b", 30),
     "many maxima": chained("max(" + ",".join(f"a*b*{n}//3+b*{40 - n}-c*{n * n % 7}" for n in range(90)) + ")", 1),
     "maxima as channels": f"{ALL_OPEN}layers: (conv max(x.C,x.H,x.W) 3 s=2 p=1)*20\n",
@@ -46,6 +49,15 @@ SLOW = {
     "variants times layers": f"{HEAD}hparams: {{n: 1}}\nlayers: (conv 8 1x1)*2000\n"
     f"variants: {{{', '.join(f'v{n}: {{n: {n}}}' for n in range(400))}}}\n",
 }
+
+
+def test_a_table_of_powers_of_powers_is_soon_there(tmp_path: Path) -> None:
+    """Values at a few places stay numbers of a size that sizes have."""
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW["powers of powers"], encoding="utf-8")
+    began = time.process_time()
+    main(["table", str(path), "-q"])
+    assert time.process_time() - began < MAX_SECONDS + SLACK
 
 
 @pytest.mark.parametrize("name", SLOW)

@@ -13,6 +13,10 @@ from archcalc.symbolic.arithmetic import is_symbolic
 Number: TypeAlias = "int | Fraction"
 
 
+MOST_BITS = 1 << 16
+"""Of a power. Sizes have far fewer; powers of powers would fill the memory."""
+
+
 class NoValue(Exception):
     """An expression has no value at these integers: a division by zero, or a root that isn't exact."""
 
@@ -63,11 +67,13 @@ _FUNCTIONS: Mapping[str, Any] = {"floor": math.floor, "ceiling": math.ceil, "Min
 def _power(base: Number, exponent: Number) -> Number:
     if base == 0 and exponent < 0:
         raise NoValue("a division by zero")
+    root = Fraction(base)
+    if abs(Fraction(exponent)) * max(root.numerator.bit_length(), root.denominator.bit_length()) > MOST_BITS:
+        raise NoValue("a number that is no size of anything")
     if exponent.denominator == 1:
-        return Fraction(base) ** int(exponent)
+        return root ** int(exponent)
     if exponent.denominator != 2 or base < 0:
         raise NoValue(f"{base} to the power of {exponent}")
-    root = Fraction(base)
     above, below = math.isqrt(root.numerator), math.isqrt(root.denominator)
     if above**2 != root.numerator or below**2 != root.denominator:
         raise NoValue(f"the root of {base} is not a fraction")
