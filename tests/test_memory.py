@@ -165,6 +165,18 @@ def test_a_part_of_a_volume_cannot_be_taken_over() -> None:
     assert [numbers, numbers + tokens, tokens, tokens + token, token] == report.least
 
 
+def test_linear_layers_read_dense_tokens_of_regions() -> None:
+    """A token of each region is copied for a linear layer, which takes regions as a batch; alone it's a view."""
+    head = "archcalc: 1\nname: t\ninput: {{{}T: 5, C: 8}}\n"
+    kept = [
+        report["fc"]["saved_bytes"]
+        for report in (
+            analyze(graph_of("layers: [ln -> select 0 -> fc 10]\n", head.format(regions))) for regions in ("", "R: 3, ")
+        )
+    ]
+    assert [4 * 5 * 8, 4 * 3 * 8] == kept
+
+
 def test_integers_have_no_gradients() -> None:
     """With int8 nothing is kept for a backward pass, and nothing is said about training."""
     report = report_of("layers: [conv 4 1 -> relu -> conv 2 1]\n", dtype="int8")

@@ -88,9 +88,10 @@ def _copied(graph: Graph, scattered: list[int]) -> set[int]:
 
 
 def _wants_dense(graph: Graph, index: int, readers: list[int]) -> bool:
-    turned = graph.nodes[index].layer.is_turned  # type: ignore[attr-defined]
+    node = graph.nodes[index]
+    turned = node.layer.is_turned  # type: ignore[attr-defined]
     layers = (graph.nodes[i].layer for i in readers)
-    return any(layer.needs_dense or (turned and not layer.takes_turned) for layer in layers)
+    return any(layer.needs_dense(node.shape) or (turned and not layer.takes_turned) for layer in layers)
 
 
 def _under_any_name(graph: Graph, views: list[int], copied: Container[int]) -> set[int]:

@@ -39,8 +39,6 @@ class Layer:
     """Computed in place (elementwise) or a view: it makes no new volume."""
     takes_all: ClassVar[bool] = True
     """A layer in place has a value for each that it reads, so that, copied, it might take over their memory."""
-    needs_dense: ClassVar[bool] = False
-    """Whether values must lie side by side to be read: a view with gaps is copied first."""
     takes_turned: ClassVar[bool] = False
     """Whether values are read, and made dense, in any order of the axes."""
     weight_layer: ClassVar[bool] = False
@@ -88,6 +86,10 @@ class Layer:
 
     def is_view(self, *inputs: Shape, training: bool = True) -> bool:
         """Whether the output lies in the input's memory, where it is."""
+        return False
+
+    def needs_dense(self, x: Shape) -> bool:
+        """Whether values must lie side by side to be read: a view with gaps is copied first."""
         return False
 
     def has_inplace(self) -> bool:

@@ -54,6 +54,9 @@ class FullyConnected(OverFeatures):
     weight_layer = True
     keeps = INPUT
 
+    def needs_dense(self, x: Shape) -> bool:
+        return len(x) > 1  # other axes join the batch first
+
     def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
         """(out, in)."""
         return (self.out_features, x.C)

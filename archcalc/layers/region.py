@@ -72,7 +72,9 @@ class Proposals(Layer):
 
     uncounted = "box decoding and non-maximum suppression"
     sizes_only = (0,)
-    needs_dense = True
+
+    def needs_dense(self, x: Shape) -> bool:
+        return True
 
     def output_shape(self, scores: Shape, boxes: Shape) -> Shape:
         _check_map(scores)

@@ -39,7 +39,8 @@ class Identity(View):
 class Rearranged(View):
     """A view of values that lie side by side."""
 
-    needs_dense = True
+    def needs_dense(self, x: Shape) -> bool:
+        return True
 
 
 class Scattered(View):
@@ -122,8 +123,10 @@ class Tokens(Scattered):
 
     copy: bool = False
 
-    needs_dense = True
     is_turned = True
+
+    def needs_dense(self, x: Shape) -> bool:
+        return True
 
     def output_shape(self, x: Shape) -> Shape:
         axes = spatial_axes(x)

@@ -43,7 +43,9 @@ class Unpool(Sliding):
     like: Tensor | None = None
 
     sizes_only = (1,)
-    needs_dense = True
+
+    def needs_dense(self, x: Shape) -> bool:
+        return True
 
     def kept(self, needs: Sequence[bool], x: Shape, like: Shape | None = None) -> Kept:
         """The places of the values: the switches, or one pattern for all channels."""

@@ -180,8 +180,10 @@ class ChannelLayerNorm(nn.LayerNorm):
         self.channels, self.rank = channels, rank
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.rank:
+            return super().forward(x)
         normalised = super().forward(x.movedim(-1 - self.rank, -1))
-        return normalised.movedim(-1, -1 - self.rank).contiguous()
+        return normalised.movedim(-1, -1 - self.rank).clone(memory_format=torch.contiguous_format)
 
 
 class RadialBasis(nn.Module):
