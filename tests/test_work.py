@@ -82,6 +82,9 @@ def test_an_error_says_what_was_too_much_and_how_to_allow_more(tmp_path: Path) -
     assert "hint: ARCHCALC_WORK=10x" in found.stderr
     more = subprocess.run(["/usr/bin/env", "ARCHCALC_WORK=10x", *command], capture_output=True, text=True)
     assert (0, "") == (more.returncode, more.stderr)
+    path.write_text(SLOW["maxima as channels"], encoding="utf-8")
+    where = subprocess.run(command, capture_output=True, text=True)
+    assert f"steps (at {path}:4:10)" in where.stderr
 
 
 def test_a_budget_is_counted_and_renewed() -> None:

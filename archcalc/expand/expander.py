@@ -44,6 +44,7 @@ from archcalc.spec.items import (
 from archcalc.spec.model import Spec, Use
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
+from archcalc.work import TooMuchWork
 
 MAX_LAYERS = 500_000
 MAX_PASSES = 200_000
@@ -309,6 +310,9 @@ class Expander:
                 self.report(ctx, error, mark_of(error.given) if error.given else mark)
         except LocalError as error:
             self.report(ctx, error, mark, call.name if isinstance(error, ShapeError) else "")
+        except TooMuchWork as error:
+            error.place = error.place or f"at {mark}"
+            raise
         return None
 
     def target(self, name: str, ctx: Context) -> tuple[str | Callee, str]:
