@@ -114,7 +114,7 @@ class _Path:
     """One input of a layer that reaches its output, and how.
 
     `constant`: every output position reads the same of it; `apart`: except that regions do so each on its own.
-    `complete`: some position reads each of its positions, for sure.
+    `complete`: some position reads each of its positions, for sure. `mixes`: all channels read the same.
     """
 
     number: int
@@ -124,6 +124,7 @@ class _Path:
     constant: bool
     apart: bool
     complete: bool
+    mixes: bool
 
 
 def _paths(at: Application) -> tuple[_Path, ...]:
@@ -138,7 +139,8 @@ def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
     constant = reads.all_of_it or no_positions or (not reads.groups and bool(axes) and set(same) <= {"R"})
     plain = not (reads.along.keys() - {"C"} or reads.groups or reads.all_of_it) and same == axes
     complete = all(_is_complete(relation, axis, x, y) for axis, relation in reads.along.items())
-    return _Path(number, reads, x, plain, constant and not plain, "R" in same and not no_positions, complete)
+    mixes = reads.all_of_it or isinstance(reads.along.get("C"), Everywhere)
+    return _Path(number, reads, x, plain, constant and not plain, "R" in same and not no_positions, complete, mixes)
 
 
 def _is_one(reads: Reads, x: Shape, y: Shape, axis: str) -> bool:
@@ -177,7 +179,14 @@ class _Propagation:
         self.covers.append(True)
         self.alike.append(True)
         for node in self.graph.nodes[self.source + 1 :]:
-            paths = [path for path in node.application.once(_paths) if self.found[node.inputs[path.number]]]
+            paths: Sequence[_Path] = node.application.once(_paths)
+            if len(paths) == 1 and paths[0].plain:  # most layers: nothing changes
+                place = node.inputs[paths[0].number]
+                self.found.append(self.found[place])
+                self.covers.append(paths[0].complete and self.covers[place])
+                self.alike.append(paths[0].mixes or self.alike[place])
+                continue
+            paths = [path for path in paths if self.found[node.inputs[path.number]]]
             self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
             self.found.append(self._after(node, paths))
             self.alike.append(all(self._alike(path, node) for path in paths) and _one_source(paths))
@@ -185,7 +194,7 @@ class _Propagation:
 
     def _alike(self, path: _Path, node: Node) -> bool:
         """Whether all channels of an output position see the same through one of the inputs."""
-        if path.reads.all_of_it or isinstance(path.reads.along.get("C"), Everywhere):
+        if path.mixes:
             return True
         place = node.inputs[path.number]
         if not path.reads.groups:
