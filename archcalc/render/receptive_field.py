@@ -31,7 +31,7 @@ WORDS = {
     "first position only": "first position only: paths of unequal stride drift apart; --at tells any position",
     "at most": "at most: a bound, no position sees more than this; some may see less",
     "global": "global: every position sees the same, less than the whole input (a crop or a stride's remainder)",
-    "numbered": "numbered: tokens, which follow the input's axes again behind grid; until then there are no numbers",
+    "numbered": "numbered: tokens, which follow the input's axes again after grid; until then there are no numbers",
     "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at tells any position",
 }
 
