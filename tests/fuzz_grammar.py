@@ -206,12 +206,21 @@ class Fuzz:
     def claim(self) -> Any:
         """A claim, right or wrong."""
         quantity = self.pick(sorted(QUANTITIES))
-        if self.chance(3):
-            quantity += f"({self.pick(('a', 'input', 'stem', '1/conv', 'nothing', '', '*'))})"
+        plain = not self.chance(3)
+        if quantity in ("shape", "receptive_field") or quantity.startswith("rf") or self.chance(3):
+            quantity += f"({self.pick(('a', 'relu') if plain else ('input', 'stem', '1/conv', 'nothing', '', '*'))})"
+        figures = ("224", "0.2K", "229_376", "8x32x32", "3", "1.5M", "60K")
         found = {
-            "source": self.pick(("me", "", "::error::x")),
-            quantity: self.pick((*NUMBERS, "<10M", "3x3", "1..2", "about 3M")),
+            "source": "me" if plain else self.pick(("", "::error::x")),
+            quantity: self.pick(figures if plain else (*NUMBERS, "<10M", "3x3", "1..2", "about 3M")),
         }
+        if plain:
+            return {
+                **found,
+                **self.pick(
+                    ({}, {"note": "n"}, {"holds": "false", "note": "n"}, {"at": {"a": self.size("n")}}, {"tol": "4%"})
+                ),
+            }
         for name, value in (("tol", "4%"), ("tol", self.expression(0)), ("holds", "false"), ("note", "n"), ("at", {"a": self.expression(1)}),
                             ("variant", "v1"), ("unit", "x")):  # fmt: skip
             if self.chance(6):
@@ -362,7 +371,7 @@ class Fuzz:
 
     def claims(self) -> Case:
         """Claims of a spec."""
-        text = f"{HEAD}hparams: {{a: 8}}\nlayers: [{{a: conv a 3x3}}, relu]\nclaims: {json.dumps([self.claim() for _ in range(3)])}\n"
+        text = f"{HEAD}hparams: {{a: 8}}\nlayers: [{{a: conv a 3x3}}, {{relu: relu}}]\nclaims: {json.dumps([self.claim() for _ in range(self.random.randrange(1, 4))])}\n"
         command = self.pick((("check", "t.yaml"), ("claims", "t.yaml"), ("claims", "--all", "--specs", "."), ("claims", "t.yaml", "--format", "json"),
                              ("table", "t.yaml"), ("check", "t.yaml", "--format", "github")))  # fmt: skip
         return Case(

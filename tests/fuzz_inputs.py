@@ -60,7 +60,7 @@ class Outcome:
             found.append("exit code 2 without a word on stderr")
         if "\x1b" in printed:
             found.append("an escape character was printed")
-        large = self.out.count("\n") > 20_000 or "verify" in case.arguments
+        large = self.out.count("\n") > 20_000 or bool({"verify", "export"} & {*case.arguments})
         if size < MAX_BYTES and self.seconds > MAX_SECONDS * (4 if large else 1):
             found.append(f"{self.seconds:.1f} s of CPU")
         if size < MAX_BYTES and self.megabytes > MAX_MEGABYTES * (4 if large else 1):
@@ -84,7 +84,7 @@ def _child(case: Case, folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (KILLED, KILLED))
         resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
         resource.setrlimit(resource.RLIMIT_FSIZE, (200 << 20, 200 << 20))
-        signal.alarm(60)
+        signal.alarm(600)
         for stream, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
