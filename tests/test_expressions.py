@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archcalc.errors import LocalError, Mark
+from archcalc.errors import LocalError, Mark, SpecError
 from archcalc.spec.arithmetic import Dims
 from archcalc.spec.expression import Environment, Literal
 from archcalc.spec.grammar import parse_chain, parse_expression
 from archcalc.spec.items import CallUnit
+from tests.helpers import HEAD, graph_of, spec_of
 
 ENV = Environment({"k": 5, "rows": [1, 2, 3], "half_k": Fraction(5, 2)})
 
@@ -148,3 +149,18 @@ def test_offsets_point_into_the_text() -> None:
     assert [text[given.offset :].split()[0] for given in first.arguments] == ["64", "3x3", "s=2"]
     assert text.index("relu") == second.offset
     assert "k > 3" == chain.steps[1].condition_text
+
+
+@pytest.mark.parametrize("name", ["Λ", "ﬁ", "²", "2a", "a b", "é"])
+def test_a_name_that_no_expression_can_mention_is_refused(name: str) -> None:
+    """Whatever is declared can be referred to: hparams, tables, loop variables and used specs have one rule."""
+    for text in (f"hparams: {{'{name}': 4}}", f"tables: {{'{name}': [X]}}", f"use: {{'{name}': {{spec: a.yaml}}}}"):
+        with pytest.raises(SpecError, match="E014"):
+            spec_of(f"{HEAD}{text}\nlayers: relu\n")
+    with pytest.raises(SpecError, match="E014"):
+        spec_of(f"{HEAD}layers: {{for: {{'{name}': 1..2}}, do: relu}}\n")
+
+
+def test_names_may_have_any_letter_after_the_first() -> None:
+    """What the grammar reads can be declared."""
+    assert 4 == graph_of("hparams: {größe: 4}\nlayers: conv größe 3x3\n").nodes[-1].shape["C"]

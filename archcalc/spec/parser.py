@@ -24,6 +24,12 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _AXIS = re.compile(r"(x|in)\.([A-Za-z]\w*)")
 _OPERATOR = re.compile(r"->|\.\.|==|!=|<=|>=|\*\*|//|[-+*/%<>=()\[\],@]")
 
+
+def is_name(text: str) -> bool:
+    """Whether expressions can mention it: an identifier that starts with a letter from a to z, or _."""
+    return _NAME.fullmatch(text) is not None and text.isidentifier()
+
+
 _SUFFIXES: dict[str, int | Fraction] = {
     "K": 10**3,
     "M": 10**6,

@@ -10,7 +10,7 @@ from archcalc.errors import Mark, suggestion
 from archcalc.spec.expression import Expr, Several
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Value
-from archcalc.spec.parser import GrammarError, clip
+from archcalc.spec.parser import GrammarError, clip, is_name
 from archcalc.spec.tree import Diagnostics, Map, Scalar, Source, Tree
 
 RESERVED = ("x", "in", "if", "else", "and", "or", "not", "from", "true", "false", "sym")
@@ -97,7 +97,8 @@ class TreeReader:
 
     def name(self, scalar: Scalar, what: str) -> bool:
         """Whether a declared name can be used in expressions."""
-        if scalar.text.isidentifier() and scalar.text not in RESERVED:
+        if is_name(scalar.text) and scalar.text not in RESERVED:
             return True
-        self.error("E014", f"'{clip(scalar.text)}' can't be the name of {what}", scalar.mark)
+        hint = "" if scalar.text in RESERVED else "letters, digits and _, the first one from a to z"
+        self.error("E014", f"'{clip(scalar.text)}' can't be the name of {what}", scalar.mark, hint=hint)
         return False
