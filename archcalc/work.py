@@ -19,8 +19,8 @@ from typing import Any
 
 from archcalc.errors import ArchcalcError, UsageError
 
-STEPS = 1_200_000
-"""Steps of one budget. The dearest question about a network of the zoo takes less than half of them."""
+STEPS = 1_600_000
+"""Steps of one budget. The dearest question about a network of the zoo takes two thirds of them."""
 VARIABLE = "ARCHCALC_WORK"
 _FACTOR = re.compile(r"([1-9]\d{0,8})x?")
 
@@ -87,7 +87,7 @@ def budget(times: int | None = None) -> Iterator[None]:
     >>> with budget():
     ...     spend(4_000_000, "counting sheep")
     Traceback (most recent call last):
-    archcalc.work.TooMuchWork: too much work: counting sheep takes this beyond 1,200,000 steps
+    archcalc.work.TooMuchWork: too much work: counting sheep takes this beyond 1,600,000 steps
         hint: ARCHCALC_WORK=10x in the environment allows ten times as much
     """
     token = _budget.set(_Budget(STEPS * (_times() if times is None else times)))
