@@ -278,6 +278,26 @@ def test_modules_hold_what_their_kind_says(batch: int) -> None:
 
 
 @pytest.mark.torch
+def test_what_reads_a_crop_as_it_lies_makes_no_copy() -> None:
+    """For every example row on a volume: only modules of kinds that say so copy the part that they read."""
+    torch = pytest.importorskip("torch", reason="PyTorch is measured")
+    from archcalc.verify.alive import peak_bytes
+
+    for case in CASES:
+        x, *others = case.inputs
+        if tuple(x)[:1] != ("C",) or not x.spatial or case.layer.is_view(*case.inputs, training=False):
+            continue
+        wide = torch.rand(BATCH, x.C, *(x[axis] + 2 for axis in x.spatial))
+        part = wide[(..., *(slice(1, 1 + x[axis]) for axis in x.spatial))]
+        inputs = (part, *(torch.rand(BATCH, *shape.values()) for shape in others))
+        moments = case.layer.working(*case.inputs)
+        most = max(sum(e.amount * WIDTHS[e.width] * (BATCH if e.per_example else 1) for e in m) for m in moments)
+        held = sum(y.untyped_storage().nbytes() for y in inputs)
+        found = peak_bytes(case.layer.torch_module(*case.inputs), inputs) - held
+        assert (case, True) == (case, case.layer.needs_dense(x) or most == found)
+
+
+@pytest.mark.torch
 def test_overwriting_layers_keep_what_their_kind_says() -> None:
     """Those that plain code computes in place keep their result, or a copy of what they overwrite."""
     torch = pytest.importorskip("torch", reason="autograd is PyTorch's")

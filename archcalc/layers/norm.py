@@ -123,6 +123,9 @@ class GroupNorm(Channelwise):
 
     uncounted = "normalisation"
 
+    def needs_dense(self, x: Shape) -> bool:
+        return True
+
     def output_shape(self, x: Shape) -> Shape:
         if differ(x.C % self.num_groups, 0):
             raise ShapeError(f"{x.C} channels are not divisible by num_groups={self.num_groups}", code="E205")
@@ -162,6 +165,9 @@ class InstanceNorm(Layer):
         if exceeds(2, prod(x[axis] for axis in spatial_axes(x))):
             raise ShapeError(f"needs more than one position; the input is {x}", code="E208")
         return x
+
+    def needs_dense(self, x: Shape) -> bool:
+        return True
 
     def weights(self, x: Shape) -> Dim:
         return x.C if self.affine else 0
