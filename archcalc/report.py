@@ -7,20 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archcalc.analyses import ANALYSES
 from archcalc.analyses.cost import depth
 from archcalc.analyses.least import largest, least_bytes
 from archcalc.analyses.memory import BYTES
 from archcalc.analyses.peak import held_bytes
-from archcalc.analyses.receptive_field import Fields, receptive_fields
 from archcalc.analyses.saved import saved_bytes
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.shape import Shape
 from archcalc.symbolic import exact
 from archcalc.zoo import Architecture, load
+
+if TYPE_CHECKING:
+    from archcalc.analyses.receptive_field import Fields
 
 SHARED = (*ANALYSES, "activation_bytes")
 """The columns that equal layers on equal shapes have in common."""
@@ -175,6 +177,8 @@ class Report:
     @cached_property
     def receptive_fields(self) -> list[Fields]:
         """Each node's receptive field, in the order of the nodes."""
+        from archcalc.analyses.receptive_field import receptive_fields  # most tables have no fields
+
         return receptive_fields(self.graph)
 
     @cached_property
