@@ -126,9 +126,10 @@ class _Meters:
             self._replace(kind, "flatten", lambda flatten: classmethod(_counting_terms(flatten.__func__)))
 
     def _replace(self, owner: Any, name: str, made: Callable[[Any], Any]) -> None:
-        original = vars(owner)[name]
-        self._originals.append((owner, name, original))
-        setattr(owner, name, made(original))
+        original = vars(owner).get(name)
+        if original is not None:  # another SymPy may have no such function: then its steps aren't counted
+            self._originals.append((owner, name, original))
+            setattr(owner, name, made(original))
 
     def remove(self) -> None:
         """Leave SymPy as it was."""
