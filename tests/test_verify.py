@@ -143,7 +143,7 @@ def test_large_nets_go_to_meta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (("lenet5", "--all"), "name architectures, or give --all"),
         (("lenet5", "--dtype", "int8"), "PyTorch's layers don't compute in int8"),
         (("lenet5", "--dtype", "float"), "unknown dtype 'float'"),
-        (("--against", "nowhere.json"), "nowhere.json is no record of measurements"),
+        (("--against", "nowhere.json"), "nowhere.json is not a record of measurements"),
         (("--against", "nowhere.json", "--all"), "--against takes everything from the record"),
     ],
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from archcalc.analyses.saved import kept_by_layer, storages, width_bytes
-from archcalc.analyses.storages import places
-from archcalc.layers.kept import Width
+from archcalc.analyses.storages import Places, homes, places
+from archcalc.graph import Graph
+from archcalc.layers.kept import Kept, Width
 from archcalc.render.figures import exact
 from archcalc.report import Row
 
@@ -22,23 +23,29 @@ WORDS = {
 def kept_lines(row: Row) -> Iterator[str]:
     """The bytes that autograd keeps because of this layer, and what else it needs that is kept already."""
     report, index = row.report, row.index
+    where = places(report.graph)
+    kept = kept_by_layer(report.graph, where)[index]
     yield f"kept for the backward pass: {exact(row['saved_bytes'])} bytes"
-    extras = kept_by_layer(report.graph, places(report.graph))[index].extras
     held = list(storages(report.graph, report.batch, report.dtype))
     for storage, size in held[index].items():
         first = next(i for i, earlier in enumerate(held) if storage in earlier)
         if isinstance(storage, tuple):
-            amount, width, per_example = extras[storage[1]]
+            amount, width, per_example = kept.extras[storage[1]]
             amount = amount * report.batch if per_example else amount
             what = f"{exact(amount)} {WORDS[width]}, {_bytes(width_bytes(width, report.dtype))} each"
         else:
-            what = f"{_volume(row, storage)}, {_bytes(size)}"
+            what = f"{_volume(report.graph, index, kept, storage, where)}, {_bytes(size)}"
         already = f", kept by {report.graph.nodes[first].name} already" if first < index else ""
         yield f"  {what}{already}"
 
 
-def _volume(row: Row, home: Any) -> str:
-    return "its output" if home == row.index else f"the volume of {row.report.graph.nodes[home].name}"
+def _volume(graph: Graph, index: int, kept: Kept, home: Any, where: Places) -> str:
+    """Whose values a memory holds: the layer's own, or those of the last one before it that made them or wrote over."""
+    lies_in = homes(graph, where, training=True)
+    if kept.output and home == lies_in[index]:
+        return "its output"
+    makers = (i for i in range(index) if lies_in[i] == home and (i == home or i in where.overwriting))
+    return f"the volume of {graph.nodes[max(makers)].name}"
 
 
 def _bytes(amount: Any) -> str:

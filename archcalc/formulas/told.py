@@ -70,8 +70,6 @@ def layer_at(report: Report, path: str) -> Row | None:
     rows = [row for row in report.rows if row.node.name == path or row.node.name.startswith(path + "/")]
     if not rows:
         raise UsageError(f"{graph.name} has no layer '{path}'", suggestion(path, list(graph.places)))
-    if not rows[0].node.inputs:
-        raise UsageError(f"'{path}' is an input: it computes nothing", "name a layer")
     if len(rows) == 1:
         return rows[0]
     having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]

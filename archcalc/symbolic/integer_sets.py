@@ -86,7 +86,7 @@ class Integers:
         """The given numbers, runs of equal steps as one segment.
 
         >>> print(Integers.of([1, 2, 3, 16, 32, 48]))
-        1..3; multiples of 16 from 16 to 48
+        1..3; multiples of 16 to 48
         """
         return cls(_runs(sorted({number for number in numbers if number > 0})))
 
