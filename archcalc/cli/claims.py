@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 
 from archcalc import text
 from archcalc.claims import Verdict, check_claims, totals_of
-from archcalc.cli.options import Specs, complete_name
+from archcalc.cli.options import Specs, TableFormat, complete_name
 from archcalc.cli.output import console, in_terminal, show, write
 from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, SpecError, UsageError
@@ -24,17 +23,6 @@ from archcalc.work import TooMuchWork, budget
 from archcalc.zoo import load, spec_files
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-
-
-class ClaimsFormat(StrEnum):
-    """How the figures are printed."""
-
-    table = "table"
-    plain = "plain"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
-    html = "html"
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ def claims(
     every: Annotated[bool, typer.Option("--all", help="All specs.")] = False,
     specs: Specs = None,
     form: Annotated[
-        ClaimsFormat | None,
+        TableFormat | None,
         typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
     ] = None,
 ) -> None:
@@ -74,7 +62,7 @@ def claims(
     """
     if every is bool(names):
         raise UsageError("name architectures, or give --all", "archcalc claims vgg16")
-    chosen = form or (ClaimsFormat.table if in_terminal() else ClaimsFormat.plain)
+    chosen = form or (TableFormat.table if in_terminal() else TableFormat.plain)
     found: list[Judged] = []
     refused: list[ArchcalcError] = []
     for judged in _of_folder(specs) if every else [partial(_of_name, name, specs) for name in names or []]:
@@ -85,7 +73,7 @@ def claims(
             refused.append(error)
     if every:
         found = [judged for judged in found if judged.verdicts]
-    if found and chosen is ClaimsFormat.table:
+    if found and chosen is TableFormat.table:
         _show(found)
     elif found:
         write(_WRITERS[chosen](found))
@@ -202,9 +190,9 @@ def _record(name: str, verdict: Verdict) -> dict[str, Any]:
 
 
 _WRITERS = {
-    ClaimsFormat.plain: _plain,
-    ClaimsFormat.json: _json,
-    ClaimsFormat.csv: _csv,
-    ClaimsFormat.markdown: _markdown,
-    ClaimsFormat.html: _html,
+    TableFormat.plain: _plain,
+    TableFormat.json: _json,
+    TableFormat.csv: _csv,
+    TableFormat.markdown: _markdown,
+    TableFormat.html: _html,
 }

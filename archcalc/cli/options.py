@@ -23,6 +23,17 @@ class Format(StrEnum):
     json = "json"
 
 
+class TableFormat(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    plain = "plain"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+    html = "html"
+
+
 def complete_name(incomplete: str) -> Iterator[str]:
     """The names that begin so. Only the specs that may declare one are parsed."""
     if "/" in incomplete or incomplete.startswith("."):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
+from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, TableFormat
 from archcalc.cli.output import console, in_terminal, write, writing
 from archcalc.errors import UsageError
 from archcalc.render.listing import DEFAULT, Listing
@@ -19,17 +19,6 @@ from archcalc.zoo import Architecture
 
 LONG = 300
 """Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
-
-
-class TableFormat(StrEnum):
-    """How the table is printed."""
-
-    table = "table"
-    plain = "plain"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
-    html = "html"
 
 
 class Style(StrEnum):
