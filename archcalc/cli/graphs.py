@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archcalc.cli.run import note
+from archcalc.cli.run import note, tell_diagnostics
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
+from archcalc.shape import BATCH
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load
 
@@ -33,7 +34,9 @@ def built(
         raise _with_nearest(error, architecture, given, values, sizes) from None
     if not quiet:
         warn_of_order(architecture, given, values, sizes)
-    if graph.warnings and not quiet:
+    if graph.warnings and sizes and not quiet:
+        tell_diagnostics(graph.warnings)  # check has no --input that would show them
+    elif graph.warnings and not quiet:
         shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
         count = len(graph.warnings)
         note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
@@ -103,8 +106,15 @@ def symbol_names(text: str) -> list[str]:
 
 
 def batch_of(symbolic: str, batch: int = 1) -> Any:
-    """The batch: the symbol N if `--symbolic` has it."""
-    return dim("N") if "N" in symbol_names(symbolic) else batch
+    """The batch: the symbol N if `--symbolic` has it.
+
+    Raises: UsageError: it's given, too.
+    """
+    if BATCH not in symbol_names(symbolic):
+        return batch
+    if batch != 1:
+        raise UsageError("the batch is given twice", "--batch, or N in --symbolic")
+    return dim(BATCH)
 
 
 def read_sets(given: Iterable[str]) -> dict[str, str]:

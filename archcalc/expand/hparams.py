@@ -67,7 +67,10 @@ def make_module(
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})
     for name in sets:
         if name not in spec.hparams:
-            raise UsageError(f"{spec.name} has no hparam '{name}'", suggestion(name, spec.hparams))
+            hint = suggestion(name, spec.hparams)
+            if any(name in axes for axes in spec.inputs.values()):
+                hint = f"sizes have a place of their own: --input {name}=64, or build({{'{name}': 64}})"
+            raise UsageError(f"{spec.name} has no hparam '{name}'", hint)
     assigned = spec.assigned(variant)
     for name, hparam in spec.hparams.items():
         names[name] = (

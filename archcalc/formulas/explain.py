@@ -82,8 +82,9 @@ def explained(row: Row) -> Iterator[str]:
             yield from _quantity(row, found, formula)
     if at.layer.in_place:
         yield ""
-        how = "is a view of its input" if at.layer.is_view(*at.input_shapes) else "works on its input in place"
-        yield f"values: none of its own; it {how}"
+        how = "it works on its input in place" if at.layer.has_inplace() else "its output takes its input's place"
+        how = "it is a view of its input" if at.layer.is_view(*at.input_shapes) else how
+        yield f"values: none of its own; {how}"
     if row.node.inputs and row.report.dtype not in UNTRAINED:
         yield ""
         yield from kept_lines(row)

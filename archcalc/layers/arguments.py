@@ -106,7 +106,11 @@ def _flag(value: Any) -> bool:
 
 
 def _bias(value: Any) -> Bias:
-    return value if value == "position" else _flag(value)
+    if value == "position":
+        return "position"
+    if not isinstance(value, bool):
+        raise ExpressionError(f"takes true, false or position, not {describe(value)}", code="E086")
+    return value
 
 
 def _number(value: Any) -> Number:

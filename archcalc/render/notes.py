@@ -34,7 +34,7 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         kept = memory(totals["saved_bytes"])
         yield "training", f"{kept} kept for the backward pass; params and gradients come on top"
     yield "inference", _peak(report)
-    if BYTES[report.dtype] < BYTES["float32"]:
+    if BYTES[report.dtype] < BYTES["float32"] and report.dtype not in UNTRAINED:
         yield "dtype", ALL_NARROW.format(report.dtype)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
     if report.batch != 1:

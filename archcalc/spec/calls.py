@@ -34,7 +34,7 @@ def assign(what: str, call: CallUnit, names: tuple[str, ...]) -> dict[str, Given
             name = names[position]
             position += 1
         else:
-            count = f"at most {len(names)} arguments" if names else "no arguments"
+            count = f"at most {len(names)} argument{'s' * (len(names) > 1)}" if names else "no arguments"
             raise ArgumentError(LocalError(f"{what} takes {count}", code="E085"), given)
         if name in found:
             raise ArgumentError(LocalError(f"{what}: argument '{name}' is given twice", code="E087"), given)

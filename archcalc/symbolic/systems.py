@@ -295,7 +295,10 @@ class _System:
 
     def _too_many(self, limit: int, place: int) -> Unsolvable:
         name = self.names[place]
-        return Unsolvable(f"more than {limit:,} combinations to look at", f"narrow {name}: --set {name}=1..100")
+        return Unsolvable(
+            f"more than {limit:,} combinations to look at",
+            f"a range helps: --set {name}=1..100",
+        )
 
     def _extended(self, known: Arrays, place: int, members: Any, lows: Any, highs: Any, limit: int) -> Arrays:
         """Each row once for each member of one more unknown that lies in the row's range."""
