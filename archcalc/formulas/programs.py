@@ -8,7 +8,7 @@ from typing import Any
 
 from archcalc.identifiers import Namespace, literal
 from archcalc.symbolic import is_symbolic
-from archcalc.symbolic.compiled import Program, Step, Uncompilable
+from archcalc.symbolic.compiled import Program, Step, Uncompilable, divides
 from archcalc.symbolic.conditions import Condition
 from archcalc.symbolic.values import NoValue, value_at
 
@@ -64,10 +64,18 @@ def _number(values: Mapping[str, Any], name: str, otherwise: int) -> int:
 
 
 def _rank(condition: Condition) -> int:
-    """Divisors that mustn't be 0 come first, then what has to come out even, on which the others rely."""
-    if condition.relation == "!=":
+    """What must hold before others can be asked comes first.
+
+    Bounds of symbols, divisors that mustn't be 0, other bounds without a division, on which remainders rely; then what
+    has to come out even, on which the rest relies.
+    """
+    if getattr(condition.left, "is_Symbol", False):
         return 0
-    return 1 if type(condition.left).__name__ == "Mod" else 2
+    if condition.relation == "!=":
+        return 1
+    if type(condition.left).__name__ == "Mod":
+        return 3
+    return 4 if any(is_symbolic(side) and divides(side) for side in (condition.left, condition.right)) else 2
 
 
 def _entry(least: Mapping[str, int]) -> Iterator[str]:

@@ -92,7 +92,7 @@ class Sweep:
             plan = _Plan(self, outer)
         except (SpecError, OutOfBounds, Uncompilable):
             plan = None  # with these values nothing fits, or it's no integer arithmetic
-        if plan is None or not plan.is_exact(inner):
+        if plan is None or plan.program.divides or not plan.is_exact(inner):
             for numbers in combinations(list(inner.values())):
                 yield from self._single(outer, dict(zip(inner, numbers, strict=True)), left_out)
         elif many:

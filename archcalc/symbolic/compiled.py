@@ -56,6 +56,8 @@ class Program:
         self._even: list[tuple[str, str]] = []
         self._ratios: dict[Any, tuple[tuple[str, str], int]] = {}
         self._targets = 0
+        self.divides = False
+        """Whether there's a division by what isn't a number: it may be 0 somewhere."""
         self._divisors: set[tuple[Any, Any]] = set()  # (c, d): by a condition, d divides c
         self._peaks: list[int] = []
         self._bound: Callable[..., Any] | None = None
@@ -208,6 +210,8 @@ class Program:
             if expr not in self._names:
                 raise Uncompilable(f"{expr} has no value")
             return (self._names[expr], "b" + self._names[expr]), 1
+        if (expr.is_Add or expr.is_Mul) and divides(expr):
+            return self._over_symbols(expr)
         if expr.is_Add:
             return self._sum(expr)
         if expr.is_Mul:
@@ -225,11 +229,6 @@ class Program:
         return (f"({text})", f"({bound})"), common
 
     def _product(self, expr: Any) -> tuple[tuple[str, str], int]:
-        from sympy import fraction
-
-        above, below = fraction(expr)
-        if not below.is_Integer:
-            return self._quotient(above, below), 1
         factor, rest = expr.as_coeff_Mul()
         if factor != 1:
             part, under = self._part(rest)
@@ -244,8 +243,19 @@ class Program:
         ratio = self._ratio(expr)
         return ratio if ratio[1] != 1 else (self._integer(expr), 1)
 
+    def _over_symbols(self, expr: Any) -> tuple[tuple[str, str], int]:
+        """A sum or product with symbols in divisors, as one fraction: 12*b/a may be an integer where b/a isn't."""
+        from sympy import fraction, together
+
+        above, below = fraction(together(expr, deep=False))
+        if not below.is_Integer:
+            return self._quotient(above, below), 1
+        part, under = self._part(above)
+        return part, under * int(below)
+
     def _quotient(self, above: Any, below: Any) -> tuple[str, str]:
         """A division by a symbol, which has to come out even."""
+        self.divides = True
         (a, bound), (b, _) = self._integer(above), self._integer(below)
         if not any((factor, below) in self._divisors for factor in above.as_ordered_factors()):
             self._divisible(a, b, bound, f"an integer as {above / below}")
@@ -258,6 +268,7 @@ class Program:
         if isinstance(expr, (sympy.floor, sympy.ceiling)):
             return self._rounded(expr), 1
         if isinstance(expr, sympy.Mod):
+            self.divides |= not expr.args[1].is_Integer
             ((a, bound_a), (b, bound_b)), under = self._over_one(expr.args)
             return (f"({_wrapped(a)} % {_wrapped(b)})", f"max({bound_a}, {bound_b})"), under
         if isinstance(expr, (sympy.Min, sympy.Max)):
@@ -281,10 +292,18 @@ class Program:
         if below.is_negative:
             above, below = -above, -below
         ((a, bound), (b, _)), _ = self._over_one([above, below])
+        self.divides |= not below.is_Integer
         at_most = f"peak({bound}) // {_wrapped(b)} + 1" if below.is_Integer else bound
         if type(expr).__name__ == "ceiling":
             return f"(-(-{_wrapped(a)} // {_wrapped(b)}))", at_most
         return f"({_wrapped(a)} // {_wrapped(b)})", at_most
+
+
+def divides(expr: Any) -> bool:
+    """Whether a sum or product divides by something with symbols, outside floors and such."""
+    if expr.is_Pow:
+        return bool(expr.exp.is_Integer and expr.exp < 0) and not expr.base.is_number
+    return bool(expr.is_Add or expr.is_Mul) and any(map(divides, expr.args))
 
 
 def _wrapped(text: str) -> str:
