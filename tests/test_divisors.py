@@ -61,8 +61,9 @@ def test_unknowns_in_divisors(layers: str, tmp_path: Path, capsys: pytest.Captur
 
     budget = sorted(expected.values())[len(expected) // 2]
     assert 0 == main(["solve", str(file), *ranges, "--params", str(budget), "--format", "json"])
-    answer = json.loads(capsys.readouterr().out)["rows"]
-    solved = {pair for row in answer for pair in itertools.product(numbers(row["a"], 13), numbers(row["b"], 6))}
+    answer = json.loads(capsys.readouterr().out)
+    together = [{**answer["alone"], **row} for row in answer["rows"] or [{}]]
+    solved = {pair for row in together for pair in itertools.product(numbers(row["a"], 13), numbers(row["b"], 6))}
     assert {pair for pair, params in expected.items() if params <= budget} == solved
 
     assert 0 == main(["formula", str(file), "--symbolic", "a,b", "--format", "python"])
