@@ -544,3 +544,32 @@ def test_quiet_keeps_doubts_to_itself(capsys: pytest.CaptureFixture[str]) -> Non
     """The sizes are computed as the spec's order says."""
     assert 0 == main(["table", "alphago_policy", "--input", "48x19x19", "--format", "csv", "--quiet"])
     assert "" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table", "vgg16", "--set", "fcn=true", "--set", "fcn=false"], "'fcn' is set twice"),
+        (["table", "vgg16", "--input", "H=256,H=224"], "gives an axis twice"),
+        (["table", "resnet50", "--input", "3xNx224"], "'N' is the batch"),
+        (["table", "alphago_policy", "--input", "19xkx48"], "'k' is an hparam"),
+        (["table", "resnet50", "--symbolic", "N", "--batch", "3"], "the batch is given twice"),
+        (["solve", "convnext_tiny", "--set", "widths=1..3", "--params", "50"], "'widths' is a list"),
+    ],
+)
+def test_what_would_be_taken_in_silence_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two values none is dropped, two quantities aren't one symbol, and a range isn't of a list."""
+    assert 2 == main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_list_times_two_is_one_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a list as such is several values of a sweep."""
+    file = tmp_path / "t.yaml"
+    file.write_text("archcalc: 1\nname: t\nhparams: {k: 1}\ninput: {C: 3}\nlayers: fc k\n")
+    assert main(["sweep", str(file), "--set", "k=[8, 16]", "--columns", "params", "--quiet"]) == 0
+    assert "k,params\n8,32\n16,64\n" == capsys.readouterr().out
+    main(["sweep", str(file), "--set", "k=[8,16]*2", "--columns", "params", "--quiet"])
+    assert "8,32" not in capsys.readouterr().out

@@ -18,7 +18,7 @@ from archcalc.report import analyze
 from tests.helpers import spec_of
 
 A, B = range(1, 14), range(1, 7)
-HEAD = "archcalc: 1\nname: t\nhparams: {a: 1, b: 1}\ninput: {C: 24, H: 8, W: 8}\nlayers: "
+HEAD = "archcalc: 1\nname: t\nhparams: {a: 2, b: 2}\ninput: {C: 24, H: 8, W: 8}\nlayers: "
 LAYERS = [
     "conv 24/a 1 -> conv b 1", "conv 20/(a+3) 1 -> conv b 1", "conv 24 1 g=a -> conv b 1", "conv b/a 1",
     "conv b*a 1 -> conv b*12/a 1", "conv 12*b/a+3 1", "conv (b+a)/a 1", "conv b*(1+12/a) 1", "groupnorm a//2 -> conv b 1",

@@ -81,7 +81,12 @@ def sizes_of(architecture: Architecture, text: str) -> Mapping[str, Any]:
     Raises: UsageError: there are too few or too many sizes, or one can't be read.
     """
     axes = list(next(iter(architecture.spec.inputs.values())))
-    return read_sizes(text, axes, architecture.name) if text else {}
+    sizes = read_sizes(text, axes, architecture.name) if text else {}
+    taken = {BATCH: "the batch", **dict.fromkeys(architecture.spec.hparams, "an hparam")}
+    for axis, size in sizes.items():
+        if str(size) in taken and str(size) != axis:  # left open, both would be one symbol
+            raise UsageError(f"--input '{text}': '{size}' is {taken[str(size)]}", f"call the size {axis}")
+    return sizes
 
 
 def warn_of_order(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str) -> None:
@@ -124,6 +129,8 @@ def read_sets(given: Iterable[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise UsageError(f"can't read --set '{text}'", "--set HPARAM=VALUE")
+        if name.strip() in found:
+            raise UsageError(f"'{name.strip()}' is set twice", "give it one value")
         found[name.strip()] = value.strip()
     return found
 
@@ -136,6 +143,8 @@ def read_sizes(text: str, axes: list[str], name: str) -> Mapping[str, Any]:
     if "=" in text:
         pairs = [part.partition("=")[::2] for part in text.split(",")]
         found = {axis.strip(): size.strip() for axis, size in pairs}
+        if len(found) < len(pairs):
+            raise UsageError(f"--input '{text}' gives an axis twice", "give each axis one size")
         for axis in found:
             if axis not in axes:
                 raise UsageError(f"the input of {name} has no axis '{axis}'", f"its axes are {', '.join(axes)}")

@@ -111,12 +111,17 @@ def _unknowns(
     architecture: Architecture, symbolic: str, sets: Sequence[str], sizes: str, batch: int, wanted: bool
 ) -> Unknowns:
     """What is open; if nobody names anything and an output is wanted, the input's axes."""
-    from archcalc.formulas.amounts import alternatives, positive_among, sizes_among
+    from archcalc.formulas.amounts import alternatives, is_list, positive_among, sizes_among
     from archcalc.formulas.solve import Unknowns
     from archcalc.formulas.symbols import placed
 
     axes = next(iter(architecture.spec.inputs.values()))
     fixed, several = alternatives(architecture, sets)
+    for name in several:
+        if is_list(architecture, name):
+            raise UsageError(
+                f"'{name}' is a list, and a range is for one number", f"--symbolic {name} opens each entry"
+            )
     ranges = {name: positive_among(name, values) for name, values in several.items()}
     names = [*symbol_names(symbolic), *(name for name, value in fixed.items() if value == "sym")]
     given = {name: value for name, value in fixed.items() if value != "sym"}

@@ -10,7 +10,7 @@ from typing import Any
 from archcalc.errors import LocalError, UsageError
 from archcalc.expand.hparams import Reported, make_module
 from archcalc.spec.arithmetic import MAX_RANGE, Word
-from archcalc.spec.expression import Binary, Environment
+from archcalc.spec.expression import Binary, Environment, Several
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.tree import Diagnostics
 from archcalc.zoo import Architecture
@@ -132,7 +132,7 @@ def _several(architecture: Architecture, name: str, text: str) -> Sequence[Any]:
             return _range(expr, text)
     except LocalError as error:
         raise UsageError(f"{name}: {error.message}", error.hint) from None
-    if not text.startswith("["):
+    if not isinstance(expr, Several) or expr.dims:  # [8, 16]*2 is one value
         return [text]
     items = _items(text)
     if is_list(architecture, name) and not all(item.startswith("[") for item in items):

@@ -153,7 +153,8 @@ def _answered(architecture: Architecture, question: Question, unknowns: Unknowns
 def reason_of(error: SpecError | UsageError) -> str:
     """Why something can't be built, in one line."""
     if isinstance(error, SpecError):
-        return f"{error.diagnostics[0].code} {error.diagnostics[0].message}"
+        first = next(each for each in error.diagnostics if each.severity == "error")
+        return f"{first.code} {first.message}"
     return str(error.args[0])
 
 
