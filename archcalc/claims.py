@@ -136,8 +136,10 @@ def _judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, 
 
     Raises: LocalError: the two can't be compared.
     """
-    computed = quantity(report, claim.quantity, claim.path)
-    return computed, _compared(computed, _expected(spec, about, claim), claim)
+    computed, expected = quantity(report, claim.quantity, claim.path), _expected(spec, about, claim)
+    if claim.quantity in FIELDS and isinstance(expected, tuple) and not isinstance(computed, tuple):
+        computed = Dims([computed] * len(report[claim.path].fields))  # alike along all axes, and claimed for each
+    return computed, _compared(computed, expected, claim)
 
 
 def _no_erratum(claim: Claim, found: str) -> str:

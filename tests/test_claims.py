@@ -20,6 +20,7 @@ from archcalc.spec.printed import Printed
 from archcalc.spec.reader import load_spec
 from archcalc.zoo import declared_names, load
 from tests import claim_rules
+from tests.helpers import HEAD, spec_of
 
 SPECS = {spec.name: spec for spec, _ in declared_names()}
 
@@ -337,3 +338,10 @@ def test_a_claim_may_stay_symbolic() -> None:
     """AlphaGo's params are 99k² + 1213k + 361 for every k, as one claim."""
     symbolic = [v for v in check_claims(load("alphago_policy").spec) if v.claim.at and "k**2" in v.claim.expected.text]
     assert {"holds"} == {v.verdict for v in symbolic}
+
+
+def test_fields_may_be_claimed_for_each_axis() -> None:
+    """Where both sides are alike, one number and one for each axis say the same; a third axis is none."""
+    text = HEAD + "layers: [{a: conv 4 3x3}]\nclaims: [{source: me, rf(a): FIELD}]\n"
+    for field, verdict in (("3", "holds"), ("3x3", "holds"), ("3x5", "wrong"), ("3x3x3", "wrong")):
+        assert [verdict] == [each.verdict for each in check_claims(spec_of(text.replace("FIELD", field)))]
