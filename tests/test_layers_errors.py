@@ -111,6 +111,13 @@ ERRORS = [
     (make("unpool", 2, like="c"), "C3 H4 W4, C3 H8 W6", "E208", "like has W=6, which pools to 3, not to 4", ""),
     (make("unpool", 2, like="c"), "C3 H4, C5 H8", "E208", "like is 5x8 (C,H), which does not pool to 3x4 (C,H)", ""),
     (
+        make("unpool", 2, like="c"),
+        "R1 C1 H2 W2, C1 H3 W3",
+        "E208",
+        "like is 1x3x3 (C,H,W), which does not pool to 1x1x2x2 (R,C,H,W)",
+        "",
+    ),
+    (
         make("attention", 2, kv="m"),
         "R3 T5 C8, T5 C8",
         "E208",

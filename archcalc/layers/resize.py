@@ -19,8 +19,8 @@ from archcalc.layers.base import layer, spatial_axes
 from archcalc.layers.kept import Extra, Kept, Moments, Width, value_and_place
 from archcalc.layers.pool import pool_windows
 from archcalc.layers.sliding import Sliding, padded, spatial_sizes
-from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
+from archcalc.shape import Shape, TransposedWindow, Window, unequal_axes
+from archcalc.symbolic import Dim, exceeds, floor_div, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,7 +78,7 @@ class Unpool(Sliding):
 
         The two counts differ by 1 at most, so what lies between them is one of them.
         """
-        if like.spatial != x.spatial or differ(like.C, x.C):
+        if like.spatial != x.spatial or unequal_axes(like, x, ("R", "T", "C")):
             raise ShapeError(f"like is {like}, which does not pool to {x}", code="E208")
         arguments = spatial_sizes(like), self.kernel_size, self.stride, self.padding
         down, up = pool_windows(*arguments), pool_windows(*arguments, ceil=True)
