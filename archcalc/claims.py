@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from archcalc.analyses.cost import depth
 from archcalc.errors import Diagnostic, LocalError, SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module
+from archcalc.quantities import claimable
 from archcalc.report import Report, analyze
 from archcalc.spec.arithmetic import Dims, integer, number
 from archcalc.spec.expression import Environment, Literal
@@ -19,9 +19,6 @@ from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.work import spend
-
-FIELDS = {"rf": "size", "rf_stride": "stride", "rf_padding": "padding"}
-"""The quantities that are about a layer's receptive field, and what of it they are."""
 
 MISTAKEN = {"flops": "macs", "macs": "flops", "params": "weights", "weights": "params"}
 """What papers call by another name: many write FLOPs for multiply-adds, and leave biases out of params."""
@@ -137,7 +134,7 @@ def _judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, 
     Raises: LocalError: the two can't be compared.
     """
     computed, expected = quantity(report, claim.quantity, claim.path), _expected(spec, about, claim)
-    if claim.quantity in FIELDS and isinstance(expected, tuple) and not isinstance(computed, tuple):
+    if claimable()[claim.quantity].axis and isinstance(expected, tuple) and not isinstance(computed, tuple):
         computed = Dims([computed] * len(report[claim.path].fields))  # alike along all axes, and claimed for each
     return computed, _compared(computed, expected, claim)
 
@@ -175,11 +172,9 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     if path and path not in report.graph:
         hint = suggestion(path, report.graph.places)
         raise LocalError(f"no layer or scope is called '{path}'", code="E035", hint=hint)
-    if name == "depth":
-        return depth(report.graph, path)
     if name == "shape":
         return Dims(report.ordered(report.graph[path].shape).values())
-    if name in FIELDS:
+    if claimable()[name].axis:
         fields = report.ordered(report[path].fields)
         if not fields:
             why = "has no spatial axis" if not report.graph.input.spatial else "doesn't reach it"
@@ -188,7 +183,7 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
             raise LocalError(
                 f"'{path}' has no receptive field: its positions don't follow the input's axes", code="E035"
             )
-        sizes = [getattr(field, FIELDS[name]) for field in fields.values()]
+        sizes = list(report[path][claimable()[name].name].values())
         return sizes[0] if len(set(sizes)) == 1 else Dims(sizes)
     return report.total(name, path)
 

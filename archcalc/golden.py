@@ -16,15 +16,11 @@ from typing import Any
 
 from archcalc import files
 from archcalc.errors import UsageError, printable
-from archcalc.report import Report, Row, analyze
+from archcalc.quantities import QUANTITIES, fields, principal
+from archcalc.report import analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
-
-LAYER_COLUMNS = ("params", "weights", "biases", "buffers", "macs", "activations", "saved_bytes")
-
-FIELD_COLUMNS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
-
 
 _KEYS = dict.fromkeys(("archcalc", "name", "conditions", "layers", "totals")).keys()
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_+-]{0,99}(:[a-z0-9][a-z0-9_+-]{0,99})?")
@@ -41,12 +37,12 @@ def golden(architecture: Architecture) -> dict[str, Any]:
             "name": row.node.name,
             "kind": row.node.kind,
             "output_shape": _plain(report.ordered(row.node.shape)),
-            **{column: _plain(row[column]) for column in LAYER_COLUMNS},
-            **{column: _field(report, row, what) for column, what in FIELD_COLUMNS.items()},
+            **{name: _plain(row[name]) for name in principal()},
+            **{name: _field(row[name]) for name in fields()},
         }
         for row in report.rows
     ]
-    totals = {name: _plain(value) for name, value in report.totals.items() if name != "activation_bytes"}
+    totals = {name: _plain(value) for name, value in report.totals.items() if not QUANTITIES[name].sum_of}
     return {
         "archcalc": 1,
         "name": architecture.name,
@@ -56,9 +52,9 @@ def golden(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _field(report: Report, row: Row, what: str) -> Any:
+def _field(sizes: Mapping[str, Any]) -> Any:
     """A number for the whole receptive field if the axes agree, else one per axis; none without spatial axes."""
-    values = {axis: _plain(getattr(field, what)) for axis, field in report.ordered(row.fields).items()}
+    values = {axis: _plain(size) for axis, size in sizes.items()}
     return next(iter(values.values())) if len(set(values.values())) == 1 else values
 
 
@@ -227,9 +223,9 @@ def _is_layer(found: Any) -> bool:
     """Whether it is a record in which receptive fields may be null: where positions don't follow the input's axes."""
     if not isinstance(found, dict):
         return False
-    fields = [found.get(column, 0) for column in FIELD_COLUMNS]
-    axes = [value for field in fields for value in (field.values() if isinstance(field, dict) else [field])]
-    rest = {key: value for key, value in found.items() if key not in FIELD_COLUMNS}
+    known = [found.get(name, 0) for name in fields()]
+    axes = [value for field in known for value in (field.values() if isinstance(field, dict) else [field])]
+    rest = {key: value for key, value in found.items() if key not in fields()}
     return _is_record(rest) and all(value is None or type(value) in (int, str) for value in axes)
 
 

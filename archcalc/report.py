@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from archcalc.analyses import ANALYSES
-from archcalc.analyses.cost import depth
-from archcalc.analyses.least import largest, least_bytes
+from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
+from archcalc.analyses.least import largest
 from archcalc.analyses.memory import BYTES
-from archcalc.analyses.peak import held_bytes
-from archcalc.analyses.saved import saved_bytes
-from archcalc.errors import UnknownNameError, UsageError, suggestion
+from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
+from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, Total, known, names
 from archcalc.shape import Shape
 from archcalc.symbolic import exact
 from archcalc.zoo import Architecture, load
@@ -24,20 +22,17 @@ from archcalc.zoo import Architecture, load
 if TYPE_CHECKING:
     from archcalc.analyses.receptive_field import Fields
 
-SHARED = (*ANALYSES, "activation_bytes")
-"""The columns that equal layers on equal shapes have in common."""
-PLACED = ("saved_bytes",)
-"""The columns that depend on the layer's place in the graph."""
-COLUMNS = (*SHARED, *PLACED)
-"""The columns that can be added up."""
-LARGEST = ("peak_bytes", "least_bytes")
-"""The columns of which the largest value counts."""
 IDENTITY = ("name", "kind", "output_shape")
 """What a row is about."""
 
 
+def shared() -> tuple[str, ...]:
+    """The quantities that equal layers on equal shapes have in common."""
+    return tuple(name for name in names(Total.SUM) if name in OF_LAYER or QUANTITIES[name].sum_of)
+
+
 class Row(Mapping[str, Any]):
-    """One layer and its values: `row["macs"]`; as a mapping, its name, kind, output shape and all columns."""
+    """One layer and its values: `row["macs"]`; as a mapping, its name, kind, output shape and all its quantities."""
 
     __slots__ = ("index", "report")
 
@@ -54,18 +49,22 @@ class Row(Mapping[str, Any]):
         """The nodes that it reads."""
         return [self.report.graph.nodes[i] for i in self.node.inputs]
 
-    def __getitem__(self, column: str) -> Any:
-        if column in PLACED:
-            return self.report.saved[self.index]
-        if column in IDENTITY:
-            return {"name": self.node.name, "kind": self.node.kind, "output_shape": self.node.shape}[column]
-        return self.report.value(self.node.application, column)
+    def __getitem__(self, name: str) -> Any:
+        if name in IDENTITY:
+            return {"name": self.node.name, "kind": self.node.kind, "output_shape": self.node.shape}[name]
+        quantity = known(name, *PER_LAYER)
+        if quantity.axis:
+            fields = self.report.ordered(self.fields)
+            return {axis: getattr(field, quantity.axis) for axis, field in fields.items()}
+        if name in OF_PLACES:
+            return _one(quantity, [self.report.placed(name)[self.index]])
+        return self.report.value(self.node.application, name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*IDENTITY, *COLUMNS))
+        return iter((*IDENTITY, *names(*PER_LAYER)))
 
     def __len__(self) -> int:
-        return len(IDENTITY) + len(COLUMNS)
+        return len(IDENTITY) + len(names(*PER_LAYER))
 
     def __repr__(self) -> str:
         return f"Row({self.node.name!r}: {self.node.layer} -> {self.report.text(self.node.shape)})"
@@ -74,6 +73,13 @@ class Row(Mapping[str, Any]):
     def fields(self) -> Fields:
         """Its receptive field, per input axis."""
         return self.report.receptive_fields[self.index]
+
+
+def _one(quantity: Quantity, values: Iterable[Any]) -> Any:
+    """One number for several places: their sum, or their largest, of which each may have several moments."""
+    if quantity.total is Total.LARGEST:
+        return largest(moment for value in values for moment in (value if isinstance(value, tuple) else (value,)))
+    return sum(count * value for value, count in Counter(values).items())  # equal expressions are added once
 
 
 @dataclass(frozen=True)
@@ -115,39 +121,60 @@ class Report:
         """
         return self.row(self.graph.place(path))
 
-    def value(self, application: Application, column: str) -> Any:
-        """A layer's value in one of the `SHARED` columns.
+    def value(self, application: Application, name: str) -> Any:
+        """A quantity that equal layers on equal shapes have in common.
 
-        Raises: UnknownNameError: there is no such column.
+        Raises: UnknownNameError: there is no such quantity.
         """
-        if column == "activation_bytes":
-            return self.value(application, "activations") * BYTES[self.dtype]
-        if column not in ANALYSES:
-            raise UnknownNameError(f"no column is called '{column}'", suggestion(str(column), (*COLUMNS, *LARGEST)))
-        analysis = ANALYSES[column]
-        value = application.once(analysis.formula)
-        return value * self.batch if analysis.per_example else value
+        quantity = known(name, Total.SUM)
+        if quantity.sum_of:
+            total: Any = 0
+            for each in quantity.sum_of:
+                total = total + self.value(application, each)
+            return total * BYTES[self.dtype]
+        value = application.once(OF_LAYER[name])
+        return value * self.batch if quantity.per_example else value
 
-    def total(self, column: str, path: str = "") -> Any:
-        """A column's sum over all layers, or over those of one scope; of `LARGEST` the largest value.
+    def placed(self, name: str) -> list[Any]:
+        """A quantity that depends on a layer's place in the graph, for each node.
 
-        Raises: UnknownNameError: there is no such column, layer or scope.
+        Of those whose largest counts, each node's may be several: the moments that may be its most.
         """
-        if column == "peak_bytes":
-            return largest(moment for i in self.graph.indices(path) for moment in self.held[i])
-        if column == "least_bytes":
-            return largest(self.least[i] for i in self.graph.indices(path))
-        if column in PLACED:
-            counts = Counter(self.saved[i] for i in self.graph.indices(path))
-            return sum(count * value for value, count in counts.items())  # equal expressions are added once
-        if path:
-            return self._sum(column, Counter(node.application for node in self.graph.within(path)))
-        return self._sum(column, self._applications)
+        if name not in self._placed:
+            self._placed[name] = OF_PLACES[name](self.graph, self.batch, self.dtype)
+        return self._placed[name]
 
-    def _sum(self, column: str, applications: Mapping[Application, int]) -> Any:
+    @cached_property
+    def _placed(self) -> dict[str, list[Any]]:
+        return {}
+
+    def total(self, name: str, path: str = "") -> Any:
+        """A quantity of the whole graph, or of one scope.
+
+        Raises: UnknownNameError: there is no such quantity, layer or scope.
+        """
+        known(name, *TOTALLED)
+        indices = self.graph.indices(path)
+        if name in OF_SCOPE:
+            return OF_SCOPE[name](self.graph, path)
+        return self.over(name, indices) if path or name in OF_PLACES else self._sum(name, self._applications)
+
+    def over(self, name: str, indices: Iterable[int]) -> Any:
+        """A quantity of several nodes together: the sum, or the largest.
+
+        Raises: UnknownNameError: there is no such quantity.
+        """
+        quantity = known(name, Total.SUM, Total.LARGEST)
+        if name in OF_PLACES:
+            values = self.placed(name)
+            return _one(quantity, (values[index] for index in indices))
+        nodes = self.graph.nodes
+        return self._sum(name, Counter(nodes[index].application for index in indices))
+
+    def _sum(self, name: str, counts: Mapping[Application, int]) -> Any:
         total: Any = 0
-        for application, count in applications.items():
-            total = total + count * self.value(application, column)
+        for application, count in counts.items():
+            total = total + count * self.value(application, name)
         return total
 
     @cached_property
@@ -156,23 +183,8 @@ class Report:
 
     @cached_property
     def totals(self) -> dict[str, Any]:
-        """The sums of all columns, the largest values of those in `LARGEST`, and the depth."""
-        return {**{column: self.total(column) for column in (*COLUMNS, *LARGEST)}, "depth": depth(self.graph)}
-
-    @cached_property
-    def saved(self) -> list[Any]:
-        """Each node's `saved_bytes`: what autograd keeps because of it for the backward pass."""
-        return saved_bytes(self.graph, self.batch, self.dtype)
-
-    @cached_property
-    def held(self) -> list[tuple[Any, ...]]:
-        """The bytes that the exported program holds while each node runs, at the moments that may be its most."""
-        return held_bytes(self.graph, self.batch, self.dtype)
-
-    @cached_property
-    def least(self) -> list[Any]:
-        """The bytes of the volumes that have to be alive while each node is computed, with no backward pass to come."""
-        return least_bytes(self.graph, self.batch, self.dtype)
+        """Every quantity of the whole graph."""
+        return {name: self.total(name) for name in names(*TOTALLED)}
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from archcalc.cli.app import COMMANDS
 from archcalc.layers import REGISTRY
+from archcalc.quantities import claimable
 from archcalc.report import COLUMNS
 from archcalc.spec.arithmetic import FUNCTIONS
-from archcalc.spec.claims import QUANTITIES
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = (
@@ -205,7 +205,7 @@ class Fuzz:
 
     def claim(self) -> Any:
         """A claim, right or wrong."""
-        quantity = self.pick(sorted(QUANTITIES))
+        quantity = self.pick(sorted(claimable()))
         plain = not self.chance(3)
         if quantity in ("shape", "receptive_field") or quantity.startswith("rf") or self.chance(3):
             quantity += f"({self.pick(('a', 'relu') if plain else ('input', 'stem', '1/conv', 'nothing', '', '*'))})"

@@ -22,7 +22,7 @@ from itertools import product
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
-from archcalc.formulas.solve import Answer, Question, Unknowns, answered, total_of
+from archcalc.formulas.solve import Answer, Question, Unknowns, answered
 from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import BATCH
 from archcalc.graph import Graph
@@ -174,7 +174,7 @@ def asked(draw: random.Random, architecture: Architecture, box: Mapping[str, Seq
     budgets: dict[str, tuple[int | None, int]] = {}
     report = analyze(graph, values.get(BATCH, 1))
     for column in draw.sample(QUANTITIES, draw.choice([1, 1, 1, 2, 3])):
-        total = total_of(report, column)
+        total = report.total(column)
         most = draw.choice(
             [total, total + draw.randint(0, 1000), total * 2, total // 2, 0 if draw.random() < 0.1 else total]
         )
@@ -206,7 +206,7 @@ def meets(case: Case, values: Mapping[str, int]) -> bool:
             if sizes.get(axis) != int(number):
                 return False
     report = analyze(graph, values.get(BATCH, 1))
-    totals = {column: total_of(report, column) for column in case.question.budgets}
+    totals = {column: report.total(column) for column in case.question.budgets}
     return all((least or 0) <= totals[c] <= most for c, (least, most) in case.question.budgets.items())
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from archcalc import analyses
 from archcalc.claims import claim_findings
 from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
@@ -25,20 +24,16 @@ from archcalc.expand import build
 from archcalc.expand.blocks import MAX_CALL_DEPTH, MAX_CALLS
 from archcalc.expand.expander import MAX_LAYERS, MAX_PASSES
 from archcalc.expand.scope import MAX_PATH
-from archcalc.graph import Application
 from archcalc.layers import REGISTRY, Layer, activation
 from archcalc.layers.arguments import ARGUMENT_TYPES
 from archcalc.layers.base import SHORTHANDS
-from archcalc.render.listing import KNOWN, TEXTS
-from archcalc.report import COLUMNS, LARGEST, analyze
+from archcalc.quantities import QUANTITIES, claimable
 from archcalc.shape import Shape
 from archcalc.spec import arithmetic, parser, tree
-from archcalc.spec.claims import QUANTITIES
 from archcalc.spec.reader import TOP_LEVEL, parse_spec
 from archcalc.spec.tree import Source
 from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
 from archcalc.work import STEPS
-from archcalc.zoo import load
 from tests.layer_cases import make, row
 
 ROOT = Path(__file__).parent.parent
@@ -227,13 +222,21 @@ def test_contributing_layer_kind_is_what_pytorch_computes(glu: type[Layer]) -> N
         assert tuple(glu().output_shape(shape).values()) == tuple(made.shape[1:])
 
 
+def extended(package: Path) -> None:
+    """Put the pieces that CONTRIBUTING shows into a copy of the package, where it says."""
+    for module, label in (("layers/activation.py", "layer kind"), ("analyses/cost.py", "analysis")):
+        with (package / module).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{contribution(label)}")
+    file = package / "quantities.py"
+    before, declared, after = file.read_text().partition('        Quantity("depth"')
+    file.write_text(f"{before}        {contribution('quantity').strip()},\n{declared}{after}")
+
+
 def test_contributing_is_followed_to_the_letter(tmp_path: Path) -> None:
     """In a copy of the package, the pieces that CONTRIBUTING shows, put where it says, are a kind and a column."""
     shutil.copytree(ROOT / "archcalc", tmp_path / "archcalc")
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
-    for module, label in (("layers/activation.py", "layer kind"), ("analyses/cost.py", "analysis")):
-        with (tmp_path / "archcalc" / module).open("a", encoding="utf-8") as file:
-            file.write(f"\n\n{contribution(label)}")
+    extended(tmp_path / "archcalc")
     (tmp_path / "t.yaml").write_text(complete(contribution("uses glu")))
     asked = ["table", "t.yaml", "--format", "csv", "--columns", "layer,output_shape,optimizer_values"]
     done = subprocess.run(
@@ -242,15 +245,6 @@ def test_contributing_is_followed_to_the_letter(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ("", 0) == (done.stderr, done.returncode)
     assert ["conv 64 3x3,64x30x30,3584", "glu,32x30x30,0"] == done.stdout.splitlines()[2:4]
-
-
-def test_contributing_adds_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function becomes a column that can be added up."""
-    monkeypatch.delitem(analyses.ANALYSES, "optimizer_values", raising=False)  # comes back if it's there for good
-    names = {"analysis": analyses.analysis, "Application": Application, "Any": Any}
-    exec(compile(contribution("analysis"), "CONTRIBUTING.md", "exec"), names)
-    monkeypatch.setitem(analyses.ANALYSES, "optimizer_values", analyses.ANALYSES.pop("optimizer_values"))
-    assert 2 * 138_357_544 == analyze(load("vgg16").build()).total("optimizer_values")
 
 
 # ---------------------------------------------------------------- specs and their errors
@@ -346,7 +340,7 @@ def test_keys_functions_and_operators_are_documented() -> None:
 def test_quantities_are_documented() -> None:
     """docs/language.md says what can be claimed."""
     claims = DOCS["docs/language.md"].partition("## Claims")[2].partition("\n## ")[0]
-    assert [] == [name for name in QUANTITIES if f"`{name}`" not in claims and f"`{name}(" not in claims]
+    assert [] == [name for name in claimable() if f"`{name}`" not in claims and f"`{name}(" not in claims]
 
 
 def test_limits_are_documented() -> None:
@@ -360,11 +354,12 @@ def test_limits_are_documented() -> None:
 
 
 def test_every_number_is_documented() -> None:
-    """docs/numbers.md describes every column and total; README describes nothing else."""
-    listed = [piece for row in table(DOCS["docs/numbers.md"], "Number", "Meaning") for piece in code(row[0])]
-    columns = {*COLUMNS, *KNOWN, "aligned", *LARGEST, "depth"} - set(TEXTS)
-    assert sorted(columns) == sorted(listed)
-    assert {name for row in table(README, "Number", "Meaning") for name in code(row[0])} <= columns
+    """docs/numbers.md describes every quantity as it's declared; README describes nothing else."""
+    rows = [(code(row[0])[0], row[1]) for row in table(DOCS["docs/numbers.md"], "Number", "Meaning")]
+    assert [*QUANTITIES, "aligned"] == [name for name, _ in rows]
+    for name, meaning in rows[:-1]:
+        assert meaning.startswith(QUANTITIES[name].meaning), name
+    assert {name for row in table(README, "Number", "Meaning") for name in code(row[0])} <= QUANTITIES.keys()
 
 
 def test_every_command_is_mentioned() -> None:
@@ -374,7 +369,8 @@ def test_every_command_is_mentioned() -> None:
     cli = ROOT / "archcalc" / "cli"
     for command, rest in re.findall(r"archcalc ([a-z][a-z-]*)((?: [^\n`|;>&]+)?)", "".join(pieces())):
         assert command in COMMANDS, f"archcalc {command}"
-        source = (cli / f"{command.replace('-', '_')}.py").read_text() + (cli / "options.py").read_text()
+        budgets = "".join(f'"--{name.replace("_", "-")}"' for name in QUANTITIES) if command == "solve" else ""
+        source = budgets + (cli / f"{command.replace('-', '_')}.py").read_text() + (cli / "options.py").read_text()
         for option in re.findall(r"(?<=\s)--([a-z-]+)", rest):
             assert f'"--{option}"' in source or f"    {option.replace('-', '_')}:" in source, (
                 f"archcalc {command} --{option}"

@@ -109,7 +109,7 @@ def test_a_variable_stays_unless_the_step_that_reads_it_last_takes_it_over() -> 
     report = report_of("layers: [a: conv 4 1, b: from a -> conv 4 1, c: {add: [from a, from b]}, d: tanh, e: tanh]\n")
     image, volume = 4 * 3 * 32 * 32, 4 * 4 * 32 * 32
     held = [image, image + volume, image + 2 * volume, *[image + 3 * volume] * 3]
-    assert held == [max(moments) for moments in report.held]
+    assert held == [max(moments) for moments in report.placed("peak_bytes")]
 
 
 def test_inputs_wait_and_outputs_stay() -> None:
@@ -117,24 +117,24 @@ def test_inputs_wait_and_outputs_stay() -> None:
     head = "archcalc: 1\nname: t\ninputs: {x: {C: 4}, y: {C: 8}}\n"
     text = "layers: [a: from x -> fc 2, b: from y -> fc 1]\noutputs: [a, b]\n"
     report = analyze(graph_of(text, head))
-    assert [48, 48, 4 * (4 + 8 + 2), 4 * (8 + 2 + 1)] == report.least
-    assert [(48,), (48,), (4 * (4 + 8 + 2),), (4 * (4 + 8 + 2 + 1),)] == report.held
+    assert [48, 48, 4 * (4 + 8 + 2), 4 * (8 + 2 + 1)] == report.placed("least_bytes")
+    assert [(48,), (48,), (4 * (4 + 8 + 2),), (4 * (4 + 8 + 2 + 1),)] == report.placed("peak_bytes")
 
 
 def test_token_numbers_have_eight_bytes() -> None:
     """They are 64-bit integers, whatever the dtype of the rest."""
     report = analyze(graph_of("layers: [embed 100 8]\n", "archcalc: 1\nname: t\ninput: {T: 5}\n"), dtype="float16")
     assert {"embed": 5 * 8} == saved(report)
-    assert [5 * 8, 5 * 8 + 5 * 8 * 2] == report.least
-    assert [(5 * 8,), (5 * 8 + 5 * 8 * 2,)] == report.held
+    assert [5 * 8, 5 * 8 + 5 * 8 * 2] == report.placed("least_bytes")
+    assert [(5 * 8,), (5 * 8 + 5 * 8 * 2,)] == report.placed("peak_bytes")
 
 
 def test_what_is_made_of_token_numbers_has_eight_bytes_too() -> None:
     """A copy of them that leads to no embedding."""
     head = "archcalc: 1\nname: t\ninput: {T: 7}\n"
     report = analyze(graph_of("layers: [{a: {add: [identity]}}, z: from input -> embed 5 3]\n", head))
-    assert [7 * 8, 7 * 8, 2 * 7 * 8, 7 * 8 + 4 * 7 * 3] == report.least
-    assert [(7 * 8,), (7 * 8,), (2 * 7 * 8,), (7 * 8 + 4 * 7 * 3,)] == report.held
+    assert [7 * 8, 7 * 8, 2 * 7 * 8, 7 * 8 + 4 * 7 * 3] == report.placed("least_bytes")
+    assert [(7 * 8,), (7 * 8,), (2 * 7 * 8,), (7 * 8 + 4 * 7 * 3,)] == report.placed("peak_bytes")
 
 
 def test_dcgans_discriminator_keeps_what_the_tutorials_code_keeps() -> None:
@@ -162,7 +162,7 @@ def test_a_part_of_a_volume_cannot_be_taken_over() -> None:
     head = "archcalc: 1\nname: t\ninput: {T: 5}\n"
     report = analyze(graph_of("layers: [embed 9 4 -> select 0 -> sigmoid -> tanh]\n", head))
     numbers, tokens, token = 5 * 8, 5 * 4 * 4, 4 * 4
-    assert [numbers, numbers + tokens, tokens, tokens + token, token] == report.least
+    assert [numbers, numbers + tokens, tokens, tokens + token, token] == report.placed("least_bytes")
 
 
 def test_linear_layers_read_dense_tokens_of_regions() -> None:

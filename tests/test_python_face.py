@@ -170,7 +170,7 @@ def test_unknown_columns_are_errors() -> None:
     """So are columns, whether in a row or in a total; both are KeyErrors, too."""
     report = analyze("vgg16")
     for ask in (lambda: report.total("parms"), lambda: report["conv5"]["parms"]):
-        with pytest.raises(KeyError, match="no column is called 'parms'"):
+        with pytest.raises(KeyError, match="no quantity is called 'parms'"):
             ask()
         with pytest.raises(ArchcalcError):
             ask()

@@ -13,7 +13,7 @@ import pytest
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, UsageError
 from archcalc.formulas.amounts import alternatives, budget
-from archcalc.formulas.solve import output_conditions, total_of
+from archcalc.formulas.solve import output_conditions
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.report import analyze
@@ -94,7 +94,7 @@ def test_budgets(name: str, symbol: str, last: int, budgets: dict[str, int]) -> 
     found = opened(load(name), [symbol])
     report = analyze(found.graph)
     conditions: list[Any] = list(found.graph.conditions)
-    conditions += [Condition(total_of(report, column), "<=", most) for column, most in budgets.items()]
+    conditions += [Condition(report.total(column), "<=", most) for column, most in budgets.items()]
     solution = solved_for(conditions, {symbol: Integers.between()}).alone[symbol]
     steps = range(1, last + 1, 5 if name == "alphago_policy" else 11)
     expected = [value for value in steps if within(name, symbol, value, budgets)]
@@ -113,7 +113,7 @@ def within(name: str, symbol: str, value: int, budgets: dict[str, int]) -> bool:
         report = analyze(load(name).build(None, **{symbol: value}))
     except SpecError:
         return False
-    return all(total_of(report, column) <= most for column, most in budgets.items())
+    return all(report.total(column) <= most for column, most in budgets.items())
 
 
 def test_several_unknowns() -> None:

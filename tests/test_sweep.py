@@ -15,7 +15,8 @@ from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.formulas.plot import Scatter
 from archcalc.formulas.selection import condition, objectives, pareto
-from archcalc.formulas.sweep import TOTALS, Sweep, planned
+from archcalc.formulas.sweep import Sweep, planned
+from archcalc.quantities import TOTALLED, names
 from archcalc.zoo import load
 
 COLUMNS = ("params", "macs", "activation_bytes", "saved_bytes", "peak_bytes", "least_bytes", "total_bytes", "depth")
@@ -93,7 +94,7 @@ def test_small_sweeps_do_not_import_numpy(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_totals_can_be_swept() -> None:
     """Every column has a closed form."""
-    sweep = planned(load("alexnet"), {"H": ["227", "256"]}, columns=TOTALS)
+    sweep = planned(load("alexnet"), {"H": ["227", "256"]}, columns=names(*TOTALLED))
     assert one_at_a_time(sweep) == rows(sweep, numpy=False) == rows(sweep, numpy=True)
 
 

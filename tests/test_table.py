@@ -23,12 +23,13 @@ import sympy
 
 import archcalc
 from archcalc.__main__ import main
+from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
+from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
 from archcalc.render.figures import decimal, exact, memory, short
 from archcalc.render.html import html_lines, html_table
-from archcalc.render.listing import FIELDS, KNOWN, Listing
+from archcalc.render.listing import TEXTS, Listing
 from archcalc.render.plain import REPR_ROWS, plain_text
-from archcalc.report import COLUMNS, LARGEST
 from archcalc.zoo import Architecture, architectures
 
 ROOT = Path(__file__).parent.parent
@@ -210,7 +211,7 @@ def test_batch_and_dtype(printed: Callable[..., str]) -> None:
     assert "quantity" not in text  # published figures are about one image in float32
 
 
-@pytest.mark.parametrize("column", KNOWN)
+@pytest.mark.parametrize("column", [*TEXTS, *names(*PER_LAYER)])
 def test_columns(column: str, printed: Callable[..., str]) -> None:
     """Every column that --columns knows can be shown."""
     assert column == printed("table", "lenet5", "--columns", column, "--format", "csv").splitlines()[0]
@@ -219,7 +220,7 @@ def test_columns(column: str, printed: Callable[..., str]) -> None:
 def test_help_names_every_column(printed: Callable[..., str]) -> None:
     """The help of table lists exactly the columns there are."""
     listed = re.sub(r"\s+", "", printed("table", "--help")).partition("Columns:")[2].partition(".Examples")[0]
-    assert sorted(KNOWN) == sorted(listed.split(","))
+    assert [*TEXTS, *names(*PER_LAYER)] == listed.split(",")
 
 
 def test_field_columns(printed: Callable[..., str]) -> None:
@@ -432,8 +433,10 @@ def test_columns_add_up_to_the_totals(architecture: Architecture) -> None:
     for view in (Listing(report), Listing(report, every=True), Listing(report, depth=1), Listing(report, depth=2)):
         rows = list(view.entries())
         assert list(range(len(report.graph.nodes))) == sorted(index for entry in rows for index in entry.nodes)
-        for column in COLUMNS:
+        for column in names(Total.SUM):
             assert 0 == sympy.expand(report.totals[column] - sum(view.value(entry, column) for entry in rows))
+        for column in names(Total.LARGEST):
+            assert report.totals[column] == largest(view.value(entry, column) for entry in rows)
 
 
 @pytest.mark.parametrize("architecture", ZOO, ids=lambda architecture: architecture.name)
@@ -471,9 +474,9 @@ LAYER = {
     "inputs": {"type": "array", "items": {"type": "string"}},
     "input_shapes": {"type": "array", "items": AXES},
     "output_shape": AXES,
-    **dict.fromkeys(COLUMNS, COUNT),
+    **dict.fromkeys(names(Total.SUM), COUNT),
     **{key: {"type": "boolean"} for key in ("in_place", "aligned")},
-    **dict.fromkeys(FIELDS, AXES),
+    **dict.fromkeys(fields(), AXES),
 }
 CONTRACT = {
     "type": "object",
@@ -490,7 +493,7 @@ CONTRACT = {
             "type": "array",
             "items": {"type": "object", "required": list(LAYER), "properties": LAYER, "additionalProperties": False},
         },
-        "totals": {"type": "object", "required": [*COLUMNS, *LARGEST, "depth"], "additionalProperties": COUNT},
+        "totals": {"type": "object", "required": list(names(*TOTALLED)), "additionalProperties": COUNT},
     },
 }
 

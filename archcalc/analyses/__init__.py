@@ -1,42 +1,51 @@
-"""One function per column: what a layer on given shapes has, needs and does.
-
-A function decorated with `analysis` becomes a column in every table, golden file and claim.
-"""
+"""The functions that compute the quantities: each registers itself under the name of one in `quantities.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from archcalc.graph import Application
+from archcalc.graph import Application, Graph
+from archcalc.quantities import QUANTITIES
 
-Formula = Callable[[Application], Any]
-F = TypeVar("F", bound=Formula)
+OfLayer = Callable[[Application], Any]
+OfPlaces = Callable[[Graph, Any, str], list[Any]]
+OfScope = Callable[[Graph, str], Any]
+F = TypeVar("F", bound=Callable[..., Any])
 
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """A column: its name, its unit, its formula, and whether a batch of N examples needs N times as much."""
-
-    name: str
-    unit: str
-    formula: Formula
-    per_example: bool
-
-
-ANALYSES: dict[str, Analysis] = {}
-"""Every column that is a sum over layers, in the order of a report."""
+OF_LAYER: dict[str, OfLayer] = {}
+"""What equal layers on equal shapes have in common; for one example."""
+OF_PLACES: dict[str, OfPlaces] = {}
+"""What depends on a layer's place in the graph: a number for each node, given the graph, the batch and the dtype. Of
+those whose largest counts, the numbers of which a node's may be the largest."""
+OF_SCOPE: dict[str, OfScope] = {}
+"""What only a graph has, or a scope of it, given by its path; empty for all of it."""
 
 
-def analysis(name: str, unit: str, per_example: bool = False) -> Callable[[F], F]:
-    """Register a formula as a column; totals are sums over the graph's nodes."""
+def of_layer(name: str) -> Callable[[F], F]:
+    """Register what computes a quantity of a layer on its shapes."""
+    return _into(OF_LAYER, name)
 
-    def register(formula: F) -> F:
-        ANALYSES[name] = Analysis(name, unit, formula, per_example)
-        return formula
+
+def of_places(name: str) -> Callable[[F], F]:
+    """Register what computes a quantity that depends on the layer's place in the graph."""
+    return _into(OF_PLACES, name)
+
+
+def of_scope(name: str) -> Callable[[F], F]:
+    """Register what computes a quantity of a whole graph or of a scope."""
+    return _into(OF_SCOPE, name)
+
+
+def _into(table: dict[str, Any], name: str) -> Callable[[F], F]:
+    if name not in QUANTITIES:
+        raise LookupError(f"'{name}' is not declared in archcalc/quantities.py")
+
+    def register(function: F) -> F:
+        table[name] = function
+        return function
 
     return register
 
 
-from archcalc.analyses import cost, memory  # noqa: E402, F401  (they register their formulas here)
+from archcalc.analyses import cost, least, memory, peak, saved  # noqa: E402, F401  (they register themselves)

@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
-from archcalc.analyses import analysis
+from archcalc.analyses import of_layer, of_scope
 from archcalc.graph import Application, Graph
 
 
-@analysis("params", "params")
+@of_layer("params")
 def params(at: Application) -> Any:
     """Learnable scalars, weights and biases."""
     return at.layer.params(*at.input_shapes)
 
 
-@analysis("weights", "params")
+@of_layer("weights")
 def weights(at: Application) -> Any:
     """Learnable scalars that multiply; batch norm's scale is one."""
     return at.layer.weights(*at.input_shapes)
 
 
-@analysis("biases", "params")
+@of_layer("biases")
 def biases(at: Application) -> Any:
     """Learnable scalars that are added; batch norm's shift is one."""
     return at.layer.biases(*at.input_shapes)
 
 
-@analysis("buffers", "values")
+@of_layer("buffers")
 def buffers(at: Application) -> Any:
     """Scalars that are stored but not learned: running statistics, fixed codes."""
     return at.layer.buffers(*at.input_shapes)
 
 
-@analysis("macs", "MACs", per_example=True)
+@of_layer("macs")
 def macs(at: Application) -> Any:
     """Multiply-adds of convolutions and matrix products, biases apart."""
     return at.layer.macs(*at.input_shapes)
 
 
-@analysis("flops", "FLOPs", per_example=True)
+@of_layer("flops")
 def flops(at: Application) -> Any:
     """Two for each multiply-add, PyTorch's own convention."""
     return 2 * at.layer.macs(*at.input_shapes)
 
 
-@analysis("neurons", "units")
+@of_layer("neurons")
 def neurons(at: Application) -> Any:
     """Outputs of weight layers (Krizhevsky et al. 2012)."""
     return at.output_shape.numel if at.layer.weight_layer else 0
 
 
-@analysis("connections", "links")
+@of_layer("connections")
 def connections(at: Application) -> Any:
     """Links into units, biases included, each counted at every position (LeCun et al. 1998)."""
     return at.layer.connections(*at.input_shapes)
@@ -60,6 +60,7 @@ def _gates(at: Application) -> tuple[int, ...]:
     return at.layer.gates(*at.input_shapes)
 
 
+@of_scope("depth")
 def depth(graph: Graph, path: str = "") -> int:
     """Weight layers on the longest path through the graph, or through one scope of it; gates are beside it.
 

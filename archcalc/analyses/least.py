@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from archcalc.analyses import of_places
 from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
@@ -14,6 +15,7 @@ COMPARED, LISTED = 16, 300
 """Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
 
 
+@of_places("least_bytes")
 def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """For each node, the bytes of the volumes that have to be alive while it's computed, its own among them.
 
@@ -72,6 +74,9 @@ def largest(values: Iterable[Any]) -> Any:
         return max(distinct)
     import sympy
 
+    distinct = dict.fromkeys(
+        part for value in distinct for part in (value.args if isinstance(value, sympy.Max) else (value,))
+    )
     rest = _undominated(list(dict.fromkeys(map(sympy.expand, distinct)))) if len(distinct) <= LISTED else distinct
     return maximum(*rest) if len(rest) <= COMPARED else sympy.Max(*rest, evaluate=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from archcalc.analyses import analysis
+from archcalc.analyses import of_layer
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.linear import Embedding
 from archcalc.layers.pool import MaxPool
@@ -20,7 +20,7 @@ INDEX_BYTES = 8
 """Of the place of a maximum and of a token number, which are 64-bit integers."""
 
 
-@analysis("activations", "values", per_example=True)
+@of_layer("activations")
 def activations(at: Application) -> Any:
     """Values of the output volume; layers computed in place and views make none."""
     return 0 if at.layer.in_place else at.output_shape.numel

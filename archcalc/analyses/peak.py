@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archcalc.analyses import of_places
 from archcalc.analyses.lifetimes import Wire, held_until
 from archcalc.analyses.memory import INDEX_BYTES, token_volumes, undone_pools, volume_bytes
 from archcalc.analyses.saved import width_bytes
@@ -13,6 +14,7 @@ from archcalc.graph import Application, Graph
 from archcalc.layers.kept import Moments, Width
 
 
+@of_places("peak_bytes")
 def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
     """For each node, the bytes of all tensors that are alive while it runs, at each moment that may be its most.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from archcalc.analyses import of_places
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, UNTRAINED, undone_pools, volume_bytes
 from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import Application, Graph, Node
@@ -15,6 +16,7 @@ STATISTIC_BYTES = 4
 """Statistics are float32 even where values are narrower."""
 
 
+@of_places("saved_bytes")
 def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """For each node, the bytes that autograd keeps because of it, and not because of an earlier node already.
 

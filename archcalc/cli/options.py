@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from archcalc.errors import ArchcalcError
 from archcalc.spec.reader import load_spec
 from archcalc.zoo import spec_files, text_of
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Format(StrEnum):
@@ -32,6 +34,17 @@ class TableFormat(StrEnum):
     csv = "csv"
     markdown = "markdown"
     html = "html"
+
+
+def described(**lists: Iterable[str]) -> Callable[[F], F]:
+    """Put lists of names in place of `{…}` in a command's help."""
+
+    def filled(command: F) -> F:
+        for place, names in lists.items():
+            command.__doc__ = (command.__doc__ or "").replace(f"{{{place}}}", ", ".join(names))
+        return command
+
+    return filled
 
 
 def complete_name(incomplete: str) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from archcalc.cli.options import Input, Name, Set, Symbolic
 from archcalc.cli.output import write
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
+from archcalc.quantities import QUANTITIES, Quantity, Total, names
 from archcalc.shape import BATCH
 from archcalc.zoo import Architecture, load
 
@@ -32,14 +34,31 @@ class SolveFormat(StrEnum):
     json = "json"
 
 
-def _budget(name: str, help: str) -> Any:
-    return typer.Option(f"--{name}", metavar="AMOUNT", help=help, show_default=False)
+def _with_budgets(command: Callable[..., None]) -> Callable[..., None]:
+    """Put an option for each quantity that may have a budget in place of `**budgets`, for typer to see."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    first = [each.name for each in own].index("batch")
+    options = [_budget(QUANTITIES[name]) for name in names(Total.SUM, Total.LARGEST)]
+    command.__signature__ = signature.replace(parameters=[*own[:first], *options, *own[first:]])  # type: ignore[attr-defined]
+    return command
+
+
+def _budget(quantity: Quantity) -> inspect.Parameter:
+    """`--saved-bytes AMOUNT`, with what the quantity means as its help."""
+    option = typer.Option(
+        f"--{quantity.name.replace('_', '-')}", metavar="AMOUNT", help=quantity.sentence,
+        show_default=False,
+    )  # fmt: skip
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(quantity.name, keyword, default="", annotation=Annotated[str, option])
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
+@_with_budgets
 def solve(
     name: Name,
     output: Annotated[
@@ -47,15 +66,6 @@ def solve(
         typer.Option("--output", metavar="SIZES", help="The output to reach: 7x7, 512x7x7, H=7.", show_default=False),
     ] = "",
     layer: Annotated[str, typer.Option(metavar="PATH", help="Whose output.", show_default=False)] = "",
-    params: Annotated[str, _budget("params", "At most so many params: 5M. 4M..5M: at least 4M, too.")] = "",
-    macs: Annotated[str, _budget("macs", "At most so many MACs.")] = "",
-    flops: Annotated[str, _budget("flops", "At most so many FLOPs.")] = "",
-    activations: Annotated[str, _budget("activations", "At most so many values in all volumes.")] = "",
-    activation_bytes: Annotated[str, _budget("activation-bytes", "Bytes of all volumes: 64MB, 64MiB.")] = "",
-    saved_bytes: Annotated[str, _budget("saved-bytes", "What training keeps for the backward pass.")] = "",
-    peak_bytes: Annotated[str, _budget("peak-bytes", "The most that inference holds at once.")] = "",
-    least_bytes: Annotated[str, _budget("least-bytes", "The least that inference can do with.")] = "",
-    total_bytes: Annotated[str, _budget("total-bytes", "Bytes of params, buffers and all volumes together.")] = "",
     memory: Annotated[str, typer.Option("--memory", hidden=True)] = "",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once. Open: --symbolic N.")] = 1,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
@@ -63,11 +73,13 @@ def solve(
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = "",
     form: Annotated[SolveFormat, typer.Option("--format", "-f", help="json: for scripts.")] = SolveFormat.text,
+    **budgets: str,
 ) -> None:
     """Find all sizes that give an output, or stay within budgets. Exact: what isn't listed doesn't do it.
 
-    The unknowns: what `--symbolic` or `--set HPARAM=sym` leaves open, and `--set HPARAM=64..512` within a range; N is
-    the batch; for `--output`, if nothing is open, the input's axes. Exit code 1: no sizes do it.
+    A budget (AMOUNT) is the most, 5M or 16GB, or a band, 4M..5M. The unknowns: what `--symbolic` or `--set HPARAM=sym`
+    leaves open, and `--set HPARAM=64..512` within a range; N is the batch; for `--output`, if nothing is open, the
+    input's axes. Exit code 1: no sizes do it.
 
     Examples:
     ```
@@ -83,11 +95,6 @@ def solve(
     if memory:
         kinds = "--activation-bytes (volumes), --total-bytes (params, buffers, volumes), --saved-bytes, --peak-bytes"
         raise UsageError("which memory?", kinds)
-    budgets = {
-        "params": params, "macs": macs, "flops": flops, "activations": activations,
-        "activation_bytes": activation_bytes, "saved_bytes": saved_bytes, "peak_bytes": peak_bytes,
-        "least_bytes": least_bytes, "total_bytes": total_bytes,
-    }  # fmt: skip
     asked = {column: amount for column, amount in budgets.items() if amount}
     if not output and not asked:
         raise UsageError("what is to be solved for?", "--output 7x7, --params 5M, --macs 1G …")
@@ -142,7 +149,7 @@ def _unknowns(
 def _limits(column: str, amount: str) -> tuple[int | None, int]:
     from archcalc.formulas.amounts import budget
 
-    return budget(amount, f"--{column.replace('_', '-')}", in_bytes=column.endswith("_bytes"))
+    return budget(amount, f"--{column.replace('_', '-')}", in_bytes=QUANTITIES[column].in_bytes)
 
 
 def _goal(column: str, least: int | None, most: int) -> str:

@@ -13,11 +13,12 @@ import typer
 
 from archcalc import text
 from archcalc.cli.graphs import sizes_of, warn_of_order
-from archcalc.cli.options import Input, Name, Output, Quiet
+from archcalc.cli.options import Input, Name, Output, Quiet, described
 from archcalc.cli.output import write
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.files import replacing
+from archcalc.quantities import TOTALLED, names
 from archcalc.zoo import load
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
+@described(totals=names(*TOTALLED))
 def sweep(
     name: Name,
     sets: Annotated[
@@ -74,8 +76,7 @@ def sweep(
 ) -> None:
     """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
 
-    Totals: params, weights, biases, buffers, macs, flops, activations, activation_bytes, saved_bytes, peak_bytes,
-    least_bytes, total_bytes (params, buffers and volumes), neurons, connections, depth. N is the batch.
+    Totals: {totals}. N is the batch.
 
     Examples:
     ```

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, TableFormat
+from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, TableFormat, described
 from archcalc.cli.output import console, in_terminal, write, writing
 from archcalc.errors import UsageError
-from archcalc.render.listing import DEFAULT, Listing
+from archcalc.quantities import PER_LAYER, names
+from archcalc.render.listing import DEFAULT, TEXTS, Listing
 from archcalc.report import Report, analyze
 from archcalc.zoo import Architecture
 
@@ -37,6 +38,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
+@described(columns=(*TEXTS, *names(*PER_LAYER)))
 def table(
     name: Name,
     style: Annotated[Style, typer.Option(help="`slides` prints the lecture's lines.")] = Style.table,
@@ -66,8 +68,7 @@ def table(
     Layers computed in place (relu, dropout, flatten) stand in the row of the volume they work on. Below the table:
     the totals, what MACs leave out, and the published figures about them with their verdicts.
 
-    Columns: name, kind, layer, output_shape, params, weights, biases, buffers, macs, flops, activations,
-    activation_bytes, saved_bytes, neurons, connections, receptive_field, effective_stride, effective_padding.
+    Columns: {columns}.
 
     Examples:
     ```

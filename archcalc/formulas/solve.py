@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, is_list
@@ -88,14 +87,6 @@ class Answer:
 
 class NoLayer(UsageError):
     """There is no layer of the name that was asked for, at least with these values."""
-
-
-def total_of(report: Report, name: str) -> Any:
-    """A quantity with a budget: a total, or `total_bytes`, those of all params, buffers and activations."""
-    if name == "total_bytes":
-        values = report.total("params") + report.total("buffers") + report.total("activations")
-        return values * BYTES[report.dtype]
-    return report.total(name)
 
 
 def answered(architecture: Architecture, question: Question, unknowns: Unknowns) -> Answer:
@@ -182,7 +173,7 @@ def _opens(architecture: Architecture, unknowns: Unknowns, names: Sequence[str])
 def _one_structure(architecture: Architecture, question: Question, unknowns: Unknowns, tried: Sequence[str]) -> Answer:
     found = opened(architecture, unknowns.all, unknowns.sets, unknowns.sizes, unknowns.batch)
     report = analyze(found.graph, found.batch, question.dtype)
-    totals = {column: total_of(report, column) for column in question.budgets}
+    totals = {column: report.total(column) for column in question.budgets}
     conditions: list[Any] = list(found.graph.conditions)
     where = ""
     if question.output:

@@ -19,16 +19,16 @@ from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, sizes_among
-from archcalc.formulas.solve import reason_of, total_of
+from archcalc.formulas.solve import reason_of
 from archcalc.formulas.symbols import opened, placed
-from archcalc.report import COLUMNS, LARGEST, analyze
+from archcalc.quantities import TOTALLED, names
+from archcalc.report import analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.work import renewed
 from archcalc.zoo import Architecture
 
-TOTALS = (*COLUMNS, *LARGEST, "total_bytes", "depth")
 DEFAULT = ("params", "macs", "activations", "activation_bytes")
 FEW = 20_000
 """Configurations that are computed without NumPy, whose import alone takes as long."""
@@ -126,7 +126,7 @@ class Sweep:
         """
         sets, sizes, batch = self.given(values)
         report = analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
-        totals = {column: _total(report, column) for column in self.columns}
+        totals = {column: report.total(column) for column in self.columns}
         for column, total in totals.items():
             if is_symbolic(total):
                 symbol = min(symbol.name for symbol in total.free_symbols)
@@ -138,10 +138,6 @@ class Sweep:
         sets, sizes, batch = placed(self.architecture, values)
         given = {name: int(size) for name, size in sizes.items()}
         return {**self.fixed, **sets}, {**self.sizes, **given}, 1 if batch is None else int(batch)
-
-
-def _total(report: Any, column: str) -> Any:
-    return report.totals["depth"] if column == "depth" else total_of(report, column)
 
 
 class _Plan:
@@ -156,7 +152,7 @@ class _Plan:
         report = analyze(found.graph, found.batch, sweep.dtype)
         self.sweep, self.outer = sweep, outer
         self.conditions: list[Any] = list(found.graph.conditions)
-        totals = [_expanded(_total(report, column)) for column in sweep.columns]
+        totals = [_expanded(report.total(column)) for column in sweep.columns]
         differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in self.conditions]
         self.program = Program([*totals, *differences], [dim(name) for name in sweep.symbols])
 
@@ -317,9 +313,9 @@ def planned(
     for column in columns:
         if column in choices:
             raise UsageError(f"'{column}' would be two columns: what is swept, and the total", "--columns …")
-        if column not in TOTALS:
+        if column not in names(*TOTALLED):
             hint = "total_bytes, activation_bytes, saved_bytes or peak_bytes" if column == "memory" else ""
-            raise UsageError(f"there's no total '{column}'", hint or suggestion(column, TOTALS))
+            raise UsageError(f"there's no total '{column}'", hint or suggestion(column, names(*TOTALLED)))
     choices = {
         name: values if name in architecture.spec.hparams else sizes_among(name, values)
         for name, values in choices.items()

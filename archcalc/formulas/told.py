@@ -9,10 +9,10 @@ from typing import Any
 from archcalc.errors import UsageError
 from archcalc.formulas.general import ORDER, Formula, field_formulas, layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE, Notation
+from archcalc.quantities import QUANTITIES, Total, names
 from archcalc.report import Report, Row
 from archcalc.symbolic import dim, is_symbolic
 
-TOTALS = ("params", "weights", "biases", "buffers", "macs", "activations", "activation_bytes", "saved_bytes")
 FORMATS = ("unicode", "latex", "sympy", "python")
 
 
@@ -48,7 +48,9 @@ def totals_sheet(report: Report, values: Mapping[str, Any], path: str = "") -> S
     import sympy
 
     formulas = []
-    for name in TOTALS:
+    for name in names(Total.SUM):
+        if QUANTITIES[name].seldom:
+            continue
         total = report.total(name, path)
         if is_symbolic(total):
             total = sympy.expand(total)

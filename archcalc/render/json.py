@@ -8,7 +8,8 @@ from typing import Any
 
 from archcalc import text
 from archcalc.graph import Application, Node
-from archcalc.report import PLACED, SHARED, Report, Row
+from archcalc.quantities import Total, fields, names
+from archcalc.report import Report, Row, shared
 from archcalc.symbolic import is_symbolic
 
 VERSION = 1
@@ -44,7 +45,7 @@ def _shared(report: Report, node: Node) -> tuple[str, str]:
     values = {
         "input_shapes": [report.ordered(shape) for shape in at.input_shapes],
         "output_shape": report.ordered(at.output_shape),
-        **{column: report.value(at, column) for column in SHARED},
+        **{name: report.value(at, name) for name in shared()},
         "in_place": at.layer.in_place,
     }
     return f'"kind": {_dump(at.layer.kind)}', _dump(values)[1:-1]
@@ -52,14 +53,9 @@ def _shared(report: Report, node: Node) -> tuple[str, str]:
 
 def _placed(row: Row) -> Mapping[str, Any]:
     """What depends on the layer's place; the receptive field per axis of the input."""
-    axes = row.report.ordered(row.fields)
-    return {
-        **{column: row[column] for column in PLACED},
-        "receptive_field": {axis: field.size for axis, field in axes.items()},
-        "effective_stride": {axis: field.stride for axis, field in axes.items()},
-        "effective_padding": {axis: field.padding for axis, field in axes.items()},
-        "aligned": all(field.aligned for field in axes.values()),
-    }
+    sums = (name for name in names(Total.SUM) if name not in shared())
+    aligned = all(field.aligned for field in row.fields.values())
+    return {**{name: row[name] for name in (*sums, *fields())}, "aligned": aligned}
 
 
 def _dump(value: Any) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application
 from archcalc.layers.reshape import View
+from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, names
 from archcalc.render.figures import exact
 from archcalc.render.rows import Entry, applications, entries
-from archcalc.report import COLUMNS, PLACED, Report
+from archcalc.report import Report, shared
 from archcalc.symbolic import is_symbolic
 from archcalc.text import line
 
@@ -22,19 +23,11 @@ if TYPE_CHECKING:
 
 DEFAULT = ("name", "layer", "output_shape", "activations", "params", "macs")
 TEXTS = ("name", "kind", "layer", "output_shape")
-FIELDS = {"receptive_field": "size", "effective_stride": "stride", "effective_padding": "padding"}
-KNOWN = (*TEXTS, *COLUMNS, *FIELDS)
-TOTALS_ONLY = ("peak_bytes", "least_bytes", "depth")
 LEFT = ("name", "kind", "layer")
 """The columns that are aligned on the left."""
 
 LONGEST_TOTAL = 30
 TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
-
-PER_NETWORK = ("neurons", "connections")
-"""The columns that grow with a batch in no paper, though others of their kind do."""
-
-_LABELS = {"output_shape": "output", "macs": "MACs", "flops": "FLOPs", "activation_bytes": "bytes"}
 
 
 @dataclass(frozen=True)
@@ -55,14 +48,16 @@ class Listing:
 
     def __post_init__(self) -> None:
         for column in self.columns:
-            if column in TOTALS_ONLY:
-                raise UsageError(f"'{column}' is a total, no column", "it stands below the table, and in --format json")
-            if column not in KNOWN:
-                raise UsageError(f"unknown column '{column}'", suggestion(column, KNOWN))
+            if column in names(Total.OWN):
+                hint = "it stands below the table, and in --format json"
+                raise UsageError(f"'{column}' is a total, not a column", hint)
+            if column not in (*TEXTS, *names(*PER_LAYER)):
+                raise UsageError(f"unknown column '{column}'", suggestion(column, (*TEXTS, *names(*PER_LAYER))))
         if len(set(self.columns)) < len(self.columns):
             raise UsageError("a column can be shown once only")
-        if self.sort and self.sort not in COLUMNS:
-            raise UsageError(f"can't sort by '{self.sort}'", suggestion(self.sort, COLUMNS))
+        if self.sort and self.sort not in names(Total.SUM, Total.LARGEST):
+            hint = suggestion(self.sort, names(Total.SUM, Total.LARGEST))
+            raise UsageError(f"can't sort by '{self.sort}'", hint)
         if self.every and self.depth:
             raise UsageError("a row for every layer, or one for each scope: not both")
 
@@ -70,9 +65,11 @@ class Listing:
         """A column's heading."""
         if column == "params" and not self.bias:
             return "params (weights only)"
-        if column in PER_NETWORK and self.report.batch != 1:
+        if column in TEXTS:
+            return column.removesuffix("_shape")
+        if QUANTITIES[column].one_example and self.report.batch != 1:
             return f"{column} per example"  # beside columns that are for the whole batch
-        return _LABELS.get(column, column.replace("_", " "))
+        return QUANTITIES[column].heading
 
     def entries(self) -> Iterator[Entry]:
         """The rows, in the order of the graph, or from the largest value of the `sort` column to the least."""
@@ -92,24 +89,15 @@ class Listing:
         return max(len(entry.name) for entry in entries(self.report.graph, self.every, self.depth))
 
     def value(self, entry: Entry, column: str) -> Any:
-        """A row's value in a column that can be added up."""
-        if column in PLACED:
-            return sum(self.report.row(index)[column] for index in entry.nodes)
-        return self._sum(applications(self.report.graph, entry), column)
+        """A row's sum or largest value in a column."""
+        return self.report.over(self._counted(column), entry.nodes)
 
-    def _sum(self, found: tuple[Application, ...], column: str) -> Any:
-        if column == "params" and not self.bias:
-            column = "weights"
-        total: Any = 0
-        for application in found:
-            total = total + self.report.value(application, column)
-        return total
+    def _counted(self, column: str) -> str:
+        return "weights" if column == "params" and not self.bias else column
 
     def total(self, column: str) -> Any:
-        """A column's sum; None for a column that has none."""
-        if column not in COLUMNS:
-            return None
-        return self.report.totals["weights" if column == "params" and not self.bias else column]
+        """A column's sum or largest value; None for a column that has none."""
+        return self.report.total(self._counted(column)) if column in names(Total.SUM, Total.LARGEST) else None
 
     def totals(self) -> list[str]:
         """The cells of the last row."""
@@ -124,18 +112,20 @@ class Listing:
 
     def cells(self, entry: Entry) -> list[str]:
         """The texts of one row. What doesn't depend on the place in the graph is written once for equal rows."""
-        shared = self.shared(entry)
-        return [shared[column] if column in shared else self._placed(entry, column) for column in self.columns]
+        known = self.shared(entry)
+        return [known[column] if column in known else self._placed(entry, column) for column in self.columns]
 
     def shared(self, entry: Entry) -> dict[str, str]:
         """The cells that equal layers on equal shapes have in common, by column."""
         found = applications(self.report.graph, entry)
         if found not in self._known:
-            placed = ("name", *PLACED, *FIELDS, *(TEXTS if self.depth else ()))
-            self._known[found] = {column: self._text(found, column) for column in self.columns if column not in placed}
+            alike = (*shared(), *(() if self.depth else ("kind", "layer", "output_shape")))
+            self._known[found] = {
+                column: self._text(entry, found, column) for column in self.columns if column in alike
+            }
         return self._known[found]
 
-    def _text(self, found: tuple[Application, ...], column: str) -> str:
+    def _text(self, entry: Entry, found: tuple[Application, ...], column: str) -> str:
         """A cell of a row whose first layer makes the volume."""
         if column == "kind":
             return found[0].layer.kind
@@ -143,7 +133,7 @@ class Listing:
             return layers_text(found)
         if column == "output_shape":
             return self.report.text(found[0].output_shape)
-        return exact(self._sum(found, column))
+        return exact(self.value(entry, column))
 
     def _placed(self, entry: Entry, column: str) -> str:
         """A cell that depends on where in the graph the row is."""
@@ -152,23 +142,17 @@ class Listing:
             return line(entry.name)
         if column == "output_shape":
             return report.text(report.graph.nodes[entry.output].shape)
-        if column in PLACED:
-            return exact(self.value(entry, column))
-        if column in FIELDS:
-            sizes = _unless_equal(self.field(entry, column))
+        if column in fields():
+            sizes = _unless_equal(list(report.row(entry.output)[column].values()))
             return "x".join("" if size is None else str(size) for size in sizes)
+        if column not in TEXTS:
+            return exact(self.value(entry, column))
         found = applications(report.graph, entry)
         makers = [application for application in found if not application.layer.in_place]
         if len(makers) > 1:
             kinds = Counter(application.layer.kind for application in makers)
             return "scope" if column == "kind" else ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         return (makers or found)[0].layer.kind if column == "kind" else layers_text(found)
-
-    def field(self, entry: Entry, column: str) -> list[Any]:
-        """A row's receptive field, stride or padding, per input axis in the spec's order."""
-        report = self.report
-        fields = report.ordered(report.receptive_fields[entry.output])
-        return [getattr(axis, FIELDS[column]) for axis in fields.values()]
 
 
 def layers_text(found: tuple[Application, ...]) -> str:

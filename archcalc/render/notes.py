@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.quantities import claimable
 from archcalc.render.figures import exact, memory
 from archcalc.symbolic import is_symbolic
 from archcalc.text import line
@@ -50,7 +51,8 @@ def _peak(report: Report) -> str:
     """The most that the exported program holds, and at which layer; the floor. A long formula is left to JSON."""
     peak, least = report.totals["peak_bytes"], report.totals["least_bytes"]
     if not is_symbolic(peak):
-        at = next(node.name for node, held in zip(report.graph.nodes, report.held, strict=True) if peak in held)
+        held = report.placed("peak_bytes")
+        at = next(node.name for node, moments in zip(report.graph.nodes, held, strict=True) if peak in moments)
         return f"{memory(peak)} held at once, at {at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
@@ -67,7 +69,7 @@ def figure(quantity: str, value: Any) -> str:
     """A computed value as it stands beside a published one."""
     if value is None:
         return "none"
-    return memory(value) if quantity.endswith("_bytes") else exact(value)
+    return memory(value) if claimable()[quantity].in_bytes else exact(value)
 
 
 CLAIM_LABELS = ("quantity", "published", "computed", "verdict", "source")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from archcalc.render.listing import FIELDS, LEFT, Listing
+from archcalc.render.listing import LEFT, Listing
 from archcalc.render.notes import CLAIM_LABELS, CLAIM_LEFTS, claim_cells, facts, heading, remarks
 from archcalc.report import Report
 
@@ -75,10 +75,9 @@ def _widths(listing: Listing) -> list[int]:
     totals = listing.totals()
     shared: set[int] = set()
     widths = list(map(len, totals))
-    placed = [column in FIELDS or (listing.depth > 0 and column != "name") for column in listing.columns]
     for entry in listing.entries():
         known = listing.shared(entry)
-        if id(known) in shared and not any(placed):
+        if id(known) in shared and known.keys() >= {*listing.columns} - {"name"}:
             continue
         shared.add(id(known))
         widths = [max(width, len(cell)) for width, cell in zip(widths, listing.cells(entry), strict=True)]

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import LocalError, suggestion
+from archcalc.quantities import Total, claimable
 from archcalc.spec.expression import Expr, Literal, Several, Unary
 from archcalc.spec.model import Claim, Hparam, Value, Variant
 from archcalc.spec.printed import Printed
@@ -17,12 +18,6 @@ from archcalc.spec.tree import Map, Scalar, Seq, Tree
 if TYPE_CHECKING:
     from archcalc.spec.tree_reader import TreeReader
 
-QUANTITIES = (
-    "params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes",
-    "peak_bytes", "least_bytes", "neurons", "connections", "depth", "shape", "rf", "rf_stride", "rf_padding",
-)  # fmt: skip
-PLACED = ("shape", "rf", "rf_stride", "rf_padding")
-"""The quantities that only a layer or scope has."""
 DETAILS = ("source", "digits", "tol", "at", "holds", "note", "variant")
 MAX_TOLERANCE = Fraction(1, 10)
 """A tenth: "about 60M" may be 54M to 66M. Beyond that a figure of two digits would say less than its first one."""
@@ -67,16 +62,16 @@ class ClaimReader:
         entry = self.entry(tree)
         subjects = [(key, value) for key, value in tree.entries if key.text not in DETAILS]
         if not subjects:
-            hint = "known: " + ", ".join(QUANTITIES)
+            hint = "known: " + ", ".join(claimable())
             self.reader.error("E030", "a claim needs a quantity", tree.mark, hint=hint)
         for key, value in subjects:
             match = _SUBJECT.fullmatch(key.text)
-            if not match or match[1] not in QUANTITIES:
-                hint = suggestion(match[1] if match else key.text, QUANTITIES)
+            if not match or match[1] not in claimable():
+                hint = suggestion(match[1] if match else key.text, claimable())
                 self.reader.error("E031", f"unknown quantity '{key.text}'", key.mark, hint=hint)
                 continue
             quantity, path = match[1], match[2] or ""
-            if quantity in PLACED and not path:
+            if claimable()[quantity].total is Total.NONE and not path:
                 self.reader.error("E031", f"'{quantity}' needs a path: {quantity}(conv1)", key.mark)
                 continue
             for variant, figure in self.by_variant(key, value, entry.variant):
@@ -183,12 +178,12 @@ class ClaimReader:
         if match is None or not isinstance(tree, Scalar):
             return self.reader.value(tree)
         number, suffix, unit = match[1], match[2] or "", match[3]
-        if unit and not quantity.endswith("_bytes"):
+        if unit and not claimable()[quantity].in_bytes:
             self.reader.error(
                 "E034", f"'{quantity}' is counted, not measured in bytes", tree.mark, hint=number + suffix
             )
             return None
-        if suffix and not unit and quantity.endswith("_bytes"):
+        if suffix and not unit and claimable()[quantity].in_bytes:
             hint = f"{number}{suffix}B; MB is 10^6 bytes, MiB 2^20"
             self.reader.error("E034", f"'{quantity}' needs a unit beside its {suffix}", tree.mark, hint=hint)
             return None
@@ -216,7 +211,7 @@ class ClaimReader:
 def _impossible(value: Value, quantity: str) -> LocalError | None:
     """Why no number of this sort can be the value that is claimed; None if one can."""
     expr, hint = value.expr, ""
-    if isinstance(expr, Several) and not quantity.startswith("rf"):
+    if isinstance(expr, Several) and not claimable()[quantity].axis:
         message = f"'{quantity}' is one number, not several"
     elif isinstance(expr, Literal) and isinstance(expr.value, bool):
         message = f"'{quantity}' is a number, not {value.text}"

@@ -9,8 +9,8 @@ from typing import Any
 
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
+from archcalc.quantities import claimable
 from archcalc.shape import AXES
-from archcalc.spec.claims import QUANTITIES
 from archcalc.spec.item_reader import MERGES
 
 _VALUE = {"type": ["string", "number", "boolean", "array"], "description": "a number, an expression, or a list"}
@@ -182,6 +182,6 @@ def _claim() -> dict[str, Any]:
             "holds": {"type": "boolean", "description": "false for an erratum, which must fail"},
             "note": {**_TEXT, "description": "why a printed figure is wrong"},
         },
-        "patternProperties": {rf"^({'|'.join(QUANTITIES)})(\(.+\))?$": {}},
+        "patternProperties": {rf"^({'|'.join(claimable())})(\(.+\))?$": {}},
         "additionalProperties": False,
     }

@@ -1,0 +1,144 @@
+"""Every number of the product, declared once: its name, what it counts, and how a network's follows from its layers.
+
+Tables, JSON, totals, claims, golden files, sweeps, budgets and help take their lists from here. What computes a number
+stands in `analyses`, under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from archcalc.errors import UnknownNameError, suggestion
+
+
+class Total(Enum):
+    """How the number of a whole network, or of a scope, follows from those of its layers."""
+
+    SUM = auto()
+    LARGEST = auto()
+    OWN = auto()
+    """It's a number of the whole, and layers have none."""
+    NONE = auto()
+    """It's a number of each layer, and there is none of the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One number: its name, the unit it's counted in, and what it means, in a few words.
+
+    `per_example`: a batch of N has N times as many. `sum_of`: it's the bytes of the values that these quantities count.
+    `one_example`: it's that of one example, whatever the batch. `axis`: the attribute of a `Field` that it is, for each
+    axis of the input. `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers,
+    since it follows from others or few papers count it.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    total: Total = Total.SUM
+    per_example: bool = False
+    one_example: bool = False
+    label: str = ""
+    sum_of: tuple[str, ...] = ()
+    axis: str = ""
+    alias: str = ""
+    seldom: bool = False
+
+    @property
+    def heading(self) -> str:
+        """What stands above its column."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def sentence(self) -> str:
+        """What it means, for help."""
+        return f"{self.meaning[0].upper()}{self.meaning[1:]}."
+
+    @property
+    def claimed(self) -> str:
+        """What claims call it."""
+        return self.alias or self.name
+
+    @property
+    def in_bytes(self) -> bool:
+        """Whether it's measured in bytes, rather than counted."""
+        return self.unit == "bytes"
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("params", "params", "learnable scalars, weights and biases"),
+        Quantity("weights", "params", "learnable scalars that multiply"),
+        Quantity("biases", "params", "learnable scalars that are added"),
+        Quantity("buffers", "values", "scalars that are stored but not learned"),
+        Quantity("macs", "MACs", "multiply-adds of convolutions and matrix products, excluding biases",
+                 per_example=True, label="MACs"),
+        Quantity("flops", "FLOPs", "two for each multiply-add", per_example=True, label="FLOPs", seldom=True),
+        Quantity("neurons", "units", "outputs of weight layers", one_example=True, seldom=True),
+        Quantity("connections", "links", "links into units, each counted at every position", one_example=True,
+                 seldom=True),
+        Quantity("activations", "values", "values of the volumes that are made", per_example=True),
+        Quantity("activation_bytes", "bytes", "the bytes of all volumes", label="bytes", sum_of=("activations",)),
+        Quantity("total_bytes", "bytes", "the bytes of params, buffers and volumes together",
+                 sum_of=("params", "buffers", "activations"), seldom=True),
+        Quantity("saved_bytes", "bytes", "what autograd keeps for the backward pass"),
+        Quantity("peak_bytes", "bytes", "the most bytes that plain PyTorch code holds at once, without a backward pass",
+                 Total.LARGEST),
+        Quantity("least_bytes", "bytes", "the bytes without which no program could do it", Total.LARGEST),
+        Quantity("depth", "layers", "weight layers on the longest path", Total.OWN),
+        Quantity("receptive_field", "positions", "input positions that one output position sees, along each axis",
+                 Total.NONE, axis="size", alias="rf"),
+        Quantity("effective_stride", "positions", "input positions from one output position to the next",
+                 Total.NONE, axis="stride", alias="rf_stride"),
+        Quantity("effective_padding", "positions", "how far the first window reaches over the input's edge",
+                 Total.NONE, axis="padding", alias="rf_padding"),
+    )
+}  # fmt: skip
+"""In the order in which they are listed."""
+
+
+TOTALLED = (Total.SUM, Total.LARGEST, Total.OWN)
+"""A whole network has these."""
+PER_LAYER = (Total.SUM, Total.LARGEST, Total.NONE)
+"""Each layer has these."""
+
+
+def names(*totals: Total) -> tuple[str, ...]:
+    """The quantities that total in one of these ways."""
+    return tuple(name for name, each in QUANTITIES.items() if each.total in totals)
+
+
+def known(name: str, *totals: Total) -> Quantity:
+    """The quantity of this name.
+
+    Raises: UnknownNameError: there is none, or none that totals in one of these ways.
+    """
+    quantity = QUANTITIES.get(name)
+    if quantity is None:
+        raise UnknownNameError(f"no quantity is called '{name}'", suggestion(str(name), names(*totals)))
+    if quantity.total not in totals:
+        only = "a whole network" if quantity.total is Total.OWN else "a layer"
+        raise UnknownNameError(f"'{name}' is a number of {only}, and of nothing else")
+    return quantity
+
+
+def principal() -> Iterator[str]:
+    """The sums that don't merely say again what others say."""
+    return (name for name in names(Total.SUM) if not QUANTITIES[name].seldom and not QUANTITIES[name].sum_of)
+
+
+def fields() -> dict[str, str]:
+    """The quantities of receptive fields: which attribute of a `Field` each of them is."""
+    return {name: each.axis for name, each in QUANTITIES.items() if each.axis}
+
+
+SHAPE = Quantity("shape", "positions", "the sizes of the output", Total.NONE)
+"""What claims may be about though it isn't a number."""
+
+
+def claimable() -> dict[str, Quantity]:
+    """What claims may be about, under the names that they have for it."""
+    return {each.claimed: each for each in (*QUANTITIES.values(), SHAPE)}
