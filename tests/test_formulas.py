@@ -334,7 +334,7 @@ def test_commands(arguments: list[str], expected: str, capsys: pytest.CaptureFix
     [
         (["formula", "vgg16", "conv9"], 2, "vgg16 has no layer 'conv9'"),
         (["explain", "vgg16", "conv5"], 2, "'conv5' has several layers"),
-        (["formula", "vgg16", "--symbolic", "__import__('os')"], 2, "is no name"),
+        (["formula", "vgg16", "--symbolic", "__import__('os')"], 2, "is not a name"),
         (["table", "unet", "--input", "H=187", "-q"], 1, "H = 187 breaks H >= 188; the nearest that fit: 188"),
         (["table", "vgg16", "--set", "size=31", "-q"], 1, "size = 31 breaks size >= 32; the nearest that fit: 32"),
     ],

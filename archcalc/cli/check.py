@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from archcalc.claims import claim_findings
-from archcalc.cli.graphs import read_sets, symbol_names
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import read_sets, refuse_contradictions, symbol_names
 from archcalc.cli.options import Set, Symbolic, complete_name
 from archcalc.cli.output import write, write_commands
 from archcalc.cli.run import refuse
@@ -49,7 +50,7 @@ class Checked:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     files: Annotated[
         list[str],
@@ -74,6 +75,7 @@ def check(
     archcalc check unet --symbolic H,W
     ```
     """
+    refuse_contradictions(read_sets(sets), {}, symbol_names(symbolic))
     results: list[Checked] = []
     refused: list[ArchcalcError] = []
     for name in files:
@@ -175,8 +177,9 @@ def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _github(results: list[Checked]) -> Iterator[str]:
-    """Workflow commands, one for each finding."""
+    """Workflow commands, one for each finding, and for each condition on sizes."""
     for result in results:
+        yield from (github("notice", {"title": result.name}, condition) for condition in result.conditions)
         for diagnostic in result.found:
             mark = diagnostic.mark
             place = {"file": mark.file, "line": mark.line, "col": mark.column} if mark else {}

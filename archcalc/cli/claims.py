@@ -12,6 +12,8 @@ import typer
 
 from archcalc import text
 from archcalc.claims import Verdict, check_claims, totals_of
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import refuse_unused_folder
 from archcalc.cli.options import Specs, TableFormat, complete_name
 from archcalc.cli.output import console, in_terminal, show, write
 from archcalc.cli.run import refuse
@@ -34,7 +36,7 @@ class Judged:
     variants: bool
 
 
-@app.command()
+@app.command(cls=Command)
 def claims(
     names: Annotated[
         list[str] | None,
@@ -62,6 +64,7 @@ def claims(
     """
     if every is bool(names):
         raise UsageError("name architectures, or give --all", "archcalc claims vgg16")
+    refuse_unused_folder(names or [], specs)
     chosen = form or (TableFormat.table if in_terminal() else TableFormat.plain)
     found: list[Judged] = []
     refused: list[ArchcalcError] = []

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from archcalc.cli.graphs import built
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import built, read_sets, sizes_of, warn_of_unread
 from archcalc.cli.options import Input, Name, Output, Set
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
@@ -15,7 +16,7 @@ from archcalc.report import analyze
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def explain(
     name: Name,
     layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer, or a scope with one that has parameters.")],
@@ -35,7 +36,8 @@ def explain(
     from archcalc.formulas.explain import explained
     from archcalc.formulas.told import layer_at
 
-    _, graph = built(name, sets, sizes, quiet=True)
+    architecture, graph = built(name, sets, sizes, quiet=True)
+    warn_of_unread(architecture, read_sets(sets), sizes_of(architecture, sizes))
     row = layer_at(analyze(graph), layer)
     if row is None:
         inside = list(graph.within(layer))

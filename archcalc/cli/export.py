@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Name, Output, Quiet, Set
 from archcalc.cli.output import write
@@ -22,7 +23,7 @@ class Target(StrEnum):
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     name: Name,
     target: Annotated[Target, typer.Option("--to", help="torch: a PyTorch module.")] = Target.torch,

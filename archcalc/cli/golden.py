@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from archcalc import golden
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import refuse_unused_folder
 from archcalc.cli.options import Specs, complete_name
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
@@ -36,7 +38,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("golden")) -> None:
     """Compare; exit code 1 if a value differs, a file is missing, or no spec owns a file.
 
@@ -47,13 +49,14 @@ def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("gold
     archcalc golden check --specs my/specs --golden my/golden
     ```
     """
+    refuse_unused_folder(names or [], specs)
     differences = golden.check(names or [], specs, folder)
     write(differences or ["all values are as recorded"])
     if differences:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 def update(
     names: Chosen = None,
     specs: Specs = None,
@@ -71,4 +74,5 @@ def update(
     """
     if prune and names:
         raise UsageError("--prune looks at all specs: leave out the names")
+    refuse_unused_folder(names or [], specs)
     write(golden.update(names or [], specs, folder, prune) or ["nothing changed"])

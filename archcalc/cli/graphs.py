@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from archcalc.cli.run import note, tell_diagnostics
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
+from archcalc.expand.hparams import OutOfBounds
 from archcalc.graph import Graph
 from archcalc.shape import BATCH
 from archcalc.symbolic import dim
-from archcalc.zoo import Architecture, load
+from archcalc.zoo import Architecture, is_path, load
 
 _SIZE = re.compile(r"\d{1,18}")
+LEAVE_OUT = "leave one of them out"
 
 
 def built(
@@ -28,8 +31,10 @@ def built(
     architecture = load(name)
     given = read_sets(sets)
     values = sizes_of(architecture, sizes)
+    names = symbol_names(symbolic)
+    refuse_contradictions(given, values, names)
     try:
-        graph = _graph(architecture, given, values, symbol_names(symbolic))
+        graph = _graph(architecture, given, values, names)
     except SpecError as error:
         raise _with_nearest(error, architecture, given, values, sizes) from None
     if not quiet:
@@ -89,6 +94,43 @@ def sizes_of(architecture: Architecture, text: str) -> Mapping[str, Any]:
     return sizes
 
 
+def refuse_contradictions(sets: Mapping[str, Any], sizes: Mapping[str, Any], names: Sequence[str]) -> None:
+    """See that nobody gives a size in two ways: --set, --input and --symbolic, of which one would be passed over.
+
+    `sets` are values by name, of axes too where a command takes them, or `sym`; `names` stay open.
+    Raises: UsageError: something is given twice, and how.
+    """
+    names = [*names, *(name for name, value in sets.items() if value == "sym")]
+    for name in names:
+        if sets.get(name, "sym") != "sym":
+            raise UsageError(f"--set gives '{name}' a value, and --symbolic leaves it open", LEAVE_OUT)
+        if name in sizes and str(sizes[name]) != name:
+            raise UsageError(f"--input says {name}={sizes[name]}, and --symbolic leaves {name} open", LEAVE_OUT)
+    for axis in sizes:
+        if sets.get(axis, "sym") != "sym":
+            raise UsageError(f"both --input and --set say what {axis} is", LEAVE_OUT)
+
+
+def refuse_unused_folder(names: Sequence[str], folder: Path | None) -> None:
+    """See that `--specs`, in which names are looked up, has a name to look up.
+
+    Raises: UsageError: all names are paths of files.
+    """
+    if folder is not None and names and all(map(is_path, names)):
+        raise UsageError(f"'{names[0]}' is a file, and --specs is where names are looked up", LEAVE_OUT)
+
+
+def warn_of_unread(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+    """On stderr, the warnings about values of hparams that nothing reads, as far as the network can be built."""
+    if not sets:
+        return
+    try:
+        graph = build(architecture.spec, architecture.variant, sets, sizes)
+    except (SpecError, OutOfBounds):
+        return  # the answer will say so
+    tell_diagnostics(tuple(each for each in graph.warnings if each.code == "W406"))
+
+
 def warn_of_order(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str) -> None:
     """On stderr, a warning where the sizes of `--input` were probably meant in another order of axes."""
     if sizes:
@@ -106,7 +148,7 @@ def symbol_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")] if text else []
     for name in names:
         if not (name.isascii() and name.isidentifier()):
-            raise UsageError(f"can't read --symbolic '{text}': '{name}' is no name", "--symbolic H,W,N")
+            raise UsageError(f"can't read --symbolic '{text}': '{name}' is not a name", "--symbolic H,W,N")
     return names
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from archcalc.cli.command import Command
 from archcalc.cli.options import Format, ListFormat, Specs
 from archcalc.cli.output import print_grid
 from archcalc.render.figures import exact
@@ -20,7 +21,7 @@ LEFTS = (True, False, False, False, True)
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def list_architectures(specs: Specs = None, form: ListFormat = None) -> None:
     """List every architecture of the zoo, or of a folder of specs: name, params, MACs, depth and title.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archcalc import text
+from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Output, Quiet, Set, complete_name
 from archcalc.cli.output import console, in_terminal, write, writing
@@ -40,7 +42,7 @@ SUFFIXES = {".json": SheetFormat.json, ".csv": SheetFormat.csv, ".md": SheetForm
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def receptive_field(
     name: Annotated[
         str,
@@ -99,13 +101,19 @@ def receptive_field(
     """
     picture = output is not None and output.suffix.lower() in PICTURES
     if stack is not None:
-        others = {"NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective}
+        others = {
+            "NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every,
+            "--set": sets, "--input": sizes,
+        }  # fmt: skip
         _print(_stack(stack, [what for what, given in others.items() if given], picture), form, output)
         return
     if not name:
         raise UsageError("name an architecture, or give --stack", "archcalc receptive-field vgg16, or --stack 3x3x3")
     if picture and form is not None:
         raise UsageError(f"--format {form.value} does not draw", "leave it out: the file's suffix says which picture")
+    if every and (picture or effective or at):
+        what = "a picture" if picture else "--effective" if effective else "--at"
+        raise UsageError(f"{what} is not about rows for every layer", "leave out --all")
     _, graph = built(name, sets, sizes, quiet)
     report = analyze(graph)
     source = _index(report, start) if start else 0
@@ -172,10 +180,14 @@ def _at(report: Report, layer: str, text: str, source: int) -> tuple[int, Mappin
     axes = list(report.ordered(positions_of(node.shape)))
     parts = text.replace(" ", "").split(",") if axes else []
     named = [part.partition("=")[::2] if "=" in part else (axis, part) for axis, part in zip(axes, parts, strict=False)]
-    if len(parts) != len(axes) or not all(value.isdecimal() and len(value) < 10 for _, value in named):
+    position = dict(named)
+    if len(parts) != len(axes) or not all(value.isdecimal() and len(value) < 10 for value in position.values()):
         order = ",".join(axes) or "nothing: it is one vector"
         raise UsageError(f"can't read --at '{text}' for '{node.name}', whose positions are {order}", "--at 3,4")
-    return index, {axis: int(value) for axis, value in named}
+    if twice := next((axis for axis, count in Counter(axis for axis, _ in named).items() if count > 1), ""):
+        where = f"the positions of '{node.name}' are {','.join(axes)}"
+        raise UsageError(f"--at '{text}' gives {twice} twice; {where}", "--at H=3,W=4")
+    return index, {axis: int(value) for axis, value in position.items()}
 
 
 def _last_wide(report: Report, source: int) -> int:

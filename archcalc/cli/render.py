@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Name, Output, Quiet, Set
 from archcalc.cli.output import writing
@@ -27,7 +28,7 @@ class PictureFormat(StrEnum):
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def render(
     name: Name,
     output: Output = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from archcalc import text
+from archcalc.cli.command import Command
 from archcalc.cli.options import Output
 from archcalc.cli.output import write
 from archcalc.spec.schema import json_schema
@@ -12,7 +13,7 @@ from archcalc.spec.schema import json_schema
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def schema(output: Output = None) -> None:
     """Print the JSON Schema of the spec language, for completion and hovers in editors.
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc import text
-from archcalc.cli.graphs import sizes_of, symbol_names, warn_of_order
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import refuse_contradictions, sizes_of, symbol_names, warn_of_order, warn_of_unread
 from archcalc.cli.options import Input, Name, Set, Symbolic
 from archcalc.cli.output import write
 from archcalc.cli.run import note
@@ -57,7 +58,7 @@ def _budget(quantity: Quantity) -> inspect.Parameter:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 @_with_budgets
 def solve(
     name: Name,
@@ -106,6 +107,7 @@ def solve(
     answer = answered(architecture, question, unknowns)
     goals = [_goal(column, *ends) for column, ends in question.budgets.items()]
     goals = [*([f"output of {answer.where or layer} = {output}"] if output else []), *goals]
+    warn_of_unread(architecture, unknowns.sets, unknowns.sizes)
     warn_of_order(architecture, unknowns.sets, unknowns.sizes, sizes)
     write((_json if form is SolveFormat.json else _text)(architecture.name, goals, answer))
     if answer.refused:
@@ -134,7 +136,9 @@ def _unknowns(
     given = {name: value for name, value in fixed.items() if value != "sym"}
     hparams, axis_sizes, _ = placed(architecture, given)
     numbers = {name: sizes_among(name, [value])[0] for name, value in given.items() if name not in hparams}
-    open_sizes = {**sizes_of(architecture, sizes), **{name: numbers[name] for name in axis_sizes}}
+    input_sizes = sizes_of(architecture, sizes)
+    refuse_contradictions({**fixed, **several}, input_sizes, symbol_names(symbolic))
+    open_sizes = {**input_sizes, **{name: numbers[name] for name in axis_sizes}}
     if BATCH in {*names, *ranges, *numbers} and batch != 1:
         raise UsageError("the batch is given twice, as --batch and as N")
     symbols = any(not isinstance(size, int) for size in open_sizes.values())

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc import text
-from archcalc.cli.graphs import sizes_of, warn_of_order
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import refuse_contradictions, sizes_of, warn_of_order, warn_of_unread
 from archcalc.cli.options import Input, Name, Output, Quiet, described
 from archcalc.cli.output import write
 from archcalc.cli.run import note
@@ -39,7 +40,7 @@ SUFFIXES = {"": "csv", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 @described(totals=names(*TOTALLED))
 def sweep(
     name: Name,
@@ -64,7 +65,10 @@ def sweep(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A scatter plot: .svg, .png or .pdf.", show_default=False)
     ] = None,
-    axes: Annotated[str, typer.Option("--axes", metavar="X,Y", help="What the plot shows.")] = "params,macs",
+    axes: Annotated[
+        str,
+        typer.Option("--axes", metavar="X,Y", help="What the plot shows. [default: params,macs]", show_default=False),
+    ] = "",
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")] = "float32",
     sizes: Input = "",
     form: Annotated[
@@ -90,17 +94,24 @@ def sweep(
     from archcalc.formulas.selection import pareto as front
     from archcalc.formulas.sweep import planned
 
+    if axes and plot is None:
+        raise UsageError("--axes goes with --plot", "--plot sweep.svg")
     architecture = load(name)
     fixed, choices = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
     if symbols := [str(size) for size in given.values() if not isinstance(size, int)]:
         raise UsageError(f"sweep needs numbers: --input leaves {symbols[0]} open", "--set H=32..64")
+    refuse_contradictions({**fixed, **choices}, given, ())
     outside = {key: [value] for key, value in fixed.items() if key not in architecture.spec.hparams}
     choices = {**outside, **choices}
     fixed = {key: value for key, value in fixed.items() if key not in outside}
-    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
+    shown = [column.strip() for column in columns.split(",")]
+    if len(set(shown)) < len(shown):
+        raise UsageError("a column can be shown once only")
     plan = planned(architecture, choices, fixed, given, shown, dtype)
     if not quiet:
+        first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
+        warn_of_unread(architecture, {**fixed, **first}, given)
         warn_of_order(architecture, fixed, given, sizes)
     names = [*plan.choices, *shown]
     blocks = _counted(plan, quiet)
@@ -110,7 +121,7 @@ def sweep(
     if pareto:
         blocks = front(blocks, objectives(pareto, names))
     if plot is not None:
-        blocks = _plotted(blocks, plot, axes, names, architecture.name)
+        blocks = _plotted(blocks, plot, axes or "params,macs", names, architecture.name)
     _write(blocks, names, _format(form, output), output)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archcalc.cli.command import Command
 from archcalc.cli.graphs import batch_of, built
 from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, TableFormat, described
 from archcalc.cli.output import console, in_terminal, write, writing
@@ -37,7 +38,7 @@ SUFFIXES = {
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 @described(columns=(*TEXTS, *names(*PER_LAYER)))
 def table(
     name: Name,
@@ -83,6 +84,8 @@ def table(
     shown = tuple(column.strip() for column in columns.split(",")) if columns else DEFAULT
     view: dict[str, Any] = {"columns": shown, "every": every, "depth": depth, "sort": sort, "bias": not no_bias}
     _refuse_unused(style, chosen, [f"--{what}" for what, on in _asked(columns, every, depth, sort, no_bias) if on])
+    if no_bias and "params" not in (*shown, sort):
+        raise UsageError("--no-bias is about params, and no column shows them", "leave it out")
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
     report = analyze(graph, batch_of(symbolic, batch), dtype)
     changed = bool(sets or sizes or symbolic) or batch != 1 or dtype != "float32"

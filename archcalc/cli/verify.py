@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc import text
-from archcalc.cli.graphs import read_sets
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import read_sets, refuse_unused_folder
 from archcalc.cli.options import Format, ListFormat, Set, Specs, complete_name
 from archcalc.cli.output import chosen_format, print_grid, write
 from archcalc.errors import UsageError, suggestion
@@ -41,7 +42,7 @@ class Device(StrEnum):
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     names: Annotated[
         list[str] | None,
@@ -91,6 +92,9 @@ def verify(
     ```
     """
     chosen = chosen_format(form)
+    refuse_unused_folder(names or [], specs)
+    if quiet and chosen is Format.json:
+        raise UsageError("JSON has everything: --quiet has no effect", "leave it out")
     if against is not None:
         alone = (every, record, sets, device, batch, dtype) == (False, None, [], Device.auto, 2, "float32")
         found = _compared_with_record(against, names or [], specs, chosen, quiet, alone)

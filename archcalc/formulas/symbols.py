@@ -101,7 +101,7 @@ def with_values(
     values: dict[str, Any] = {}
     for name in names or axes:
         if name in graph.input:  # with the value of the hparam of its name, if there is one
-            values[name] = graph.input[name]
+            values |= {name: graph.input[name]} if isinstance(graph.input[name], int) else {}
         elif name in architecture.spec.hparams:
             value = _value(architecture, name, sets)
             numbers = value if isinstance(value, (list, tuple)) else [value]
