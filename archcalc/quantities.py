@@ -30,7 +30,8 @@ class Quantity:
 
     `per_example`: a batch of N has N times as many. `sum_of`: it's the bytes of the values that these quantities count.
     `one_example`: it's that of one example, whatever the batch. `axis`: the attribute of a `Field` that it is, for each
-    axis of the input. `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers,
+    axis of the input. `trained`: it's about training, so that where values have no gradients there is no such number.
+    `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers,
     since it follows from others or few papers count it.
     """
 
@@ -43,6 +44,7 @@ class Quantity:
     label: str = ""
     sum_of: tuple[str, ...] = ()
     axis: str = ""
+    trained: bool = False
     alias: str = ""
     seldom: bool = False
 
@@ -84,7 +86,7 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("activation_bytes", "bytes", "the bytes of all volumes", label="bytes", sum_of=("activations",)),
         Quantity("total_bytes", "bytes", "the bytes of params, buffers and volumes together",
                  sum_of=("params", "buffers", "activations"), seldom=True),
-        Quantity("saved_bytes", "bytes", "what autograd keeps for the backward pass"),
+        Quantity("saved_bytes", "bytes", "what autograd keeps for the backward pass", trained=True),
         Quantity("peak_bytes", "bytes", "the most bytes that plain PyTorch code holds at once, without a backward pass",
                  Total.LARGEST),
         Quantity("least_bytes", "bytes", "the bytes without which no program could do it", Total.LARGEST),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
-from archcalc.analyses.memory import BYTES
+from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, Total, known, names
@@ -56,6 +56,8 @@ class Row(Mapping[str, Any]):
         if quantity.axis:
             fields = self.report.ordered(self.fields)
             return {axis: getattr(field, quantity.axis) for axis, field in fields.items()}
+        if not self.report.has(name):
+            return None
         if name in OF_PLACES:
             return _one(quantity, [self.report.placed(name)[self.index]])
         return self.report.value(self.node.application, name)
@@ -135,11 +137,27 @@ class Report:
         value = application.once(OF_LAYER[name])
         return value * self.batch if quantity.per_example else value
 
+    def has(self, name: str) -> bool:
+        """Whether a network of this dtype has such a quantity at all; integers have no gradients."""
+        return not (QUANTITIES[name].trained and self.dtype in UNTRAINED)
+
+    def check(self, name: str) -> None:
+        """See that a quantity can be asked for.
+
+        Raises: UnknownNameError: it isn't known. UsageError: a network of this dtype has no such number.
+        """
+        known(name, *Total)
+        if not self.has(name):
+            message = f"{self.dtype} has no gradients: nothing is kept for a backward pass, so there is no {name}"
+            raise UsageError(message, "--dtype float32, bfloat16 or float16")
+
     def placed(self, name: str) -> list[Any]:
         """A quantity that depends on a layer's place in the graph, for each node.
 
         Of those whose largest counts, each node's may be several: the moments that may be its most.
+        Raises: UsageError: a network of this dtype has no such number.
         """
+        self.check(name)
         if name not in self._placed:
             self._placed[name] = OF_PLACES[name](self.graph, self.batch, self.dtype)
         return self._placed[name]
@@ -151,7 +169,7 @@ class Report:
     def total(self, name: str, path: str = "") -> Any:
         """A quantity of the whole graph, or of one scope.
 
-        Raises: UnknownNameError: there is no such quantity, layer or scope.
+        Raises: UnknownNameError: there is no such quantity, layer or scope. UsageError: none with this dtype.
         """
         known(name, *TOTALLED)
         indices = self.graph.indices(path)
@@ -162,7 +180,7 @@ class Report:
     def over(self, name: str, indices: Iterable[int]) -> Any:
         """A quantity of several nodes together: the sum, or the largest.
 
-        Raises: UnknownNameError: there is no such quantity.
+        Raises: UnknownNameError: there is no such quantity. UsageError: none with this dtype.
         """
         quantity = known(name, Total.SUM, Total.LARGEST)
         if name in OF_PLACES:
@@ -183,8 +201,8 @@ class Report:
 
     @cached_property
     def totals(self) -> dict[str, Any]:
-        """Every quantity of the whole graph."""
-        return {name: self.total(name) for name in names(*TOTALLED)}
+        """Every quantity of the whole graph; None for what a network of this dtype doesn't have."""
+        return {name: self.total(name) if self.has(name) else None for name in names(*TOTALLED)}
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:

@@ -178,9 +178,13 @@ def test_linear_layers_read_dense_tokens_of_regions() -> None:
 
 
 def test_integers_have_no_gradients() -> None:
-    """With int8 nothing is kept for a backward pass, and nothing is said about training."""
+    """With int8 there is no backward pass: saved bytes are null where all is listed, refused where they're asked for."""
     report = report_of("layers: [conv 4 1 -> relu -> conv 2 1]\n", dtype="int8")
-    assert 0 == report.total("saved_bytes")
+    assert report.totals["saved_bytes"] is None
+    assert {None} == {row["saved_bytes"] for row in report.rows}
+    for ask in (lambda: report.total("saved_bytes"), lambda: report.over("saved_bytes", [1])):
+        with pytest.raises(UsageError, match="int8 has no gradients: nothing is kept for a backward pass"):
+            ask()
     assert [] == [line for line in repr(report).splitlines() if line.startswith("training")]
     assert any(line.startswith("training") for line in repr(report_of("layers: [conv 4 1]\n")).splitlines())
 

@@ -151,6 +151,9 @@ def test_every_option_has_an_effect_or_is_refused(folder: Path, mode: str) -> No
     assert expected == set(without_effect(folder, mode))
 
 
+UNTRAINED = "int8 has no gradients: nothing is kept for a backward pass, so there is no saved_bytes"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -185,6 +188,11 @@ def test_every_option_has_an_effect_or_is_refused(folder: Path, mode: str) -> No
         ),
         ("receptive-field t.yaml --at 1,1 --all", "--at is not about rows for every layer"),
         ("receptive-field --stack 3x3 --set k=7", "--stack describes a net of its own: leave out --set"),
+        ("table t.yaml --dtype int8 --columns saved_bytes", UNTRAINED),
+        ("table t.yaml --dtype int8 --sort saved_bytes", UNTRAINED),
+        ("solve t.yaml --dtype int8 --saved-bytes 1MB --symbolic k", UNTRAINED),
+        ("sweep t.yaml --dtype int8 --columns saved_bytes --set k=1..3", UNTRAINED),
+        ("sweep t.yaml --dtype int8 --columns saved_bytes --set k=1..30000", UNTRAINED),
         ("table t.yaml --no-bias --columns name,macs", "--no-bias is about params, and no column shows them"),
         ("claims t.yaml --specs .", "'t.yaml' is a file, and --specs is where names are looked up"),
         ("golden check t.yaml --specs .", "'t.yaml' is a file, and --specs is where names are looked up"),

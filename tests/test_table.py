@@ -361,7 +361,7 @@ CONCAT: [5x5x12]  memory: 5*5*12=300  params: 0
 TCONV2-2/2: [10x10x2]  memory: 10*10*2=200  params: (2*2*2)*12 = 96
 CONV1-2: [10x10x2]  memory: 10*10*2=200  params: (1*1*2)*2 = 4
 
-TOTAL memory: 2,124 * 1 bytes = 2.12 kB (2.07 KiB) / image  (only forward, ~*2 for bwd)
+TOTAL memory: 2,124 * 1 bytes = 2.12 kB (2.07 KiB) / image  (only forward)
 TOTAL params: 676 parameters  (676 weights, not counting biases; 708 with them)
 """
     assert expected == printed("table", spec(MIXED), "--style", "slides", "--dtype", "int8")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archcalc.analyses import of_places
-from archcalc.analyses.memory import BYTES, INDEX_BYTES, UNTRAINED, undone_pools, volume_bytes
+from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
@@ -21,11 +21,8 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """For each node, the bytes that autograd keeps because of it, and not because of an earlier node already.
 
     A volume that several layers keep is one storage and counts once, with the first of them; so do the switches that an
-    unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output; and integers
-    have no gradients.
+    unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output.
     """
-    if dtype in UNTRAINED:
-        return [0] * len(graph.nodes)
     counted: set[object] = set()
     result: list[Any] = []
     for held in storages(graph, batch, dtype):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from archcalc.analyses.memory import UNTRAINED
 from archcalc.formulas.explain_kept import kept_lines
 from archcalc.formulas.general import Formula, Formulas, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
@@ -85,7 +84,7 @@ def explained(row: Row) -> Iterator[str]:
         how = "it works on its input in place" if at.layer.has_inplace() else "its output takes its input's place"
         how = "it is a view of its input" if at.layer.is_view(*at.input_shapes) else how
         yield f"values: none of its own; {how}"
-    if row.node.inputs and row.report.dtype not in UNTRAINED:
+    if row.node.inputs and row.report.has("saved_bytes"):
         yield ""
         yield from kept_lines(row)
     yield from _field(row, found)

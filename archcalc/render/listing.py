@@ -53,6 +53,9 @@ class Listing:
                 raise UsageError(f"'{column}' is a total, not a column", hint)
             if column not in (*TEXTS, *names(*PER_LAYER)):
                 raise UsageError(f"unknown column '{column}'", suggestion(column, (*TEXTS, *names(*PER_LAYER))))
+        for column in (*self.columns, *([self.sort] if self.sort in QUANTITIES else [])):
+            if column not in TEXTS:
+                self.report.check(column)
         if len(set(self.columns)) < len(self.columns):
             raise UsageError("a column can be shown once only")
         if self.sort and self.sort not in names(Total.SUM, Total.LARGEST):

@@ -23,7 +23,7 @@ LONGEST = 300
 def facts(report: Report) -> Iterator[tuple[str, str]]:
     """(what, how much) about the whole graph."""
     totals = report.totals
-    counts = {name: exact(value) for name, value in totals.items()}
+    counts = {name: exact(value) for name, value in totals.items() if value is not None}
     weights = memory(totals["params"] * BYTES[report.dtype])
     yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases), {weights}"
     if totals["buffers"] != 0:
@@ -31,7 +31,7 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "buffers", f"{counts['buffers']} stored but not learned, {buffers}"
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
-    if report.dtype not in UNTRAINED:
+    if report.has("saved_bytes"):
         kept = memory(totals["saved_bytes"])
         yield "training", f"{kept} kept for the backward pass; params and gradients come on top"
     yield "inference", _peak(report)

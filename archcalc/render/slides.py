@@ -47,7 +47,8 @@ def _totals(report: Report) -> Iterator[str]:
     example = "image" if report.graph.input.spatial else "example"
     count = _factor(values) if is_symbolic(values) else exact(values)
     amount = f"{count} * {BYTES[report.dtype]} bytes = {memory(totals['activation_bytes'])}"
-    yield f"TOTAL memory: {amount} / {example}  (only forward, ~*2 for bwd)"
+    passes = "only forward, ~*2 for bwd" if report.has("saved_bytes") else "only forward"
+    yield f"TOTAL memory: {amount} / {example}  ({passes})"
     both = f"{exact(weights)} weights, not counting biases; {exact(totals['params'])} with them"
     rounded = exact(weights) if is_symbolic(weights) else short(weights, digits=3)
     yield f"TOTAL params: {rounded} parameters  ({both})"
