@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,55 @@ def test_wrong_usage(arguments: list[str], expected: str, capsys: pytest.Capture
     """Errors name what is wrong, with exit code 2."""
     code, _, err = printed(capsys, "sweep", "vgg16", *arguments)
     assert (2, True) == (code, expected in err), err
+
+
+UNITS: dict[str, Callable[[dict[str, int]], bool]] = {
+    "saved_bytes < 3.4MB": lambda row: row["saved_bytes"] < 3_400_000,
+    "saved_bytes<3.25 MiB": lambda row: row["saved_bytes"] < 3_407_872,
+    "total_bytes > 1kB and peak_bytes <= 4.7GB/1000": lambda row: row["peak_bytes"] <= 4_700_000,
+    "saved_bytes >= 3397.904KB": lambda row: row["saved_bytes"] >= 3_397_904,
+    "macs < 9.4M or activation_bytes == 2523784B": lambda row: row["macs"] < 9_400_000 or row["N"] == 59,
+    "min(saved_bytes, 2MB) == saved_bytes": lambda row: row["saved_bytes"] <= 2_000_000,
+    "saved_bytes / params > 40 and depth > 1": lambda row: row["saved_bytes"] > 2_400_000,
+    "not macs > 10Mi": lambda row: row["macs"] <= 10 << 20,
+}
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+def test_conditions_have_units(numpy: bool) -> None:
+    """A condition in units keeps what comparing plain integers keeps."""
+    sweep = planned(load("lenet5"), {"N": range(1, 60)}, columns=COLUMNS)
+    known, every = ["N", *COLUMNS], rows(sweep, False)
+    for text, keep in UNITS.items():
+        kept = condition(text, known)
+        found = [
+            row for block in sweep.blocks(numpy) for row in zip(*(list(v) for v in kept(block).values()), strict=True)
+        ]
+        assert [row for row in every if keep(dict(zip(known, row, strict=True)))] == found, text
+        assert 0 < len(found) < len(every), text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("params < 5MB", "'5MB' is in bytes, and params is not"),
+        ("macs/params < 2 KiB", "'2 KiB' is in bytes, and macs and params are not"),
+        ("saved_bytes < 5M", "'5M' has no unit of bytes"),
+        ("depth < 9 and total_bytes - peak_bytes > 2Ki", "'2Ki' has no unit of bytes"),
+        ("1MB < 2MB", "'1MB' is in bytes, and this is not"),
+        ("saved_bytes < 5QB", "can't read --where 'saved_bytes < 5QB'"),
+    ],
+)
+def test_counts_are_not_bytes(text: str, message: str) -> None:
+    """A count in bytes, and bytes without their unit, are refused."""
+    with pytest.raises(UsageError, match=re.escape(message)):
+        condition(text, ["N", *COLUMNS])
+
+
+def test_hidden_totals_can_be_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--where, --pareto and --axes know totals that --columns doesn't show."""
+    lenet = ("sweep", "lenet5", "--set", "N=1..59", "--columns", "params")
+    alone = "N,params\n" + "".join(f"{n},60000\n" for n in range(1, 60))
+    assert (0, alone, "") == printed(capsys, *lenet, "--plot", str(tmp_path / "x.svg"), "--axes", "N,saved_bytes")
+    assert (0, "N,params\n29,60000\n", "") == printed(capsys, *lenet, "--where", "saved_bytes == 3397904")
+    assert (0, "N,params\n1,60000\n", "") == printed(capsys, *lenet, "--pareto", "saved_bytes,peak_bytes")

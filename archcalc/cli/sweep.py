@@ -57,7 +57,7 @@ def sweep(
         str, typer.Option(metavar="A,B,C", help="Which totals.")
     ] = "params,macs,activations,activation_bytes",
     where: Annotated[
-        str, typer.Option(metavar="CONDITION", help="Keep these: 'params<5M and macs<300M'.", show_default=False)
+        str, typer.Option(metavar="CONDITION", help="Keep these: 'params<5M and saved_bytes<64MB'.", show_default=False)
     ] = "",
     pareto: Annotated[
         str, typer.Option(metavar="A,B", help="Keep what nothing beats: params,macs:max.", show_default=False)
@@ -96,6 +96,7 @@ def sweep(
 
     if axes and plot is None:
         raise UsageError("--axes goes with --plot", "--plot sweep.svg")
+    axes = axes or "params,macs"
     architecture = load(name)
     fixed, choices = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
@@ -108,21 +109,32 @@ def sweep(
     shown = [column.strip() for column in columns.split(",")]
     if len(set(shown)) < len(shown):
         raise UsageError("a column can be shown once only")
-    plan = planned(architecture, choices, fixed, given, shown, dtype)
+    asked = [name for name in _asked(where, pareto, axes if plot else "") if name not in choices]
+    plan = planned(architecture, choices, fixed, given, [*shown, *(name for name in asked if name not in shown)], dtype)
     if not quiet:
         first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
         warn_of_unread(architecture, {**fixed, **first}, given)
         warn_of_order(architecture, fixed, given, sizes)
-    names = [*plan.choices, *shown]
+    known = [*plan.choices, *names(*TOTALLED)]
     blocks = _counted(plan, quiet)
     if where:
-        keep = condition(where, names)
+        keep = condition(where, known)
         blocks = (kept for block in blocks if (kept := keep(block)) and len(kept[shown[0]]))
     if pareto:
-        blocks = front(blocks, objectives(pareto, names))
+        blocks = front(blocks, objectives(pareto, known))
     if plot is not None:
-        blocks = _plotted(blocks, plot, axes or "params,macs", names, architecture.name)
-    _write(blocks, names, _format(form, output), output)
+        blocks = _plotted(blocks, plot, axes, known, architecture.name)
+    seen = [*plan.choices, *shown]
+    _write(({name: block[name] for name in seen} for block in blocks), seen, _format(form, output), output)
+
+
+def _asked(where: str, pareto: str, axes: str) -> list[str]:
+    """The totals that are asked about, in the order of all totals."""
+    from archcalc.formulas.selection import mentioned
+
+    named = {part.partition(":")[0].strip() for part in f"{pareto},{axes}".split(",")}
+    named |= mentioned(where) if where else set()
+    return [name for name in names(*TOTALLED) if name in named]
 
 
 def _format(form: SweepFormat | None, output: Path | None) -> str:

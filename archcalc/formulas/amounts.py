@@ -16,6 +16,7 @@ from archcalc.spec.tree import Diagnostics
 from archcalc.zoo import Architecture
 
 _BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)(?:(?<=[KMGT])(i))?B")
+_BYTES_WITHIN = re.compile(rf"(?<![\w.]){_BYTES.pattern}(?!\w)")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 MAX_DIGITS = 18
 """Of a size: as many as `--input` takes."""
@@ -51,8 +52,27 @@ def _bytes(text: str, option: str) -> Fraction:
         number = re.fullmatch(r"\d+(?:\.\d+)?\s*[KMGT]?", text.strip())
         wrong = f"{option} '{text.strip()}' has no unit of bytes" if number else f"can't read {option} '{text}'"
         raise UsageError(wrong, f"{option} {EXAMPLES[True]}")
+    return _in_bytes(match)
+
+
+def _in_bytes(match: re.Match[str]) -> Fraction:
     unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
     return Fraction(match[1]) * unit
+
+
+def without_units(text: str) -> tuple[str, dict[int, str]]:
+    """An expression with its amounts of bytes as plain numbers, and by their offsets in it the amounts as typed.
+
+    >>> without_units("saved_bytes < 1.5kB or saved_bytes > 2 MiB")
+    ('saved_bytes < 1500 or saved_bytes > 2097152', {14: '1.5kB', 36: '2 MiB'})
+    """
+    written, typed, end = "", {}, 0
+    for match in _BYTES_WITHIN.finditer(text):
+        written += text[end : match.start()]
+        typed[len(written)], end = match[0], match.end()
+        whole, billionths = divmod(int(_in_bytes(match) * 10**9), 10**9)
+        written += f"{whole}.{billionths:09d}".rstrip("0").rstrip(".")
+    return written + text[end:], typed
 
 
 def _count(text: str, option: str) -> Any:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields as dataclass_fields
 from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError, suggestion
+from archcalc.formulas.amounts import without_units
 from archcalc.formulas.sweep import Columns
+from archcalc.quantities import QUANTITIES
 from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS
 from archcalc.spec.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
 from archcalc.spec.grammar import parse_expression
 
 _NUMBER = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
-EXAMPLE = "--where 'params<5M and macs<300M'"
+_COUNT = re.compile(r"\d[\d.]*(?:[KMG]i?)(?!\w)")
+EXAMPLE = "--where 'params<5M and saved_bytes<64MB'"
 
 
 def condition(text: str, names: Sequence[str]) -> Callable[[Columns], Columns]:
     """What keeps the configurations of a block for which `text`, in the spec language's expressions, is true.
 
-    Raises: UsageError: it can't be read, or mentions an unknown name.
+    Bytes may have units, as budgets do: 64MB, 64MiB; counts have K, M and G.
+    Raises: UsageError: it can't be read, or mentions an unknown name, or gives counts in bytes or bytes without the B.
     """
-    try:
-        expr = parse_expression(text)
-    except LocalError as error:
-        raise UsageError(f"can't read --where '{text}': {error.message}", EXAMPLE) from None
-    for name in sorted(expr.names()):
-        if name not in names:
-            raise UsageError(f"--where doesn't know '{name}'", suggestion(name, names))
+    expr = _parsed(text, names)
 
     def kept(block: Columns) -> Columns:
         try:
@@ -43,6 +42,56 @@ def condition(text: str, names: Sequence[str]) -> Callable[[Columns], Columns]:
         return {name: [v for v, keep in zip(values, truth, strict=True) if keep] for name, values in block.items()}
 
     return kept
+
+
+def mentioned(text: str) -> set[str]:
+    """The names in a condition.
+
+    Raises: UsageError: it can't be read.
+    """
+    return _read(text)[0].names()
+
+
+def _read(text: str) -> tuple[Expr, str, dict[int, str]]:
+    plain, in_bytes = without_units(text)
+    try:
+        return parse_expression(plain), plain, in_bytes
+    except LocalError as error:
+        raise UsageError(f"can't read --where '{text}': {error.message}", EXAMPLE) from None
+
+
+def _parsed(text: str, names: Sequence[str]) -> Expr:
+    expr, plain, in_bytes = _read(text)
+    for name in sorted(expr.names()):
+        if name not in names:
+            raise UsageError(f"--where doesn't know '{name}'", suggestion(name, names))
+    for comparison in _comparisons(expr):
+        offsets = [part.offset for part in _parts(comparison) if isinstance(part, Literal)]
+        compared = sorted(comparison.names())
+        measured = [name in QUANTITIES and QUANTITIES[name].in_bytes for name in compared]
+        for offset in offsets:
+            if offset in in_bytes and not any(measured):
+                wrong = f"{' and '.join(compared) or 'this'} {'is' if len(compared) < 2 else 'are'} not"
+                raise UsageError(f"--where '{text}': '{in_bytes[offset]}' is in bytes, and {wrong}", EXAMPLE)
+            count = _COUNT.match(plain, offset)
+            if count and compared and all(measured):
+                raise UsageError(f"--where '{text}': '{count[0]}' has no unit of bytes", f"{count[0]}B is in bytes")
+    return expr
+
+
+def _parts(expr: Expr) -> Iterator[Expr]:
+    """An expression and all that it consists of."""
+    yield expr
+    for each in dataclass_fields(expr):
+        value = getattr(expr, each.name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Expr):
+                yield from _parts(inner)
+
+
+def _comparisons(expr: Expr) -> Iterator[Expr]:
+    signs = (*COMPARISONS, "==", "!=")
+    return (part for part in _parts(expr) if isinstance(part, Binary) and part.operation in signs)
 
 
 def _is_numpy(block: Columns) -> bool:
