@@ -104,7 +104,7 @@ def _symbols(sheet: Sheet) -> set[Any]:
 
 def _expected(sheet: Sheet, numbers: Mapping[Any, int]) -> dict[str, int] | None:
     """The values; None where a condition fails, a size isn't positive, or a value is no integer."""
-    if any(number < min(1, sheet.names.get(symbol.name, 1)) for symbol, number in numbers.items()):
+    if any(number < (symbol.name not in sheet.from_zero) for symbol, number in numbers.items()):
         return None
     for each in sheet.conditions:
         left, right = (value(sympy.sympify(side), numbers) for side in (each.left, each.right))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 
 from archcalc.cli.run import run
+from archcalc.errors import LocalError
 from archcalc.formulas.explain import explained
-from archcalc.formulas.general import layer_formulas, put_in
+from archcalc.formulas.general import Formulas, layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE
 from archcalc.formulas.told import FORMATS, Sheet, condition_text, layer_at, layer_sheet, lines
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
 from archcalc.report import Row, analyze
+from archcalc.shape import Shape
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, maximum, minimum
 from archcalc.zoo import load
 from tests.fuzz_formulas import search
@@ -216,7 +219,7 @@ def test_formulas_of_an_input(form: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_formulas_of_every_kind_are_written(case: Case) -> None:
     """An example of each kind in each format; the Python function is run where the layer has its numbers."""
     found = layer_formulas(application(case))
-    sheet = Sheet(str(case), found.listed, found.names, found.conditions)
+    sheet = Sheet(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
     for form in FORMATS:
         assert len(found.listed) <= len(list(lines(sheet, form)))
     scope: dict[str, Any] = {}
@@ -225,6 +228,66 @@ def test_formulas_of_every_kind_are_written(case: Case) -> None:
     assert {formula.name: formula.value for formula in found.listed} == scope["formulas"](
         *(found.names[name.removesuffix("_") if name not in found.names else name] for name in parameters)
     )
+
+
+def built_at(found: Formulas, numbers: dict[str, int]) -> dict[str, int] | None:
+    """A layer's numbers where its formulas' symbols are these integers, from the layer itself; None: it can't be."""
+
+    def put(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(put, value))
+        return put_in(value, numbers) if is_symbolic(value) else value
+
+    general = found.general
+    layer = type(general.layer)(**{name: put(getattr(general.layer, name)) for name in general.layer.arguments()})
+    shapes = [Shape(**{axis: put(size) for axis, size in shape.items()}) for shape in general.inputs]
+    try:
+        output = layer.output_shape(*shapes)
+        sizes = {"activations": output.numel, **{f"{axis}_out": size for axis, size in output.items()}}
+        others = {each.name: getattr(layer, each.name)(*shapes) for each in found.listed if each.name not in sizes}
+        return {each.name: (sizes | others)[each.name] for each in found.listed}
+    except LocalError:
+        return None
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.inputs], ids=str)
+def test_functions_know_their_domain(case: Case) -> None:
+    """Where a layer can be built, padding 0 included, its function is right; where it can't, the function refuses."""
+    found, draw = layer_formulas(application(case)), random.Random(str(case))
+    if not found.names:
+        return
+    scope: dict[str, Any] = {}
+    sheet = Sheet(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
+    exec("\n".join(lines(sheet, "python")), scope)
+    parameters = list(inspect.signature(scope["formulas"]).parameters)
+    names = [name.removesuffix("_") if name not in found.names else name for name in parameters]
+    least = {name: 0 if name in found.general.from_zero else 1 for name in found.names}
+    places = [{**found.names, **dict.fromkeys(found.general.from_zero, 0)}]
+    for _ in range(8):
+        near = {name: draw.choice([own, own, max(least[name], own + draw.randint(-2, 3)), draw.randint(least[name], 4)])
+                for name, own in found.names.items()}  # fmt: skip
+        places.append(near)
+    for numbers in places:
+        try:
+            written = scope["formulas"](*(numbers[name] for name in names))
+        except ValueError:
+            written = None
+        assert built_at(found, numbers) == written, numbers
+    for name in names:
+        with pytest.raises(ValueError, match=f"needs .*{name}.* >= {least[name]}"):
+            scope["formulas"](
+                *(found.names[other] - (found.names[other] - least[name] + 1) * (other == name) for other in names)
+            )
+
+
+def test_padding_may_be_0() -> None:
+    """SymPy's lines know that padding isn't always positive, in layers that have some as in those that haven't."""
+    for name, layer in (("alexnet", "conv1"), ("alexnet", "conv2"), ("unet", "up4/up")):
+        row = layer_at(analyze(load(name).build()), layer)
+        assert row is not None
+        written = list(lines(layer_sheet(row), "sympy"))
+        assert 'p = Symbol("p", integer=True, nonnegative=True)' in written
+        assert 's = Symbol("s", integer=True, positive=True)' in written
 
 
 def test_hparam_called_like_a_total() -> None:

@@ -50,6 +50,14 @@ class Names:
     """The symbols that stand for a layer's arguments and volumes, and what they stand for."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    from_zero: set[str] = field(default_factory=set)
+    """Those that may be 0; all others are positive."""
+
+    def amount(self, name: str, value: Any) -> Any:
+        """A symbol for what may be 0."""
+        symbol = self.symbol(name, value)
+        self.from_zero.add(symbol.name)
+        return symbol
 
     def symbol(self, name: str, value: Any) -> Any:
         """A symbol; a second value under a name in use gets a name of its own."""
@@ -70,6 +78,8 @@ class General:
     layer: Layer
     inputs: tuple[Shape, ...]
     names: Mapping[str, Any]
+    from_zero: frozenset[str] = frozenset()
+    """The symbols that may be 0; all others are positive."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def generalised(application: Application, arguments: bool = True, usual: bool = 
             values[name] = value
             continue
         values[name] = _argument(application, name, argument.type.name, value, names)
-    return General(type(layer)(**values), shapes, names.values)
+    return General(type(layer)(**values), shapes, names.values, frozenset(names.from_zero))
 
 
 def _inputs(application: Application, names: Names) -> tuple[Shape, ...]:
@@ -162,10 +172,11 @@ def _argument(application: Application, name: str, type_: str, value: Any, names
     axes = application.input_shapes[0].spatial
     if type_ in ("Dim", "Count", "Channels"):
         return names.symbol(f"{name}_out" if len(name) == 1 else short, value)
+    symbol = names.amount if type_ == "Amounts" else names.symbol
     values = value if isinstance(value, tuple) else (value,) * len(axes)
     if len(set(values)) == 1 and (name != "kernel_size" or len(axes) == 1):
-        return names.symbol(short, values[0])
-    return tuple(names.symbol(f"{short}_{axis.lower()}", v) for axis, v in zip(axes, values, strict=True))
+        return symbol(short, values[0])
+    return tuple(symbol(f"{short}_{axis.lower()}", v) for axis, v in zip(axes, values, strict=True))
 
 
 def _padding(application: Application, names: Names) -> Any:
@@ -176,13 +187,13 @@ def _padding(application: Application, names: Names) -> Any:
         return application.layer.padding  # type: ignore[attr-defined]
     if all(before == after for before, after in pads.values()):
         if len(set(pads.values())) == 1:
-            return names.symbol("p", next(iter(pads.values()))[0])
-        return tuple(names.symbol(f"p_{axis.lower()}", before) for axis, (before, _) in pads.items())
+            return names.amount("p", next(iter(pads.values()))[0])
+        return tuple(names.amount(f"p_{axis.lower()}", before) for axis, (before, _) in pads.items())
     if len(set(pads.values())) == 1:
         before, after = next(iter(pads.values()))
-        return ((names.symbol("p_1", before), names.symbol("p_2", after)),)
+        return ((names.amount("p_1", before), names.amount("p_2", after)),)
     return tuple(
-        (names.symbol(f"p_{axis.lower()}1", before), names.symbol(f"p_{axis.lower()}2", after))
+        (names.amount(f"p_{axis.lower()}1", before), names.amount(f"p_{axis.lower()}2", after))
         for axis, (before, after) in pads.items()
     )
 

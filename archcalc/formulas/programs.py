@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from archcalc.identifiers import Namespace, literal
@@ -25,18 +25,22 @@ class FormulaError(Exception):
 
 
 def python_code(
-    formulas: Mapping[str, Any], conditions: Sequence[Condition], values: Mapping[str, Any]
+    formulas: Mapping[str, Any],
+    conditions: Sequence[Condition],
+    values: Mapping[str, Any],
+    from_zero: Collection[str] = (),
 ) -> Iterator[str]:
     """A function of the formulas' symbols that returns them by name, in exact integers.
 
-    It raises ValueError where a condition fails or a size isn't positive, and TypeError for what isn't an integer.
+    It raises ValueError where a condition fails or a size isn't positive (those of `from_zero`, by name: is negative),
+    and TypeError for what isn't an integer.
     `values` are numbers of the symbols, by name: there, and at others, the function is run and compared first.
     Raises: Uncompilable: a formula isn't integer arithmetic. FormulaError: the function is wrong.
     """
     symbols = _symbols([*formulas.values(), *(side for each in conditions for side in (each.left, each.right))])
     given = Namespace(["index"])
     parameters = [given.name(symbol.name) for symbol in symbols]
-    least = {symbol.name: min(1, _number(values, symbol.name, 1)) for symbol in symbols}
+    least = {symbol.name: 0 if symbol.name in from_zero else 1 for symbol in symbols}
     program = Program(list(formulas.values()), symbols, sorted(conditions, key=_rank))
     renamed = dict(zip(program.names, parameters, strict=True))
     renamed |= {step.target: given.name(step.target) for step in program.steps if step.target}
@@ -173,7 +177,9 @@ def _values(formulas: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, 
 # --- SymPy ------------------------------------------------------------------------------------------------------------
 
 
-def sympy_code(formulas: Mapping[str, Any], conditions: Sequence[Condition]) -> Iterator[str]:
+def sympy_code(
+    formulas: Mapping[str, Any], conditions: Sequence[Condition], from_zero: Collection[str] = ()
+) -> Iterator[str]:
     """Python lines for SymPy: the symbols with what is known of them, then `name = expression` for each formula.
 
     A symbol whose name means something to SymPy or Python (`N`, `beta`, `lambda`) is a variable with an underscore at
@@ -186,15 +192,16 @@ def sympy_code(formulas: Mapping[str, Any], conditions: Sequence[Condition]) -> 
     taken = Namespace(dir(sympy), formulas)
     variables = {symbol: taken.name(symbol.name) for symbol in symbols}
     printer = _printer(variables)
+    known = {name: "nonnegative" if name in from_zero else "positive" for name in (s.name for s in symbols)}
     lines = [
-        f"{variable} = Symbol({literal(symbol.name)}, integer=True, positive=True)"
+        f"{variable} = Symbol({literal(symbol.name)}, integer=True, {known[symbol.name]}=True)"
         for symbol, variable in variables.items()
     ]
     lines += [f"# needs {printer(each.left)} {each.relation} {printer(each.right)}" for each in conditions]
     lines += [f"{name} = {printer(expr)}" for name, expr in formulas.items()]
     used = _used("\n".join(lines)) & set(dir(sympy))
     lines = [f"from sympy import {', '.join(sorted(used))}", "", *lines] if used else lines
-    _check_sympy("\n".join(lines), formulas, variables)
+    _check_sympy("\n".join(lines), formulas, variables, from_zero)
     yield from lines
 
 
@@ -219,12 +226,15 @@ def _used(code: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 
-def _check_sympy(code: str, formulas: Mapping[str, Any], variables: Mapping[Any, str]) -> None:
+def _check_sympy(
+    code: str, formulas: Mapping[str, Any], variables: Mapping[Any, str], from_zero: Collection[str]
+) -> None:
     scope: dict[str, Any] = {}
     exec(compile(code, "<formulas>", "exec"), scope)  # texts of ours; names as Namespace gave them
-    if any(scope[variable] != symbol for symbol, variable in variables.items()):
+    if any(scope[variable].name != symbol.name for symbol, variable in variables.items()):
         raise FormulaError("SymPy reads other symbols")
-    places = [place for place in _places({symbol.name: 1 for symbol in variables}, {}) if all(place.values())]
+    least = {symbol.name: 0 if symbol.name in from_zero else 1 for symbol in variables}
+    places = [place for place in _places(least, {}) if all(place[name] >= least[name] for name in least)]
     for name, expr in formulas.items():
         if scope[name] != expr and any(_value(scope[name], place) != _value(expr, place) for place in places):
             raise FormulaError(f"SymPy reads {scope[name]} for {name}, which is {expr}")

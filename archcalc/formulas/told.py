@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ class Sheet:
     formulas: tuple[Formula, ...]
     names: Mapping[str, Any]
     conditions: tuple[Any, ...] = ()
+    from_zero: Collection[str] = ()
+    """The symbols that may be 0; all others are positive."""
     order: Sequence[str] = ORDER
 
 
@@ -40,7 +42,7 @@ def layer_sheet(row: Row) -> Sheet:
     volumes = " and ".join(row.report.text(shape) for shape in shapes)
     heading = f"{row.node.name}: {row.node.layer.text(len(row.node.shape.spatial) or 1)} on {volumes}"
     heading = heading if row.node.inputs else f"{row.node.name}: {volumes}"
-    return Sheet(heading, tuple(formulas), names, found.conditions)
+    return Sheet(heading, tuple(formulas), names, found.conditions, found.general.from_zero)
 
 
 def totals_sheet(report: Report, values: Mapping[str, Any], path: str = "") -> Sheet:
@@ -57,7 +59,7 @@ def totals_sheet(report: Report, values: Mapping[str, Any], path: str = "") -> S
         if is_symbolic(total) or total:
             formulas.append(Formula(name, total, put_in(total, values)))
     return Sheet(
-        f"{report.name}{f'/{path}' if path else ''}, in total", tuple(formulas), values, report.graph.conditions, ()
+        f"{report.name}{f'/{path}' if path else ''}, in total", tuple(formulas), values, report.graph.conditions, (), ()
     )
 
 
@@ -140,7 +142,7 @@ def _python(sheet: Sheet) -> Iterator[str]:
     from archcalc.symbolic.compiled import Uncompilable
 
     try:
-        yield from python_code(_resolved(sheet.formulas), sheet.conditions, sheet.names)
+        yield from python_code(_resolved(sheet.formulas), sheet.conditions, sheet.names, sheet.from_zero)
     except Uncompilable as error:
         raise UsageError(f"no Python for this: {error}", "--format sympy has it") from None
 
@@ -148,7 +150,7 @@ def _python(sheet: Sheet) -> Iterator[str]:
 def _sympy(sheet: Sheet) -> Iterator[str]:
     from archcalc.formulas.programs import sympy_code
 
-    yield from sympy_code(_resolved(sheet.formulas), sheet.conditions)
+    yield from sympy_code(_resolved(sheet.formulas), sheet.conditions, sheet.from_zero)
 
 
 def _resolved(formulas: Sequence[Formula]) -> dict[str, Any]:
