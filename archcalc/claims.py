@@ -178,7 +178,9 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
         fields = report.ordered(report[path].fields)
         if not fields:
             why = "has no spatial axis" if not report.graph.input.spatial else "doesn't reach it"
-            raise LocalError(f"'{path}' has no receptive field: the input {why}", code="E035")
+            first = report.graph.first_of_several
+            which = f"the first input, '{first}'," if first else "the input"
+            raise LocalError(f"'{path}' has no receptive field: {which} {why}", code="E035")
         if not all(field.follows for field in fields.values()):
             raise LocalError(
                 f"'{path}' has no receptive field: its positions don't follow the input's axes", code="E035"

@@ -122,6 +122,11 @@ class Graph:
         return tuple(node for node in self.nodes if not node.inputs)
 
     @property
+    def first_of_several(self) -> str:
+        """The name of the first input where there are others, for what is about that one alone; else nothing."""
+        return self.nodes[0].name if len(self.inputs) > 1 else ""
+
+    @property
     def input(self) -> Shape:
         """The shape of the first input."""
         return self.nodes[0].shape
@@ -166,7 +171,8 @@ class Graph:
         return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))
 
     def __repr__(self) -> str:
-        return f"Graph({self.name!r}, {len(self.nodes)} nodes, {self.input} -> {', '.join(self.outputs)})"
+        inputs = " and ".join(str(node.shape) for node in self.inputs)
+        return f"Graph({self.name!r}, {len(self.nodes)} nodes, {inputs} -> {', '.join(self.outputs)})"
 
 
 def layout_of(*orders: tuple[str, ...]) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class Row(Mapping[str, Any]):
 
     @property
     def fields(self) -> Fields:
-        """Its receptive field, per input axis."""
+        """Its receptive field on the first input, per axis; of others see `Report.fields_on`."""
         return self.report.receptive_fields[self.index]
 
 
@@ -206,10 +206,17 @@ class Report:
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:
-        """Each node's receptive field, in the order of the nodes."""
+        """Each node's receptive field on the first input, in the order of the nodes."""
+        return self.fields_on(self.graph.nodes[0].name)
+
+    def fields_on(self, path: str) -> list[Fields]:
+        """Each node's receptive field on one of the inputs, or on a layer's output; none where it isn't seen.
+
+        Raises: UnknownNameError: there is no such input, layer or scope.
+        """
         from archcalc.analyses.receptive_field import receptive_fields  # most tables have no fields
 
-        return receptive_fields(self.graph)
+        return receptive_fields(self.graph, self.graph.place(path))
 
     @cached_property
     def uncounted(self) -> dict[str, str]:

@@ -43,8 +43,8 @@ class Architecture:
     def build(self, sizes: Mapping[str, Any] | None = None, /, **hparams: Any) -> Graph:
         """Build the graph.
 
-        `sizes`, given by position, overrides axes of the first input; `hparams` the spec's values: numbers, or texts in
-        the spec language.
+        `sizes`, given by position, overrides axes of the first input, and of any input by its name
+        (`{"right": {"H": 64}}`); `hparams` the spec's values: numbers, or texts in the spec language.
         Raises: SpecError: what is wrong with the spec. UsageError: there is no such hparam or axis, or a value is not
         an exact integer.
 

@@ -1,7 +1,7 @@
 """Random inverse questions against building: `python -m tests.fuzz_solve --examples 10000 --seed 1`.
 
-One to three unknowns (widths, kernels, strides, loop counts, sizes of the input, the batch) in small random specs of
-many kinds and in networks of the zoo; upper bounds, bands and outputs, one or several at once; impossible and unbounded
+One to three unknowns (widths, kernels, strides, loop counts, sizes of one or two inputs, the batch) in small random
+specs of many kinds and in networks of the zoo; upper bounds, bands and outputs, one or several at once; impossible and unbounded
 ones too. Every configuration of a box, and samples around the ends of the answer and far outside, is built with numbers:
 it must be in the answer exactly if it can be built and meets the question. The same grid is swept: the rows must be
 those that can be built, with their totals.
@@ -55,6 +55,12 @@ TOKENS = (
     "{{add: [identity, fc {e} -> gelu -> fc x.C]}}", "select",
 )  # fmt: skip
 VECTOR = ("fc {e}", "fc {e} bias=false", "relu", "bn", "dropout", "(fc x.C -> relu)*{d}", "softmax")
+SECOND = (
+    "{{concat: [identity, from v -> conv {e} {k} s={s}]}}", "{{concat: [identity, from v]}}", "{{add: [identity, from v -> conv x.C 1x1]}}",
+    "{{add: [identity, from v -> conv x.C 3x3 s={s} p=1 -> relu]}}", "{{mul: [identity, from v -> global_avgpool -> conv x.C 1x1]}}",
+    "{{concat: [global_avgpool -> flatten, from v -> conv {e} {k} p=1 -> flatten]}}",
+)  # fmt: skip
+"""Steps that read a second input, v."""
 ZOO: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "alphago_policy": (("k", "H", "N"), (1, 9, 64, 192, 200)),
     "vgg16": (("H", "W", "N"), (1, 31, 32, 64, 225, 250)),
@@ -104,19 +110,24 @@ def step(draw: random.Random, forms: Sequence[str]) -> str:
 
 
 def spec_text(draw: random.Random) -> str:
-    """A small spec with the hparams a, b (widths), k (a kernel), s (a stride) and d (a loop count)."""
-    kind = draw.choice(["image", "image", "image", "tokens", "vector"])
+    """A small spec of one input or two with the hparams a, b (widths), k (a kernel), s (a stride) and d (a loop count)."""
+    kind, head = draw.choice(["image", "image", "image", "tokens", "vector"]), ""
     start = {"image": f"{{C: {draw.choice([1, 2, 3, 'a'])}, H: {draw.randint(4, 14)}, W: {draw.randint(4, 14)}}}",
              "tokens": f"{{T: {draw.randint(2, 9)}, C: {draw.choice([4, 12, 'a'])}}}",
              "vector": f"{{C: {draw.choice([6, 'a'])}}}"}[kind]  # fmt: skip
     forms = {"image": IMAGE, "tokens": TOKENS, "vector": VECTOR}[kind]
     steps = [step(draw, forms) for _ in range(draw.randint(1, 4))]
+    if kind == "image" and draw.random() < 0.5:
+        other = start if draw.random() < 0.6 else f"{{C: 2, H: {draw.randint(4, 14)}, W: {draw.randint(4, 14)}}}"
+        head = f"inputs: {{u: {start}, v: {other}}}"
+        steps.insert(draw.choice([0, 0, len(steps)]), step(draw, SECOND))
     if kind == "image":
         steps.append(step(draw, IMAGE_ENDS))
     bounds = draw.choice(["", "", ", min: 3", ", multiple_of: 2", ", min: 4, multiple_of: 4"])
     hparams = f"a: {{value: 8{bounds}}}\n  b: 4\n  k: 3\n  s: 2\n  d: 2"
     layers = "\n".join(f"  - {text[1:-1] if text.startswith('{') else text}" for text in steps)
-    return f"archcalc: 1\nname: random\ninput: {start}\nhparams:\n  {hparams}\nlayers:\n{layers}\n  - out: identity\n"
+    head = head or f"input: {start}"
+    return f"archcalc: 1\nname: random\n{head}\nhparams:\n  {hparams}\nlayers:\n{layers}\n  - out: identity\n"
 
 
 # --- random questions -----------------------------------------------------------------------------------------------
@@ -124,8 +135,7 @@ def spec_text(draw: random.Random) -> str:
 
 def given(architecture: Architecture, values: Mapping[str, int]) -> Graph | None:
     """The graph for numbers; None if it can't be built."""
-    axes = next(iter(architecture.spec.inputs.values()))
-    sizes = {name: value for name, value in values.items() if name in axes}
+    sizes = {name: value for name, value in values.items() if name in architecture.spec.axes}
     sets = {name: value for name, value in values.items() if name in architecture.spec.hparams}
     try:
         return build(architecture.spec, architecture.variant, sets, sizes)
@@ -147,7 +157,7 @@ def case(draw: random.Random) -> Case | None:
             architecture = Architecture(spec_of(text), "")
         except SpecError:
             return None
-        axes = list(next(iter(architecture.spec.inputs.values())))
+        axes = list(architecture.spec.axes)
         used = [name for name in "abksd" if re.search(rf"(?<![\w]){name}(?![\w])", text.split("layers:")[1])]
         pool = [*used * 3, *axes, BATCH, draw.choice("abksd")]
         names = tuple(dict.fromkeys(draw.choices(pool, k=draw.choice([1, 2, 3, 4]))))[:3]

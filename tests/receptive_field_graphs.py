@@ -80,11 +80,15 @@ class Builder:
 
     def merge(self, start: int) -> int:
         """Two or three branches, cropped to the smallest, and joined again."""
-        ends = [self.chain(start, 3) for _ in range(self.draw(st.integers(2, 3)))]
+        return self.joined([self.chain(start, 3) for _ in range(self.draw(st.integers(2, 3)))])
+
+    def joined(self, ends: list[int]) -> int:
+        """Branches cropped to the smallest, and joined; as a gate the last one is seen through its mean."""
         kind = self.draw(st.sampled_from(["add", "add", "mul", "concat", "concat", "along", "gate"]))
         if kind == "gate":
-            return self.put(make("mul"), ends[0], self.put(make("global_avgpool"), ends[0]))
-        axes = self.nodes[start].shape.spatial
+            ends = [ends[0], self.draw(st.sampled_from(ends))]
+            return self.put(make("mul"), ends[0], self.put(make("global_avgpool"), ends[1]))
+        axes = self.nodes[ends[0]].shape.spatial
         least = tuple(min(self.nodes[end].shape[axis] for end in ends) for axis in axes)
         ends = [self.put(make("crop", size=least), end) for end in ends]
         if len({self.nodes[end].shape.C for end in ends}) > 1:
@@ -164,12 +168,21 @@ class Builder:
 
 
 @st.composite
-def graphs(draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True, detours: bool = False) -> Graph:
-    """A graph with branches, on one to three axes of unequal sizes."""
+def graphs(
+    draw: Draw, largest: int = 9, merges: int = 2, tails: bool = True, detours: bool = False, several: bool = False
+) -> Graph:
+    """A graph with branches, on one to three axes of unequal sizes; with `several`, mostly of two inputs."""
     rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
     sizes = draw(st.tuples(*[st.integers(3, largest if rank < 3 else 5)] * rank))
     builder = Builder(draw, Shape(C=2, **dict(zip("DHW"[-rank:], sizes, strict=True))))
+    several = several and draw(st.integers(0, 2)) > 0
+    if several:
+        others = draw(st.just(sizes) | st.tuples(*[st.integers(2, largest if rank < 3 else 5)] * rank))
+        shape = Shape(C=2, **dict(zip("DHW"[-rank:], others, strict=True)))
+        builder.nodes.append(Node("second", Application(Input(), (), shape), ()))
     end = builder.chain(0, 3)
+    if several:
+        end = builder.chain(builder.joined([end, builder.chain(1, 3)]), 2)
     for _ in range(draw(st.integers(0, merges))):
         end = builder.chain(builder.merge(end), 2)
     if detours:

@@ -21,7 +21,7 @@ def explain(
     name: Name,
     layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer, or a scope with one that has parameters.")],
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     output: Output = None,
 ) -> None:
     """Work out one layer with its numbers: output size, parameters, values, MACs, receptive field, and why.

@@ -28,7 +28,7 @@ def export(
     name: Name,
     target: Annotated[Target, typer.Option("--to", help="torch: a PyTorch module.")] = Target.torch,
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:

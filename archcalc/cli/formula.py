@@ -44,7 +44,7 @@ def formula(
     ] = FormulaFormat.unicode,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -81,7 +81,7 @@ def formula(
 
 
 def _built(
-    name: str, sets: list[str], sizes: str, quiet: bool, symbolic: str, put_in: bool
+    name: str, sets: list[str], sizes: Sequence[str], quiet: bool, symbolic: str, put_in: bool
 ) -> tuple[Architecture, Graph, bool]:
     """The graph to ask, and whether it has numbers to put in; they are wanted with `put_in` alone."""
     if not put_in or not symbolic:

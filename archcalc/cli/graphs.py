@@ -22,7 +22,7 @@ LEAVE_OUT = "leave one of them out"
 
 
 def built(
-    name: str, sets: Sequence[str] = (), sizes: str = "", quiet: bool = False, symbolic: str = ""
+    name: str, sets: Sequence[str] = (), sizes: Sequence[str] = (), quiet: bool = False, symbolic: str = ""
 ) -> tuple[Architecture, Graph]:
     """Load an architecture and build it with the user's values; on stderr, how many warnings there are.
 
@@ -60,7 +60,11 @@ def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str,
 
 
 def _with_nearest(
-    error: SpecError, architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str
+    error: SpecError,
+    architecture: Architecture,
+    sets: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    texts: Sequence[str],
 ) -> SpecError:
     """The same error; if a given size doesn't fit, with the condition that it breaks and the nearest that fit.
 
@@ -71,27 +75,31 @@ def _with_nearest(
     from archcalc.cli.orders import explained
     from archcalc.formulas.symbols import misfits
 
-    told = tuple(misfits(architecture, sets, sizes))
-    if order := explained(architecture, sets, sizes, text) if sizes else "":
-        told = (*told, order)
+    orders = (
+        explained(architecture, sets, sizes, source, text) for source, text in input_texts(architecture, texts).items()
+    )
+    told = (*misfits(architecture, sets, sizes), *filter(None, orders))
     place = next(i for i, diagnostic in enumerate(error.diagnostics) if diagnostic.code.startswith("E2"))
     found = list(error.diagnostics)
     found[place] = replace(found[place], details=(*found[place].details, *told))
     return SpecError(found)
 
 
-def sizes_of(architecture: Architecture, text: str) -> Mapping[str, Any]:
-    """`--input` as sizes by axis.
+def sizes_of(architecture: Architecture, texts: Sequence[str]) -> Mapping[str, Any]:
+    """What the `--input` options say, by the names of `Spec.axes`.
 
-    Raises: UsageError: there are too few or too many sizes, or one can't be read.
+    Raises: UsageError: an input is given twice, there are too few or too many sizes, or one can't be read.
     """
-    axes = list(next(iter(architecture.spec.inputs.values())))
-    sizes = read_sizes(text, axes, architecture.name) if text else {}
     taken = {BATCH: "the batch", **dict.fromkeys(architecture.spec.hparams, "an hparam")}
-    for axis, size in sizes.items():
-        if str(size) in taken and str(size) != axis:  # left open, both would be one symbol
-            raise UsageError(f"--input '{text}': '{size}' is {taken[str(size)]}", f"call the size {axis}")
-    return sizes
+    found: dict[str, Any] = {}
+    for source, text in input_texts(architecture, texts).items():
+        axes = {axis: label for label, (name, axis) in architecture.spec.axes.items() if name == source}
+        sizes = read_sizes(text, source, architecture)
+        for axis, size in sizes.items():
+            if str(size) in taken and str(size) != axes[axis]:  # left open, both would be one symbol
+                raise UsageError(f"--input '{text}': '{size}' is {taken[str(size)]}", f"call the size {axes[axis]}")
+        found |= {axes[axis]: size for axis, size in sizes.items()}
+    return found
 
 
 def refuse_contradictions(sets: Mapping[str, Any], sizes: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -131,13 +139,35 @@ def warn_of_unread(architecture: Architecture, sets: Mapping[str, Any], sizes: M
     tell_diagnostics(tuple(each for each in graph.warnings if each.code == "W406"))
 
 
-def warn_of_order(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], text: str) -> None:
+def input_texts(architecture: Architecture, texts: Sequence[str]) -> dict[str, str]:
+    """The sizes of each input that is given: of the one whose name stands ahead, `right=3x64x64`, else of the first.
+
+    Raises: UsageError: an input is given twice.
+    """
+    inputs = architecture.spec.inputs
+    first = next(iter(inputs))
+    found: dict[str, str] = {}
+    for text in texts:
+        ahead, equals, rest = text.partition("=")
+        name = ahead.strip()
+        source, sizes = (name, rest) if equals and name in inputs and name not in inputs[first] else (first, text)
+        if source in found:
+            which = f"the input '{source}'" if len(inputs) > 1 else "the input"
+            raise UsageError(f"{which} is given twice", "all its sizes in one: --input H=256,W=256")
+        found[source] = sizes
+    return found
+
+
+def warn_of_order(
+    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], texts: Sequence[str]
+) -> None:
     """On stderr, a warning where the sizes of `--input` were probably meant in another order of axes."""
-    if sizes:
+    if texts:
         from archcalc.cli.orders import doubt
 
-        if warning := doubt(architecture, sets, sizes, text):
-            note(f"warning: {warning}")
+        for source, text in input_texts(architecture, texts).items():
+            if warning := doubt(architecture, sets, sizes, source, text):
+                note(f"warning: {warning}")
 
 
 def symbol_names(text: str) -> list[str]:
@@ -148,7 +178,8 @@ def symbol_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")] if text else []
     for name in names:
         if not (name.isascii() and name.isidentifier()):
-            raise UsageError(f"can't read --symbolic '{text}': '{name}' is not a name", "--symbolic H,W,N")
+            hint = f"--symbolic {text.replace('.', '_')}" if "." in name else "--symbolic H,W,N"
+            raise UsageError(f"can't read --symbolic '{text}': '{name}' is not a name", hint)
     return names
 
 
@@ -177,11 +208,14 @@ def read_sets(given: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def read_sizes(text: str, axes: list[str], name: str) -> Mapping[str, Any]:
-    """`3x224x224` or `H=256,W=256` as sizes by axis; names become symbols.
+def read_sizes(text: str, source: str, architecture: Architecture) -> Mapping[str, Any]:
+    """`3x224x224` or `H=256,W=256` as sizes of one input by axis; names become symbols.
 
     Raises: UsageError: there are too few or too many sizes, or one can't be read.
     """
+    inputs = architecture.spec.inputs
+    axes, several = list(inputs[source]), len(inputs) > 1
+    which = f"input '{source}' of {architecture.name}" if several else f"the input of {architecture.name}"
     if "=" in text:
         pairs = [part.partition("=")[::2] for part in text.split(",")]
         found = {axis.strip(): size.strip() for axis, size in pairs}
@@ -189,12 +223,15 @@ def read_sizes(text: str, axes: list[str], name: str) -> Mapping[str, Any]:
             raise UsageError(f"--input '{text}' gives an axis twice", "give each axis one size")
         for axis in found:
             if axis not in axes:
-                raise UsageError(f"the input of {name} has no axis '{axis}'", f"its axes are {', '.join(axes)}")
+                others = f"; the inputs are {', '.join(inputs)}" if several else ""
+                raise UsageError(f"{which} has no axis '{axis}'", f"its axes are {', '.join(axes)}{others}")
     else:
         sizes = text.split("x")
         if len(sizes) != len(axes):
             form = "x".join(axes)
-            raise UsageError(f"the input of {name} is {form}: '{text}' has {len(sizes)} sizes", f"--input {form}")
+            count = "1 size" if len(sizes) == 1 else f"{len(sizes)} sizes"
+            ahead = f"{source}=" if several else ""
+            raise UsageError(f"{which} is {form}: '{text}' has {count}", f"--input {ahead}{form}")
         found = dict(zip(axes, sizes, strict=True))
     return {axis: _size(size, text) for axis, size in found.items()}
 

@@ -84,12 +84,12 @@ Set = Annotated[
     ),
 ]
 Input = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--input",
         metavar="SIZES",
         help="The input's sizes, in the spec's order of axes (3x224x224), or some of them (H=256,W=256). "
-        "A name makes a symbol (3xHxW).",
+        "A name makes a symbol (3xHxW). Of several inputs the first, or NAME=3x64x64; repeatable.",
         show_default=False,
     ),
 ]
@@ -98,7 +98,7 @@ Symbolic = Annotated[
     typer.Option(
         "--symbolic",
         metavar="A,B,C",
-        help="Leave sizes open: axes of the input (H,W), hyperparameters, N for the batch.",
+        help="Leave sizes open: axes of the input (H,W; of another input NAME_H), hyperparameters, N for the batch.",
         show_default=False,
     ),
 ]

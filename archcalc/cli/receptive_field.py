@@ -68,7 +68,10 @@ def receptive_field(
     start: Annotated[
         str,
         typer.Option(
-            "--from", metavar="PATH", help="On an inner layer's output instead of the input.", show_default=False
+            "--from",
+            metavar="PATH",
+            help="On an inner layer's output, or on another input, instead of the first input.",
+            show_default=False,
         ),
     ] = "",
     effective: Annotated[
@@ -76,7 +79,7 @@ def receptive_field(
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")] = False,
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     form: Annotated[
         SheetFormat | None,
         typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
@@ -192,7 +195,8 @@ def _at(report: Report, layer: str, text: str, source: int) -> tuple[int, Mappin
 
 def _last_wide(report: Report, source: int) -> int:
     """The last node that has spatial axes and doesn't see everything."""
-    fields, nodes = report.receptive_fields, report.graph.nodes
+    nodes = report.graph.nodes
+    fields = report.fields_on(nodes[source].name)
     wide = (i for i in range(source + 1, len(nodes)) if nodes[i].shape.spatial and fields[i])
     return max((i for i in wide if not any(field.constant for field in fields[i].values())), default=source)
 

@@ -42,7 +42,7 @@ def render(
         typer.Option(min=1, metavar="N", help="Draw scopes below this depth as one node.", show_default=False),
     ] = None,
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     quiet: Quiet = False,
 ) -> None:
     """Draw the layer graph: scopes as boxes, volumes on the edges, kind, kernel and params in the nodes.

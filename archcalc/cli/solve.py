@@ -72,7 +72,7 @@ def solve(
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     form: Annotated[SolveFormat, typer.Option("--format", "-f", help="json: for scripts.")] = SolveFormat.text,
     **budgets: str,
 ) -> None:
@@ -117,14 +117,13 @@ def solve(
 
 
 def _unknowns(
-    architecture: Architecture, symbolic: str, sets: Sequence[str], sizes: str, batch: int, wanted: bool
+    architecture: Architecture, symbolic: str, sets: Sequence[str], sizes: Sequence[str], batch: int, wanted: bool
 ) -> Unknowns:
-    """What is open; if nobody names anything and an output is wanted, the input's axes."""
+    """What is open; if nobody names anything and an output is wanted, the inputs' axes."""
     from archcalc.formulas.amounts import alternatives, is_list, positive_among, sizes_among
     from archcalc.formulas.solve import Unknowns
     from archcalc.formulas.symbols import placed
 
-    axes = next(iter(architecture.spec.inputs.values()))
     fixed, several = alternatives(architecture, sets)
     for name in several:
         if is_list(architecture, name):
@@ -145,7 +144,8 @@ def _unknowns(
     if not names and not ranges and not symbols:
         if not wanted:
             raise UsageError("nothing is left open", "--set HPARAM=sym, --symbolic H,W, or N for the batch")
-        names = [axis for axis in axes if axis != "C" and axis not in open_sizes]
+        axes = architecture.spec.axes
+        names = [name for name, (_, axis) in axes.items() if axis != "C" and name not in open_sizes]
     names = [name for name in dict.fromkeys(names) if name not in ranges]
     return Unknowns(names, ranges, hparams, open_sizes, numbers.get(BATCH, batch))
 

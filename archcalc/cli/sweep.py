@@ -70,7 +70,7 @@ def sweep(
         typer.Option("--axes", metavar="X,Y", help="What the plot shows. [default: params,macs]", show_default=False),
     ] = "",
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")] = "float32",
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     form: Annotated[
         SweepFormat | None,
         typer.Option("--format", "-f", help="Default: csv, or by the file's suffix.", show_default=False),

@@ -55,7 +55,7 @@ def table(
     ] = "float32",
     no_bias: Annotated[bool, typer.Option("--no-bias", help="Params are weights only, as on the slides.")] = False,
     sets: Set = [],  # noqa: B006  # typer copies it
-    sizes: Input = "",
+    sizes: Input = [],  # noqa: B006  # likewise
     symbolic: Symbolic = "",
     form: Annotated[
         TableFormat | None,

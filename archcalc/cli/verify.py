@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,8 +14,8 @@ import typer
 
 from archcalc import text
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import read_sets, refuse_unused_folder
-from archcalc.cli.options import Format, ListFormat, Set, Specs, complete_name
+from archcalc.cli.graphs import read_sets, refuse_unused_folder, sizes_of
+from archcalc.cli.options import Format, Input, ListFormat, Set, Specs, complete_name
 from archcalc.cli.output import chosen_format, print_grid, write
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
@@ -58,6 +58,7 @@ def verify(
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 2,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64, float32, bfloat16 or float16.")] = "float32",
     sets: Set = [],  # noqa: B006  # typer copies it
+    sizes: Input = [],  # noqa: B006  # likewise
     record: Annotated[
         Path | None,
         typer.Option(
@@ -96,10 +97,12 @@ def verify(
     if quiet and chosen is Format.json:
         raise UsageError("JSON has everything: --quiet has no effect", "leave it out")
     if against is not None:
-        alone = (every, record, sets, device, batch, dtype) == (False, None, [], Device.auto, 2, "float32")
+        alone = (every, record, sets, sizes, device, batch, dtype) == (False, None, [], [], Device.auto, 2, "float32")
         found = _compared_with_record(against, names or [], specs, chosen, quiet, alone)
     else:
-        subjects = _subjects(names or [], every, specs, read_sets(sets), batch, dtype)
+        if sizes and (every or record is not None):
+            raise UsageError(f"--input goes with names, not with {'--all' if every else '--record'}")
+        subjects = _subjects(names or [], every, specs, read_sets(sets), sizes, batch, dtype)
         if record is not None:
             _check_record(record, device)
         found = _compared_with_pytorch(subjects, every, device, chosen, quiet)
@@ -117,14 +120,17 @@ class Subject:
     sets: dict[str, str]
 
 
-def _subjects(names: list[str], every: bool, specs: Any, sets: dict[str, str], batch: int, dtype: str) -> list[Subject]:
+def _subjects(
+    names: list[str], every: bool, specs: Any, sets: dict[str, str], sizes: list[str], batch: int, dtype: str
+) -> list[Subject]:
     """What to verify."""
     if every is bool(names):
         raise UsageError("name architectures, or give --all", "archcalc verify vgg16")
     need_torch()
     if every:
         return list(_all(specs, sets, batch, dtype))
-    return [Subject(_report(load(name, specs), sets, batch, dtype), sets) for name in dict.fromkeys(names)]
+    chosen = [load(name, specs) for name in dict.fromkeys(names)]
+    return [Subject(_report(one, sets, batch, dtype, sizes_of(one, sizes)), sets) for one in chosen]
 
 
 def _compared_with_pytorch(
@@ -211,9 +217,11 @@ def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[S
 
 
 @renewed()
-def _report(architecture: Architecture, sets: dict[str, str], batch: int, dtype: str) -> Report:
+def _report(
+    architecture: Architecture, sets: dict[str, str], batch: int, dtype: str, sizes: Mapping[str, Any] | None = None
+) -> Report:
     # not Architecture.build: a spec may well have an hparam called `sizes`
-    graph = replace(build(architecture.spec, architecture.variant, sets), name=architecture.name)
+    graph = replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
     return analyze(graph, batch, dtype)
 
 

@@ -28,21 +28,46 @@ def build(
 ) -> Graph:
     """Build the graph of one variant.
 
-    `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input.
-    Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant or hparam.
+    `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input, and of any
+    input by its name: `{"H": 64, "right": {"H": 32}}`.
+    Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant, hparam or axis.
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
         raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")
     chosen = variant or spec.default
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
-    given = {axis: exact(size, f"the size of {axis}") for axis, size in (sizes or {}).items()}
+    given = {axis: exact(size, f"the size of {axis}") for axis, size in _by_axis(spec, sizes or {}).items()}
     # an axis may have an hparam's name only if it has its value, too: then they are one
     values = {**(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
     with collecting_conditions() as conditions:
         made = _Build(spec, chosen, values, given)
         outputs = made.outcome()
     return made.graph(outputs, conditions)
+
+
+def _by_axis(spec: Spec, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes by the names of `Spec.axes`, whether they're given so or by an input's name.
+
+    Raises: UsageError: there is no such input or axis, or a size is given twice.
+    """
+    names = spec.axes
+    labels = {place: label for label, place in names.items()}
+    found: dict[str, Any] = {}
+    for key, value in sizes.items():
+        if not isinstance(value, Mapping):
+            given = {names.get(key, (next(iter(spec.inputs), ""), key)): value}
+        elif key in spec.inputs:
+            given = {(key, axis): size for axis, size in value.items()}
+        else:
+            raise UsageError(f"{spec.name} has no input '{key}'", suggestion(str(key), spec.inputs))
+        for (source, axis), size in given.items():
+            if (source, axis) not in labels:
+                raise UsageError(f"{spec.input_text(source)} has no axis {axis}", suggestion(str(axis), names))
+            if (label := labels[source, axis]) in found:
+                raise UsageError(f"the size {label} is given twice")
+            found[label] = size
+    return found
 
 
 class _Build:
@@ -96,17 +121,16 @@ class _Build:
         )
 
     def add_inputs(self) -> None:
-        unknown = [axis for axis in self.sizes if axis not in next(iter(self.spec.inputs.values()), {})]
-        if unknown:
-            raise UsageError(f"the input of {self.spec.name} has no axis {unknown[0]}")
-        for number, (name, axes) in enumerate(self.spec.inputs.items()):
+        labels = {place: label for label, place in self.spec.axes.items()}
+        for name, axes in self.spec.inputs.items():
             found = {}
             for axis, value in axes.items():
+                label = labels[name, axis]
                 try:
-                    given = self.sizes.get(axis) if number == 0 else None
+                    given = self.sizes.get(label)
                     size = value.expr.evaluate(self.context.env) if given is None else given
                     if isinstance(size, Word) and size == "sym":
-                        size = dim(axis)
+                        size = dim(label)
                     found[axis] = _positive(integer(size, axis))
                 except Reported:
                     continue

@@ -68,8 +68,10 @@ def make_module(
     for name in sets:
         if name not in spec.hparams:
             hint = suggestion(name, spec.hparams)
-            if any(name in axes for axes in spec.inputs.values()):
-                hint = f"sizes have a place of their own: --input {name}=64, or build({{'{name}': 64}})"
+            if name in (axes := spec.axes):
+                source, axis = axes[name]
+                ahead = "" if name == axis else f"{source}="
+                hint = f"sizes have a place of their own: --input {ahead}{axis}=64, or build({{'{name}': 64}})"
             raise UsageError(f"{spec.name} has no hparam '{name}'", hint)
     assigned = spec.assigned(variant)
     for name, hparam in spec.hparams.items():

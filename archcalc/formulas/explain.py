@@ -223,29 +223,32 @@ class _Numbers(dict[str, str]):
 
 
 def _field(row: Row, found: Formulas) -> Iterator[str]:
-    """The receptive field on the input, and how it grew here."""
-    fields = row.report.ordered(row.fields)
+    """The receptive field on the first input, and how it grew here."""
+    fields, first = row.report.ordered(row.fields), row.report.graph.first_of_several
+    label = f"receptive field on {first}" if first else "receptive field"
     if not fields:
+        if first and row.report.graph.input.spatial:
+            yield from ("", f"{label}: none, it isn't seen")
         return
     yield ""
     if not all(field.follows for field in fields.values()):
         numbered = any(field.numbered for field in fields.values())
         what = "tokens number the input's positions" if numbered else "positions no longer follow the input's axes"
-        yield f"receptive field: no number, {what}; archcalc receptive-field --at tells what one sees"
+        yield f"{label}: no number, {what}; archcalc receptive-field --at tells what one sees"
         return
     size = "x".join(str(field.size) for field in fields.values())
     if all(field.constant for field in fields.values()):
         whole = all(field.whole for field in fields.values())
-        yield f"receptive field: {'the whole input' if whole else 'every position sees the same part'}, {size}"
+        yield f"{label}: {'the whole input' if whole else 'every position sees the same part'}, {size}"
         return
     before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
     for axis, (grown, _) in field_formulas(row, found):
         values = {**_notation(found).values, "r_in": str(before[axis].size), "j_in": str(before[axis].stride)}
         arithmetic = replace(_notation(found), order=("r_in", *LECTURE), values=values).write(grown.general)
-        yield f"receptive field: {arithmetic} = {grown.value}" + (f" ({size} in all)" if len(fields) > 1 else "")
+        yield f"{label}: {arithmetic} = {grown.value}" + (f" ({size} in all)" if len(fields) > 1 else "")
         yield "  each further tap reaches one step on; a step here is that of the layer before, seen on the input"
         break
     else:
-        yield f"receptive field: {size}"
+        yield f"{label}: {size}"
     stride = "x".join(str(field.stride) for field in fields.values())
     yield f"  neighbouring outputs look {stride} input positions apart"

@@ -192,7 +192,8 @@ def _domains(
     architecture: Architecture, found: Opened, unknowns: Unknowns, totals: Sequence[Any]
 ) -> dict[str, Integers]:
     """What each symbol may be before anything is asked: a positive integer, or what its range allows."""
-    sizes = [*found.graph.input.values(), found.batch, *totals]
+    inputs = (node.shape for node in found.graph.inputs)
+    sizes = [*(size for shape in inputs for size in shape.values()), found.batch, *totals]
     symbols = {symbol.name for size in sizes if is_symbolic(size) for symbol in size.free_symbols}
     symbols |= {symbol.name for condition in found.graph.conditions for symbol in condition.symbols}
     names = {name for name in unknowns.names if not is_list(architecture, name)}

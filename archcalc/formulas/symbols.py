@@ -40,14 +40,14 @@ def opened(
     sizes: Mapping[str, Any] | None = None,
     batch: Any = 1,
 ) -> Opened:
-    """Build with symbols: each name is an axis of the input, an hparam, or N.
+    """Build with symbols: each name is one of `Spec.axes`, an hparam, or N.
 
     An hparam whose value is a list of n numbers becomes n symbols, `widths_1` to `widths_n`; those on which the
     structure depends stay numbers.
     Raises: UsageError: a name means nothing. SpecError: the structure depends on a symbol.
     """
     spec = architecture.spec
-    axes = next(iter(spec.inputs.values()), {})
+    axes = spec.axes
     sides = {axis: size for axis, size in (sizes or {}).items() if axis not in names}
     given, lists = {**(sets or {}), **{axis: sides.pop(axis) for axis in [*sides] if axis in spec.hparams}}, {}
     names = [*names, *(name for name, value in given.items() if value == "sym" and name not in names)]
@@ -70,11 +70,11 @@ def opened(
 
 
 def placed(architecture: Architecture, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Values by name as hparams, as sizes of the input's axes, and as the batch (None: it isn't given).
+    """Values by name as hparams, as sizes by the names of `Spec.axes`, and as the batch (None: it isn't given).
 
     Raises: UsageError: a name means nothing.
     """
-    hparams, axes = architecture.spec.hparams, next(iter(architecture.spec.inputs.values()), {})
+    hparams, axes = architecture.spec.hparams, architecture.spec.axes
     known = {*axes, *hparams, BATCH}
     for name in values:
         if name not in known:
@@ -87,11 +87,15 @@ def placed(architecture: Architecture, values: Mapping[str, Any]) -> tuple[dict[
 def with_values(
     architecture: Architecture, graph: Graph, names: Sequence[str], sets: Mapping[str, Any], sizes: Mapping[str, Any]
 ) -> tuple[Opened, dict[str, Any]]:
-    """The graph with symbols, and the numbers that they have in `graph`: those of `names`, else the input's axes.
+    """The graph with symbols, and the numbers that they have in `graph`: those of `names`, else the inputs' axes.
 
-    Axes stay numbers if nobody asked for them and the structure depends on them.
+    Axes stay numbers if nobody asked for them and the structure depends on them, or `sizes` has a symbol of their name.
     """
-    axes = [axis for axis, size in graph.input.items() if axis != "C" and isinstance(size, int)]
+    shapes = dict(zip(architecture.spec.inputs, (node.shape for node in graph.inputs), strict=True))
+    known = {name: shapes[source][axis] for name, (source, axis) in architecture.spec.axes.items()}
+    taken = {str(size) for size in sizes.values()}
+    axes = [name for name, (_, axis) in architecture.spec.axes.items()
+            if axis != "C" and isinstance(known[name], int) and name not in taken]  # fmt: skip
     try:
         found = opened(architecture, names or axes, sets, sizes)
     except SpecError:
@@ -100,8 +104,8 @@ def with_values(
         return Opened(graph, 1), {}
     values: dict[str, Any] = {}
     for name in names or axes:
-        if name in graph.input:  # with the value of the hparam of its name, if there is one
-            values |= {name: graph.input[name]} if isinstance(graph.input[name], int) else {}
+        if name in known:  # with the value of the hparam of its name, if there is one
+            values |= {name: known[name]} if isinstance(known[name], int) else {}
         elif name in architecture.spec.hparams:
             value = _value(architecture, name, sets)
             numbers = value if isinstance(value, (list, tuple)) else [value]
@@ -204,8 +208,7 @@ def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[
 
     Nothing if the conditions can't be had: the structure depends on a number, or several conflict.
     """
-    axes = next(iter(architecture.spec.inputs.values()), {})
-    numbers = {name: size for name, size in sizes.items() if isinstance(size, int) and name in axes}
+    numbers = {name: size for name, size in sizes.items() if isinstance(size, int)}
     for name in sets:
         value = _value(architecture, name, sets)
         if isinstance(value, int) and not isinstance(value, bool):

@@ -34,16 +34,16 @@ class Effective:
 
     def _measure(self) -> str:
         """Measure; what to say if that isn't possible."""
-        if self.source:
-            return "measured on the input only, not on an inner layer"
+        if self.report.graph.nodes[self.source].inputs:
+            return "measured on inputs only, not on an inner layer"
         if importlib.util.find_spec("torch") is None:
             return "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
         from archcalc.verify.effective import measured_field, profiles
 
-        shares = measured_field(self.report.graph, self.index, self.position)
+        shares = measured_field(self.report.graph, self.index, self.position, self.source)
         if shares is None:
             return "not measured: no gradient arrives, whatever the initialisation"
-        self.measured = profiles(shares, self.report.graph)
+        self.measured = profiles(shares, self.report.graph.nodes[self.source].shape)
         while shares.dim() > 2:
             shares = shares.sum(dim=0)
         self.grid = shares.reshape(-1, shares.shape[-1]).tolist()
@@ -53,7 +53,9 @@ class Effective:
     def title(self) -> str:
         """Which layer, where."""
         where = ", ".join(f"{axis}={at}" for axis, at in self.report.ordered(self.position).items())
-        return f"{self.report.name}: effective receptive field of {self.report.graph.nodes[self.index].name} at {where}"
+        graph = self.report.graph
+        on = f" on {graph.nodes[self.source].name}" if graph.first_of_several or self.source else ""
+        return f"{self.report.name}: effective receptive field of {graph.nodes[self.index].name} at {where}{on}"
 
     def sheet(self) -> Sheet:
         """Per axis the whole field's size, and the effective size and deviation, estimated and measured."""
@@ -77,6 +79,8 @@ class Effective:
         ]
         name = self.report.graph.nodes[self.index].name
         data = {"name": name, "position": self.position, "axes": records}
+        if self.report.graph.first_of_several:
+            data["from"] = self.report.graph.nodes[self.source].name
         return Sheet(self.title, head, [True, *[False] * (len(head) - 1)], rows, data, notes)
 
     def drawing(self) -> Drawing:

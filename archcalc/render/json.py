@@ -23,6 +23,7 @@ def json_lines(report: Report) -> Iterator[str]:
         "archcalc": VERSION,
         "name": report.name,
         "input": report.ordered(graph.input),
+        **_inputs(report),
         "batch": report.batch,
         "dtype": report.dtype,
         "conditions": list(map(str, graph.conditions)),
@@ -37,6 +38,15 @@ def json_lines(report: Report) -> Iterator[str]:
         comma = "," if index < last else ""
         yield f'  {{"name": {_dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}{comma}'
     yield f' ], "totals": {_dump(report.totals)}}}'
+
+
+def _inputs(report: Report) -> dict[str, Any]:
+    """Of several inputs, all by their names, and which of them the receptive fields are about."""
+    graph = report.graph
+    if not graph.first_of_several:
+        return {}
+    inputs = {node.name: report.ordered(node.shape) for node in graph.inputs}
+    return {"inputs": inputs, "receptive_fields_on": graph.first_of_several}
 
 
 def _shared(report: Report, node: Node) -> tuple[str, str]:

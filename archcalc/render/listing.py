@@ -72,6 +72,8 @@ class Listing:
             return column.removesuffix("_shape")
         if QUANTITIES[column].one_example and self.report.batch != 1:
             return f"{column} per example"  # beside columns that are for the whole batch
+        if column in fields() and self.report.graph.first_of_several:
+            return f"{QUANTITIES[column].heading} on {line(self.report.graph.first_of_several)}"
         return QUANTITIES[column].heading
 
     def entries(self) -> Iterator[Entry]:

@@ -32,6 +32,7 @@ WORDS = {
     "at most": "at most: a bound, no position sees more than this; some may see less",
     "global": "global: every position sees the same, less than the whole input (a crop or a stride's remainder)",
     "numbered": "numbered: tokens, which follow the input's axes again after grid; until then there are no numbers",
+    "not seen": "not seen: nothing of this input reaches the layer, so that there are no numbers",
     "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at tells any position",
 }
 
@@ -49,17 +50,21 @@ class Sheet:
 
 
 def layers_sheet(report: Report, every: bool = False, only: str = "", source: int = 0) -> Sheet:
-    """Size, stride, padding and centre of every layer's field, or of those within one scope."""
+    """Size, stride, padding and centre of every layer's field, or of those within one scope.
+
+    On one of several inputs every layer has a row, whether or not it sees that input.
+    """
     graph, fields = report.graph, _fields(report, source)
+    all_of_them = len(graph.inputs) > 1 and not graph.nodes[source].inputs and any(fields)
     chosen = []
     for entry in entries(graph, every):
         inside = not only or any(
             graph.nodes[i].name == only or graph.nodes[i].name.startswith(f"{only}/") for i in entry.nodes
         )
-        if entry.output >= source and fields[entry.output] and inside:
+        if inside and (all_of_them or (entry.output >= source and fields[entry.output])):
             chosen.append((entry, report.ordered(fields[entry.output])))
-    shares = _shares(graph, [entry.output for entry, _ in chosen], source)
-    told = [remarks(axes) for _, axes in chosen]
+    shares = _shares(graph, [entry.output if axes else None for entry, axes in chosen], source)
+    told = [remarks(axes) if axes else ["not seen"] for _, axes in chosen]
     optional = [any(share is not None and share < 1 for share in shares), any(told)]
     head = ["name", "layer", "output", "size", "stride", "padding", "centre"]
     rows, records = [], []
@@ -68,13 +73,28 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
         texts = [line(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
         extra = [percent(share) if share is not None else "", ", ".join(words)]
         rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
-        records.append(record(report, node, axes, words, share))
+        records.append(record(report, node, axes, words, share, source))
     extra_head = [text for text, shown in zip(("touched", "remarks"), optional, strict=True) if shown]
     lefts = [True, True, *[False] * (5 + optional[0]), *[True] * optional[1]]
-    place = graph.nodes[source]
-    title = f"receptive fields on {'the input' if source == 0 else place.name}, {report.text(place.shape)}"
+    volume = report.text(graph.nodes[source].shape)
+    title = f"receptive fields on {place_text(graph, source)}, {volume}{_others(graph, source)}"
     notes = [*_notes(told, optional[0]), *_disagreements(graph, fields)] if rows else [_nothing(report, only, source)]
     return Sheet(f"{report.name}: {title}", [*head, *extra_head], lefts, rows, records, notes)
+
+
+def place_text(graph: Graph, source: int) -> str:
+    """What fields are about: the input, one of several by its name, or a layer."""
+    if graph.nodes[source].inputs:
+        return graph.nodes[source].name
+    return f"the input {graph.nodes[source].name}" if len(graph.inputs) > 1 else "the input"
+
+
+def _others(graph: Graph, source: int) -> str:
+    """How to ask about the other inputs, if it's one of several."""
+    others = [f"--from {node.name}" for node in graph.inputs if node.name != graph.nodes[source].name]
+    if not others or graph.nodes[source].inputs:
+        return ""
+    return f"; on {'the other' if len(others) == 1 else 'others'}: {', '.join(others[:MOST_TOLD])}"
 
 
 def _nothing(report: Report, only: str, source: int) -> str:
@@ -89,9 +109,9 @@ def _fields(report: Report, source: int) -> Sequence[Fields]:
 
 
 def record(
-    report: Report, node: Node, axes: Mapping[str, Field], words: Sequence[str], share: float | None
+    report: Report, node: Node, axes: Mapping[str, Field], words: Sequence[str], share: float | None, source: int = 0
 ) -> dict[str, Any]:
-    """One layer's field for scripts; exact fractions and symbolic values are texts."""
+    """One layer's field for scripts; exact fractions and symbolic values are texts. Of several inputs: on which."""
     found: dict[str, Any] = {
         "name": node.name,
         "kind": node.kind,
@@ -108,6 +128,8 @@ def record(
     found["aligned"] = all(field.aligned for field in axes.values())
     found["touched"] = share
     found["remarks"] = list(words)
+    if len(report.graph.inputs) > 1:
+        found["from"] = report.graph.nodes[source].name
     return found
 
 
@@ -118,7 +140,7 @@ def plain(value: Any) -> Any:
 
 def joined(values: Sequence[Any]) -> str:
     """One text for all axes: 7, or 7x1 where they differ."""
-    texts = list(map(quantity, values))
+    texts = list(map(quantity, values)) or ["-"]
     return texts[0] if len(set(texts)) == 1 else "x".join(texts)
 
 
@@ -132,11 +154,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
-def _shares(graph: Graph, indices: Sequence[int], source: int) -> list[float | None]:
-    """The touched share of each field, in the middle of the output; None where there can't be gaps, or are too many."""
+def _shares(graph: Graph, indices: Sequence[int | None], source: int) -> list[float | None]:
+    """The touched share of each field, in the middle of the output; None where there can't be gaps, or are too many.
+
+    None instead of an index stands for a layer without a field.
+    """
     if len(indices) > MOST_TOUCHED or not _has_gaps(graph):
         return [None] * len(indices)
-    return [None if _is_symbolic(graph, index, source) else centre_share(graph, index, source) for index in indices]
+    return [
+        None if index is None or _is_symbolic(graph, index, source) else centre_share(graph, index, source)
+        for index in indices
+    ]
 
 
 def _is_symbolic(graph: Graph, index: int, source: int) -> bool:
@@ -192,9 +220,8 @@ def position_sheet(report: Report, index: int, position: Mapping[str, int], sour
         rows.append([axis, _interval(inside), _length(inside), _interval(free), _length(free), _clipped(inside, free)])
         windows[axis] = {"window": inside, "unclipped": free}
     where = ", ".join(f"{axis}={at}" for axis, at in report.ordered(position).items()) or "all positions"
-    target = "the input" if source == 0 else place.name
     output, volume = report.text(node.shape), report.text(place.shape)
-    title = f"{report.name}: {node.name} ({output}) at {where} sees of {target} ({volume})"
+    title = f"{report.name}: {node.name} ({output}) at {where} sees of {place_text(graph, source)} ({volume})"
     head = ("axis", "window", "size", "without borders", "size", "clipped")
     records = {
         "name": node.name, "position": dict(report.ordered(position)), "from": place.name, "windows": windows,

@@ -57,6 +57,9 @@ def fields_drawing(
     if any(is_symbolic(size) for node in graph.nodes for size in node.shape.values()):
         raise UsageError("a picture needs numbers for all sizes", "give them with --input or --set")
     fields = receptive_fields(graph, source) if source else report.receptive_fields
+    for index in [at[0]] if at is not None else [graph.places[layer] for layer in layers if layer in graph.places]:
+        if not fields[index]:
+            raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
     if at is not None:
         frames = [_frame(report, at[0], fields[at[0]], at[1], source, exact=True)]
     else:
@@ -73,7 +76,7 @@ def fields_drawing(
             )
             for index in chosen
         ]
-    place = "input" if source == 0 else graph.nodes[source].name
+    place = "input" if source == 0 and not graph.first_of_several else graph.nodes[source].name
     return _drawing(f"{report.name}: receptive fields", f"{place} {report.text(shape)}", _sides(shape), frames)
 
 

@@ -74,11 +74,13 @@ class _Checker:
 
         An axis may be what the hparam of its name says (`input: {H: H}`): then they are one.
         """
+        axes = self.spec.axes
         for name, hparam in self.spec.hparams.items():
-            sizes = [axes[name].expr for axes in self.spec.inputs.values() if name in axes]
-            if name == BATCH or not all(isinstance(size, Name) and size.name == name for size in sizes):
+            source, axis = axes.get(name, ("", ""))
+            size = self.spec.inputs[source][axis].expr if axis else None
+            if name == BATCH or (axis and not (isinstance(size, Name) and size.name == name)):
                 other = "the batch" if name == BATCH else "an axis of the input"
-                hint = "rename it" if name == BATCH else f"rename it, or write 'input: {{{name}: {name}}}'"
+                hint = "rename it" if name == BATCH else f"rename it, or write '{source}: {{{axis}: {name}}}'"
                 self.report(
                     LocalError(f"hparam '{name}' has the name of {other}", code="E093", hint=hint), hparam.value.mark
                 )

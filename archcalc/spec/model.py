@@ -159,6 +159,26 @@ class Spec:
                 found.setdefault(alias, variant.name)
         return found
 
+    @property
+    def axes(self) -> dict[str, tuple[str, str]]:
+        """Each size of the inputs by the name that it has everywhere: the input's name, and the axis.
+
+        An axis of the first input has its own name, `H`; one of another input that input's as well, `right_H`.
+        """
+        found: dict[str, tuple[str, str]] = {}
+        for number, (name, axes) in enumerate(self.inputs.items(), start=1):
+            ahead = f"{name}_" if name.isascii() and name.isidentifier() else f"input{number}_"
+            for axis in axes:
+                label = axis if number == 1 else f"{ahead}{axis}"
+                while label in found:
+                    label += "_"
+                found[label] = (name, axis)
+        return found
+
+    def input_text(self, name: str) -> str:
+        """One of the inputs as messages call it: by its name only if there are several."""
+        return f"input '{name}' of {self.name}" if len(self.inputs) > 1 else f"the input of {self.name}"
+
     def variant(self, name: str) -> Variant | None:
         """The variant of this name or alias."""
         for variant in self.variants.values():

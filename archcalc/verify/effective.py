@@ -11,15 +11,21 @@ from torch import nn
 from archcalc.analyses.effective_field import Profile, profile
 from archcalc.analyses.positions import positions_of
 from archcalc.graph import Graph
+from archcalc.shape import Shape
 from archcalc.verify.network import Network
 
 SEEDS = 5
 
 
 def measured_field(
-    graph: Graph, index: int, position: Mapping[str, int], seeds: int = SEEDS, device: str | torch.device = "cpu"
+    graph: Graph,
+    index: int,
+    position: Mapping[str, int],
+    source: int = 0,
+    seeds: int = SEEDS,
+    device: str | torch.device = "cpu",
 ) -> torch.Tensor | None:
-    """The mean squared gradient at each position of the first input, channels summed, as shares of its sum.
+    """The mean squared gradient at each position of an input, by default the first; channels summed, shares of the sum.
 
     Weights, inputs and the gradient at the output come from normal distributions, anew for each seed; norms and dropout
     work as at inference. Shapes: the input's spatial axes.
@@ -27,11 +33,13 @@ def measured_field(
     Source: Luo et al. 2016, section 3.
     """
     graph = replace(graph, nodes=graph.nodes[: index + 1], outputs={"y": index})
-    found = [shares for seed in range(seeds) if (shares := _shares(graph, position, seed, device)) is not None]
+    found = [shares for seed in range(seeds) if (shares := _shares(graph, position, source, seed, device)) is not None]
     return torch.stack(found).mean(dim=0) if found else None
 
 
-def _shares(graph: Graph, position: Mapping[str, int], seed: int, device: str | torch.device) -> torch.Tensor | None:
+def _shares(
+    graph: Graph, position: Mapping[str, int], source: int, seed: int, device: str | torch.device
+) -> torch.Tensor | None:
     """One initialisation's squared gradient, as shares of its sum; None if that isn't a number greater than 0."""
     shape = graph.nodes[-1].shape
     torch.manual_seed(seed)
@@ -41,21 +49,21 @@ def _shares(graph: Graph, position: Mapping[str, int], seed: int, device: str | 
             if parameter.dim() > 1:  # kernels and matrices, so that no layer damps the gradient (He et al. 2015)
                 nn.init.kaiming_normal_(parameter, mode="fan_out")
         inputs = network.example_inputs()
-    value = network(inputs[0].requires_grad_(), *inputs[1:])
+    value = network(*(x.requires_grad_() if place == source else x for place, x in enumerate(inputs)))
     gradient = torch.zeros_like(value)
     place = (0, *(position.get(axis, slice(None)) for axis in shape))
     gradient[place] = torch.randn_like(gradient[place])
-    (arrived,) = torch.autograd.grad(value, inputs[0], gradient, allow_unused=True)
+    (arrived,) = torch.autograd.grad(value, inputs[source], gradient, allow_unused=True)
     if arrived is None or not arrived.isfinite().all() or not arrived.any():
         return None
     energy = (arrived[0].double() / arrived.abs().max()).square()
-    if "C" in graph.input:
-        energy = energy.sum(dim=list(graph.input).index("C"))
+    if "C" in graph.nodes[source].shape:
+        energy = energy.sum(dim=list(graph.nodes[source].shape).index("C"))
     return (energy / energy.sum()).cpu()
 
 
-def profiles(shares: torch.Tensor, graph: Graph) -> dict[str, Profile]:
-    """Along each axis the shares, summed over the others."""
-    axes = list(positions_of(graph.input))
+def profiles(shares: torch.Tensor, volume: Shape) -> dict[str, Profile]:
+    """Along each axis of an input's volume the shares, summed over the others."""
+    axes = list(positions_of(volume))
     others = {axis: [place for place in range(len(axes)) if axes[place] != axis] for axis in axes}
     return {axis: profile((shares.sum(dim=dims) if dims else shares).tolist()) for axis, dims in others.items()}

@@ -17,7 +17,8 @@ LAYERS = 4
 def field_check(report: Report, device: str) -> Check:
     """Ask autograd which input positions the middle of a few layers sees."""
     graph, name = report.graph, "receptive field"
-    if not graph.input.spatial:
+    sources = [index for index, node in enumerate(graph.nodes) if not node.inputs and node.shape.spatial]
+    if not sources:
         return Check(name, 0, note="the input has no positions")
     if report.total("macs") > MOST_MACS * report.batch:
         return Check(name, 0, note="not compared, the net is too large")
@@ -29,11 +30,14 @@ def field_check(report: Report, device: str) -> Check:
         Question(i, {axis: graph.nodes[i].shape[axis] // 2 for axis in graph.nodes[i].shape.spatial}) for i in chosen
     ]
     differences = []
-    for question, found in zip(questions, supports(graph, questions, device=device), strict=True):
-        predicted = exact_field(graph, question.node, question.position)
-        if predicted.positions() != found.positions():
-            differences.append(Difference(graph.nodes[question.node].name, name, _told(predicted), _told(found)))
-    return Check(name, len(chosen), differences=tuple(differences))
+    for source in sources:
+        on = f" on {graph.nodes[source].name}" if graph.first_of_several else ""
+        for question, found in zip(questions, supports(graph, questions, source, device), strict=True):
+            predicted = exact_field(graph, question.node, question.position, source)
+            if predicted.positions() != found.positions():
+                layer = graph.nodes[question.node].name
+                differences.append(Difference(layer, f"{name}{on}", _told(predicted), _told(found)))
+    return Check(name, len(chosen) * len(sources), differences=tuple(differences))
 
 
 def _told(seen: Seen) -> str:
