@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from archcalc.cli.run import run
-from archcalc.errors import LocalError, UsageError
+from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.formulas.amounts import alternatives, budget
 from archcalc.formulas.solve import output_conditions
 from archcalc.formulas.symbols import opened
@@ -289,6 +290,19 @@ def test_stairs_are_exact(names: tuple[str, ...]) -> None:
         for values in itertools.product(*near):
             expected = most // 2 <= function(*values)[0] <= most
             assert expected == (dict(zip(solution.together, values, strict=True)) in solution)
+
+
+@pytest.mark.parametrize(("name", "symbol"), [("unet", "H"), ("unet", "W"), ("googlenet", "W")])
+def test_the_largest_of_many_amounts_has_a_budget(name: str, symbol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A peak is the largest of many expressions. One step more for each of them, not twice as many, finds the sizes."""
+    assert 0 == run(["solve", name, "--peak-bytes", "2GB", "--symbolic", symbol, "--format", "json"])
+    largest = json.loads(capsys.readouterr().out)["largest"][symbol]
+    for size in range(largest - 1, largest + 36, 4):
+        fits = False
+        with contextlib.suppress(SpecError):
+            fits = analyze(load(name).build({symbol: size})).total("peak_bytes") <= 2 * 10**9
+        assert size <= largest or not fits, size
+    assert analyze(load(name).build({symbol: largest})).total("peak_bytes") <= 2 * 10**9
 
 
 def test_large_budgets_with_two_unknowns_are_answered() -> None:

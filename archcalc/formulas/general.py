@@ -18,6 +18,7 @@ from archcalc.report import Row
 from archcalc.shape import SPATIAL, Shape, Window
 from archcalc.symbolic import collecting_conditions, dim, floor_div, is_symbolic, prod
 from archcalc.symbolic.compiled import compare
+from archcalc.symbolic.values import value_at
 
 NAMES = {
     "out_channels": "C_out", "out_features": "C_out", "dim": "C_out", "kernel_size": "k", "stride": "s", "padding": "p",
@@ -260,6 +261,8 @@ def put_in(expr: Any, names: Mapping[str, Any]) -> Any:
     """An expression with values for its symbols."""
     if not is_symbolic(expr):
         return expr
+    if all(isinstance(names.get(symbol.name), int) for symbol in expr.free_symbols):
+        return value_at(expr, names)
     import sympy
 
     found = expr.subs({dim(name): value for name, value in names.items()}, simultaneous=True)

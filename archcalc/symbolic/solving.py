@@ -232,7 +232,8 @@ def _fading(above: Any, below: Any, symbol: Any) -> Course:
     course = course_of(below, symbol)
     if course.slope is None or course.slope <= 0:
         raise Unsolvable(f"a division by {below}")
-    return replace(CONSTANT, start=_from_where(below - above - 1, symbol, course), denominator=int(above.q))
+    start = _from_where(below - above - 1, symbol, course, course.slope)
+    return replace(CONSTANT, start=start, denominator=int(above.q))
 
 
 def _extreme(expr: Any, symbol: Any) -> Course:
@@ -250,14 +251,14 @@ def _extreme(expr: Any, symbol: Any) -> Course:
             ahead, behind = (best, other) if wins else (other, best)
             gap = behind - ahead if least else ahead - behind
             slope = (result if wins else course).slope
-            both = replace(both, start=_from_where(gap, symbol, both), slope=slope)
+            start = _from_where(gap, symbol, both, abs(result.slope - course.slope))
+            both = replace(both, start=start, slope=slope)
         result, best = both, expr.func(best, other, evaluate=False)
     return result
 
 
-def _from_where(gap: Any, symbol: Any, course: Course) -> int:
-    """From where on something linear that grows is at least 0 for good."""
-    slope = Fraction(course_of(gap, symbol).slope or 0)
+def _from_where(gap: Any, symbol: Any, course: Course, slope: Fraction) -> int:
+    """From where on something linear that grows by `slope` is at least 0 for good."""
     above, below = as_fraction(gap)
     function = Program([above], [symbol]).python()
     worst = min(Fraction(function(course.start + r)[0], below) for r in range(course.period))
