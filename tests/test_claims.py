@@ -345,3 +345,19 @@ def test_fields_may_be_claimed_for_each_axis() -> None:
     text = HEAD + "layers: [{a: conv 4 3x3}]\nclaims: [{source: me, rf(a): FIELD}]\n"
     for field, verdict in (("3", "holds"), ("3x3", "holds"), ("3x5", "wrong"), ("3x3x3", "wrong")):
         assert [verdict] == [each.verdict for each in check_claims(spec_of(text.replace("FIELD", field)))]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("plain", "no published figures\n"),
+        ("markdown", "no published figures\n"),
+        ("html", "<p>no published figures</p>\n"),
+        ("json", "[]\n"),
+    ],
+)
+def test_no_figures_are_an_answer(form: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`claims --all` of specs without claims says that there are none."""
+    (tmp_path / "t.yaml").write_text("archcalc: 1\nname: t\ninput: {C: 3}\nlayers: fc 2\n", encoding="utf-8")
+    assert main(["claims", "--all", "--specs", str(tmp_path), "--format", form]) == 0
+    assert expected == capsys.readouterr().out

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import random
+from itertools import product
+from typing import Any
+
 import pytest
 
 from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
+from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.layers import REGISTRY
 from archcalc.spec.expression import Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Spec
-from archcalc.symbolic import Condition, agreement, collecting_conditions, dim, indivisible, none_equal
+from archcalc.symbolic import (
+    Condition,
+    agreement,
+    collecting_conditions,
+    dim,
+    floor_div,
+    indivisible,
+    maximum,
+    none_equal,
+)
+from archcalc.symbolic.conditions import _without_redundant
+from archcalc.zoo import load
 from tests.fuzz_conditions import check, example
 from tests.helpers import spec_of
 
+H, W = dim("H"), dim("W")
 HEAD = """archcalc: 1
 name: open
 input: {{C: 12, H: 16, W: 16}}
@@ -208,3 +225,43 @@ def test_every_integer_argument_takes_expressions(kind: str, name: str, expressi
 def test_random_specs(number: int) -> None:
     """Random specs over all kinds; `python -m tests.fuzz_conditions` checks thousands."""
     check(example(10, number))
+
+
+def _random_size(draw: random.Random, depth: int = 2) -> Any:
+    """A size as layers make them: floors, maxima, sums and products of H and W."""
+    if depth == 0:
+        return draw.choice([H, W, H + 1, 2 * W, W + H])
+    a, b = _random_size(draw, depth - 1), _random_size(draw, depth - 1)
+    step = draw.choice(["floor", "max", "sum", "product", "same"])
+    if step == "floor":
+        return floor_div(a + draw.randint(-2, 2), draw.randint(2, 4))
+    return {"max": maximum(draw.randint(1, 3), a), "sum": a + b, "product": a * b, "same": a}[step]
+
+
+def test_what_always_holds_is_no_condition() -> None:
+    """A condition on two sizes that is left out holds for all sizes that the bounds allow; obvious ones are left out."""
+    draw, left_out = random.Random(7), 0
+    for _ in range(150):
+        a, b = _random_size(draw), _random_size(draw)
+        relation = draw.choice(["<=", ">=", "=="])
+        other = draw.choice([b, draw.randint(0, 9), a - b + draw.randint(0, 3)])
+        condition = Condition(maximum(1, a) if relation == "==" else a * b, relation, a if relation == "==" else other)
+        least = {H: draw.randint(1, 3), W: draw.randint(1, 3)}
+        bounds = [Condition(symbol, ">=", low) for symbol, low in least.items()]
+        if len(condition.symbols) < 2 or condition in _without_redundant([*bounds, condition]):
+            continue
+        left_out += 1
+        for h, w in product(range(5), repeat=2):
+            assert condition.holds({"H": least[H] + h, "W": least[W] + w}), (str(condition), least)
+    assert left_out > 20
+    tight = Condition(2, "<=", 4 * floor_div(H, 2) * floor_div(W, 2))
+    assert tight in _without_redundant([tight])
+    assert [] == _without_redundant([Condition(H, ">=", 2), Condition(W, ">=", 2), tight])[2:]
+
+
+def test_a_gate_needs_nothing() -> None:
+    """EfficientNet's gates agree at every size: no condition is made of max(1, floor(H/2 + 1/2)), which is no maximum."""
+    network = load("efficientnet_b0")
+    assert () == tuple(opened(network, ["H", "W"]).graph.conditions)
+    for size in (1, 2, 3, 5, 8):
+        assert network.build({"H": size, "W": size + 1})

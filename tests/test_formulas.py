@@ -280,6 +280,29 @@ def test_functions_know_their_domain(case: Case) -> None:
             )
 
 
+def test_unlike_axes_have_a_field_each() -> None:
+    """Where kernels, strides or fields differ from axis to axis, each has its own line, which says which it is."""
+    layers = "layers: [a: conv 3 1x5 p=0x2, b: conv 4 3 s=1x2, c: conv 4 3x3 s=2]\n"
+    report = analyze(graph_of(layers))
+    sheets = {name: layer_sheet(report.row(report.graph.place(name))) for name in "abc"}
+    for name, sheet in sheets.items():
+        values = {f.name: f.value for f in sheet.formulas if f.name[:2] in ("r_", "j_")}
+        fields = report[name].fields
+        assert {f"{letter}_out_{axis.lower()}": getattr(fields[axis], what) for axis in "HW"
+                for letter, what in (("r", "size"), ("j", "stride"))} == values  # fmt: skip
+        assert all(put_in(f.general, sheet.names) == f.value for f in sheet.formulas)
+        scope: dict[str, Any] = {}
+        exec("\n".join(lines(sheet, "python")), scope)
+        numbers = {key: sheet.names[key] for key in inspect.signature(scope["formulas"]).parameters}
+        assert values.items() <= scope["formulas"](**numbers).items()
+    assert "r_out_w     = r_in_w + d·j_in_w·(k_w − 1)" in lines(sheets["b"], "unicode")
+    told = list(explained(report["b"]))
+    assert "receptive field along H: 1 + 1*(3 - 1) = 3" in told
+    assert "receptive field along W: 5 + 1*(3 - 1) = 7" in told
+    square = analyze(graph_of("layers: [a: conv 3 5 p=2]\n"))["a"]
+    assert ["r_out", "j_out"] == [f.name for f in layer_sheet(square).formulas][-2:]
+
+
 def test_padding_may_be_0() -> None:
     """SymPy's lines know that padding isn't always positive, in layers that have some as in those that haven't."""
     for name, layer in (("alexnet", "conv1"), ("alexnet", "conv2"), ("unet", "up4/up")):

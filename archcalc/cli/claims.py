@@ -76,9 +76,10 @@ def claims(
             refused.append(error)
     if every:
         found = [judged for judged in found if judged.verdicts]
-    if found and chosen is TableFormat.table:
+    says = bool(found) or not refused  # that there are no figures at all, too
+    if says and chosen is TableFormat.table:
         _show(found)
-    elif found:
+    elif says:
         write(_WRITERS[chosen](found))
     refuse(refused)
     if totals_of(_verdicts(found))["wrong"]:
@@ -108,6 +109,8 @@ def _of_name(name: str, specs: Path | None) -> Judged:
 
 def _summary(found: list[Judged]) -> str:
     counts = totals_of(_verdicts(found))
+    if not any(counts.values()):
+        return "no published figures"
     errata = "erratum" if counts["erratum"] == 1 else "errata"
     cut = f", {counts['cut off']} cut off" if counts["cut off"] else ""
     all_of_them = f"{sum(counts.values())} figures: {counts['holds']} hold{cut}"

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.formulas.explain_kept import kept_lines
-from archcalc.formulas.general import Formula, Formulas, field_formulas, layer_formulas
+from archcalc.formulas.general import Formula, Formulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
 from archcalc.render.figures import exact, memory
 from archcalc.report import Row
@@ -242,12 +242,15 @@ def _field(row: Row, found: Formulas) -> Iterator[str]:
         yield f"{label}: {'the whole input' if whole else 'every position sees the same part'}, {size}"
         return
     before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
-    for axis, (grown, _) in field_formulas(row, found):
+    steps = list(field_formulas(row, found))
+    alike = alike_along_all(row, [axis for axis, _ in steps])
+    for axis, (grown, _) in steps[:1] if alike else steps:
         values = {**_notation(found).values, "r_in": str(before[axis].size), "j_in": str(before[axis].stride)}
         arithmetic = replace(_notation(found), order=("r_in", *LECTURE), values=values).write(grown.general)
-        yield f"{label}: {arithmetic} = {grown.value}" + (f" ({size} in all)" if len(fields) > 1 else "")
+        along, in_all = ("", f" ({size} in all)" if len(fields) > 1 else "") if alike else (f" along {axis}", "")
+        yield f"{label}{along}: {arithmetic} = {grown.value}{in_all}"
+    if steps:
         yield "  each further tap reaches one step on; a step here is that of the layer before, seen on the input"
-        break
     else:
         yield f"{label}: {size}"
     stride = "x".join(str(field.stride) for field in fields.values())

@@ -30,8 +30,9 @@ NAMES = {
 SELDOM = ("dilation", "groups", "multiplier", "output_padding")
 """Arguments that are left out of a worked example where they are at their defaults."""
 ORDER = (
-    "N", "r_in", "R", "T", "D_out", "H_out", "W_out", "T_out", "D", "H", "W", "p", "p_1", "p_2", "p_d", "p_h", "p_w",
-    "d", "d_d", "d_h", "d_w", "k", "k_d", "k_h", "k_w", "C_in", "C_1", "C_2", "C_out", "g", "j_in", "s",
+    "N", "r_in", "r_in_d", "r_in_h", "r_in_w", "R", "T", "D_out", "H_out", "W_out", "T_out", "D", "H", "W",
+    "p", "p_1", "p_2", "p_d", "p_h", "p_w", "d", "d_d", "d_h", "d_w", "k", "k_d", "k_h", "k_w", "C_in", "C_1", "C_2",
+    "C_out", "g", "j_in", "j_in_d", "j_in_h", "j_in_w", "s",
 )  # fmt: skip
 """The order in which symbols are written."""
 QUANTITIES = ("weights", "biases", "params", "buffers", "macs")
@@ -255,6 +256,14 @@ def field_formulas(row: Row, found: Formulas) -> Iterator[tuple[str, list[Formul
         ]
         if all(put_in(formula.general, values) == formula.value for formula in formulas):
             yield axis, formulas
+
+
+def alike_along_all(row: Row, axes: Sequence[str]) -> bool:
+    """Whether a layer's windows, its field and that of its input are the same along these axes."""
+    windows = row.node.layer.windows(*row.node.application.input_shapes)
+    before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
+    steps = [(before[a].size, before[a].stride, windows[a].extent, windows[a].stride) for a in axes]
+    return all(step == steps[0] for step in steps)
 
 
 def put_in(expr: Any, names: Mapping[str, Any]) -> Any:

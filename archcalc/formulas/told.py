@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archcalc.errors import UsageError
-from archcalc.formulas.general import ORDER, Formula, field_formulas, layer_formulas, put_in
+from archcalc.formulas.general import ORDER, Formula, alike_along_all, field_formulas, layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE, Notation
 from archcalc.quantities import QUANTITIES, Total, names
 from archcalc.report import Report, Row
@@ -33,11 +33,15 @@ def layer_sheet(row: Row) -> Sheet:
     """A layer's formulas, those of its receptive field included."""
     found = layer_formulas(row.node.application)
     formulas, names = list(found.listed), dict(found.names)
-    for axis, steps in field_formulas(row, found):
+    fields = list(field_formulas(row, found))
+    if alike_along_all(row, [axis for axis, _ in fields]):
+        fields = fields[:1]  # the other axes follow the same formula
+    for axis, steps in fields:
         before = Row(row.report, row.node.inputs[0]).fields[axis]
-        names |= {"r_in": before.size, "j_in": before.stride}
-        formulas += steps
-        break  # the other axes follow the same formula
+        end = f"_{axis.lower()}" if len(fields) > 1 else ""
+        names |= {f"r_in{end}": before.size, f"j_in{end}": before.stride}
+        renamed = {dim(name): dim(f"{name}{end}") for name in ("r_in", "j_in")}
+        formulas += [replace(step, name=step.name + end, general=step.general.xreplace(renamed)) for step in steps]
     shapes = row.node.application.input_shapes or (row.node.shape,)
     volumes = " and ".join(row.report.text(shape) for shape in shapes)
     heading = f"{row.node.name}: {row.node.layer.text(len(row.node.shape.spatial) or 1)} on {volumes}"

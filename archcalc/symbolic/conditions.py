@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_SOLVED = 30
 """Operations of a condition that is solved, to see whether it follows from others."""
+MAX_SHIFTED = 400
+"""Operations of a condition on several symbols that is looked at, to see whether it always holds."""
 PLAIN = ("==", "%", ">=", "<=", "!=")
 """The forms of conditions that say what one symbol may be."""
 
@@ -147,13 +149,54 @@ def _multiple(condition: Condition) -> tuple[Any, int] | None:
 
 
 def _without_redundant(conditions: list[Condition]) -> list[Condition]:
-    """The conditions, less those on one symbol that follow from the plain ones on the same."""
+    """The conditions, less those on one symbol that follow from the plain ones on the same, and those that always hold.
+
+    Always: wherever each symbol is at least what its plain bounds say.
+    """
     alone: dict[Any, list[Condition]] = {}
     for condition in conditions:
         if len(symbols := condition.symbols) == 1:
             alone.setdefault(symbols.pop(), []).append(condition)
     dropped = {condition for symbol, found in alone.items() for condition in _following(found, symbol)}
+    least = {symbol: max(map(_least, found)) for symbol, found in alone.items()}
+    dropped |= {each for each in conditions if len(each.symbols) > 1 and _always_holds(each, least)}
     return [condition for condition in conditions if condition not in dropped]
+
+
+def _least(condition: Condition) -> int:
+    """The least value that a bound of a symbol allows; 1 for what isn't a bound."""
+    bound = getattr(condition.left, "is_Symbol", False) and condition.relation == ">="
+    return condition.right if bound and isinstance(condition.right, int) else 1
+
+
+def _always_holds(condition: Condition, least: Mapping[Any, int]) -> bool:
+    """Whether the form of a condition on several symbols shows that it's met wherever they are at least so large."""
+    import sympy
+
+    from archcalc.symbolic.limits import never_falls
+
+    sides = [sympy.sympify(side) for side in (condition.left, condition.right)]
+    if sum(map(sympy.count_ops, sides)) > MAX_SHIFTED:
+        return False
+    moved = {each: sympy.Dummy(each.name, integer=True, nonnegative=True) for each in condition.symbols}
+    shifted = {symbol: dummy + least.get(symbol, 1) for symbol, dummy in moved.items()}
+    first = dict.fromkeys(moved.values(), 0)
+
+    def beyond(*values: Any) -> Any:
+        """The maximum, without the numbers that another value never falls below."""
+        growing = [value for value in values if not value.is_number and never_falls(value)]
+        floor = max((value.xreplace(first) for value in growing), default=None)
+        kept = [value for value in values if floor is None or not (value.is_number and value <= floor)]
+        return sympy.Max(*kept)
+
+    left, right = (side.xreplace(shifted).replace(sympy.Max, beyond) for side in sides)
+    if condition.relation == "==":
+        return bool(sympy.expand(left - right) == 0)
+    if condition.relation not in ("<=", ">="):
+        return False
+    margin = sympy.expand(right - left if condition.relation == "<=" else left - right)
+    constant, growing = margin.as_coeff_Add()
+    return never_falls(growing) and bool(constant + growing.xreplace(first) >= 0)
 
 
 def _following(conditions: list[Condition], symbol: Any) -> Iterator[Condition]:
