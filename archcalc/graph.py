@@ -11,8 +11,13 @@ from archcalc.errors import Diagnostic, Mark, UnknownNameError, suggestion
 from archcalc.layers import Layer
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Condition
+from archcalc.work import spend
 
 T = TypeVar("T")
+
+
+FORMULA = 5
+"""Steps of work for one formula of one layer."""
 
 
 class Input(Layer):
@@ -57,6 +62,7 @@ class Application:
     def once(self, formula: Callable[[Application], T]) -> T:
         """The value of `formula` on this application, computed at most once."""
         if formula not in self._memo:
+            spend(FORMULA, "working out so many different layers")
             self._memo[formula] = formula(self)
         return self._memo[formula]  # type: ignore[no-any-return]
 
@@ -131,6 +137,17 @@ class Graph:
         """The shape of the first input."""
         return self.nodes[0].shape
 
+    @cached_property
+    def _edges(self) -> int:
+        return sum(len(node.inputs) for node in self.nodes)
+
+    def spend(self, steps: int, what: str) -> None:
+        """Count the work of looking at every layer: `steps` for each, and an eighth of that for each of its inputs.
+
+        Raises: TooMuchWork: the budget is used up.
+        """
+        spend(steps * len(self.nodes) + steps * self._edges // 8, what)
+
     def __getitem__(self, path: str) -> Node:
         """The node that a name stands for: a scope's output, or a layer.
 
@@ -166,6 +183,8 @@ class Graph:
         Raises: UnknownNameError: there is no such layer or scope.
         """
         nodes, scope = self.nodes, path + "/"
+        if path:
+            spend(len(nodes) // 2, "looking for the layers of a scope")
         if path and path not in self.places and not any(node.name.startswith(scope) for node in nodes):
             self.place(path)  # fails, and says what there is
         return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))

@@ -21,6 +21,8 @@ from archcalc.errors import ArchcalcError, UsageError
 
 STEPS = 1_600_000
 """Steps of one budget. The dearest question about a network of the zoo takes two thirds of them."""
+LISTED = 50
+"""Further steps for each layer, where a command lists every layer: working out a row and writing it."""
 VARIABLE = "ARCHCALC_WORK"
 _FACTOR = re.compile(r"([1-9]\d{0,8})x?")
 
@@ -48,27 +50,37 @@ class TooMuchWork(ArchcalcError):
 
 
 class _Budget:
-    """The steps that are left."""
+    """The steps that are left, those that there were, and how many each layer that is built adds."""
 
-    __slots__ = ("left", "steps")
+    __slots__ = ("left", "per_layer", "steps")
 
     def __init__(self, steps: int) -> None:
         self.left = self.steps = steps
+        self.per_layer = 0
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
-def spend(steps: int, what: str) -> None:
+def spend(steps: int, what: str, layers: int = 0) -> None:
     """Count steps of work, about one a microsecond; `what` names the work: "multiplying out products".
 
+    `layers` is how many layers the work has added to a network.
     Raises: TooMuchWork: the budget is used up. Without a budget, never.
     """
     budget = _budget.get()
     if budget is not None:
-        budget.left -= steps
+        budget.left -= steps - layers * budget.per_layer
+        budget.steps += layers * budget.per_layer
         if budget.left < 0:
             raise TooMuchWork(what, budget.steps)
+
+
+def allow_listing() -> None:
+    """From here on every layer that is built brings the steps that listing it takes, in this budget."""
+    budget = _budget.get()
+    if budget is not None:
+        budget.per_layer = LISTED * (budget.steps // STEPS)
 
 
 def spent() -> int:

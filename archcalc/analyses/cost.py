@@ -66,6 +66,7 @@ def depth(graph: Graph, path: str = "") -> int:
 
     Squeeze and excitation leaves ResNet-50 the 50 layers of its name (Hu et al. 2018, table 1).
     """
+    graph.spend(2, "finding the longest path through so many layers")
     longest: list[int] = []
     chosen = [not path or node.name == path or node.name.startswith(path + "/") for node in graph.nodes]
     for node, counts in zip(graph.nodes, chosen, strict=True):

@@ -23,6 +23,7 @@ def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     use, outputs never; every elementwise layer takes over a volume that nothing else will read. Weights aren't in it,
     nor what a layer needs for a while.
     """
+    graph.spend(2, "following the memory of so many layers")
     own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), undone_pools(graph)
     where = places(graph)
     switches_until = {pool: (unpool, shared) for unpool, (pool, shared) in pools.items()}  # the last one of several

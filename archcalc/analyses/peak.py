@@ -10,8 +10,9 @@ from archcalc.analyses.lifetimes import Wire, held_until
 from archcalc.analyses.memory import INDEX_BYTES, token_volumes, undone_pools, volume_bytes
 from archcalc.analyses.saved import width_bytes
 from archcalc.analyses.storages import homes, places
-from archcalc.graph import Application, Graph
+from archcalc.graph import FORMULA, Application, Graph
 from archcalc.layers.kept import Moments, Width
+from archcalc.work import spend
 
 
 @of_places("peak_bytes")
@@ -22,6 +23,7 @@ def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
     start to end, volumes as long as `lifetimes` says, and views hold all that they are views of. Parameters and buffers
     aren't in it, nor the scratch memory of kernels.
     """
+    graph.spend(4, "following the memory of so many layers")
     volumes, undone, tokens = volume_bytes(graph, batch, dtype), undone_pools(graph), token_volumes(graph)
     pools = {unpool: pool for unpool, (pool, _) in undone.items()}
     lies_in = homes(graph, places(graph), training=False)
@@ -39,6 +41,7 @@ def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
         if node.inputs and lies_in[index] == index:
             key = node.application, index in tokens
             if key not in known:
+                spend(2 * FORMULA, "working out so many different layers")
                 known[key] = _moments(node.application, of_numbers if key[1] else widths, batch)
             moments = known[key]
             if index in undone:  # with switches, an unpooling layer makes zeros, and of those its volume

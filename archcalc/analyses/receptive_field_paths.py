@@ -72,9 +72,9 @@ def remarks(fields: Mapping[str, Field]) -> list[str]:
         "first position only": any(field.drifts for field in found),
         "at most": any(field.bounded for field in found),
         "size-dependent": any(field.size_dependent for field in found),
-        _phases(found): any(len(field.windows) > 1 for field in found if field.follows),
     }
-    return [text for text, holds in told.items() if holds]
+    phases = any(len(field.windows) > 1 for field in found if field.follows)
+    return [text for text, holds in told.items() if holds] + ([_phases(found)] if phases else [])
 
 
 def _phases(fields: Sequence[Field]) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from archcalc.analyses import of_places
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.storages import Places, homes, places
-from archcalc.graph import Application, Graph, Node
+from archcalc.graph import FORMULA, Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
 from archcalc.symbolic import is_symbolic
+from archcalc.work import spend
 
 STATISTIC_BYTES = 4
 """Statistics are float32 even where values are narrower."""
@@ -23,6 +24,7 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     A volume that several layers keep is one storage and counts once, with the first of them; so do the switches that an
     unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output.
     """
+    graph.spend(3, "finding out what autograd keeps of so many layers")
     counted: set[object] = set()
     result: list[Any] = []
     for held in storages(graph, batch, dtype):
@@ -85,6 +87,7 @@ def kept_by_layer(graph: Graph, where: Places) -> list[Kept]:
             continue
         key = node.application, tuple([flows[i] for i in node.inputs])
         if key not in found:
+            spend(FORMULA, "working out so many different layers")
             found[key] = node.layer.kept(key[1], *node.application.input_shapes)
         result.append(found[key])
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from archcalc.cli.options import Input, Output, Quiet, Set, complete_name
 from archcalc.cli.output import console, in_terminal, write, writing
 from archcalc.errors import UsageError, suggestion
 from archcalc.report import Report, analyze
+from archcalc.work import allow_listing
 
 if TYPE_CHECKING:
     from archcalc.render.effective_field import Effective
@@ -117,6 +118,8 @@ def receptive_field(
     if every and (picture or effective or at):
         what = "a picture" if picture else "--effective" if effective else "--at"
         raise UsageError(f"{what} is not about rows for every layer", "leave out --all")
+    if not (layer or at or effective or picture):
+        allow_listing()
     _, graph = built(name, sets, sizes, quiet)
     report = analyze(graph)
     source = _index(report, start) if start else 0
@@ -235,8 +238,17 @@ def _print(sheet: Sheet, form: SheetFormat | None, output: Path | None) -> None:
 
 def _lines(sheet: Sheet, form: SheetFormat) -> Iterable[str]:
     if form is SheetFormat.json:
-        return [text.json(sheet.records, indent=1)]
+        return _json(sheet.records) if callable(sheet.records) else [text.json(sheet.records, indent=1)]
     from archcalc.render.sheets import csv_lines, markdown_lines, plain_lines
 
     lines = {SheetFormat.csv: csv_lines, SheetFormat.markdown: markdown_lines}.get(form, plain_lines)
     return lines(sheet)
+
+
+def _json(records: Callable[[], Iterator[object]]) -> Iterator[str]:
+    """An array, as `json.dumps` writes it with an indent of 1, but record by record."""
+    before = ""
+    for record in records():
+        yield f"{before}," if before else "["
+        before = " " + text.json(record, indent=1).replace("\n", "\n ")
+    yield f"{before}\n]" if before else "[]"

@@ -17,6 +17,7 @@ from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, names
 from archcalc.render.listing import DEFAULT, TEXTS, Listing
 from archcalc.report import Report, analyze
+from archcalc.work import allow_listing
 from archcalc.zoo import Architecture
 
 LONG = 300
@@ -86,6 +87,8 @@ def table(
     _refuse_unused(style, chosen, [f"--{what}" for what, on in _asked(columns, every, depth, sort, no_bias) if on])
     if no_bias and "params" not in (*shown, sort):
         raise UsageError("--no-bias is about params, and no column shows them", "leave it out")
+    if not depth:
+        allow_listing()
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
     report = analyze(graph, batch_of(symbolic, batch), dtype)
     changed = bool(sets or sizes or symbolic) or batch != 1 or dtype != "float32"

@@ -15,10 +15,13 @@ from archcalc.spec.expression import Environment
 from archcalc.spec.items import CallUnit, Item, Template
 from archcalc.spec.model import Block, Spec, Use, plain
 from archcalc.spec.tree import Diagnostics
+from archcalc.work import spend
 
 MAX_CALL_DEPTH = 60
 MAX_CALLS = 50_000
 """Calls that are expanded rather than copied. A net of 120,000 layers has some ten."""
+EXPANDED = 25
+"""Steps of work for one of them, apart from what is in it."""
 
 
 class TooLarge(Exception):
@@ -97,6 +100,7 @@ class Blocks:
 
     def _count(self) -> None:
         self.expanded += 1
+        spend(EXPANDED, "expanding so many calls of blocks")
         if self.expanded > MAX_CALLS:
             raise TooLarge(f"more than {MAX_CALLS:,} different calls of blocks")
 

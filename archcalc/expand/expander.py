@@ -44,10 +44,12 @@ from archcalc.spec.items import (
 from archcalc.spec.model import Spec, Use
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
-from archcalc.work import TooMuchWork
+from archcalc.work import TooMuchWork, spend
 
 MAX_LAYERS = 500_000
 MAX_PASSES = 200_000
+ITEM, SCOPE, PARTS = 1, 3, "expanding so many parts"
+"""Steps of work for one part of a spec, and for one with a name, apart from what is in it; and what `spend` says."""
 ADD = CallUnit("add", (), 0)
 """What joins a residual's body and shortcut."""
 
@@ -111,6 +113,7 @@ class Expander:
 
     def item(self, item: Item, ctx: Context, at: Tensor, own: str = "") -> Tensor:
         """Build any item. `own` is the name that its one layer takes, if it is a one-step chain with a name."""
+        spend(ITEM, PARTS)
         return self._builders[type(item)](self, item, ctx, at, own)
 
     def sequence(self, item: Sequence, ctx: Context, at: Tensor, own: str) -> Tensor:
@@ -125,6 +128,7 @@ class Expander:
 
     def scoped(self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
         """Build an item under a name: its layers stand below that name, or its only layer owns it."""
+        spend(SCOPE, PARTS)
         try:
             text = name if isinstance(name, str) else name.constant or name.render(ctx.env)
             path = ctx.scope.claim(text)
@@ -256,6 +260,7 @@ class Expander:
         return at
 
     def step(self, step: Step, chain: Chain, ctx: Context, at: Tensor, own: str) -> Tensor:
+        spend(ITEM, PARTS)
         unit = step.unit
         if step.condition is not None:
             mark = chain.at(step.condition.offset)

@@ -17,7 +17,9 @@ from archcalc.symbolic.arithmetic import MAX_BITS
 from archcalc.work import spend
 
 LAYERS = "building so many layers"
-"""What `spend` says. One network of half a million layers is within the budget, two are not."""
+"""What `spend` says."""
+COPIED, ADDED, NEW = 2, 5, 35
+"""Steps for a layer that is copied with its block, for one that is added, and more for one on sizes not seen yet."""
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""
 
@@ -67,6 +69,7 @@ class Nodes:
         key = (id(layer), shapes)
         application = self._applications.get(key)
         if application is None:
+            spend(NEW, LAYERS)
             application = Application(layer, shapes, _bounded(layer.output_shape(*shapes)))
             if _is_open(layer, shapes):
                 layer.kept([True] * len(shapes), *shapes)  # both raise if symbols leave open how the layer works
@@ -74,7 +77,7 @@ class Nodes:
             self._applications[key] = application
         if tied is not None:
             _check_tie(application, nodes[tied])
-        spend(2, LAYERS)
+        spend(ADDED + len(inputs) // 2, LAYERS, layers=1)
         nodes.append(Node(path, application, inputs, mark, tied))
         return len(nodes) - 1
 
@@ -102,7 +105,7 @@ class Nodes:
     def copy(self, built: Built, path: str, entered: int) -> int:
         """Repeat what a block built: the same layers on the same shapes, under another name."""
         first, last = built.nodes.start, built.nodes.stop
-        spend(2 * (last - first), LAYERS)
+        spend(COPIED * (last - first), LAYERS, layers=last - first)
         nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
         for name, application, inputs, mark, tied in nodes[first:last]:
             moved = tuple([i + shift if i >= first else entered for i in inputs])
@@ -119,6 +122,7 @@ class Nodes:
     def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:
         """What `path` can mean in a scope, innermost first: full names and their tensors."""
         for ancestor in scope.ancestors():
+            spend(2, "looking for so many names")
             full = ancestor.child(path)
             if found := self.find(full):
                 yield full, found[0]
@@ -140,6 +144,7 @@ class Nodes:
         path = next(full for full, _ in self.visible(reference, scope))
         if path in self._owners:
             return self._owners[path]
+        spend(len(self.nodes) // 5, "looking for layers to share weights with")
         found = [
             index
             for index, node in enumerate(self.nodes)

@@ -13,6 +13,8 @@ from archcalc.text import csv_row
 
 def csv_lines(listing: Listing) -> Iterator[str]:
     """A heading and the rows; the columns are named as `--columns` takes them."""
+    for column in listing.columns:
+        listing.total(column)  # what is too much work is told before the first row
     yield csv_row(["weights" if name == "params" and not listing.bias else name for name in listing.columns])
     for entry in listing.entries():
         yield csv_row(_values(listing, entry))

@@ -53,6 +53,7 @@ class Folding:
     """A graph as blocks and cells, with a note of which nodes are copies of which."""
 
     def __init__(self, graph: Graph, fold: bool) -> None:
+        graph.spend(9, "drawing so many layers")
         self.graph, self.fold = graph, fold
         self._sources = list(range(len(graph.nodes)))
         self.inputs: list[tuple[int, ...]] = []

@@ -19,6 +19,7 @@ VERSION = 1
 def json_lines(report: Report) -> Iterator[str]:
     """The whole report, a line for each layer; joined by line breaks it is one object."""
     graph = report.graph
+    graph.spend(12, "writing so many rows")
     head = {
         "archcalc": VERSION,
         "name": report.name,

@@ -17,6 +17,7 @@ from archcalc.render.rows import Entry, applications, entries
 from archcalc.report import Report, shared
 from archcalc.symbolic import is_symbolic
 from archcalc.text import line
+from archcalc.work import spend
 
 if TYPE_CHECKING:
     from archcalc.claims import Verdict
@@ -26,6 +27,8 @@ TEXTS = ("name", "kind", "layer", "output_shape")
 LEFT = ("name", "kind", "layer")
 """The columns that are aligned on the left."""
 
+ROWS = "writing so many rows"
+"""What `spend` says."""
 LONGEST_TOTAL = 30
 TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
 
@@ -78,7 +81,10 @@ class Listing:
 
     def entries(self) -> Iterator[Entry]:
         """The rows, in the order of the graph, or from the largest value of the `sort` column to the least."""
-        rows = entries(self.report.graph, self.every, self.depth)
+        graph = self.report.graph
+        graph.spend(4, ROWS)
+        spend(15 * len({node.application for node in graph.nodes}), ROWS)
+        rows = entries(graph, self.every, self.depth)
         if not self.sort:
             return rows
         values = {entry: self.value(entry, self.sort) for entry in rows}

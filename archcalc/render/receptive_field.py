@@ -39,7 +39,10 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with a heading and notes, and the same as records for scripts."""
+    """A table with a heading and notes, and the same as records for scripts.
+
+    The records are an object, or a function that makes one for each row, for there may be very many.
+    """
 
     title: str
     head: Sequence[str]
@@ -56,6 +59,7 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
     """
     graph, fields = report.graph, _fields(report, source)
     all_of_them = len(graph.inputs) > 1 and not graph.nodes[source].inputs and any(fields)
+    graph.spend(15, "writing the receptive fields of so many layers")
     chosen = []
     for entry in entries(graph, every):
         inside = not only or any(
@@ -67,18 +71,22 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
     told = [remarks(axes) if axes else ["not seen"] for _, axes in chosen]
     optional = [any(share is not None and share < 1 for share in shares), any(told)]
     head = ["name", "layer", "output", "size", "stride", "padding", "centre"]
-    rows, records = [], []
+    rows = []
     for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
         node = graph.nodes[entry.output]
         texts = [line(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
         extra = [percent(share) if share is not None else "", ", ".join(words)]
         rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
-        records.append(record(report, node, axes, words, share, source))
     extra_head = [text for text, shown in zip(("touched", "remarks"), optional, strict=True) if shown]
     lefts = [True, True, *[False] * (5 + optional[0]), *[True] * optional[1]]
     volume = report.text(graph.nodes[source].shape)
     title = f"receptive fields on {place_text(graph, source)}, {volume}{_others(graph, source)}"
     notes = [*_notes(told, optional[0]), *_disagreements(graph, fields)] if rows else [_nothing(report, only, source)]
+
+    def records() -> Iterator[dict[str, Any]]:
+        for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
+            yield record(report, graph.nodes[entry.output], axes, words, share, source)
+
     return Sheet(f"{report.name}: {title}", [*head, *extra_head], lefts, rows, records, notes)
 
 
@@ -145,7 +153,9 @@ def joined(values: Sequence[Any]) -> str:
 
 
 def _numbers(axes: Mapping[str, Field]) -> list[str]:
-    found = list(axes.values())
+    found = list({id(field): field for field in axes.values()}.values())
+    if len(found) > 1:
+        found = list(axes.values())  # an axis that is like another one is told, too
     return [joined([getattr(field, what) for field in found]) for what in ("size", "stride", "padding", "centre")]
 
 

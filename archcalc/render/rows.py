@@ -23,6 +23,7 @@ def entries(graph: Graph, every: bool = False, depth: int = 0) -> Iterator[Entry
 
     With `depth` there's a row for each scope at that depth, with `every` one for each layer, else one for each volume.
     """
+    graph.spend(1, "dividing so many layers into rows")
     if depth:
         return _by_scope(graph, depth)
     if every:
