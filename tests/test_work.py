@@ -1,5 +1,6 @@
 """Work is bounded: one budget for a command, counted where work is done, and never more than a few seconds of it."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from archcalc import work
 from archcalc.__main__ import main
 from archcalc.errors import UsageError
 from archcalc.expand import build
 from archcalc.symbolic import dim, maximum
-from archcalc.work import STEPS, TooMuchWork, budget, renewed, spend, spent
+from archcalc.work import LISTED, STEPS, TooMuchWork, budget, renewed, spend, spent
 from tests.helpers import HEAD, spec_of
-from tests.test_hostile import MAX_KILOBYTES, MAX_SECONDS, run
+from tests.test_hostile import MAX_KILOBYTES, MAX_SECONDS, MEASURE, run
 
 ALL_OPEN = "archcalc: 1\nname: t\ninput: {C: sym, H: sym, W: sym}\n"
 SLACK = 1.5
@@ -129,3 +131,73 @@ def test_an_extreme_is_the_same_whatever_is_tried_before_it_is_proved() -> None:
     a, b = dim("a"), dim("b")
     assert 3 * a + b == maximum(a, 2 * a, 3 * a + b, a + b, 3 * a)
     assert {a * a, 100 * a} == set(maximum(a * a, 100 * a).args)
+
+
+LOOP = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\nlayers: [{start: relu}, {for: {i: 1..50000}, do: BODY}]\n"
+MANY = {
+    "equal layers": "conv 16 3x3 p=1 -> bn -> relu",
+    "layers that differ": "conv i 3x3 p=1 -> bn -> relu",
+    "branches": "{concat: [conv 8 1x1, maxpool 3 s=1 p=1]}",
+    "thousands of branches": f"{{add: [{', '.join(['[]'] * 1500)}]}}",
+    "references": f"[{', '.join(['from start'] * 900)}]",
+    "nothing": f"[{', '.join(['[]'] * 2000)}]",
+}
+"""150,000 layers, or as much work, in a few lines."""
+SHORT = (
+    "check", "list", "explain", "formula", "formula LAYER", "claims", "golden", "render", "table --depth 1",
+    "receptive-field --layer LAYER", "solve --macs 500T --symbolic N",
+)  # fmt: skip
+"""Commands whose answer doesn't list every layer."""
+
+
+def cost(folder: Path, *arguments: str) -> tuple[int, str, float, int]:
+    """Run a command in a process of its own: exit code, what it said on stderr, CPU seconds and peak kilobytes."""
+    program = MEASURE.replace('"check", sys.argv[1]', "*sys.argv[1:]").replace("stderr=-2", "stderr=-1")
+    program = program.replace("found.stdout", "found.stderr")
+    measured = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True, cwd=folder)
+    return tuple(json.loads(measured.stdout))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("body", MANY)
+def test_building_very_many_layers_is_soon_over(tmp_path: Path, body: str) -> None:
+    """Whatever there is too much of, an answer or an error comes soon."""
+    (tmp_path / "t.yaml").write_text(LOOP.replace("BODY", MANY[body]), encoding="utf-8")
+    code, said, seconds, kilobytes = cost(tmp_path, "check", "t.yaml")
+    assert (True, code == 1) == (code in (0, 1), "too much work" in said)
+    assert seconds < MAX_SECONDS + SLACK
+    assert kilobytes < 300_000
+
+
+@pytest.mark.parametrize("command", SHORT)
+def test_an_answer_that_lists_no_layers_is_soon_there(tmp_path: Path, command: str) -> None:
+    """Of 150,000 layers, what isn't a listing comes soon or is refused, with a way out."""
+    (tmp_path / "t.yaml").write_text(LOOP.replace("BODY", MANY["equal layers"]), encoding="utf-8")
+    name, *rest = command.replace("LAYER", "1/conv").split()
+    arguments = {"list": ["--specs", "."], "golden": ["check", "--specs", "."], "render": ["t.yaml", "-o", "t.svg"],
+                 "explain": ["t.yaml", "1/conv"], "claims": ["t.yaml"]}  # fmt: skip
+    code, said, seconds, kilobytes = cost(tmp_path, name, *arguments.get(name, ["t.yaml", *rest]))
+    assert (True, True) == (code in (0, 1), code == 0 or "hint: " in said), said
+    assert seconds < MAX_SECONDS + SLACK
+    assert kilobytes < 300_000
+
+
+@pytest.mark.parametrize("command", ["table t.yaml -f csv", "table t.yaml -f json", "receptive-field t.yaml -f json"])
+def test_a_listing_may_take_as_long_as_there_are_layers(tmp_path: Path, command: str) -> None:
+    """A table of 45,000 layers is printed whole, in 50 µs a layer beyond the budget, and 1 kB."""
+    (tmp_path / "t.yaml").write_text(LOOP.replace("BODY", MANY["equal layers"]).replace("50000", "15000"), "utf-8")
+    code, said, seconds, kilobytes = cost(tmp_path, *command.split())
+    assert (0, "") == (code, said)
+    assert seconds < MAX_SECONDS + SLACK + 45_000 * LISTED / 1e6
+    assert kilobytes < 300_000 + 45_000
+
+
+def test_a_listing_that_is_refused_has_not_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that is too much work is refused before its first row."""
+    path = tmp_path / "t.yaml"
+    path.write_text(LOOP.replace("BODY", MANY["layers that differ"]).replace("50000", "8000"), encoding="utf-8")
+    monkeypatch.setattr(work, "LISTED", 0)
+    assert main(["table", str(path), "-f", "csv"]) == 1
+    out, err = capsys.readouterr()
+    assert ("", True) == (out, "too much work" in err)

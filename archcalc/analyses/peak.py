@@ -23,7 +23,7 @@ def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
     start to end, volumes as long as `lifetimes` says, and views hold all that they are views of. Parameters and buffers
     aren't in it, nor the scratch memory of kernels.
     """
-    graph.spend(4, "following the memory of so many layers")
+    graph.spend(5, "following the memory of so many layers")
     volumes, undone, tokens = volume_bytes(graph, batch, dtype), undone_pools(graph), token_volumes(graph)
     pools = {unpool: pool for unpool, (pool, _) in undone.items()}
     lies_in = homes(graph, places(graph), training=False)

@@ -106,7 +106,7 @@ def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
 
     Without global layers in time linear in the graph; what those see is followed back position by position.
     """
-    graph.spend(5, "receptive fields of so many layers")
+    graph.spend(6, "receptive fields of so many layers")
     return _Propagation(graph, source).run()
 
 

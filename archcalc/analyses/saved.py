@@ -24,7 +24,7 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     A volume that several layers keep is one storage and counts once, with the first of them; so do the switches that an
     unpooling layer shares with its pool. Parameters and buffers aren't in it, nor what leads to no output.
     """
-    graph.spend(3, "finding out what autograd keeps of so many layers")
+    graph.spend(4, "finding out what autograd keeps of so many layers")
     counted: set[object] = set()
     result: list[Any] = []
     for held in storages(graph, batch, dtype):

@@ -18,7 +18,7 @@ from archcalc.work import spend
 
 LAYERS = "building so many layers"
 """What `spend` says."""
-COPIED, ADDED, NEW = 2, 5, 35
+COPIED, ADDED, NEW = 2, 6, 35
 """Steps for a layer that is copied with its block, for one that is added, and more for one on sizes not seen yet."""
 Tensor: TypeAlias = "int | None"
 """Index of the node that makes a tensor; None after an error."""

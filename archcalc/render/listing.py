@@ -99,9 +99,16 @@ class Listing:
         """How wide the name column must be."""
         return max(len(entry.name) for entry in entries(self.report.graph, self.every, self.depth))
 
+    @cached_property
+    def _in_common(self) -> frozenset[str]:
+        return frozenset(shared())
+
     def value(self, entry: Entry, column: str) -> Any:
         """A row's sum or largest value in a column."""
-        return self.report.over(self._counted(column), entry.nodes)
+        counted = self._counted(column)
+        if len(entry.nodes) == 1 and counted in self._in_common:
+            return self.report.value(self.report.graph.nodes[entry.nodes[0]].application, counted)
+        return self.report.over(counted, entry.nodes)
 
     def _counted(self, column: str) -> str:
         return "weights" if column == "params" and not self.bias else column
