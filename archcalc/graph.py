@@ -122,12 +122,12 @@ class Graph:
         """Every name, of layers and of scopes, and the node whose output it stands for."""
         return {**{node.name: index for index, node in enumerate(self.nodes)}, **self.scopes}
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Node, ...]:
         """The input nodes."""
         return tuple(node for node in self.nodes if not node.inputs)
 
-    @property
+    @cached_property
     def first_of_several(self) -> str:
         """The name of the first input where there are others, for what is about that one alone; else nothing."""
         return self.nodes[0].name if len(self.inputs) > 1 else ""

@@ -33,7 +33,7 @@ from archcalc.spec import arithmetic, parser, tree
 from archcalc.spec.reader import TOP_LEVEL, parse_spec
 from archcalc.spec.tree import Source
 from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
-from archcalc.work import STEPS
+from archcalc.work import LISTED, STEPS
 from tests.layer_cases import make, row
 
 ROOT = Path(__file__).parent.parent
@@ -348,7 +348,7 @@ def test_limits_are_documented() -> None:
     limits = [
         tree.MAX_BYTES, tree.MAX_DEPTH, tree.MAX_NODES, parser.MAX_NESTING, parser.MAX_TERMS, parser.MAX_DIGITS,
         arithmetic.MAX_BITS, arithmetic.MAX_TERMS, MAX_PARTS, MAX_FUNCTIONS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_PASSES,
-        MAX_CALL_DEPTH, MAX_PATH, MAX_CALLS, tree.MAX_DIAGNOSTICS, STEPS,
+        MAX_CALL_DEPTH, MAX_PATH, MAX_CALLS, tree.MAX_DIAGNOSTICS, STEPS, LISTED,
     ]  # fmt: skip
     assert [f"{limit:,}" for limit in limits] == [row[1] for row in table(DOCS["docs/language.md"], "Limit", "Most")]
 

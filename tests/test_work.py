@@ -145,7 +145,7 @@ MANY = {
 """150,000 layers, or as much work, in a few lines."""
 SHORT = (
     "check", "list", "explain", "formula", "formula LAYER", "claims", "golden", "render", "table --depth 1",
-    "receptive-field --layer LAYER", "solve --macs 500T --symbolic N",
+    "receptive-field --layer LAYER", "solve --macs 500000G --symbolic N",
 )  # fmt: skip
 """Commands whose answer doesn't list every layer."""
 
