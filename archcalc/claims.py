@@ -150,7 +150,8 @@ def _mistaken(claim: Claim, report: Report, computed: Any) -> str:
     """What a wrong figure is right for, where papers often mean one thing and say another."""
     if claim.printed is None or is_symbolic(computed):
         return ""
-    if (other := MISTAKEN.get(claim.quantity)) and claim.printed.rounds(report.total(other, claim.path)):
+    other = MISTAKEN.get(claim.quantity, "")
+    if other and not is_symbolic(meant := report.total(other, claim.path)) and claim.printed.rounds(meant):
         return f"it is right for '{other}'"
     unit = claim.expected.text[-2:-1].upper()
     if claim.expected.text.endswith("B") and unit in "KMG":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
@@ -16,11 +16,31 @@ from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, Total, known, names
 from archcalc.shape import Shape
-from archcalc.symbolic import exact
+from archcalc.symbolic import Dim, exact
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.analyses.receptive_field import Fields
+
+    class Totals(dict[str, Dim | None]):
+        """A dict, of which type checkers know which numbers there always are."""
+
+        @overload
+        def __getitem__(self, name: Sum | Largest | Literal["depth"], /) -> Dim: ...
+        @overload
+        def __getitem__(self, name: str, /) -> Dim | None: ...
+        def __getitem__(self, name: str, /) -> Dim | None: ...
+
+
+T = TypeVar("T")
+
+Sum: TypeAlias = Literal[
+    "params", "weights", "biases", "buffers", "macs", "flops", "neurons", "connections", "activations",
+    "activation_bytes", "total_bytes",
+]  # fmt: skip
+"""For type checkers: the numbers that every layer has, and every network as their sum."""
+Largest: TypeAlias = Literal["peak_bytes", "least_bytes"]
+"""The same, of which the largest counts."""
 
 IDENTITY = ("name", "kind", "output_shape")
 """What a row is about."""
@@ -49,6 +69,16 @@ class Row(Mapping[str, Any]):
         """The nodes that it reads."""
         return [self.report.graph.nodes[i] for i in self.node.inputs]
 
+    @overload
+    def __getitem__(self, name: Sum | Largest) -> Dim: ...
+    @overload
+    def __getitem__(self, name: Literal["saved_bytes"]) -> Dim | None: ...
+    @overload
+    def __getitem__(self, name: Literal["name", "kind"]) -> str: ...
+    @overload
+    def __getitem__(self, name: Literal["output_shape"]) -> Shape: ...
+    @overload
+    def __getitem__(self, name: str) -> Any: ...
     def __getitem__(self, name: str) -> Any:
         if name in IDENTITY:
             return {"name": self.node.name, "kind": self.node.kind, "output_shape": self.node.shape}[name]
@@ -77,11 +107,12 @@ class Row(Mapping[str, Any]):
         return self.report.receptive_fields[self.index]
 
 
-def _one(quantity: Quantity, values: Iterable[Any]) -> Any:
+def _one(quantity: Quantity, values: Iterable[Dim | tuple[Dim, ...]]) -> Dim:
     """One number for several places: their sum, or their largest, of which each may have several moments."""
     if quantity.total is Total.LARGEST:
         return largest(moment for value in values for moment in (value if isinstance(value, tuple) else (value,)))
-    return sum(count * value for value, count in Counter(values).items())  # equal expressions are added once
+    counts = Counter(value for value in values if not isinstance(value, tuple))
+    return sum(count * value for value, count in counts.items())  # equal expressions are added once
 
 
 @dataclass(frozen=True)
@@ -89,7 +120,7 @@ class Report:
     """Everything that is known about a graph, computed when it's asked for."""
 
     graph: Graph
-    batch: Any = 1
+    batch: Dim = 1
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -123,14 +154,14 @@ class Report:
         """
         return self.row(self.graph.place(path))
 
-    def value(self, application: Application, name: str) -> Any:
+    def value(self, application: Application, name: str) -> Dim:
         """A quantity that equal layers on equal shapes have in common.
 
         Raises: UnknownNameError: there is no such quantity.
         """
         quantity = known(name, Total.SUM)
         if quantity.sum_of:
-            total: Any = 0
+            total: Dim = 0
             for each in quantity.sum_of:
                 total = total + self.value(application, each)
             return total * BYTES[self.dtype]
@@ -151,7 +182,7 @@ class Report:
             message = f"{self.dtype} has no gradients: nothing is kept for a backward pass, so there is no {name}"
             raise UsageError(message, "--dtype float32, bfloat16 or float16")
 
-    def placed(self, name: str) -> list[Any]:
+    def placed(self, name: str) -> list[Dim] | list[tuple[Dim, ...]]:
         """A quantity that depends on a layer's place in the graph, for each node.
 
         Of those whose largest counts, each node's may be several: the moments that may be its most.
@@ -163,10 +194,10 @@ class Report:
         return self._placed[name]
 
     @cached_property
-    def _placed(self) -> dict[str, list[Any]]:
+    def _placed(self) -> dict[str, list[Dim] | list[tuple[Dim, ...]]]:
         return {}
 
-    def total(self, name: str, path: str = "") -> Any:
+    def total(self, name: str, path: str = "") -> Dim:
         """A quantity of the whole graph, or of one scope.
 
         Raises: UnknownNameError: there is no such quantity, layer or scope. UsageError: none with this dtype.
@@ -177,7 +208,7 @@ class Report:
             return OF_SCOPE[name](self.graph, path)
         return self.over(name, indices) if path or name in OF_PLACES else self._sum(name, self._applications)
 
-    def over(self, name: str, indices: Iterable[int]) -> Any:
+    def over(self, name: str, indices: Iterable[int]) -> Dim:
         """A quantity of several nodes together: the sum, or the largest.
 
         Raises: UnknownNameError: there is no such quantity. UsageError: none with this dtype.
@@ -189,8 +220,8 @@ class Report:
         nodes = self.graph.nodes
         return self._sum(name, Counter(nodes[index].application for index in indices))
 
-    def _sum(self, name: str, counts: Mapping[Application, int]) -> Any:
-        total: Any = 0
+    def _sum(self, name: str, counts: Mapping[Application, int]) -> Dim:
+        total: Dim = 0
         for application, count in counts.items():
             total = total + count * self.value(application, name)
         return total
@@ -200,9 +231,10 @@ class Report:
         return Counter(node.application for node in self.graph.nodes)
 
     @cached_property
-    def totals(self) -> dict[str, Any]:
+    def totals(self) -> Totals:
         """Every quantity of the whole graph; None for what a network of this dtype doesn't have."""
-        return {name: self.total(name) if self.has(name) else None for name in names(*TOTALLED)}
+        found = {name: self.total(name) if self.has(name) else None for name in names(*TOTALLED)}
+        return cast("Totals", found)  # a dict, whose keys have their types written down
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:
@@ -233,7 +265,7 @@ class Report:
         """A volume in the spec's order of axes: 55x55x96."""
         return shape.text(self.graph.layout)
 
-    def ordered(self, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    def ordered(self, sizes: Mapping[str, T]) -> dict[str, T]:
         """Sizes per axis, in the spec's order."""
         return {axis: sizes[axis] for axis in self.graph.layout if axis in sizes}
 
@@ -248,7 +280,7 @@ class Report:
         return html_table(self)
 
 
-def analyze(what: Graph | Architecture | str | PathLike[str], batch: Any = 1, dtype: str = "float32") -> Report:
+def analyze(what: Graph | Architecture | str | PathLike[str], batch: Dim = 1, dtype: str = "float32") -> Report:
     """Analyse a graph, or what a name or path means in its default sizes: nothing is computed before it is asked for.
 
     Raises: UsageError: there is no such name or dtype, or the batch is not a positive integer. SpecError: the spec is

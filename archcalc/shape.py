@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from archcalc.errors import ShapeError
-from archcalc.symbolic import Dim, ceil_div, differ, exact, exceeds, floor_div, is_symbolic, maximum, minimum, prod
+from archcalc.symbolic import (
+    Dim,
+    ceil_div,
+    differ,
+    exact,
+    exceeds,
+    floor_div,
+    is_symbolic,
+    known,
+    maximum,
+    minimum,
+    prod,
+)
 
 AXES = ("R", "T", "C", "D", "H", "W")
 """Every axis a volume can have: regions, tokens, channels (features), depth, height, width. The batch N is implicit."""
@@ -28,6 +40,12 @@ class Shape(Mapping[str, Dim]):
     """
 
     __slots__ = ("_hash", "_sizes")
+
+    R: Dim
+    T: Dim
+    D: Dim
+    H: Dim
+    W: Dim
 
     def __init__(self, **sizes: Dim) -> None:
         self._sizes = {axis: sizes[axis] for axis in AXES if axis in sizes}
@@ -57,7 +75,7 @@ class Shape(Mapping[str, Dim]):
     def __repr__(self) -> str:
         return f"Shape({', '.join(f'{axis}={size}' for axis, size in self._sizes.items())})"
 
-    def __getattr__(self, axis: str) -> Any:
+    def __getattr__(self, axis: str) -> Dim:
         if axis in AXES and axis in self._sizes:  # anything else may be asked before there are sizes, by pickle
             return self._sizes[axis]
         raise AttributeError(axis)
@@ -134,6 +152,22 @@ class Window:
         return cls(kernel, stride, dilation, before, total - before, same=True)
 
     @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Kernel, stride, dilation and the padding before, for what needs numbers.
+
+        Raises: UsageError: one of them is symbolic.
+        """
+        return known(self.kernel), known(self.stride), known(self.dilation), known(self.before)
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """The padding before and after, for what needs numbers.
+
+        Raises: UsageError: one of them is symbolic.
+        """
+        return known(self.before), known(self.after)
+
+    @property
     def extent(self) -> Dim:
         """Input positions from the kernel's first tap to its last: d(k - 1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
@@ -174,8 +208,9 @@ class Window:
         >>> list(Window(kernel=3, stride=2, dilation=2, before=1).reads(1))
         [1, 3, 5]
         """
-        first = position * self.stride - self.before
-        return (first + self.dilation * tap for tap in range(self.kernel))
+        kernel, stride, dilation, before = self.numbers
+        first = position * stride - before
+        return (first + dilation * tap for tap in range(kernel))
 
     def read_by(self, outputs: int, size: int) -> int:
         """The positions, of `size`, under the windows at a set of output positions; sets are bits of integers.
@@ -183,24 +218,28 @@ class Window:
         >>> bin(Window(kernel=3, stride=2, before=1).read_by(0b101, 8))
         '0b111011'
         """
-        spread = outputs if self.stride == 1 else int(("0" * (self.stride - 1)).join(f"{outputs:b}"), 2)
-        taken = repeated(spread, self.kernel, self.dilation)
-        moved = taken >> self.before if self.before >= 0 else taken << -self.before
+        kernel, stride, dilation, before = self.numbers
+        spread = outputs if stride == 1 else int(("0" * (stride - 1)).join(f"{outputs:b}"), 2)
+        taken = repeated(spread, kernel, dilation)
+        moved = taken >> before if before >= 0 else taken << -before
         return moved & ((1 << size) - 1)
 
     def covers(self, size: Dim) -> bool:
         """Whether each of `size` positions is certainly read from some output position; False if that's unclear."""
-        if is_symbolic(self.kernel) or is_symbolic(self.stride) or is_symbolic(self.dilation):
+        kernel, stride, dilation, before, after = self.kernel, self.stride, self.dilation, self.before, self.after
+        if is_symbolic(kernel) or is_symbolic(stride) or is_symbolic(dilation):
             return False
-        if self.same or any(map(is_symbolic, (size, self.before, self.after))):
+        if self.same:
+            return dilation == 1 and stride <= kernel
+        if is_symbolic(before) or is_symbolic(after):
+            return False
+        if is_symbolic(size):
             # the last window starts less than a stride before the last place where it could
-            padded = not is_symbolic(self.before) and not is_symbolic(self.after) and self.before >= 0
-            ends = self.same or (padded and (self.ceil or self.after >= self.stride - 1))
-            return bool(self.dilation == 1 and self.stride <= self.kernel and ends)
-        count = self.positions(size)
-        gapless = self.stride <= self.kernel if self.dilation == 1 else self.stride == 1 and self.dilation <= count
-        last = (count - 1) * self.stride - self.before + self.extent - 1
-        return bool(gapless and self.before >= 0 and last >= size - 1)
+            return dilation == 1 and stride <= kernel and before >= 0 and (self.ceil or after >= stride - 1)
+        count = known(self.positions(size))
+        gapless = stride <= kernel if dilation == 1 else stride == 1 and dilation <= count
+        last = (count - 1) * stride - before + dilation * (kernel - 1)
+        return gapless and before >= 0 and last >= size - 1
 
     def misfit(self, size: Dim) -> str:
         """If the stride does not divide the travel, the arithmetic that shows it; else an empty string.
@@ -249,8 +288,9 @@ class TransposedWindow(Window):
         >>> list(TransposedWindow(kernel=3, stride=2).reads(2))
         [1, 0]
         """
-        hits = (position + self.before - self.dilation * tap for tap in range(self.kernel))
-        return (hit // self.stride for hit in hits if hit % self.stride == 0)
+        kernel, stride, dilation, before = self.numbers
+        hits = (position + before - dilation * tap for tap in range(kernel))
+        return (hit // stride for hit in hits if hit % stride == 0)
 
     def read_by(self, outputs: int, size: int) -> int:
         """The positions, of `size`, that write to a set of output positions.
@@ -258,18 +298,20 @@ class TransposedWindow(Window):
         >>> bin(TransposedWindow(kernel=3, stride=2).read_by(0b100, 8))
         '0b11'
         """
-        moved = outputs << self.before if self.before >= 0 else outputs >> -self.before
-        taken = repeated(moved, self.kernel, -self.dilation)
-        return int(f"{taken:b}"[::-1][:: self.stride][::-1], 2) & ((1 << size) - 1)
+        kernel, stride, dilation, before = self.numbers
+        moved = outputs << before if before >= 0 else outputs >> -before
+        taken = repeated(moved, kernel, -dilation)
+        return int(f"{taken:b}"[::-1][::stride][::-1], 2) & ((1 << size) - 1)
 
     def covers(self, size: Dim) -> bool:
         """Whether each of `size` positions certainly writes to some output position; False if that's unclear."""
-        values = (size, self.kernel, self.stride, self.dilation, self.before, self.after)
-        if any(map(is_symbolic, values)):
+        kernel, stride, dilation, before, span = self.kernel, self.stride, self.dilation, self.before, self.span(size)
+        if is_symbolic(kernel) or is_symbolic(stride) or is_symbolic(dilation) or is_symbolic(before):
             return False
-        tap = max(ceil_div(self.before, self.dilation), 0)
-        first = tap * self.dilation - self.before
-        return bool(tap < self.kernel and (size - 1) * self.stride + first < self.positions(size))
+        if is_symbolic(size) or is_symbolic(span):
+            return False
+        tap = max(-(-before // dilation), 0)
+        return tap < kernel and (size - 1) * stride + tap * dilation - before < span
 
     def misfit(self, size: Dim) -> str:  # noqa: ARG002  # the base's signature
         """Nothing: every stride fits."""

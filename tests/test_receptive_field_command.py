@@ -155,6 +155,32 @@ def test_symbolic_sizes_have_fields() -> None:
     assert ["404", "32", "90", "111.5"] == text.splitlines()[3].split()[-4:]
 
 
+OPEN_ARGUMENTS = (
+    "conv 8 3x3 d=k p=k",
+    "conv 8 kernel_size=2*k+1 p=k",
+    "dwconv kernel_size=2*k+1 p=k",
+    "maxpool kernel_size=2*k+1 s=1 p=k",
+    "avgpool kernel_size=2*k+1 s=1 p=k",
+    "tconv 8 kernel_size=2*k+1 p=k",
+    "tconv 8 3x3 d=k p=k",
+)
+"""Steps that keep sizes as they are, whatever k is: all sizes are numbers, but not what positions read."""
+
+
+@pytest.mark.parametrize("step", OPEN_ARGUMENTS)
+def test_open_arguments_between_numeric_sizes(step: str, tmp_path: Path) -> None:
+    """Rows are listed; what needs numbers says so, and all of it works when the argument has one."""
+    file = tmp_path / "t.yaml"
+    layers = f"conv 8 3x3 p=1 d=1 -> {step} -> conv 8 3x3 p=2 d=2"
+    file.write_text(f"archcalc: 1\nname: t\ninput: {{C: 8, H: 16, W: 16}}\nhparams: {{k: sym}}\nlayers: {layers}\n")
+    asked = (["--effective"], ["--at", "5,5"], ["-o", str(tmp_path / "fields.svg")])
+    assert 4 == len(json.loads(run(str(file), "--format", "json")))
+    for arguments in asked:
+        with pytest.raises(UsageError, match="needs numbers"):
+            run(str(file), *arguments)
+        run(str(file), "--set", "k=1", *arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from archcalc.graph import Application, Graph
 from archcalc.quantities import QUANTITIES
+from archcalc.symbolic import Dim
 
-OfLayer = Callable[[Application], Any]
-OfPlaces = Callable[[Graph, Any, str], list[Any]]
-OfScope = Callable[[Graph, str], Any]
+OfLayer = Callable[[Application], Dim]
+OfPlaces = Callable[[Graph, Dim, str], "list[Dim] | list[tuple[Dim, ...]]"]
+OfScope = Callable[[Graph, str], Dim]
 F = TypeVar("F", bound=Callable[..., Any])
 
 OF_LAYER: dict[str, OfLayer] = {}

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from archcalc.analyses.receptive_field_exact import reads_of
+from archcalc.analyses.receptive_field_exact import has_symbols, reads_of
 from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
 from archcalc.layers.merge import Concat
 from archcalc.layers.reads import Everywhere, Reads, Relation, bits_of
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import is_symbolic, known
 from archcalc.work import spend
 
 Walks: TypeAlias = "dict[int, float]"
@@ -80,12 +80,15 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
     shape = graph.nodes[source].shape
     if not shape.spatial:
         raise UsageError(f"{graph.name} has no effective field: '{graph.nodes[source].name}' has no spatial axes")
-    sizes = [size for node in graph.nodes[source : index + 1] for size in node.shape.values()]
-    if any(map(is_symbolic, sizes)):
-        raise UsageError("an effective field needs numbers for all sizes", "give them with --input or --set")
-    spend(max(sizes), "an effective field of so many positions")
-    if max(sizes) > LARGEST:
-        raise UsageError(f"an effective field is computed for sizes up to {LARGEST:,}; here is one of {max(sizes):,}")
+    nodes = graph.nodes[source : index + 1]
+    if any(map(is_symbolic, shape.values())) or any(node.application.once(has_symbols) for node in nodes[1:]):
+        raise UsageError(
+            "an effective field needs numbers for all sizes and arguments", "give them with --input or --set"
+        )
+    largest = max(known(size) for node in nodes for size in node.shape.values())
+    spend(largest, "an effective field of so many positions")
+    if largest > LARGEST:
+        raise UsageError(f"an effective field is computed for sizes up to {LARGEST:,}; here is one of {largest:,}")
     start = {axis: _start(graph.nodes[index], axis, position) for axis in shape.spatial}
     arrived: dict[int, dict[str, Walks]] = {index: start}
     for current in range(index, source, -1):
@@ -101,7 +104,7 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
     found = arrived.get(source, {})
     if not found or not all(found.values()):
         raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
-    return {axis: profile([walks.get(i, 0.0) for i in range(shape[axis])]) for axis, walks in found.items()}
+    return {axis: profile([walks.get(i, 0.0) for i in range(known(shape[axis]))]) for axis, walks in found.items()}
 
 
 def profile(weights: Sequence[float]) -> Profile:
@@ -112,7 +115,7 @@ def profile(weights: Sequence[float]) -> Profile:
 
 def _start(node: Node, axis: str, position: Mapping[str, int]) -> Walks:
     if axis in node.shape:
-        return {position.get(axis, node.shape[axis] // 2): 1.0}
+        return {position.get(axis, known(node.shape[axis]) // 2): 1.0}
     return {ANYWHERE: 1.0}
 
 
@@ -121,7 +124,7 @@ def _branches(node: Node) -> list[tuple[int, Reads, Shape, float]]:
     layer, shapes, reads = node.layer, node.application.input_shapes, node.application.once(reads_of)
     joined = isinstance(layer, Concat) and layer.axis == "C"
     found = [
-        (place, how, shape, float(shape["C"]) if joined else 1.0)
+        (place, how, shape, float(known(shape["C"])) if joined else 1.0)
         for place, how, shape in zip(node.inputs, reads, shapes, strict=True)
         if how is not None
     ]
@@ -137,26 +140,27 @@ def _add(ahead: Walks, walks: Walks, weight: float) -> None:
 def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
     """Where walks are before one layer, along one axis; those that leave through the padding end."""
     relation, found = reads.along.get(axis), dict[int, float]()
+    size = known(x[axis]) if axis in x else None
     among_tokens = "T" in x and "T" in reads.along
     mixed = any("C" in {*mine, *yours} and len({*mine, *yours} - {"R"}) > 1 for mine, yours in reads.groups)
     if reads.all_of_it or mixed or among_tokens or isinstance(relation, Everywhere):
         found = {ANYWHERE: sum(walks.values())}
     elif relation is None:
-        found = {min(position, x[axis] - 1): share for position, share in walks.items()} if axis in x else dict(walks)
-    else:
-        spend(len(walks) * (5 + x[axis] // 500), "an effective field of so many positions")
+        found = {position if size is None else min(position, size - 1): share for position, share in walks.items()}
+    elif size is not None:
+        spend(len(walks) * (5 + size // 500), "an effective field of so many positions")
         spend(len(walks) * 10, "walks back through the network")
         for position, share in walks.items():
-            reached = list(bits_of(relation.read_by(1 << position, x[axis])))
+            reached = list(bits_of(relation.read_by(1 << position, size)))
             for i in reached:
                 found[i] = found.get(i, 0.0) + share / _ways(relation, len(reached))
-    if axis in x and ANYWHERE in found:
-        _add(found, dict.fromkeys(range(x[axis]), 1.0), found.pop(ANYWHERE) / x[axis])
+    if size is not None and ANYWHERE in found:
+        _add(found, dict.fromkeys(range(size), 1.0), found.pop(ANYWHERE) / size)
     return found
 
 
 def _ways(relation: Relation, reads: int) -> int:
     """Among how many positions a walk chooses: all taps of a window, those in the padding too; else what is there."""
     if isinstance(relation, Window) and not isinstance(relation, TransposedWindow):
-        return relation.kernel
+        return known(relation.kernel)
     return reads

@@ -9,14 +9,14 @@ from archcalc.analyses import of_places
 from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
-from archcalc.symbolic import is_symbolic, maximum
+from archcalc.symbolic import Dim, is_symbolic, maximum
 
 COMPARED, LISTED = 16, 300
 """Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
 
 
 @of_places("least_bytes")
-def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+def least_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     """For each node, the bytes of the volumes that have to be alive while it's computed, its own among them.
 
     All inputs are there at the start, layers are computed in the order of the graph. Volumes are freed after their last
@@ -32,7 +32,7 @@ def least_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     sizes = {index: own[index] for index, node in enumerate(graph.nodes) if not node.inputs}
     until: dict[int, float] = {}
     alive = sum(sizes.values())
-    result: list[Any] = []
+    result: list[Dim] = []
     for index, node in enumerate(graph.nodes):
         home = index
         if node.inputs:
@@ -64,22 +64,26 @@ def _in_place(at: Application) -> tuple[bool, bool]:
     return at.layer.is_view(*at.input_shapes, training=False), at.layer.in_place and at.layer.takes_all
 
 
-def largest(values: Iterable[Any]) -> Any:
+def largest(values: Iterable[Dim]) -> Dim:
     """The most of several numbers of bytes; of expressions, a SymPy Max of those that may be the most.
 
     Which of two expressions is larger is a slow question. So those that have no larger term than another one go first,
     and if many are left, all of them stay.
     """
     distinct = dict.fromkeys(values)
-    if not any(map(is_symbolic, distinct)):
-        return max(distinct)
+    numbers = [value for value in distinct if not is_symbolic(value)]
+    if len(numbers) == len(distinct):
+        return max(numbers)
     import sympy
 
     distinct = dict.fromkeys(
         part for value in distinct for part in (value.args if isinstance(value, sympy.Max) else (value,))
     )
     rest = _undominated(list(dict.fromkeys(map(sympy.expand, distinct)))) if len(distinct) <= LISTED else distinct
-    return maximum(*rest) if len(rest) <= COMPARED else sympy.Max(*rest, evaluate=False)
+    if len(rest) <= COMPARED:
+        return maximum(*rest)
+    found: Dim = sympy.Max(*rest, evaluate=False)
+    return found
 
 
 def _undominated(values: Sequence[Any]) -> list[Any]:

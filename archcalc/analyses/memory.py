@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from archcalc.analyses import of_layer
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.linear import Embedding
 from archcalc.layers.pool import MaxPool
 from archcalc.layers.resize import Unpool
-from archcalc.symbolic import agreement, is_symbolic, minimum
+from archcalc.symbolic import Dim, agreement, is_symbolic, minimum
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
@@ -21,12 +20,12 @@ INDEX_BYTES = 8
 
 
 @of_layer("activations")
-def activations(at: Application) -> Any:
+def activations(at: Application) -> Dim:
     """Values of the output volume; layers computed in place and views make none."""
     return 0 if at.layer.in_place else at.output_shape.numel
 
 
-def volume_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+def volume_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     """The bytes of each node's output, as if all made a volume of their own."""
     tokens, value_bytes = token_volumes(graph), batch * BYTES[dtype]
     sizes = [node.application.once(volume) * value_bytes for node in graph.nodes]
@@ -35,17 +34,17 @@ def volume_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     return sizes
 
 
-def volume(at: Application) -> Any:
+def volume(at: Application) -> Dim:
     """Values of the output, whether or not they make a volume of their own."""
     return at.output_shape.numel
 
 
-def token_volumes(graph: Graph) -> dict[int, int]:
+def token_volumes(graph: Graph) -> dict[int, Dim]:
     """The nodes that hold token numbers, since an embedding reads them, and the smallest vocabulary that does.
 
     What else is made of them holds them, too.
     """
-    found: dict[int, int] = {}
+    found: dict[int, Dim] = {}
     for node in graph.nodes:
         if isinstance(node.layer, Embedding):
             reads = node.inputs
@@ -64,13 +63,13 @@ def switches(graph: Graph) -> dict[int, int]:
     return {index: pool for index, (pool, undoes) in undone_pools(graph).items() if not is_symbolic(undoes)}
 
 
-def undone_pools(graph: Graph) -> dict[int, tuple[int, Any]]:
+def undone_pools(graph: Graph) -> dict[int, tuple[int, Dim]]:
     """The same with symbols: the pool, and 1, or an expression that's 0 for those sizes for which it doesn't fit.
 
     The pool read `like` with the same windows, and its padding is none that PyTorch's pool doesn't know.
     """
     readers: dict[int, list[int]] = {}
-    found: dict[int, tuple[int, Any]] = {}
+    found: dict[int, tuple[int, Dim]] = {}
     for index, node in enumerate(graph.nodes):
         if isinstance(node.layer, MaxPool):
             readers.setdefault(node.inputs[0], []).append(index)
@@ -85,7 +84,7 @@ def undone_pools(graph: Graph) -> dict[int, tuple[int, Any]]:
     return found
 
 
-def _windows(unpool: Node, pool: Node) -> Iterator[tuple[Any, Any]]:
+def _windows(unpool: Node, pool: Node) -> Iterator[tuple[Dim, Dim]]:
     """What must be equal for the unpooling to undo the pool."""
     x = pool.application.input_shapes[0]
     if pool.layer.pads_apart(x) or "R" in x or "T" in x:  # type: ignore[attr-defined]

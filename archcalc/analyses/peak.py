@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from archcalc.analyses import of_places
 from archcalc.analyses.lifetimes import Wire, held_until
@@ -12,11 +11,12 @@ from archcalc.analyses.saved import width_bytes
 from archcalc.analyses.storages import homes, places
 from archcalc.graph import FORMULA, Application, Graph
 from archcalc.layers.kept import Moments, Width
+from archcalc.symbolic import Dim
 from archcalc.work import spend
 
 
 @of_places("peak_bytes")
-def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
+def held_bytes(graph: Graph, batch: Dim, dtype: str) -> list[tuple[Dim, ...]]:
     """For each node, the bytes of all tensors that are alive while it runs, at each moment that may be its most.
 
     The program is the one that `archcalc export` writes, in eval mode and without gradients. Its inputs are there from
@@ -34,9 +34,9 @@ def held_bytes(graph: Graph, batch: Any, dtype: str) -> list[tuple[Any, ...]]:
         freed_after[last].append(home)
     widths = {width: width_bytes(width, dtype) for width in Width}
     of_numbers = {**widths, Width.value: INDEX_BYTES}
-    known: dict[tuple[Application, bool], tuple[Any, ...]] = {}
-    alive: Any = sum(size for home, size in sizes.items() if home >= 0 and not graph.nodes[home].inputs)
-    result: list[tuple[Any, ...]] = []
+    known: dict[tuple[Application, bool], tuple[Dim, ...]] = {}
+    alive: Dim = sum(size for home, size in sizes.items() if home >= 0 and not graph.nodes[home].inputs)
+    result: list[tuple[Dim, ...]] = []
     for index, node in enumerate(graph.nodes):
         if node.inputs and lies_in[index] == index:
             key = node.application, index in tokens
@@ -66,7 +66,7 @@ def _last_moments(graph: Graph, pools: Mapping[int, int], lies_in: Sequence[int]
     return last | {wire: needed for wire, needed in until.items() if wire < 0}
 
 
-def _moments(at: Application, widths: Mapping[Width, int], batch: Any) -> tuple[Any, ...]:
+def _moments(at: Application, widths: Mapping[Width, int], batch: Dim) -> tuple[Dim, ...]:
     """The bytes that a layer makes at each of the moments that may be its most."""
     found = (
         sum(amount * widths[width] * (batch if per_example else 1) for amount, width, per_example in moment)

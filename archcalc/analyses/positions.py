@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
 
+from archcalc.errors import UsageError
 from archcalc.layers.reads import Axes, Everywhere, Reads, Relation, bits_of
 from archcalc.shape import AXES, Shape
+from archcalc.symbolic import Dim, is_symbolic, known
 from archcalc.work import spend
 
 MANY = 64
@@ -28,7 +30,7 @@ Slices: TypeAlias = Any
 class Seen:
     """A set of values in a volume, or of positions: the sizes of all axes (but C), and the slices along them."""
 
-    axes: tuple[tuple[str, int], ...]
+    axes: tuple[tuple[str, Dim], ...]
     slices: Slices
 
     @classmethod
@@ -45,7 +47,7 @@ class Seen:
     @classmethod
     def box(cls, shape: Shape, position: Mapping[str, int]) -> Seen:
         """One position with all its channels; all along the axes that are left out."""
-        sides = [1 << position[axis] if axis in position else (1 << size) - 1 for axis, size in shape.items()]
+        sides = [1 << position[axis] if axis in position else (1 << known(size)) - 1 for axis, size in shape.items()]
         return cls(tuple(shape.items()), _box(sides))
 
     @classmethod
@@ -64,7 +66,7 @@ class Seen:
         return Seen(axes, _projected(self.slices, place, len(names)))
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Dim]:
         """The volume's sizes along these axes."""
         return dict(self.axes)
 
@@ -104,9 +106,19 @@ class Seen:
         return Seen(self.axes, _joined(self.slices, other.slices))
 
 
-def positions_of(shape: Shape) -> dict[str, int]:
+def positions_of(shape: Shape) -> dict[str, Dim]:
     """The sizes along all axes but C, in the order of the volume's axes."""
     return {axis: shape[axis] for axis in AXES if axis in shape and axis != "C"}
+
+
+def middle_of(shape: Shape) -> dict[str, int]:
+    """The position in the middle; of two, the later one.
+
+    Raises: UsageError: a size is symbolic.
+    """
+    if any(map(is_symbolic, positions_of(shape).values())):
+        raise UsageError(f"{shape} has no middle: that needs numbers for all sizes", "give them with --input or --set")
+    return {axis: known(size) // 2 for axis, size in positions_of(shape).items()}
 
 
 def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
@@ -124,7 +136,7 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
     for place, (axis, size) in enumerate(x.items()):
         relation = reads.along.get(axis)
         if axis not in names:  # one that the output lacks: each of its positions reads the same ones
-            slices = _inserted(slices, place, relation.read_by(1, size) if relation else 1, len(names))
+            slices = _inserted(slices, place, relation.read_by(1, known(size)) if relation else 1, len(names))
             names.insert(place, axis)
         elif relation is not None:
             slices = _image(slices, place, _reader(relation, size))
@@ -133,8 +145,9 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
     return Seen(tuple(x.items()), slices)
 
 
-def _reader(relation: Relation, size: int) -> Callable[[int], int]:
-    return lambda bits: relation.read_by(bits, size)
+def _reader(relation: Relation, size: Dim) -> Callable[[int], int]:
+    number = known(size)
+    return lambda bits: relation.read_by(bits, number)
 
 
 def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Shape) -> Seen:
@@ -144,9 +157,9 @@ def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Sh
         mine, yours = groups[place]
         start = sum(len(axes) for _, axes in groups[:place])
         if mine != yours or any(x[axis] != y[axis] for axis in mine):
-            slices = _as_one(slices, len(names), start, [y[axis] for axis in yours])
+            slices = _as_one(slices, len(names), start, [known(y[axis]) for axis in yours])
             names[start : start + len(yours)] = [""]
-            slices = _as_many(slices, len(names), start, [x[axis] for axis in mine])
+            slices = _as_many(slices, len(names), start, [known(x[axis]) for axis in mine])
             names[start : start + 1] = mine
     order = list(x)
     for target, axis in enumerate(order):

@@ -19,7 +19,7 @@ from archcalc.graph import Application, Graph, Node
 from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo
 from archcalc.layers.reshape import Crop
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import differ, floor_div, is_symbolic, maximum, minimum
+from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum, minimum
 from archcalc.work import spend
 
 Interval: TypeAlias = "tuple[Any, Any] | None"
@@ -399,6 +399,7 @@ def slide(field: Field, window: Window) -> Field:
         if only is not None:
             only = only[0] - before * field.advance, only[1] + (d * (k - 1) - before) * field.advance
         return replace(field, windows=(only,), advance=field.advance * s)
+    k, s, d, before = window.numbers
     phases = period // math.gcd(period, s)
     # of taps that see windows of the same phase, the first and the last reach furthest
     taps = range(k) if k <= 2 * period else (*range(period), *range(k - period, k))
@@ -412,12 +413,12 @@ def slide(field: Field, window: Window) -> Field:
 def _spread(field: Field, window: TransposedWindow) -> Field:
     """The field behind a transposed window; bounded where it has too many phases, or symbolic ones."""
     k, s, d, before = window.kernel, window.stride, window.dilation, window.before
-    symbolic = any(map(is_symbolic, (k, s, d, before)))
-    phases = len(field.windows) * s
-    if not symbolic and not field.bounded and phases <= MAX_PERIOD and phases * k <= MOST_READS:
-        spend(phases * k, "positions that take turns in what they see")
-        windows = tuple(_join(field.at(i) for i in window.reads(o)) for o in range(phases))
-        return _shortest(replace(field, windows=windows))
+    if not any(map(is_symbolic, (k, s, d, before))) and not field.bounded:
+        phases, reads = len(field.windows) * known(s), known(k)
+        if phases <= MAX_PERIOD and phases * reads <= MOST_READS:
+            spend(phases * reads, "positions that take turns in what they see")
+            windows = tuple(_join(field.at(i) for i in window.reads(o)) for o in range(phases))
+            return _shortest(replace(field, windows=windows))
     field = _bounded(field)
     only, step = field.windows[0], _over(field.advance, s)
     if only is not None:

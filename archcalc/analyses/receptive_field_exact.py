@@ -9,12 +9,13 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from archcalc.analyses.positions import Seen, positions_of, read
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Graph
 from archcalc.layers.reads import Reads, is_open
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import is_symbolic, known
 from archcalc.work import spend
 
 LARGEST = 1 << 24
@@ -32,11 +33,11 @@ def exact_field(graph: Graph, index: int, position: Mapping[str, int], source: i
     """
     shape = graph.nodes[index].shape
     _check_numbers(graph, index, source)
-    sizes = positions_of(shape)
+    sizes = {axis: known(size) for axis, size in positions_of(shape).items()}
     for axis, at in position.items():
         if axis not in sizes or not 0 <= at < sizes[axis]:
-            known = ", ".join(f"{a} 0 to {n - 1}" for a, n in sizes.items()) or "none: it is one vector"
-            raise UsageError(f"'{graph.nodes[index].name}' has no position {axis}={at}", f"its positions: {known}")
+            there = ", ".join(f"{a} 0 to {n - 1}" for a, n in sizes.items()) or "none: it is one vector"
+            raise UsageError(f"'{graph.nodes[index].name}' has no position {axis}={at}", f"its positions: {there}")
     _check_size(graph, index)
     sets = {index: Seen.box(shape, position)}
     for current in range(index, source, -1):
@@ -100,13 +101,21 @@ class Walker:
         return found
 
 
+def has_symbols(at: Application) -> bool:
+    """Whether a size, or what positions read, depends on a symbol: sizes may be numbers where arguments are none."""
+    shapes = (at.output_shape, *at.input_shapes)
+    if any(is_symbolic(size) for shape in shapes for size in shape.values()):
+        return True
+    return any(is_open(how) for how in at.once(reads_of) if how is not None)
+
+
 def problem_of(at: Application) -> str:
     """Why sets of positions can't go through a layer: its sizes or arguments are symbols, or it is too large."""
-    shapes, reads = (at.output_shape, *at.input_shapes), [how for how in at.once(reads_of) if how is not None]
-    if any(is_symbolic(size) for shape in shapes for size in shape.values()) or any(map(is_open, reads)):
+    if at.once(has_symbols):
         return "has symbolic sizes or arguments: the window of one position needs numbers"
-    values = any(how.groups for how in reads)
-    if all((shape.numel if values else max(shape.values(), default=1)) <= LARGEST for shape in shapes):
+    grouped = any(how.groups for how in at.once(reads_of) if how is not None)
+    sizes = [[*map(known, shape.values())] for shape in (at.output_shape, *at.input_shapes)]
+    if all((prod(axes) if grouped else max(axes, default=1)) <= LARGEST for axes in sizes):
         return ""
     return f"has too many positions to follow single ones: {at.output_shape}"
 

@@ -15,6 +15,7 @@ from math import prod
 from archcalc.analyses.receptive_field import Field, slide
 from archcalc.errors import UsageError
 from archcalc.shape import Window, repeated
+from archcalc.symbolic import known
 
 GRAMMAR = (
     "3x3x3 is three layers of size 3; with commas each layer is [p]SIZE[sSTRIDE][dDILATION]: "
@@ -39,7 +40,7 @@ class StackLayer:
     @property
     def taps(self) -> int:
         """The kernel's positions: weights per pair of channels."""
-        return prod(window.kernel for window in self.windows)
+        return prod(known(window.kernel) for window in self.windows)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class Stack:
         seen, jumps = [1] * len(self.layers[0].windows), [1] * len(self.layers[0].windows)
         for layer, fields in zip(self.layers, self.fields, strict=True):
             for axis, window in enumerate(layer.windows):
-                seen[axis] = repeated(seen[axis], window.kernel, window.dilation * jumps[axis])  # a set's bits
-                jumps[axis] *= window.stride
+                kernel, stride, dilation, _ = window.numbers
+                seen[axis] = repeated(seen[axis], kernel, dilation * jumps[axis])  # a set's bits
+                jumps[axis] *= stride
             yield prod(bits.bit_count() for bits in seen) / prod(field.size for field in fields)
 
     @property

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from archcalc.analyses import of_places
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import FORMULA, Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Dim, is_symbolic
 from archcalc.work import spend
 
 STATISTIC_BYTES = 4
@@ -18,7 +17,7 @@ STATISTIC_BYTES = 4
 
 
 @of_places("saved_bytes")
-def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
+def saved_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     """For each node, the bytes that autograd keeps because of it, and not because of an earlier node already.
 
     A volume that several layers keep is one storage and counts once, with the first of them; so do the switches that an
@@ -26,24 +25,24 @@ def saved_bytes(graph: Graph, batch: Any, dtype: str) -> list[Any]:
     """
     graph.spend(4, "finding out what autograd keeps of so many layers")
     counted: set[object] = set()
-    result: list[Any] = []
+    result: list[Dim] = []
     for held in storages(graph, batch, dtype):
         result.append(sum(size for storage, size in held.items() if storage not in counted))
         counted.update(held)
     return result
 
 
-def left_bytes(graph: Graph, batch: Any, dtype: str) -> Any:
+def left_bytes(graph: Graph, batch: Dim, dtype: str) -> Dim:
     """The bytes that a forward pass leaves behind: what autograd keeps, and the outputs; not the inputs."""
     volumes, lies_in = volume_bytes(graph, batch, dtype), homes(graph, places(graph), training=True)
-    left: dict[object, Any] = {}
+    left: dict[object, Dim] = {}
     for held in storages(graph, batch, dtype):
         left = held | left
     left |= {lies_in[i]: volumes[lies_in[i]] for i in graph.outputs.values()}
     return sum(size for home, size in left.items() if not (isinstance(home, int) and not graph.nodes[home].inputs))
 
 
-def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]]:
+def storages(graph: Graph, batch: Dim, dtype: str) -> Iterator[dict[object, Dim]]:
     """What each node keeps: the bytes of volumes, under the node that made them, and of its own numbers.
 
     Those are under the node that has them, and their position among its `Kept.extras`.
@@ -52,7 +51,7 @@ def storages(graph: Graph, batch: Any, dtype: str) -> Iterator[dict[object, Any]
     volumes, pools, where = volume_bytes(graph, batch, dtype), undone_pools(graph), places(graph)
     lies_in = homes(graph, where, training=True)
     for index, kept in enumerate(kept_by_layer(graph, where)):
-        held: dict[object, Any] = {}
+        held: dict[object, Dim] = {}
         for place in kept.inputs:
             home = lies_in[graph.nodes[index].inputs[place]]
             held[home] = volumes[home]

@@ -205,14 +205,14 @@ def _last_wide(report: Report, source: int) -> int:
 
 
 def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
-    from archcalc.analyses.positions import positions_of
+    from archcalc.analyses.positions import middle_of
     from archcalc.render.effective_field import Effective
 
     if at:
         index, position = _at(report, layer, at, source)
     else:
         index = _index(report, layer) if layer else _last_wide(report, source)
-        position = {axis: size // 2 for axis, size in positions_of(report.graph.nodes[index].shape).items()}
+        position = middle_of(report.graph.nodes[index].shape)
     return Effective(report, index, position, source)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from archcalc.graph import Graph
 from archcalc.report import analyze
+from archcalc.symbolic import known
 from archcalc.verify.network import Network
 
 MODULES = ("__future__", "collections.abc", "typing", "torch", "torch.nn")
@@ -128,4 +129,4 @@ def _by_name(outputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _is_small(graph: Graph) -> bool:
     report, amounts = analyze(graph), ("macs", "params", "buffers", "activations")
-    return len(graph) <= LAYERS and all(report.total(amount) <= RUN for amount in amounts)
+    return len(graph) <= LAYERS and all(known(report.total(amount)) <= RUN for amount in amounts)

@@ -126,11 +126,13 @@ class Sweep:
         """
         sets, sizes, batch = self.given(values)
         report = analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
-        totals = {column: report.total(column) for column in self.columns}
-        for column, total in totals.items():
+        totals: dict[str, int] = {}
+        for column in self.columns:
+            total = report.total(column)
             if is_symbolic(total):
                 symbol = min(symbol.name for symbol in total.free_symbols)
                 raise UsageError(f"{column} depends on {symbol}", f"--set {symbol}=…")
+            totals[column] = total
         return totals
 
     def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from archcalc.errors import ExpressionError, ShapeError
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import Dim, agreement, as_integer, exceeds, floor_div, is_symbolic, maximum
+
+T = TypeVar("T")
 
 Channels: TypeAlias = Dim
 Extent: TypeAlias = "Dim | tuple[Dim, ...]"
@@ -89,8 +91,10 @@ def _amounts(value: Any) -> Extent:
 
 
 def _padding(value: Any) -> Padding:
-    if isinstance(value, str):
-        return value  # `words` has admitted it
+    if value == "half":
+        return "half"
+    if value == "same":
+        return "same"
     if isinstance(value, list):
         pairs = value if value and all(isinstance(pair, list) for pair in value) else [value]
         if not all(len(pair) == 2 for pair in pairs):
@@ -181,7 +185,7 @@ ARGUMENT_TYPES = {
     )
 }
 Count: TypeAlias = Dim
-Index: TypeAlias = int
+Index: TypeAlias = Dim
 Amounts: TypeAlias = Extent
 Axis: TypeAlias = str
 Interpolation: TypeAlias = str
@@ -205,8 +209,11 @@ def per_axis(value: Extent, axes: Sequence[str], what: str) -> dict[str, Dim]:
 
     Raises: ShapeError: the number of sizes is not the number of axes.
     """
-    if not isinstance(value, tuple):
-        return dict.fromkeys(axes, value)
+    return _shared_out(value, axes, what) if isinstance(value, tuple) else dict.fromkeys(axes, value)
+
+
+def _shared_out(value: tuple[T, ...], axes: Sequence[str], what: str) -> dict[str, T]:
+    """One of the values for each axis."""
     if len(value) != len(axes):
         sides = "1 side" if len(value) == 1 else f"{len(value)} sides"
         found = f"{len(axes)} spatial {'axis' if len(axes) == 1 else 'axes'}: {', '.join(axes)}"
@@ -259,7 +266,9 @@ def pads_per_axis(padding: Padding, kernels: dict[str, Dim]) -> dict[str, tuple[
         return {}
     if padding == "half":
         return {axis: (floor_div(k, 2), floor_div(k, 2)) for axis, k in kernels.items()}
-    if isinstance(padding, tuple) and isinstance(padding[0], tuple):
-        pairs = padding * len(kernels) if len(padding) == 1 else padding
-        return per_axis(pairs, tuple(kernels), "padding")  # type: ignore[return-value]  # pairs in, pairs out
-    return {axis: (p, p) for axis, p in per_axis(padding, tuple(kernels), "padding").items()}
+    if not isinstance(padding, tuple):
+        return dict.fromkeys(kernels, (padding, padding))
+    if pairs := tuple(pair for pair in padding if isinstance(pair, tuple)):
+        return _shared_out(pairs * len(kernels) if len(pairs) == 1 else pairs, tuple(kernels), "padding")
+    amounts = tuple(amount for amount in padding if not isinstance(amount, tuple))
+    return {axis: (p, p) for axis, p in _shared_out(amounts, tuple(kernels), "padding").items()}

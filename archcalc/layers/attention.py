@@ -11,7 +11,7 @@ from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Part, Reads, UpTo, over
 from archcalc.shape import Shape, unequal_axes
-from archcalc.symbolic import Dim, differ, exceeds
+from archcalc.symbolic import Dim, differ, exceeds, known
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,7 +94,8 @@ class Attention(Layer):
         from archcalc.layers import torch_tokens
 
         source = kv if kv is not None else x
-        attention = torch_tokens.Attention(x.C, self.num_heads, source.C, self.bias, self.causal)
+        sizes = known(x.C), known(self.num_heads), known(source.C)
+        attention = torch_tokens.Attention(*sizes, self.bias, self.causal)
         return tm.Folded(attention, 1) if "R" in x else attention
 
 
@@ -124,7 +125,7 @@ class PositionEmbedding(Layer):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens
 
-        return torch_tokens.PositionEmbedding(self.table_length(x), x.C)
+        return torch_tokens.PositionEmbedding(known(self.table_length(x)), known(x.C))
 
 
 @layer("cls_token")
@@ -148,4 +149,4 @@ class ClassToken(Layer):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens
 
-        return torch_tokens.ClassToken(x.C)
+        return torch_tokens.ClassToken(known(x.C))

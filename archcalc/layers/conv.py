@@ -24,7 +24,7 @@ from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Linked, Relation
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
-from archcalc.symbolic import Dim, agreement, differ, exceeds, floor_div, is_symbolic, maximum, prod, shared_out
+from archcalc.symbolic import Dim, agreement, differ, exceeds, floor_div, is_symbolic, known, maximum, prod, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -161,7 +161,7 @@ class Convolution(Sliding):
         """The kernels; uneven padding, a connection table and a bias per position become steps of their own."""
         from archcalc.layers import torch_modules as tm
 
-        windows, outputs = tuple(self.windows(x).values()), self.filters(x)
+        windows, outputs = tuple(self.windows(x).values()), known(self.filters(x))
         links = [(i, o) for i, row in enumerate(self.connect or ()) for o, linked in enumerate(row) if linked]
         steps = self._torch_kernels(x, windows, len(links))
         if links:
@@ -169,7 +169,7 @@ class Convolution(Sliding):
             steps = [tm.TakeChannels(sources), *steps, tm.SumChannels(targets, outputs)]
             steps += [tm.Bias((outputs, *[1] * len(windows)))] if self.bias is True else []
         if self.bias == "position":
-            steps.append(tm.Bias([*self.output_shape(x).without("R", "T").values()]))
+            steps.append(tm.Bias([*map(known, self.output_shape(x).without("R", "T").values())]))
         return tm.over_batch(x, *steps)
 
     def _torch_kernels(self, x: Shape, windows: Sequence[Window], links: int) -> list[nn.Module]:
@@ -193,8 +193,8 @@ class Convolution(Sliding):
             # slow_conv_transpose3d starts from memory like its input's
             return [kernels, tm.Fitted()] if extra and len(windows) == 3 else [kernels]
         if extra:
-            return [kernels, tm.Pad([(-w.before, -w.after) for w in windows])]
-        return [tm.Pad([(w.before, w.after) for w in windows]), kernels]
+            return [kernels, tm.Pad([(-before, -after) for before, after in (w.pads for w in windows)])]
+        return [tm.Pad([w.pads for w in windows]), kernels]
 
 
 @layer("conv")

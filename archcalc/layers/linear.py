@@ -11,7 +11,7 @@ from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments
 from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, prod
+from archcalc.symbolic import Dim, known, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +76,7 @@ class FullyConnected(OverFeatures):
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
-        return nn.Linear(x.C, self.out_features, bias=self.bias)
+        return nn.Linear(known(x.C), known(self.out_features), bias=self.bias)
 
 
 @layer("rbf")
@@ -110,7 +110,7 @@ class RadialBasis(OverFeatures):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.RadialBasis(x.C, self.out_features)
+        return tm.RadialBasis(known(x.C), known(self.out_features))
 
 
 @layer("embed")
@@ -144,4 +144,4 @@ class Embedding(Layer):
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
-        return nn.Embedding(self.num_embeddings, self.dim)
+        return nn.Embedding(known(self.num_embeddings), known(self.dim))

@@ -12,7 +12,7 @@ from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Reads, Relation, over
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, prod
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -109,7 +109,7 @@ class LayerNorm(Channelwise):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.ChannelLayerNorm(x.C, len(x.spatial), self.bias)
+        return tm.ChannelLayerNorm(known(x.C), len(x.spatial), self.bias)
 
 
 @layer("groupnorm")
@@ -140,7 +140,7 @@ class GroupNorm(Channelwise):
 
         from archcalc.layers import torch_modules as tm
 
-        return tm.over_batch(x, nn.GroupNorm(self.num_groups, x.C))
+        return tm.over_batch(x, nn.GroupNorm(known(self.num_groups), known(x.C)))
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """Its statistics are as wide as the values."""
@@ -222,11 +222,11 @@ class LocalResponseNorm(Layer):
 
         from archcalc.layers import torch_modules as tm
 
-        constants = float(self.alpha * self.size), float(self.beta), float(self.k)
-        norm = nn.LocalResponseNorm(self.size, *constants)
+        size = known(self.size)
+        norm = nn.LocalResponseNorm(size, float(self.alpha * size), float(self.beta), float(self.k))
         if x.spatial:
             return tm.over_batch(x, norm)
-        return tm.over_batch(x, nn.Unflatten(1, (x.C, 1)), norm, nn.Flatten(1))  # it wants an axis behind C
+        return tm.over_batch(x, nn.Unflatten(1, (known(x.C), 1)), norm, nn.Flatten(1))  # it wants an axis behind C
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, the squares with zeros for the neighbours that edge channels lack, the sums, and their powers."""
@@ -262,7 +262,7 @@ class Scale(Channelwise):
 
         from archcalc.layers import torch_modules as tm
 
-        sizes = (x.C, *[1] * len(x.spatial))
+        sizes = (known(x.C), *[1] * len(x.spatial))
         return nn.Sequential(tm.Scale(sizes), tm.Bias(sizes)) if self.bias else tm.Scale(sizes)
 
     def working(self, x: Shape) -> Moments:
@@ -287,4 +287,4 @@ class LayerScale(Channelwise):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Scale((x.C, *[1] * len(x.spatial)), float(self.init))
+        return tm.Scale((known(x.C), *[1] * len(x.spatial)), float(self.init))

@@ -27,7 +27,7 @@ from archcalc.layers.kept import (
 from archcalc.layers.reads import Bins, Everywhere, Reads, over
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, maximum, minimum, prod
+from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, known, maximum, minimum, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,14 +103,14 @@ class Pool(Sliding):
         from archcalc.layers import torch_modules as tm
 
         windows, pool = self.windows(x), tm.of_rank(name, len(x.spatial))
-        pads = [(w.before, w.after) for w in windows.values()]
+        pads = [w.pads for w in windows.values()]
         inner = self._bare_windows(x) if self.pads_apart(x) else windows
         kernel, stride = (tuple(getattr(w, side) for w in inner.values()) for side in ("kernel", "stride"))
         if inner is windows:
             padding = tuple(before for before, _ in pads)
             return [pool(kernel, stride, padding, ceil_mode=self.ceil, **options)]
         bare = pool(kernel, stride, ceil_mode=self.ceil, **options)
-        return [tm.Pad(pads, filler), bare, tm.Narrow([w.positions(x[axis]) for axis, w in windows.items()])]
+        return [tm.Pad(pads, filler), bare, tm.Narrow([known(w.positions(x[axis])) for axis, w in windows.items()])]
 
 
 @layer("maxpool")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, ceil_div, is_symbolic
+from archcalc.symbolic import Dim, is_symbolic, known
 
 
 class Reading:
@@ -73,11 +73,11 @@ class Only(Reading):
 
     __slots__ = ("place",)
 
-    place: int
+    place: Dim
 
     def read_by(self, outputs: int, size: int) -> int:  # as all relations
         """That one, if anything is asked for."""
-        return 1 << self.place if outputs else 0
+        return 1 << known(self.place) if outputs else 0
 
 
 class Part(Reading):
@@ -89,7 +89,7 @@ class Part(Reading):
 
     def read_by(self, outputs: int, size: int) -> int:
         """The positions that lie in the part."""
-        return outputs >> int(self.offset) & ((1 << size) - 1)
+        return outputs >> known(self.offset) & ((1 << size) - 1)
 
 
 class Bins(Reading):
@@ -101,7 +101,8 @@ class Bins(Reading):
 
     def bounds(self, place: int, size: int) -> tuple[int, int]:
         """The first position in a bin, and the first one behind it."""
-        return place * size // self.count, ceil_div((place + 1) * size, self.count)
+        count = known(self.count)
+        return place * size // count, -(-(place + 1) * size // count)
 
     def read_by(self, outputs: int, size: int) -> int:
         """The union of the bins."""
@@ -122,8 +123,9 @@ class Groups(Reading):
 
     def read_by(self, outputs: int, size: int) -> int:  # as all relations
         """The groups of all outputs that are asked for."""
-        groups = {place // self.outputs for place in bits_of(outputs)}
-        return sum(((1 << self.inputs) - 1) << group * self.inputs for group in groups)
+        inputs, ways = known(self.inputs), known(self.outputs)
+        groups = {place // ways for place in bits_of(outputs)}
+        return sum(((1 << inputs) - 1) << group * inputs for group in groups)
 
 
 class Linked(Reading):
@@ -147,7 +149,8 @@ class Shuffled(Reading):
 
     def read_by(self, outputs: int, size: int) -> int:
         """Where the outputs come from."""
-        return sum(1 << o % self.groups * (size // self.groups) + o // self.groups for o in bits_of(outputs))
+        groups = known(self.groups)
+        return sum(1 << o % groups * (size // groups) + o // groups for o in bits_of(outputs))
 
 
 def is_open(reads: Reads) -> bool:
@@ -213,8 +216,8 @@ def _group(before: list[str], after: list[str], x: Shape, y: Shape) -> tuple[lis
     left: Dim = x[mine[0]] if mine else 1
     right: Dim = y[yours[0]] if yours else 1
     while left != right and (len(mine) < len(before) or len(yours) < len(after)):
-        unknown = is_symbolic(left) or is_symbolic(right)
-        if len(mine) < len(before) and (unknown or left < right or len(yours) == len(after)):
+        first = is_symbolic(left) or is_symbolic(right) or left < right
+        if len(mine) < len(before) and (first or len(yours) == len(after)):
             mine.append(before[len(mine)])
             left = left * x[mine[-1]]
         else:

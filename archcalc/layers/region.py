@@ -11,7 +11,7 @@ from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width, input_and_places
 from archcalc.layers.reads import ALL, Reads
 from archcalc.shape import Shape, unequal_axes
-from archcalc.symbolic import Dim, differ, exceeds, floor_div
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, known
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +55,7 @@ class RoIPool(Layer):
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIPool as Module
 
-        height, width = per_axis(self.output_size, x.spatial, "output size").values()
+        height, width = map(known, per_axis(self.output_size, x.spatial, "output size").values())
         return Module((height, width))
 
 
@@ -108,7 +108,7 @@ class Proposals(Layer):
     def torch_module(self, scores: Shape, boxes: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import Proposals as Module
 
-        return Module(self.num_proposals)
+        return Module(known(self.num_proposals))
 
 
 def _check_map(x: Shape) -> None:

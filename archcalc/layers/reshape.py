@@ -11,7 +11,7 @@ from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.reads import Only, Part, Reads, Relation, Shuffled, over, regrouped
 from archcalc.layers.sliding import Sliding
 from archcalc.shape import AXES, SPATIAL, Shape, Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, prod
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, known, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,7 +114,7 @@ class Reshape(Rearranged):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Reshape([*self.output_shape(x).values()])
+        return tm.Reshape([*map(known, self.output_shape(x).values())])
 
 
 @layer("tokens")
@@ -190,7 +190,7 @@ class Grid(Scattered):
         from archcalc.layers import torch_modules as tm
 
         y = self.output_shape(x, like)
-        return tm.Grid([y[axis] for axis in y.spatial], self.copy)
+        return tm.Grid([known(y[axis]) for axis in y.spatial], self.copy)
 
 
 @layer("select")
@@ -215,7 +215,7 @@ class Select(Scattered):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Select(tuple(x).index("T") + 1, self.index, self.copy)
+        return tm.Select(tuple(x).index("T") + 1, known(self.index), self.copy)
 
 
 @layer("crop")
@@ -247,10 +247,10 @@ class Crop(Scattered, Sliding):
 
     def _targets(self, x: Shape, like: Shape | None) -> Mapping[str, Dim]:
         axes = spatial_axes(x)
-        if (like is None) == (self.size is None):
-            raise ShapeError("needs either like or size", code="E211", hint="write 'crop like=@path' or 'crop size=56'")
-        if like is None:
+        if like is None and self.size is not None:
             return per_axis(self.size, axes, "size")
+        if like is None or self.size is not None:
+            raise ShapeError("needs either like or size", code="E211", hint="write 'crop like=@path' or 'crop size=56'")
         if like.spatial != axes:
             raise ShapeError(f"like is {like}, the input {x}: their spatial axes differ", code="E202")
         return {axis: like[axis] for axis in axes}
@@ -259,7 +259,7 @@ class Crop(Scattered, Sliding):
         from archcalc.layers import torch_modules as tm
 
         cuts = self.windows(x, like)
-        return tm.Crop([(-w.before, x[axis] + w.after) for axis, w in cuts.items()], self.copy)
+        return tm.Crop([(known(-w.before), known(x[axis] + w.after)) for axis, w in cuts.items()], self.copy)
 
 
 @layer("slice")
@@ -285,7 +285,7 @@ class Slice(Scattered, Sliding):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Slice([w.stride for w in self.windows(x).values()], self.copy)
+        return tm.Slice([known(w.stride) for w in self.windows(x).values()], self.copy)
 
 
 @layer("zeropad")
@@ -324,8 +324,8 @@ class ZeroPad(Sliding):
         from archcalc.layers import torch_modules as tm
 
         windows = self.windows(x)
-        spatial = [(windows[axis].before, windows[axis].after) if windows else (0, 0) for axis in x.spatial]
-        return tm.Pad([(0, self.output_shape(x).C - x.C), *spatial])
+        spatial = [windows[axis].pads if windows else (0, 0) for axis in x.spatial]
+        return tm.Pad([(0, known(self.output_shape(x).C - x.C)), *spatial])
 
 
 @layer("channel_shuffle")
@@ -347,4 +347,6 @@ class ChannelShuffle(Layer):
 
         from archcalc.layers import torch_modules as tm
 
-        return tm.over_batch(x, nn.Unflatten(1, (self.groups, x.C // self.groups)), tm.Swap(), nn.Flatten(1, 2))
+        return tm.over_batch(
+            x, nn.Unflatten(1, (known(self.groups), known(x.C // self.groups))), tm.Swap(), nn.Flatten(1, 2)
+        )

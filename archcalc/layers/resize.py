@@ -20,7 +20,7 @@ from archcalc.layers.kept import Extra, Kept, Moments, Width, value_and_place
 from archcalc.layers.pool import pool_windows
 from archcalc.layers.sliding import Sliding, padded, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window, unequal_axes
-from archcalc.symbolic import Dim, exceeds, floor_div, prod
+from archcalc.symbolic import Dim, exceeds, floor_div, known, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,8 +98,8 @@ class Unpool(Sliding):
         sizes = self.output_shape(x, *(() if like is None else (like,)))
         kernel, stride = (tuple(getattr(w, side) for w in windows.values()) for side in ("kernel", "stride"))
         pool = tm.of_rank("MaxPool", len(windows))(kernel, stride, ceil_mode=True, return_indices=True)
-        pads = [(w.before, w.after) for w in windows.values()]
-        unpool = tm.MaxUnpool(pads, [sizes[axis] for axis in x.spatial], pool, stride)
+        pads = [w.pads for w in windows.values()]
+        unpool = tm.MaxUnpool(pads, [known(sizes[axis]) for axis in x.spatial], pool, stride)
         return tm.over_batch(x, unpool)
 
 
@@ -141,5 +141,5 @@ class Upsample(Sliding):
         from archcalc.layers import torch_modules as tm
 
         modes = {"nearest": ["nearest"] * 3, "bilinear": ["linear", "bilinear", "trilinear"]}
-        sizes = tuple(self.output_shape(x)[axis] for axis in x.spatial)
+        sizes = tuple(known(self.output_shape(x)[axis]) for axis in x.spatial)
         return tm.over_batch(x, nn.Upsample(sizes, mode=modes[self.mode][len(sizes) - 1]))

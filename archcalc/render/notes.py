@@ -51,8 +51,7 @@ def _peak(report: Report) -> str:
     """The most that the exported program holds, and at which layer; the floor. A long formula is left to JSON."""
     peak, least = report.totals["peak_bytes"], report.totals["least_bytes"]
     if not is_symbolic(peak):
-        held = report.placed("peak_bytes")
-        at = next(node.name for node, moments in zip(report.graph.nodes, held, strict=True) if peak in moments)
+        at = next(row.node.name for row in report.rows if row["peak_bytes"] == peak)
         return f"{memory(peak)} held at once, at {at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archcalc.analyses.positions import Seen, positions_of
+from archcalc.analyses.positions import Seen, middle_of
 from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field
+from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
 from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack, StackLayer, divided_by_x
 from archcalc.graph import Graph, Node
@@ -16,7 +16,7 @@ from archcalc.render.figures import exact
 from archcalc.render.listing import layers_text
 from archcalc.render.rows import applications, entries
 from archcalc.report import Report
-from archcalc.shape import TransposedWindow
+from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import is_symbolic
 from archcalc.text import line
 
@@ -172,30 +172,32 @@ def _shares(graph: Graph, indices: Sequence[int | None], source: int) -> list[fl
     if len(indices) > MOST_TOUCHED or not _has_gaps(graph):
         return [None] * len(indices)
     return [
-        None if index is None or _is_symbolic(graph, index, source) else centre_share(graph, index, source)
+        None if index is None or _has_symbols(graph, index, source) else centre_share(graph, index, source)
         for index in indices
     ]
 
 
-def _is_symbolic(graph: Graph, index: int, source: int) -> bool:
-    return any(is_symbolic(size) for node in graph.nodes[source : index + 1] for size in node.shape.values())
+def _has_symbols(graph: Graph, index: int, source: int) -> bool:
+    return any(node.application.once(has_symbols) for node in graph.nodes[source : index + 1])
 
 
 def _has_gaps(graph: Graph) -> bool:
     """Whether some window doesn't read every position: dilated, or with a stride greater than its extent."""
     applications = {node.application for node in graph.nodes if node.inputs}
     windows = [w for at in applications for w in at.layer.windows(*at.input_shapes).values()]
-    return any(
-        (not is_symbolic(w.kernel) and w.kernel > 1 and w.dilation != 1)
-        or (not isinstance(w, TransposedWindow) and not is_symbolic(w.stride - w.extent) and w.stride > w.extent)
-        for w in windows
-    )
+    return any(map(_leaves_gaps, windows))
+
+
+def _leaves_gaps(window: Window) -> bool:
+    kernel, between = window.kernel, window.stride - window.extent
+    if not is_symbolic(kernel) and kernel > 1 and window.dilation != 1:
+        return True
+    return not isinstance(window, TransposedWindow) and not is_symbolic(between) and between > 0
 
 
 def centre_share(graph: Graph, index: int, source: int = 0) -> float:
     """The share of its field that a layer's middle position really touches."""
-    sizes = positions_of(graph.nodes[index].shape)
-    return exact_field(graph, index, {axis: size // 2 for axis, size in sizes.items()}, source).share
+    return exact_field(graph, index, middle_of(graph.nodes[index].shape), source).share
 
 
 def _notes(told: Sequence[Sequence[str]], touched: bool) -> Iterator[str]:

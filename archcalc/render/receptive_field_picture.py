@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archcalc.analyses.positions import positions_of
+from archcalc.analyses.positions import middle_of
 from archcalc.analyses.receptive_field import Field, Interval, receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field
+from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
 from archcalc.errors import UsageError, suggestion
 from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.report import Report
-from archcalc.symbolic import is_symbolic
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2a9d5c", "#b36b00", "#7b4fa6", "#00838f", "#8d5524", "#c2185b", "#556b2f", "#37474f")
 SIDE, MARGIN, ROW = 420.0, 36.0, 18.0
@@ -54,8 +53,8 @@ def fields_drawing(
     shape = graph.nodes[source].shape
     if not shape.spatial:
         raise UsageError(f"{report.name} has nothing to draw: the input has no spatial axes")
-    if any(is_symbolic(size) for node in graph.nodes for size in node.shape.values()):
-        raise UsageError("a picture needs numbers for all sizes", "give them with --input or --set")
+    if any(node.application.once(has_symbols) for node in graph.nodes):
+        raise UsageError("a picture needs numbers for all sizes and arguments", "give them with --input or --set")
     fields = receptive_fields(graph, source) if source else report.receptive_fields
     for index in [at[0]] if at is not None else [graph.places[layer] for layer in layers if layer in graph.places]:
         if not fields[index]:
@@ -71,7 +70,7 @@ def fields_drawing(
                 report,
                 index,
                 fields[index],
-                {axis: size // 2 for axis, size in positions_of(graph.nodes[index].shape).items()},
+                middle_of(graph.nodes[index].shape),
                 source,
             )
             for index in chosen

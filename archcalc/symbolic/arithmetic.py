@@ -16,7 +16,9 @@ from archcalc.errors import ExpressionError, UsageError
 from archcalc.work import meter_sympy
 
 if TYPE_CHECKING:
-    import sympy
+    from typing_extensions import TypeIs
+
+    from archcalc.symbolic.expression import Expression
 
 MAX_BITS = 256
 """No size, product or power may need more bits: 9**9**9 is refused, not computed."""
@@ -25,12 +27,12 @@ MAX_PARTS = 600
 MAX_FUNCTIONS = 12
 """Nor nest floors, remainders, powers and extremes deeper: what SymPy asks itself about them doubles each time."""
 
-Dim: TypeAlias = "int | sympy.Expr"
+Dim: TypeAlias = "int | Expression"
 """A size: an exact integer, or an expression in symbols made by `dim`."""
 
 
 @cache
-def dim(name: str) -> sympy.Symbol:
+def dim(name: str) -> Expression:
     """Return the one symbol called `name`: a positive integer.
 
     Symbols with different assumptions are unequal in SymPy even under one name, so no other place makes them.
@@ -41,7 +43,8 @@ def dim(name: str) -> sympy.Symbol:
     if not (isinstance(name, str) and name.isidentifier()):
         raise UsageError(f"a symbol's name is an identifier, not {name!r:.60}")
     meter_sympy()
-    return sympy.Symbol(name, integer=True, positive=True)
+    symbol: Expression = sympy.Symbol(name, integer=True, positive=True)
+    return symbol
 
 
 def exact(value: Any, what: str, least: int | None = None) -> Dim:
@@ -52,7 +55,7 @@ def exact(value: Any, what: str, least: int | None = None) -> Dim:
     >>> exact(8, "the batch")
     8
     """
-    number: Any = value if type(value) is int else _converted(value)
+    number = value if type(value) is int else _converted(value)
     if number is None:
         raise UsageError(f"{what} takes an exact integer, not {value!r:.60}", "or a symbol: archcalc.dim('k')")
     if isinstance(number, int) and number.bit_length() > MAX_BITS:
@@ -62,7 +65,7 @@ def exact(value: Any, what: str, least: int | None = None) -> Dim:
     return number
 
 
-def _converted(value: Any) -> Any:
+def _converted(value: Any) -> Dim | None:
     """An int (of NumPy's, too), a whole fraction or an expression of ours; None for anything else."""
     if isinstance(value, bool):
         return None
@@ -77,7 +80,7 @@ def _converted(value: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _own_expression(value: Any) -> Any:
+def _own_expression(value: Any) -> Dim | None:
     import sympy
 
     if not isinstance(value, sympy.Expr) or value.is_integer is False or value.atoms(sympy.Float):
@@ -87,7 +90,17 @@ def _own_expression(value: Any) -> Any:
     return int(value) if value.is_Integer else value
 
 
-def is_symbolic(value: object) -> bool:
+def known(size: Dim) -> int:
+    """A size where only a number will do.
+
+    Raises: UsageError: it has no value yet.
+    """
+    if is_symbolic(size):
+        raise UsageError(f"a number is needed here, not {size}", "give the symbols values, as in --set R=300")
+    return size
+
+
+def is_symbolic(value: object) -> TypeIs[Expression]:
     """Whether `value` is an expression rather than a number."""
     return not isinstance(value, (int, Fraction, float, str, tuple, list)) and hasattr(value, "free_symbols")
 
@@ -130,25 +143,25 @@ def terms(value: Any) -> int:
     return 1
 
 
-def prod(factors: Iterable[Any], start: Any = 1) -> Any:
+def prod(factors: Iterable[Dim], start: Dim = 1) -> Dim:
     """Multiply, for integers and expressions alike."""
     for factor in factors:
         start = start * factor
     return start
 
 
-def floor_div(a: Any, b: Any) -> Any:
+def floor_div(a: Dim, b: Dim) -> Dim:
     """⌊a / b⌋ in one canonical form: nested floors collapse, and a constant inside lies between 0 and 1.
 
     ⌊(⌊u⌋ + n) / b⌋ = ⌊(u + n) / b⌋ for integers n and b > 0; ⌊u + n⌋ = ⌊u⌋ + n.
     """
     if not is_symbolic(a) and not is_symbolic(b):
         return a // b
-    return _floor_of(a, int(b) if getattr(b, "is_Integer", False) else b)
+    return _floor_of(a, int(b) if is_symbolic(b) and b.is_Integer else b)
 
 
 @lru_cache(maxsize=4096)
-def _floor_of(a: Any, b: Any) -> Any:
+def _floor_of(a: Dim, b: Dim) -> Dim:
     import sympy
 
     inner = sympy.expand(a)
@@ -157,15 +170,18 @@ def _floor_of(a: Any, b: Any) -> Any:
         inner = inner - floors[0] + floors[0].args[0]
     constant, rest = sympy.expand(inner / b).as_coeff_Add()
     whole = sympy.floor(constant)
-    return sympy.floor(rest + constant - whole) + whole
+    found: Dim = sympy.floor(rest + constant - whole) + whole
+    return found
 
 
-def shared_out(amount: Any, parts: Any) -> Any:
+def shared_out(amount: Dim, parts: Dim) -> Dim:
     """Amount / parts, where that is known, or presupposed, to be an integer: in symbols without a floor."""
-    return amount / parts if is_symbolic(amount) or is_symbolic(parts) else amount // parts
+    if is_symbolic(amount):
+        return amount / parts
+    return amount / parts if is_symbolic(parts) else amount // parts
 
 
-def ceil_div(a: Any, b: Any) -> Any:
+def ceil_div(a: Dim, b: Dim) -> Dim:
     """⌈a / b⌉; of integers as ⌊(a + b - 1) / b⌋, so that roundings up and down collapse alike."""
     if not is_symbolic(a) and not is_symbolic(b):
         return -(-a // b)
@@ -174,21 +190,19 @@ def ceil_div(a: Any, b: Any) -> Any:
     return -floor_div(-a, b)
 
 
-def minimum(*values: Any) -> Any:
+def minimum(*values: Dim) -> Dim:
     """Least value; of expressions, a SymPy Min of those that may be the least."""
-    if any(map(is_symbolic, values)):
-        return _extreme(values, least=True)
-    return min(values)
+    numbers = [value for value in values if not is_symbolic(value)]
+    return min(numbers) if len(numbers) == len(values) else _extreme(values, least=True)
 
 
-def maximum(*values: Any) -> Any:
+def maximum(*values: Dim) -> Dim:
     """Greatest value; of expressions, a SymPy Max of those that may be the greatest."""
-    if any(map(is_symbolic, values)):
-        return _extreme(values, least=False)
-    return max(values)
+    numbers = [value for value in values if not is_symbolic(value)]
+    return max(numbers) if len(numbers) == len(values) else _extreme(values, least=False)
 
 
-def _extreme(values: Sequence[Any], least: bool) -> Any:
+def _extreme(values: Sequence[Dim], least: bool) -> Expression:
     """Min or Max without the values that another one rules out.
 
     SymPy's own search for them takes exponential time where floors are nested, so it is not asked.
@@ -211,7 +225,8 @@ def _extreme(values: Sequence[Any], least: bool) -> Any:
             continue
         rest = [other for other in rest if not wins(value, other)]
         rest.append(value)
-    return rest[0] if len(rest) == 1 else (sympy.Min if least else sympy.Max)(*rest, evaluate=False)
+    found: Expression = rest[0] if len(rest) == 1 else (sympy.Min if least else sympy.Max)(*rest, evaluate=False)
+    return found
 
 
 def _ordered(a: Any, b: Any, samples: Mapping[Any, Sequence[Any]]) -> bool:
@@ -270,7 +285,7 @@ def _below(value: Any) -> Any:
 
 
 @cache
-def _from_zero(symbol: sympy.Symbol) -> sympy.Symbol:
+def _from_zero(symbol: Any) -> Any:
     import sympy
 
     return sympy.Dummy(symbol.name, integer=True, nonnegative=True)

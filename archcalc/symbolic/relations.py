@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from archcalc.symbolic.arithmetic import is_symbolic, lower_bound, maximum, minimum
+from archcalc.symbolic.arithmetic import Dim, is_symbolic, lower_bound, maximum, minimum
 from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting, parted
 
 MAX_RESIDUES = 4096
@@ -24,7 +24,7 @@ MAX_CANCELLED = 20
 # --- equality -----------------------------------------------------------------------------------------------------
 
 
-def differ(a: Any, b: Any) -> bool:
+def differ(a: Dim, b: Dim) -> bool:
     """Whether a and b are known to be unequal; an undecided equality is assumed and becomes a condition."""
     if not is_symbolic(a) and not is_symbolic(b):
         return bool(a != b)
@@ -51,7 +51,7 @@ def differ(a: Any, b: Any) -> bool:
     return False
 
 
-def none_equal(*pairs: tuple[Any, Any]) -> bool:
+def none_equal(*pairs: tuple[Dim, Dim]) -> bool:
     """Whether all pairs are known to differ; if it's undecided, one of them is assumed to be of equals."""
     if not any(is_symbolic(size) for pair in pairs for size in pair):
         return all(a != b for a, b in pairs)
@@ -109,7 +109,7 @@ def _as_quotient(difference: Any) -> tuple[Any, Any] | None:
     return (exact, 1) if offset.is_Rational and 0 <= offset < 1 else None
 
 
-def agreement(pairs: Iterable[tuple[Any, Any]]) -> Any:
+def agreement(pairs: Iterable[tuple[Dim, Dim]]) -> Dim:
     """1 where all pairs are of equals, else 0: a number, or an expression that has these values."""
     distances = []
     for a, b in pairs:
@@ -136,7 +136,7 @@ def _distance(difference: Any) -> Any:
 # --- bounds -------------------------------------------------------------------------------------------------------
 
 
-def exceeds(a: Any, b: Any) -> bool:
+def exceeds(a: Dim, b: Dim) -> bool:
     """Whether a > b is certain; if it's undecided, a <= b is assumed and becomes a condition."""
     if not is_symbolic(a) and not is_symbolic(b):
         return bool(a > b)
@@ -275,25 +275,25 @@ def _not_residue(value: Any, modulus: int, symbols: list[Any]) -> bool:
     return False
 
 
-def is_zero(value: Any) -> bool:
+def is_zero(value: Dim) -> bool:
     """Whether a divisor is certainly 0; if it's undecided, it's assumed not to be, which becomes a condition."""
     if not is_symbolic(value):
         return bool(value == 0)
     import sympy
 
-    value = sympy.expand(value)
-    if value.is_zero:
+    expanded = sympy.expand(value)
+    if expanded.is_zero:
         return True
-    if value.is_nonzero or not is_collecting() or _fails_everywhere(value):
+    if expanded.is_nonzero or not is_collecting() or _fails_everywhere(expanded):
         return False
-    if (found := _root(value)) is None:
-        assume(_whole(value), "!=", 0)
+    if (found := _root(expanded)) is None:
+        assume(_whole(expanded), "!=", 0)
     elif found[1].denominator == 1 and found[1] >= 1:
         assume(found[0], "!=", int(found[1]))
     return False
 
 
-def as_integer(value: Any) -> Any:
+def as_integer(value: object) -> Dim | None:
     """Return `value` as an integer size, or None if it's a fraction or no number at all.
 
     An expression that may be an integer is assumed to be one, which becomes a condition: c / 6 needs c % 6 == 0.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archcalc.report import Report, Row
+from archcalc.symbolic import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,10 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
 
 
 def _predicted(row: Row) -> Measured:
-    shape = (row.report.batch, *row.node.shape.values())
-    least = row["least_bytes"]
-    return Measured(shape, row["params"], row["buffers"], row["flops"], row["activations"], row["saved_bytes"], least)
+    shape = tuple(map(known, (row.report.batch, *row.node.shape.values())))
+    saved = row["saved_bytes"] or 0  # integers, of which nothing is saved, have no such number
+    counts = (row["params"], row["buffers"], row["flops"], row["activations"], saved, row["least_bytes"])
+    return Measured(shape, *map(known, counts))
 
 
 def _value(measured: Measured, quantity: str) -> Any:

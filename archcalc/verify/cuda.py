@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from archcalc.report import Report
+from archcalc.symbolic import known
 from archcalc.verify.network import Network
 
 REPEATS = 20
@@ -66,7 +67,7 @@ def figures(report: Report, device: str = "cuda") -> dict[str, Any]:
     dtype = getattr(torch, report.dtype)
     free_memory()
     network, bytes_ = measured_bytes(report, device, CudaMeter())
-    inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
+    inputs = network.example_inputs(known(report.batch), device=device, dtype=dtype)
     seconds = {"training_step": median_seconds(training_step(network, inputs), device)}
     network.eval()
     seconds["forward"] = median_seconds(lambda: _inference(network, inputs), device)
@@ -93,7 +94,7 @@ def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, 
     bytes_ = {"weights": meter.now() - before}
 
     def new_inputs() -> tuple[Tensor, ...]:
-        return network.example_inputs(report.batch, device=device, dtype=dtype)
+        return network.example_inputs(known(report.batch), device=device, dtype=dtype)
 
     network.eval()
     _inference(network, new_inputs())
@@ -183,7 +184,7 @@ def matmul_rate(dtype: torch.dtype, device: str, side: int = MATRIX, repeats: in
 
 
 def _shares(report: Report, seconds: dict[str, float], rate: float) -> dict[str, float]:
-    flops = report.total("flops")
+    flops = known(report.total("flops"))
     passes = {"forward": 1, "training_step": TRAINING_PASSES}
     return {name: round(passes[name] * flops / seconds[name] / rate, 4) for name in seconds}
 

@@ -28,7 +28,7 @@ from archcalc.layers.region import Proposals, RoIPool
 from archcalc.layers.reshape import ChannelShuffle
 from archcalc.layers.resize import Unpool, Upsample
 from archcalc.shape import Shape
-from archcalc.symbolic import prod
+from archcalc.symbolic import known, prod
 
 ROUNDING = 1e-4
 """A gradient below this is an interpolation weight's rounding error; with means scaled up, real ones are about 1."""
@@ -82,7 +82,7 @@ def _values(graph: Graph, wanted: set[int], source: int, device: str | torch.dev
         if node.inputs:
             value = _module(node, device)(*(values[i] for i in node.inputs))
         else:
-            value = torch.zeros(1, *node.shape.values(), device=device)
+            value = torch.zeros(1, *map(known, node.shape.values()), device=device)
         if index == source:
             value = value.detach().requires_grad_()
         if value.requires_grad:
@@ -109,12 +109,12 @@ def _linear(node: Node) -> nn.Module:
     """A module that is linear, and reads what the node's layer reads: its own module, if that is linear."""
     layer, x = node.layer, node.application.input_shapes[0]
     if isinstance(layer, (AvgPool, MaxPool)):
-        return _Scaled(_alike(node), prod(w.kernel for w in layer.windows(x).values()))
+        return _Scaled(_alike(node), known(prod(w.kernel for w in layer.windows(x).values())))
     if isinstance(layer, (GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool)):
-        return _Scaled(_alike(node), prod(x[axis] for axis in x.spatial))
+        return _Scaled(_alike(node), known(prod(x[axis] for axis in x.spatial)))
     if isinstance(layer, Upsample):
         factors = per_axis(layer.factor, x.spatial, "factor").values()
-        return _Scaled(_Double(_alike(node)), prod(2 * factor for factor in factors))
+        return _Scaled(_Double(_alike(node)), known(prod(2 * factor for factor in factors)))
     return _alike(node)
 
 
@@ -126,7 +126,7 @@ def _alike(node: Node) -> nn.Module:
         return _pool(layer, x, at.output_shape)
     if isinstance(layer, Unpool):
         windows = layer.windows(*at.input_shapes)
-        cuts = [(w.before, at.output_shape[axis]) for axis, w in windows.items()]
+        cuts = [(known(w.before), known(at.output_shape[axis])) for axis, w in windows.items()]
         kernel, stride = ([getattr(w, side) for w in windows.values()] for side in ("kernel", "stride"))
         return tm.over_batch(x, _Spread(kernel, stride, cuts))
     if isinstance(layer, (GlobalMaxPool, AdaptiveMaxPool)):
@@ -137,11 +137,11 @@ def _alike(node: Node) -> nn.Module:
     if isinstance(layer, Attention):
         return _Attend(layer.causal)
     if isinstance(layer, (GroupNorm, InstanceNorm)):
-        return tm.over_batch(x, _Normalised(x.C if isinstance(layer, InstanceNorm) else layer.num_groups))
+        return tm.over_batch(x, _Normalised(known(x.C if isinstance(layer, InstanceNorm) else layer.num_groups)))
     if isinstance(layer, (LayerNorm, Softmax)):
-        return tm.over_batch(x, _Neighbours(x.C, x.C))
+        return tm.over_batch(x, _Neighbours(known(x.C), known(x.C)))
     if isinstance(layer, LocalResponseNorm):
-        return tm.over_batch(x, _Neighbours(layer.size // 2, (layer.size - 1) // 2))
+        return tm.over_batch(x, _Neighbours(known(layer.size) // 2, (known(layer.size) - 1) // 2))
     if isinstance(layer, (RoIPool, Proposals)):
         return _Everything(at.output_shape)
     moves = isinstance(layer, (OverFeatures, ChannelShuffle))
@@ -158,7 +158,7 @@ def _pool(layer: MaxPool, x: Shape, y: Shape) -> nn.Module:
     sides = {side: [getattr(w, side) for w in windows.values()] for side in ("kernel", "stride", "dilation")}
     # behind, as much padding as the last window needs: ceil mode lets it stick out
     reach = {axis: (y[axis] - 1) * w.stride + w.extent - w.before for axis, w in windows.items()}
-    pads = [(w.before, reach[axis] - x[axis]) for axis, w in windows.items()]
+    pads = [(known(w.before), known(reach[axis] - x[axis])) for axis, w in windows.items()]
     return tm.over_batch(x, tm.Pad(pads), _Sum(**sides))
 
 
@@ -258,7 +258,7 @@ class _Everything(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.sizes = tuple(shape.values())
+        self.sizes = tuple(map(known, shape.values()))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         total = torch.stack([x.flatten(1).sum(1) for x in inputs]).sum(0)

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.errors import VerificationError
 from archcalc.graph import Node
+from archcalc.symbolic import known
 from archcalc.verify.alive import least_bytes
 from archcalc.verify.compare import Difference, Measured
 from archcalc.verify.network import Network
@@ -93,7 +94,7 @@ def _layer(network: Network, index: int, value: Tensor, shared: bool, flops: int
         return Measured(shape, 0, 0, 0, value.numel())
     module = network.module_at(index)
     new = 0 if shared else value.numel()
-    if node.layer.in_place and value.numel() <= node.application.input_shapes[0].numel * shape[0]:
+    if node.layer.in_place and value.numel() <= known(node.application.input_shapes[0].numel) * shape[0]:
         new = 0  # the module leaves its input alone, but the result fits into the input's place
     return Measured(shape, own_params(module, node), statistics(module), flops, new)
 

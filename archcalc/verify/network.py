@@ -12,7 +12,7 @@ from archcalc.analyses.memory import switches, token_volumes
 from archcalc.analyses.storages import places
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Graph, Node
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Dim, is_symbolic, known
 
 
 class Scope(nn.Module):
@@ -123,9 +123,9 @@ class Network(nn.Module):
         vocabularies = token_volumes(self.graph)
         found = []
         for index, node in enumerate(self.graph.inputs):
-            sizes = (batch, *node.shape.values())
+            sizes = (batch, *map(known, node.shape.values()))
             if index in vocabularies:
-                found.append(torch.randint(vocabularies[index], sizes, device=device))
+                found.append(torch.randint(known(vocabularies[index]), sizes, device=device))
             else:
                 found.append(torch.randn(sizes, device=device, dtype=dtype))
         return tuple(found)
@@ -153,7 +153,7 @@ BYTES = 8
 """Of a value, at most."""
 
 
-def _storages(application: Application, batch: int) -> Iterator[int]:
+def _storages(application: Application, batch: int) -> Iterator[Dim]:
     """Bytes of what a layer needs: its parameters and buffers, and its volumes with their padding."""
     layer, inputs = application.layer, application.input_shapes
     yield BYTES * batch * application.output_shape.numel

@@ -15,6 +15,7 @@ from archcalc.errors import UsageError
 from archcalc.layers.attention import Attention
 from archcalc.layers.norm import BatchNorm
 from archcalc.report import Report
+from archcalc.symbolic import known
 from archcalc.verify.compare import Check, Difference, Verification
 from archcalc.zoo import is_path
 
@@ -35,13 +36,14 @@ def predicted_bytes(report: Report) -> dict[str, int]:
     The peak is that of a pass without a backward pass, layer by layer, in which volumes are freed after their last use.
     """
     graph, size = report.graph, BYTES[report.dtype]
+    totals = {name: known(report.total(name)) for name in ("params", "buffers", "least_bytes")}
     norms = sum(isinstance(node.layer, BatchNorm) for node in graph.nodes)  # each counts the batches it has seen
     volumes = volume_bytes(graph, report.batch, report.dtype)
     return {
-        "weights": (report.total("params") + report.total("buffers")) * size + norms * INDEX_BYTES,
-        "input": sum(volumes[index] for index, node in enumerate(graph.nodes) if not node.inputs),
-        "left_by_forward": left_bytes(graph, report.batch, report.dtype),
-        "peak_forward": report.total("least_bytes"),
+        "weights": (totals["params"] + totals["buffers"]) * size + norms * INDEX_BYTES,
+        "input": sum(known(volumes[index]) for index, node in enumerate(graph.nodes) if not node.inputs),
+        "left_by_forward": known(left_bytes(graph, report.batch, report.dtype)),
+        "peak_forward": totals["least_bytes"],
     }
 
 
@@ -168,7 +170,7 @@ def net_record(net: Verification, report: Report, sets: Mapping[str, str]) -> di
 
 def counts(report: Report) -> dict[str, int]:
     """The totals that a record keeps."""
-    return {name: report.total(name) for name in COUNTS}
+    return {name: known(report.total(name)) for name in COUNTS}
 
 
 def against(report: Report, net: Mapping[str, Any]) -> list[Check]:

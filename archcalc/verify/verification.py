@@ -14,6 +14,7 @@ from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.layers.attention import Attention
 from archcalc.report import Report
+from archcalc.symbolic import known
 from archcalc.verify import cuda
 from archcalc.verify.alive import peak_bytes
 from archcalc.verify.compare import Check, Difference, Verification, compare, outcome
@@ -39,7 +40,7 @@ def verify(
     memory after all, the meta device says what it can.
     Raises: UsageError: there's no such device, or a size is symbolic.
     """
-    check_numbers(report.graph, report.batch)
+    check_numbers(report.graph, known(report.batch))
     if not getattr(torch, report.dtype).is_floating_point:
         raise UsageError(f"PyTorch's layers don't compute in {report.dtype}", "float64, float32, bfloat16 or float16")
     chosen, reason = choose_device(report, device)
@@ -63,7 +64,7 @@ def _verified(report: Report, device: str, reason: str, step: Step, program: Pro
     dtype = getattr(torch, report.dtype)
     with torch.device(device):
         network = Network(report.graph).to(dtype)
-    inputs = network.example_inputs(report.batch, device=device, dtype=dtype)
+    inputs = network.example_inputs(known(report.batch), device=device, dtype=dtype)
     found = run(network, inputs, step)
     checks = [_as_comparable(check, report, device) for check in compare(report, found.layers)]
     if program is not None:
@@ -87,7 +88,7 @@ def _peak_check(report: Report, device: str, program: Program) -> Check:
     with torch.device(place):
         module = program(report.graph)().to(dtype)
     with torch.device("meta"):
-        inputs = Network(report.graph).example_inputs(report.batch, device=place, dtype=dtype)
+        inputs = Network(report.graph).example_inputs(known(report.batch), device=place, dtype=dtype)
     predicted, found = report.total("peak_bytes"), peak_bytes(module, inputs)
     differences = (Difference("program", "peak bytes", f"{predicted:,}", f"{found:,}"),) if predicted != found else ()
     return Check("peak bytes", 1, predicted, found, differences)
