@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Literal, TypeAlias
 
 from archcalc.errors import UnknownNameError, suggestion
 
@@ -101,6 +102,14 @@ QUANTITIES: dict[str, Quantity] = {
 }  # fmt: skip
 """In the order in which they are listed."""
 
+
+Sum: TypeAlias = Literal[
+    "params", "weights", "biases", "buffers", "macs", "flops", "neurons", "connections", "activations",
+    "activation_bytes", "total_bytes",
+]  # fmt: skip
+"""Of `Total.SUM` those that are there whatever the dtype, for type checkers, which can't read the list."""
+Largest: TypeAlias = Literal["peak_bytes", "least_bytes"]
+"""Those of `Total.LARGEST`, for the same reason."""
 
 TOTALLED = (Total.SUM, Total.LARGEST, Total.OWN)
 """A whole network has these."""

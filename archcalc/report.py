@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
 from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
-from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, Total, known, names
+from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact
 from archcalc.zoo import Architecture, load
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-Sum: TypeAlias = Literal[
-    "params", "weights", "biases", "buffers", "macs", "flops", "neurons", "connections", "activations",
-    "activation_bytes", "total_bytes",
-]  # fmt: skip
-"""For type checkers: the numbers that every layer has, and every network as their sum."""
-Largest: TypeAlias = Literal["peak_bytes", "least_bytes"]
-"""The same, of which the largest counts."""
 
 IDENTITY = ("name", "kind", "output_shape")
 """What a row is about."""

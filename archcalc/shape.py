@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import ShapeError
 from archcalc.symbolic import (
@@ -75,10 +75,12 @@ class Shape(Mapping[str, Dim]):
     def __repr__(self) -> str:
         return f"Shape({', '.join(f'{axis}={size}' for axis, size in self._sizes.items())})"
 
-    def __getattr__(self, axis: str) -> Dim:
-        if axis in AXES and axis in self._sizes:  # anything else may be asked before there are sizes, by pickle
-            return self._sizes[axis]
-        raise AttributeError(axis)
+    if not TYPE_CHECKING:  # who would take any name for an attribute
+
+        def __getattr__(self, axis: str) -> Dim:
+            if axis in AXES and axis in self._sizes:  # anything else may be asked before there are sizes, by pickle
+                return self._sizes[axis]
+            raise AttributeError(axis)
 
     def __reduce__(self) -> Any:
         return _restored, (self._sizes,)

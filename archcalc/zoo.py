@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from archcalc import files
 from archcalc.errors import UsageError, suggestion
-from archcalc.expand import build
+from archcalc.expand import Given, build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
+from archcalc.symbolic import Dim
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Architecture:
             return variant.name
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
-    def build(self, sizes: Mapping[str, Any] | None = None, /, **hparams: Any) -> Graph:
+    def build(self, sizes: Mapping[str, Dim] | None = None, /, **hparams: Given) -> Graph:
         """Build the graph.
 
         `sizes`, given by position, overrides axes of the first input, and of any input by its name

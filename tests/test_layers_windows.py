@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape, TransposedWindow, Window
+from archcalc.symbolic import dim
 from tests.layer_cases import make
 
 thorough = settings(max_examples=200, deadline=None)
@@ -343,3 +346,25 @@ def test_windows_say_what_gradients_reach(size: int, layer: Layer) -> None:
         assert all(expected[o] <= actual[o] for o in expected)
     else:
         assert expected == actual
+
+
+@pytest.mark.parametrize("kind", [Window, TransposedWindow])
+def test_what_certainly_covers_an_input_does(kind: type[Window]) -> None:
+    """Every position is under some window where `covers` says so, for numbers, and with one of them left open."""
+    ranges = {"kernel": (1, 3), "stride": (1, 2), "dilation": (1, 2), "before": (0, 2), "after": (0, 3)}
+    if kind is TransposedWindow:
+        ranges["extra"] = (0, 1)
+    certain = 0
+    for values, size in itertools.product(itertools.product(*ranges.values()), (1, 5)):
+        window = kind(**dict(zip(ranges, values, strict=True)))
+        try:
+            count = window.positions(size)
+        except ShapeError:
+            continue
+        covered = count > 0 and window.read_by((1 << count) - 1, size) == (1 << size) - 1
+        windows = [(window, size), (window, dim("n"))]
+        windows += [(replace(window, **{name: dim("n")}), size) for name in ranges if getattr(window, name) > 0]
+        for open_window, open_size in windows:
+            certain += (says := open_window.covers(open_size))
+            assert covered or not says, (open_window, open_size, size)
+    assert certain > 40

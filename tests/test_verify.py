@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from archcalc.errors import UsageError
 from archcalc.layers.activation import Activation, ReLU
 from archcalc.layers.conv import Conv
 from archcalc.report import analyze
+from archcalc.symbolic import dim
 from archcalc.verify.compare import Check, Difference
 from archcalc.verify.verification import _as_comparable
+from archcalc.verify.verification import verify as run_and_compare
 from tests.helpers import graph_of, verify
 
 torch = pytest.importorskip("torch", reason="verify compares with PyTorch")
@@ -152,6 +155,12 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, .
     code, out, err = verify(capsys, *arguments)
     assert (2, "") == (code, out)
     assert message in err
+
+
+def test_an_open_batch_is_wrong_usage() -> None:
+    """PyTorch needs a number of examples."""
+    with pytest.raises(UsageError, match="a number is needed here, not N"):
+        run_and_compare(analyze("lenet5", dim("N")), "cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

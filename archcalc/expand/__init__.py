@@ -9,22 +9,25 @@ from typing import Any
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
 from archcalc.expand.expander import Expander
-from archcalc.expand.hparams import Module, Reported, make_module
+from archcalc.expand.hparams import Given, Module, Reported, make_module
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Application, Graph, Input, Node, layout_of
 from archcalc.shape import Shape
 from archcalc.spec.arithmetic import Word, integer
 from archcalc.spec.expression import decide
-from archcalc.spec.model import Spec, Use
+from archcalc.spec.model import Spec, Use, Value
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import Condition, collecting_conditions, dim, exact, exceeds
+from archcalc.symbolic import Condition, Dim, collecting_conditions, dim, exact, exceeds
 
-__all__ = ["build"]
+__all__ = ["Given", "build"]
 
 
 def build(
-    spec: Spec, variant: str = "", sets: Mapping[str, Any] | None = None, sizes: Mapping[str, Any] | None = None
+    spec: Spec,
+    variant: str = "",
+    sets: Mapping[str, Given | Value] | None = None,
+    sizes: Mapping[str, Dim] | None = None,
 ) -> Graph:
     """Build the graph of one variant.
 
@@ -208,7 +211,7 @@ class _Build:
         return spec
 
 
-def _positive(size: Any) -> Any:
+def _positive(size: Dim) -> Dim:
     if exceeds(1, size):
         raise LocalError(f"a size must be at least 1, not {size}", code="E015")
     return size

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
 from archcalc.spec.arithmetic import Dims, Items, UnknownName, Word, number
@@ -15,7 +15,10 @@ from archcalc.spec.expression import Environment, Name
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Block, Hparam, Spec, Use, Value
 from archcalc.spec.tree import Diagnostics
-from archcalc.symbolic import dim, exact, exceeds, indivisible, is_zero
+from archcalc.symbolic import Dim, dim, exact, exceeds, indivisible, is_zero
+
+Given: TypeAlias = "Dim | bool | Fraction | str | Sequence[Given]"
+"""What an hparam may be given from outside: an exact value, a list of them, or a text in the spec language."""
 
 
 class Reported(LocalError):

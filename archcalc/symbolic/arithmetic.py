@@ -31,13 +31,17 @@ Dim: TypeAlias = "int | Expression"
 """A size: an exact integer, or an expression in symbols made by `dim`."""
 
 
-@cache
 def dim(name: str) -> Expression:
     """Return the one symbol called `name`: a positive integer.
 
     Symbols with different assumptions are unequal in SymPy even under one name, so no other place makes them.
     Raises: UsageError: the name is not an identifier.
     """
+    return _symbol(name)
+
+
+@cache
+def _symbol(name: str) -> Expression:
     import sympy
 
     if not (isinstance(name, str) and name.isidentifier()):

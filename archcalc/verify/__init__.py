@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
+    from archcalc.expand import Given
+    from archcalc.symbolic import Dim
     from archcalc.verify.network import Network
 
 
@@ -25,7 +27,7 @@ def need_torch() -> None:
 
 
 def to_torch(
-    net: str | PathLike[str] | Architecture | Graph, sizes: Mapping[str, Any] | None = None, /, **hparams: Any
+    net: str | PathLike[str] | Architecture | Graph, sizes: Mapping[str, Dim] | None = None, /, **hparams: Given
 ) -> Network:
     """An architecture as a `torch.nn.Module` with fresh weights.
 
