@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from archcalc import files
 from archcalc.errors import UsageError, suggestion
-from archcalc.expand import Given, build
+from archcalc.expand import Given, Sizes, build
 from archcalc.graph import Graph
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
-from archcalc.symbolic import Dim
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Architecture:
             return variant.name
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
-    def build(self, sizes: Mapping[str, Dim] | None = None, /, **hparams: Given) -> Graph:
+    def build(self, sizes: Sizes | None = None, /, **hparams: Given) -> Graph:
         """Build the graph.
 
         `sizes`, given by position, overrides axes of the first input, and of any input by its name

@@ -24,7 +24,7 @@ from archcalc.symbolic import Dim
 
 architecture: Architecture = load("vgg16")
 graph: Graph = architecture.build({"H": 256, "W": dim("W")}, input_channels=3, dropout=Fraction(1, 2), widths=[64, "w"])
-again: Graph = build(architecture.spec, sizes={"H": 2 * dim("H") + 1})
+again: Graph = build(architecture.spec, sizes={"H": 2 * dim("H") + 1, "right": {"W": 32}})
 report: Report = analyze(graph, batch=dim("N"))
 node: Node = graph["conv1"]
 shape: Shape = node.shape.with_(C=64)

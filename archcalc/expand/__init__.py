@@ -9,7 +9,7 @@ from typing import Any
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
 from archcalc.expand.expander import Expander
-from archcalc.expand.hparams import Given, Module, Reported, make_module
+from archcalc.expand.hparams import Given, Module, Reported, Sizes, make_module
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Application, Graph, Input, Node, layout_of
 from archcalc.shape import Shape
@@ -20,14 +20,14 @@ from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Condition, Dim, collecting_conditions, dim, exact, exceeds
 
-__all__ = ["Given", "build"]
+__all__ = ["Given", "Sizes", "build"]
 
 
 def build(
     spec: Spec,
     variant: str = "",
     sets: Mapping[str, Given | Value] | None = None,
-    sizes: Mapping[str, Dim] | None = None,
+    sizes: Sizes | None = None,
 ) -> Graph:
     """Build the graph of one variant.
 
@@ -49,7 +49,7 @@ def build(
     return made.graph(outputs, conditions)
 
 
-def _by_axis(spec: Spec, sizes: Mapping[str, Any]) -> dict[str, Any]:
+def _by_axis(spec: Spec, sizes: Sizes) -> dict[str, Any]:
     """Sizes by the names of `Spec.axes`, whether they're given so or by an input's name.
 
     Raises: UsageError: there is no such input or axis, or a size is given twice.

@@ -20,6 +20,9 @@ from archcalc.symbolic import Dim, dim, exact, exceeds, indivisible, is_zero
 Given: TypeAlias = "Dim | bool | Fraction | str | Sequence[Given]"
 """What an hparam may be given from outside: an exact value, a list of them, or a text in the spec language."""
 
+Sizes: TypeAlias = "Mapping[str, Dim | Mapping[str, Dim]]"
+"""The sizes of inputs, by axis, or by an input's name and then by axis."""
+
 
 class Reported(LocalError):
     """An error that has been reported already: whoever meets it gives up quietly."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,7 @@ from archcalc.graph import Graph
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
-    from archcalc.expand import Given
-    from archcalc.symbolic import Dim
+    from archcalc.expand import Given, Sizes
     from archcalc.verify.network import Network
 
 
@@ -27,7 +25,7 @@ def need_torch() -> None:
 
 
 def to_torch(
-    net: str | PathLike[str] | Architecture | Graph, sizes: Mapping[str, Dim] | None = None, /, **hparams: Given
+    net: str | PathLike[str] | Architecture | Graph, sizes: Sizes | None = None, /, **hparams: Given
 ) -> Network:
     """An architecture as a `torch.nn.Module` with fresh weights.
 
