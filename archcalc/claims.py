@@ -245,7 +245,7 @@ def _find(claim: Claim, spec: Spec, reports: _Reports, found: Diagnostics) -> No
     try:
         reports.of(about, {})
     except (SpecError, UsageError):
-        return  # what is wrong with the variant itself is told elsewhere
+        return  # what is wrong with the variant itself is reported elsewhere
     try:
         report = reports.of(about, claim.at)
         _, verdict = _judged(claim, report, spec, about)

@@ -1,4 +1,4 @@
-"""What can be wrong with an architecture, and how that is told: what, where, and how to mend it."""
+"""What can be wrong with an architecture, and how that is reported: what, where, and how to mend it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Mark:
     line: int
     column: int
     fixed: bool = False
-    """The text does not stand here letter by letter (escapes, several lines): only its start can be told."""
+    """The text does not stand here letter by letter (escapes, several lines): only its start can be said."""
 
     def moved(self, columns: int) -> Mark:
-        """The place `columns` further right on the same line, as far as that can be told."""
+        """The place `columns` further right on the same line, as far as that can be said."""
         return self if self.fixed else Mark(self.file, self.line, self.column + columns)
 
     def __str__(self) -> str:

@@ -147,7 +147,7 @@ class Window:
 
     @classmethod
     def for_same(cls, size: Dim, kernel: Dim, stride: Dim, dilation: Dim) -> Window:
-        """The window with TensorFlow's `same` padding, which depends on the input's size; odd padding goes behind."""
+        """The window with TensorFlow's `same` padding, which depends on the input's size; an odd one at the end."""
         out = ceil_div(size, stride)
         total = maximum((out - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
         before = floor_div(total, 2)
@@ -179,7 +179,7 @@ class Window:
         return size + self.before + self.after - self.extent
 
     def positions(self, size: Dim) -> Dim:
-        """⌊slack / s⌋ + 1; in ceil mode ⌈slack / s⌉ + 1, less a window that would start in the padding behind.
+        """⌊slack / s⌋ + 1; in ceil mode ⌈slack / s⌉ + 1, less a window that would start in the padding at the end.
 
         Raises: ShapeError: the kernel is larger than the padded input.
         Source: Dumoulin & Visin 2016, relationship 15; the ceil rule is PyTorch's (ATen/native/Pool.h).
@@ -196,7 +196,7 @@ class Window:
         count = ceil_div(slack, self.stride) + 1
         spare = self.extent - self.after - self.stride
         if not is_symbolic(spare) and spare >= 0:
-            return count  # no window can start behind the input
+            return count  # no window can start after the input
         # ceil mode drops a window that starts in the right padding (torch Pool.h)
         return minimum(count, ceil_div(size + self.before, self.stride))
 

@@ -1,4 +1,4 @@
-"""From a name to a spec: a zoo name, or a path to a spec file, each perhaps with a variant behind a colon."""
+"""From a name to a spec: a zoo name, or a path to a spec file, each perhaps with a variant after a colon."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _symbols(sheet: Sheet) -> set[Any]:
 
 
 def _expected(sheet: Sheet, numbers: Mapping[Any, int]) -> dict[str, int] | None:
-    """The values; None where a condition fails, a size isn't positive, or a value is no integer."""
+    """The values; None where a condition fails, a size isn't positive, or a value is not an integer."""
     if any(number < (symbol.name not in sheet.from_zero) for symbol, number in numbers.items()):
         return None
     for each in sheet.conditions:

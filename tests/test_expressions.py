@@ -118,7 +118,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         ("open(3)", "unknown function 'open'"),
         ("k +", "a name missing at end of text"),
         ("k k", "expected the end, found 'k'"),
-        ("3y", "'3y' is no number"),
+        ("3y", "'3y' is not a number"),
         ("rows + 1", "can't calculate with '[1, 2, 3]'"),
         ("nothing + 1", "unknown name 'nothing'"),
         ("1/0", "division by zero"),

@@ -117,7 +117,7 @@ def test_python_source_computes_the_totals() -> None:
 
 
 def test_python_source_refuses_what_cannot_be_built() -> None:
-    """U-Net needs H >= 188, GPT's heads divide its width; a float is no size, though 512.0 is one number with 512."""
+    """U-Net needs H >= 188, GPT's heads divide its width; a float is not a size, though 512.0 is one number with 512."""
     from archcalc.formulas.told import totals_sheet
 
     scope: dict[str, Any] = {}

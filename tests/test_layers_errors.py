@@ -171,7 +171,7 @@ ERRORS = [
         "",
     ),
     # E211: arguments that contradict each other or their meaning
-    (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is no probability", ""),
+    (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is not a probability", ""),
     (make("prelu", 3), "C8", "E211", "num_parameters=3 is neither 1 nor C=8", ""),
     (make("reshape"), "C8", "E211", "needs at least one axis", "write 'reshape C=64 H=4 W=4'"),
     (make("crop"), "C8 W8", "E211", "needs either like or size", "write 'crop like=@path' or 'crop size=56'"),

@@ -66,7 +66,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def field(layers: str, head: str = LINE, path: str = "y") -> Field:
-    """The field behind the layer called y, along W."""
+    """The field after the layer called y, along W."""
     graph = graph_of(layers, head)
     return receptive_fields(graph)[graph.places[path]]["W"]
 

@@ -128,7 +128,7 @@ def test_unknown_names_are_refused() -> None:
     """A name must be an axis, an hparam, or N."""
     with pytest.raises(UsageError, match="resnet50 has no axis and no hparam 'width'"):
         opened(load("resnet50"), ["width"])
-    with pytest.raises(UsageError, match="is no list of integers"):
+    with pytest.raises(UsageError, match="is not a list of integers"):
         opened(load("vgg16"), ["stages"])
 
 

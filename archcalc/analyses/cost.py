@@ -33,7 +33,7 @@ def buffers(at: Application) -> Dim:
 
 @of_layer("macs")
 def macs(at: Application) -> Dim:
-    """Multiply-adds of convolutions and matrix products, biases apart."""
+    """Multiply-adds of convolutions and matrix products, excluding biases."""
     return at.layer.macs(*at.input_shapes)
 
 

@@ -361,7 +361,7 @@ def _regrouped(field: Field, path: _Path, y: Shape) -> Field:
 
 
 def _binned(field: Field, bins: Bins, size: Any) -> Field | None:
-    """The field behind bins, each of which reads a few neighbours; None where there are too many, or symbolic ones."""
+    """The field after bins, each of which reads a few neighbours; None where there are too many, or symbolic ones."""
     count, period = bins.count, len(field.windows)
     if is_symbolic(count) or is_symbolic(size) or is_symbolic(field.advance):
         return None
@@ -387,7 +387,7 @@ def _depends_on_size(window: Window, at: Application) -> bool:
 
 
 def slide(field: Field, window: Window) -> Field:
-    """The field behind a sliding window."""
+    """The field after a sliding window."""
     if isinstance(window, TransposedWindow):
         return _spread(field, window)
     k, s, d, before = window.kernel, window.stride, window.dilation, window.before
@@ -411,7 +411,7 @@ def slide(field: Field, window: Window) -> Field:
 
 
 def _spread(field: Field, window: TransposedWindow) -> Field:
-    """The field behind a transposed window; bounded where it has too many phases, or symbolic ones."""
+    """The field after a transposed window; bounded where it has too many phases, or symbolic ones."""
     k, s, d, before = window.kernel, window.stride, window.dilation, window.before
     if not any(map(is_symbolic, (k, s, d, before))) and not field.bounded:
         phases, reads = len(field.windows) * known(s), known(k)

@@ -74,7 +74,7 @@ class Stack:
 
     @property
     def weights(self) -> int:
-        """Weights for C channels throughout, in units of C²; biases apart."""
+        """Weights for C channels throughout, in units of C²; excluding biases."""
         return sum(layer.taps for layer in self.layers if not layer.pool)
 
     @property
@@ -84,7 +84,7 @@ class Stack:
 
     @property
     def nonlinearities(self) -> int:
-        """One behind each convolution."""
+        """One after each convolution."""
         return sum(not layer.pool for layer in self.layers)
 
     @property
@@ -141,7 +141,7 @@ def _read_layer(part: str, whole: str) -> StackLayer:
     match = _LAYER.fullmatch(part)
     options = re.findall(r"([sd])(\d+)", match[3]) if match else []
     if not match or len(dict(options)) < len(options):
-        what = f"'{_short(part)}' is no layer" if part else "a layer is missing"
+        what = f"'{_short(part)}' is not a layer" if part else "a layer is missing"
         raise UsageError(f"can't read the stack '{_short(whole)}': {what}", GRAMMAR)
     given = {letter: int(number) for letter, number in options}
     sizes = [int(size) for size in match[2].split("x")]

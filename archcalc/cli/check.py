@@ -117,7 +117,7 @@ def _checked(name: str, sets: dict[str, str], symbols: Sequence[str]) -> Checked
             built += 1
         except SpecError as error:
             diagnostics = error.diagnostics
-        for diagnostic in diagnostics:  # what is wrong in several variants is told once
+        for diagnostic in diagnostics:  # what is wrong in several variants is reported once
             found.setdefault((diagnostic.code, diagnostic.message, diagnostic.mark), diagnostic)
     if not symbols and not sets:  # the claims are about the spec as it stands
         found.update(((d.code, d.message, d.mark), d) for d in claim_findings(spec, variants))

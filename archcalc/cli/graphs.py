@@ -173,7 +173,7 @@ def warn_of_order(
 def symbol_names(text: str) -> list[str]:
     """`H,W,N` as names.
 
-    Raises: UsageError: one is no name.
+    Raises: UsageError: one is not a name.
     """
     names = [name.strip() for name in text.split(",")] if text else []
     for name in names:
@@ -241,4 +241,4 @@ def _size(text: str, whole: str) -> Any:
         return int(text)
     if text.isascii() and text.isidentifier():
         return dim(text)
-    raise UsageError(f"can't read --input '{whole}': '{text}' is no size", "--input 3x224x224, --input H=256,W=256")
+    raise UsageError(f"can't read --input '{whole}': '{text}' is not a size", "--input 3x224x224, --input H=256,W=256")

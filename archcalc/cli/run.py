@@ -86,7 +86,7 @@ def _call(arguments: list[str]) -> int:
 def refuse(errors: Sequence[ArchcalcError]) -> None:
     """End with the errors of some of several names, after the others have been answered.
 
-    Raises: ArchcalcError: the last of them, wrong usage rather than a wrong spec; the others are told.
+    Raises: ArchcalcError: the last of them, wrong usage rather than a wrong spec; the others are reported.
     """
     for error in (ranked := sorted(errors, key=lambda error: isinstance(error, UsageError)))[:-1]:
         explained(error)

@@ -80,7 +80,7 @@ def verify(
     differs. A network that is too large for this machine is followed on PyTorch's meta device: shapes, counts and
     bytes, nothing is executed, and the report says so.
 
-    On a CUDA device, bytes and times are measured as well; what isn't predicted is told with its size. `--record`
+    On a CUDA device, bytes and times are measured as well; what isn't predicted is reported with its size. `--record`
     keeps the figures, and `--against` holds predictions to them where there is no such device, nor PyTorch.
 
     Examples:

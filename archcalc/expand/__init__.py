@@ -200,7 +200,7 @@ class _Build:
             path = (folder / use.spec).resolve()
             real_folder = Path(source.file).resolve().parent if source.folder else folder
         except (OSError, ValueError, RuntimeError):
-            raise LocalError(f"'{use.spec}' is no path", code="E050") from None
+            raise LocalError(f"'{use.spec}' is not a path", code="E050") from None
         if not any(path.is_relative_to(place) for place in (folder, real_folder)):
             raise LocalError(f"'{use.spec}' lies outside this file's folder", code="E050")
         if path not in self.loaded:

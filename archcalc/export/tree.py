@@ -66,7 +66,7 @@ def _scope(scopes: dict[str, Branch], path: str) -> Branch:
 
 
 def _connect(branch: Branch, wanted: set[Wire]) -> None:
-    """Find what each scope reads and makes; `wanted` is what is read behind or around it."""
+    """Find what each scope reads and makes; `wanted` is what is read after or around it."""
     later = set(wanted)
     for part in reversed(branch.parts):
         if isinstance(part, Branch):

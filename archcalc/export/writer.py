@@ -101,7 +101,7 @@ def _helpers(network: Network) -> dict[str, str]:
         if name in found:
             return
         source = _source(home, name)
-        found[name] = ""  # stands behind what it uses
+        found[name] = ""  # stands after what it uses
         for other, value in vars(home).items():
             if (
                 getattr(value, "__module__", "") == home.__name__

@@ -234,7 +234,7 @@ def _field(row: Row, found: Formulas) -> Iterator[str]:
     if not all(field.follows for field in fields.values()):
         numbered = any(field.numbered for field in fields.values())
         what = "tokens number the input's positions" if numbered else "positions no longer follow the input's axes"
-        yield f"{label}: no number, {what}; archcalc receptive-field --at tells what one sees"
+        yield f"{label}: no number, {what}; archcalc receptive-field --at shows what one sees"
         return
     size = "x".join(str(field.size) for field in fields.values())
     if all(field.constant for field in fields.values()):

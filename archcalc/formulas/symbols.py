@@ -115,7 +115,7 @@ def with_values(
 
 
 def _value(architecture: Architecture, name: str, sets: Mapping[str, Any]) -> Any:
-    """An hparam's value as it stands; None if it has an error, which building will tell."""
+    """An hparam's value as it stands; None if it has an error, which building will report."""
     module = make_module(architecture.spec, architecture.variant, sets, Diagnostics())
     try:
         value = module.env.find(name)
@@ -126,7 +126,7 @@ def _value(architecture: Architecture, name: str, sets: Mapping[str, Any]) -> An
 
 def _numbers(name: str, value: Sequence[Any], hparams: Container[str]) -> list[Any]:
     if not value or not all(isinstance(number, int) and not isinstance(number, bool) for number in value):
-        raise UsageError(f"'{name}' is no list of integers, so it can't be symbols")
+        raise UsageError(f"'{name}' is not a list of integers, so it can't be symbols")
     if len(value) > MAX_ELEMENTS:
         raise UsageError(f"'{name}' has {len(value)} elements; at most {MAX_ELEMENTS} can be symbols")
     for label in (f"{name}_{number}" for number in range(1, len(value) + 1)):

@@ -153,7 +153,7 @@ class Softplus(Activation):
 
 @layer("softmax")
 class Softmax(Activation):
-    """e^x over C, divided by its sum, at each position or token apart."""
+    """e^x over C, divided by its sum, at each position or token separately."""
 
     keeps = OUTPUT
     uncounted = "exponentials and sums"
@@ -171,7 +171,7 @@ class Softmax(Activation):
 
 @layer("log_softmax")
 class LogSoftmax(Softmax):
-    """Logarithm of softmax over C, at each position or token apart."""
+    """Logarithm of softmax over C, at each position or token separately."""
 
 
 @layer("dropout")
@@ -184,7 +184,7 @@ class Dropout(Activation):
 
     def output_shape(self, x: Shape) -> Shape:
         if not 0 <= self.p <= 1:
-            raise ShapeError(f"p={self.p} is no probability", code="E211")
+            raise ShapeError(f"p={self.p} is not a probability", code="E211")
         return x
 
     def is_view(self, x: Shape, training: bool = True) -> bool:

@@ -77,7 +77,7 @@ class Layer:
         return 0
 
     def macs(self, *inputs: Shape) -> Dim:
-        """Multiply-adds of convolutions and matrix products, biases apart, per example."""
+        """Multiply-adds of convolutions and matrix products, excluding biases, per example."""
         return 0
 
     def connections(self, *inputs: Shape) -> Dim:

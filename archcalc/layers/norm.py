@@ -50,7 +50,7 @@ class Channelwise(Layer):
 class BatchNorm(Layer):
     """Batch normalisation of each channel: scale is a weight, shift a bias, running mean and variance are buffers.
 
-    PyTorch's counter `num_batches_tracked` is no statistic and is left out. Shapes: any with C, unchanged.
+    PyTorch's counter `num_batches_tracked` is not a statistic and is left out. Shapes: any with C, unchanged.
     Source: Ioffe & Szegedy 2015; torch.nn.BatchNorm2d.
 
     >>> BatchNorm().params(Shape(C=64, H=56, W=56))
@@ -85,7 +85,7 @@ class BatchNorm(Layer):
 
 @layer("ln")
 class LayerNorm(Channelwise):
-    """Layer normalisation over C, at each position or token apart. Shapes: any with C, unchanged.
+    """Layer normalisation over C, at each position or token separately. Shapes: any with C, unchanged.
 
     Source: Ba et al. 2016; over channels of images: Liu et al. 2022 (ConvNeXt).
     """
@@ -114,7 +114,7 @@ class LayerNorm(Channelwise):
 
 @layer("groupnorm")
 class GroupNorm(Channelwise):
-    """Normalisation of groups of channels over all spatial positions, each region and token apart.
+    """Normalisation of groups of channels over all spatial positions, each region and token separately.
 
     Shapes: any with C, unchanged. Source: Wu & He 2018; torch.nn.GroupNorm.
     """
@@ -226,7 +226,7 @@ class LocalResponseNorm(Layer):
         norm = nn.LocalResponseNorm(size, float(self.alpha * size), float(self.beta), float(self.k))
         if x.spatial:
             return tm.over_batch(x, norm)
-        return tm.over_batch(x, nn.Unflatten(1, (known(x.C), 1)), norm, nn.Flatten(1))  # it wants an axis behind C
+        return tm.over_batch(x, nn.Unflatten(1, (known(x.C), 1)), norm, nn.Flatten(1))  # it wants an axis after C
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, the squares with zeros for the neighbours that edge channels lack, the sums, and their powers."""

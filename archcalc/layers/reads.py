@@ -100,7 +100,7 @@ class Bins(Reading):
     count: Dim
 
     def bounds(self, place: int, size: int) -> tuple[int, int]:
-        """The first position in a bin, and the first one behind it."""
+        """The first position in a bin, and the first one after it."""
         count = known(self.count)
         return place * size // count, -(-(place + 1) * size // count)
 

@@ -232,7 +232,7 @@ class Concat(nn.Module):
 
 
 class Reshape(nn.Module):
-    """The same values in another shape, batch apart."""
+    """The same values in another shape, excluding the batch."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
@@ -281,7 +281,7 @@ class Grid(nn.Module):
 
 
 class Swap(nn.Module):
-    """The first two axes behind the batch exchanged, in memory as well."""
+    """The first two axes after the batch exchanged, in memory as well."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).clone(memory_format=torch.contiguous_format)

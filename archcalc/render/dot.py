@@ -250,7 +250,7 @@ def _titled(name: str, count: int) -> str:
 
 
 def _count(number: Any, unit: str) -> str:
-    """Exact, with thousands apart; the numbers in an expression likewise."""
+    """Exact, with thousands separated; the numbers in an expression likewise."""
     text = re.sub(r"(?<!\w)\d+", lambda digits: f"{int(digits[0]):,}", str(number))
     return f"{text} {unit}{'' if number == 1 else 's'}"
 

@@ -21,19 +21,19 @@ from archcalc.symbolic import is_symbolic
 from archcalc.text import line
 
 MOST_TOUCHED, MOST_TOLD = 300, 10
-"""Up to how many rows each position's exact window is looked at, and how many misaligned merges are told."""
+"""Up to how many rows each position's exact window is looked at, and how many misaligned merges are reported."""
 
 WORDS = {
     "size-dependent": "size-dependent: `same` padding with a stride, or a crop, shifts the windows with the input's "
     "size; padding and centre are those for this input, there are no fixed ones",
     "phases": "phases: positions take turns in what they see; size is that of those that see most, stride the average",
     "misaligned": "misaligned: paths of unequal stride or centre meet; size and padding are those of all paths' hull",
-    "first position only": "first position only: paths of unequal stride drift apart; --at tells any position",
+    "first position only": "first position only: paths of unequal stride drift apart; --at gives any position",
     "at most": "at most: a bound, no position sees more than this; some may see less",
     "global": "global: every position sees the same, less than the whole input (a crop or a stride's remainder)",
     "numbered": "numbered: tokens, which follow the input's axes again after grid; until then there are no numbers",
     "not seen": "not seen: nothing of this input reaches the layer, so that there are no numbers",
-    "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at tells any position",
+    "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at gives any position",
 }
 
 
@@ -265,7 +265,7 @@ def _clipped(inside: tuple[int, int] | None, free: tuple[Any, Any] | None) -> st
     """How much of a window lies beyond what is seen of it."""
     if inside is None or free is None:
         return ""
-    lost = [(inside[0] - free[0], "before"), (free[1] - inside[1], "behind")]
+    lost = [(inside[0] - free[0], "before"), (free[1] - inside[1], "after")]
     return ", ".join(f"{count} {side}" for count, side in lost if count > 0)
 
 

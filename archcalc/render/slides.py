@@ -55,7 +55,7 @@ def _totals(report: Report) -> Iterator[str]:
 
 
 def label(at: Application) -> str:
-    """A layer as the slides call it: CONV3-64, POOL2, FC; behind a slash a stride that doesn't go without saying."""
+    """A layer as the slides call it: CONV3-64, POOL2, FC; after a slash a stride that doesn't go without saying."""
     layer, arguments = at.layer, at.layer.arguments()
     name, filters, stride = NAMES.get(layer.kind, layer.kind.upper()), "", ""
     for argument in arguments.values():

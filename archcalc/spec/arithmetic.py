@@ -74,7 +74,7 @@ class Dims(tuple[Any, ...]):
 def number(value: Any) -> Any:
     """A number to calculate with.
 
-    Raises: ExpressionError: an unknown name, or a value that is no number.
+    Raises: ExpressionError: an unknown name, or a value that is not a number.
     """
     if isinstance(value, Word):
         raise UnknownName(value)
@@ -104,7 +104,7 @@ def bounded(value: Any) -> Any:
         if value.is_Rational:  # symbols that cancel leave a number
             value = Fraction(int(value.p), int(value.q))
         elif value.is_number:
-            raise ExpressionError(f"{short(value)} is no fraction")
+            raise ExpressionError(f"{short(value)} is not a fraction")
     if isinstance(value, Fraction):
         if value.denominator == 1:
             value = value.numerator

@@ -65,7 +65,7 @@ class ExpressionParser:
     # --- the text -------------------------------------------------------------------------------------------------
 
     def skip_space(self) -> bool:
-        """Go to the next character that is no space; whether there was a space."""
+        """Go to the next character that isn't a space; whether there was a space."""
         start = self.position
         match = _SPACE.match(self.text, start)
         self.position = match.end() if match else start
@@ -175,7 +175,7 @@ class ExpressionParser:
         return base
 
     def operand(self, tight: bool, negated: bool = False) -> Expr:
-        """Parse what stands behind a sign, one level deeper; a space ends a tight expression there as well."""
+        """Parse what stands after a sign, one level deeper; a space ends a tight expression there as well."""
         self.nest()
         shift = int(self.base >= 0)
         self.base += shift
@@ -242,7 +242,7 @@ class ExpressionParser:
         whole, decimals, exponent, suffix = match[1], match[2] or "", match[3], match[4]
         if self.text[self.position : self.position + 1].isalnum():
             hint = "sizes are written 3x3, names start with a letter"
-            raise GrammarError(f"'{clip(self.text[offset:].split()[0])}' is no number", offset, hint=hint)
+            raise GrammarError(f"'{clip(self.text[offset:].split()[0])}' is not a number", offset, hint=hint)
         power = self.digits(exponent.lstrip("+-"), offset) if exponent else 0
         if power > MAX_DIGITS:
             raise GrammarError(f"an exponent of more than {MAX_DIGITS}", offset, code="E108")

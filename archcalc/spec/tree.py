@@ -85,7 +85,7 @@ class Diagnostics:
         self._warnings = 0
 
     def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
-        """Add an error or warning; the same one at the same place is told once.
+        """Add an error or warning; the same one at the same place is reported once.
 
         Raises: SpecError: there are `MAX_DIAGNOSTICS` errors by now; nobody reads on.
         """

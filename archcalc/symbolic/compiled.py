@@ -127,7 +127,7 @@ class Program:
 
     @property
     def checks(self) -> int:
-        """How many remainders stand behind the results."""
+        """How many remainders stand after the results."""
         return len(self._even)
 
     def _function(self, results: Sequence[tuple[str, str]], names: dict[str, Any]) -> Function:

@@ -1,6 +1,6 @@
 """An expression as one fraction whose parts are integers throughout, also inside floors, remainders and extremes.
 
-max(c/2, 8) is 8 for c = 3, though c/2 is no integer: as max(c, 16)/2 it can be computed in integers.
+max(c/2, 8) is 8 for c = 3, though c/2 is not an integer: as max(c, 16)/2 it can be computed in integers.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _power(base: Number, exponent: Number) -> Number:
         raise NoValue("a division by zero")
     root = Fraction(base)
     if abs(Fraction(exponent)) * max(root.numerator.bit_length(), root.denominator.bit_length()) > MOST_BITS:
-        raise NoValue("a number that is no size of anything")
+        raise NoValue("a number that is not the size of anything")
     if exponent.denominator == 1:
         return root ** int(exponent)
     if exponent.denominator != 2 or base < 0:

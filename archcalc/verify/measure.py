@@ -106,7 +106,7 @@ def own_params(module: nn.Module, node: Node) -> int:
 
 
 def statistics(module: nn.Module) -> int:
-    """Scalars of the module's buffers; PyTorch also counts the batches that a norm has seen, which is no statistic."""
+    """Scalars of the module's buffers, without PyTorch's count of the batches that a norm has seen."""
     return sum(b.numel() for name, b in module.named_buffers() if not name.endswith("num_batches_tracked"))
 
 
