@@ -309,3 +309,55 @@ def test_a_net_of_a_hundred_and_twenty_thousand_layers_builds() -> None:
     assert 120_002 == report.totals["depth"]
     per_n = 2 * (9 * (16**2 + 32**2 + 64**2) + 2 * (16 + 32 + 64))  # two 3x3 convolutions and norms for each stage
     assert per_n * 20_000 - 21_926 == report.totals["params"]
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [
+        ("a", "{add: [relu, from a -> sigmoid]}"),
+        ("b", "{add: [relu, tanh -> elu, from b -> sigmoid]}"),
+        ("a", "{mul: {left: {concat: [relu, tanh]}, right: {concat: [from a -> sigmoid, relu]}}}"),
+        ("body", "[{residual: relu -> tanh}, from body -> sigmoid]"),
+        ("shortcut", "[{residual: relu, shortcut: tanh}, from shortcut -> sigmoid]"),
+        ("conv", "[conv 3 1x1, relu, from conv -> sigmoid]"),
+        ("concat", "[{concat: [relu, tanh]}, from concat -> sigmoid]"),
+        ("add", "[{residual: relu}, from add -> sigmoid]"),
+    ],
+)
+def test_no_automatic_name_hides_one_that_the_spec_gives(name: str, inner: str) -> None:
+    """A reference means what the spec calls so, though a nearer branch or step is called so automatically."""
+    layers = f"layers:\n  - {name}: conv 8 3x3 p=1\n  - other: conv 8 3x3 p=1\n  - c: {inner}\n"
+    built = graph_of(layers)
+    reader = next(node for node in built.nodes if node.kind == "sigmoid")
+    assert (built.places[name],) == reader.inputs
+
+
+def test_arguments_mean_the_names_of_the_spec() -> None:
+    """`like` and `tie` see names as `from` does."""
+    cropped = graph_of("layers:\n  - conv: conv 8 3x3 p=1\n  - c: [conv 8 1x1 p=2, crop like=@conv]\n")
+    assert cropped.places["conv"] == cropped.nodes[-1].inputs[1]
+    tied = graph_of("layers:\n  - global_avgpool -> flatten\n  - fc: fc 3\n  - c: [fc 3, fc 3 tie=@fc]\n")
+    assert tied.places["fc"] == tied.nodes[-1].tied
+
+
+def test_a_nearer_name_of_the_spec_goes_first() -> None:
+    """Of two names that the spec gives, the nearer one is meant, as everywhere."""
+    built = graph_of("layers:\n  - a: conv 8 3x3 p=1\n  - c: {add: {a: relu -> tanh, b: from a}}\n")
+    assert (built.places["c/a"], built.places["c/a"]) == built.nodes[-1].inputs
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("  - conv 8 3x3 p=1\n  - conv: conv 4 3x3\n", ["conv_2", "conv"]),
+        ("  - concat: [identity, relu]\n  - a: conv 4 3x3\n", ["a_2", "b", "concat", "a"]),
+        ("  - concat: [identity, {a: relu}]\n", ["a_2", "a", "concat"]),
+        ("  - relu\n  - relu\n  - relu_2: relu\n", ["relu", "relu_3", "relu_2"]),
+    ],
+)
+def test_automatic_names_leave_the_spec_its_own(layers: str, expected: list[str]) -> None:
+    """A name that a sibling has further down is not taken automatically."""
+    assert expected == names_of(graph_of(f"layers:\n{layers}"))

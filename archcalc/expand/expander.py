@@ -117,6 +117,7 @@ class Expander:
         return self._builders[type(item)](self, item, ctx, at, own)
 
     def sequence(self, item: Sequence, ctx: Context, at: Tensor, own: str) -> Tensor:
+        ctx.scope.reserve(part.name.constant or "" for part in item.items if isinstance(part, Named))
         for part in item.items:
             at = self.item(part, ctx, at)
         return at
@@ -126,12 +127,14 @@ class Expander:
             return self.loop(item.item, ctx, at, "", key=item)
         return self.scoped(item.name, item.item, ctx, at, item.mark)
 
-    def scoped(self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
+    def scoped(
+        self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark, automatic: bool = False
+    ) -> Tensor:
         """Build an item under a name: its layers stand below that name, or its only layer owns it."""
         spend(SCOPE, PARTS)
         try:
             text = name if isinstance(name, str) else name.constant or name.render(ctx.env)
-            path = ctx.scope.claim(text)
+            path = ctx.scope.claim(text, automatic)
         except LocalError as error:
             self.report(ctx, error, mark)
             return None
@@ -159,7 +162,8 @@ class Expander:
             if row is None:
                 return None
             name = key.name if key else ctx.scope.next_pass()
-            return self.scoped(name, item.body, ctx.bound(row), at, key.mark if key else item.mark)
+            mark = key.mark if key else item.mark
+            return self.scoped(name, item.body, ctx.bound(row), at, mark, automatic=key is None)
 
         return self.passes(len(columns[0][1]), one_pass, ctx, at, item.mark)
 
@@ -217,16 +221,19 @@ class Expander:
         built = []
         for name, branch in item.branches:
             mark = getattr(branch, "mark", item.mark)
-            built.append((name, self.scoped(ctx.scope.unused(name), branch, ctx, at, mark), mark))
+            path = ctx.scope.unused(name)
+            automatic = name not in item.named or path != name
+            built.append((name, self.scoped(path, branch, ctx, at, mark, automatic), mark))
         return self.join(item.call, built, ctx, item.mark)
 
     def residual(self, item: Residual, ctx: Context, at: Tensor, own: str) -> Tensor:
         scope = ctx.scope
-        body = self.scoped(scope.unused("body"), item.body, ctx, at, getattr(item.body, "mark", item.mark))
+        mark = getattr(item.body, "mark", item.mark)
+        body = self.scoped(scope.unused("body"), item.body, ctx, at, mark, automatic=True)
         shortcut, mark = at, item.mark
         if item.shortcut is not None:
             mark = getattr(item.shortcut, "mark", item.mark)
-            shortcut = self.scoped(scope.unused("shortcut"), item.shortcut, ctx, at, mark)
+            shortcut = self.scoped(scope.unused("shortcut"), item.shortcut, ctx, at, mark, automatic=True)
         built = [("body", body, getattr(item.body, "mark", item.mark)), ("shortcut", shortcut, mark)]
         return self.join(ADD, built, ctx, item.mark)
 
@@ -290,7 +297,7 @@ class Expander:
             return None
 
         def one_pass(_: int, at: Tensor) -> Tensor:
-            return self.scoped(ctx.scope.next_pass(), unit.chain, ctx, at, mark)
+            return self.scoped(ctx.scope.next_pass(), unit.chain, ctx, at, mark, automatic=True)
 
         return self.passes(count, one_pass, ctx, at, mark)
 

@@ -120,10 +120,10 @@ class Nodes:
         return entered if built.output == built.entered else built.output + shift
 
     def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:
-        """What `path` can mean in a scope, innermost first: full names and their tensors."""
-        for ancestor in scope.ancestors():
+        """What `path` can mean in a scope, innermost first, and first what the spec calls so: names and tensors."""
+        for home in scope.homes(path):
             spend(2, "looking for so many names")
-            full = ancestor.child(path)
+            full = home.child(path)
             if found := self.find(full):
                 yield full, found[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +17,27 @@ MAX_PATH = 400
 
 
 class Scope:
-    """A name and its children. A block's scope has no parent: its body sees no names from outside."""
+    """A name and its children. A block's scope has no parent: its body sees no names from outside.
 
-    __slots__ = ("parent", "path", "taken")
+    What nobody named gets a name automatically. Names that the spec gives go first: none is taken automatically that a
+    sibling will have (`reserved`), and none is hidden by an automatic one.
+    """
+
+    __slots__ = ("counts", "parent", "path", "reserved", "taken")
 
     def __init__(self, path: str = "", parent: Scope | None = None) -> None:
         self.path, self.parent = path, parent
-        self.taken: dict[str, int] = {}
+        self.taken: dict[str, bool] = {}
+        """The names of the children so far, and whether each was given automatically."""
+        self.counts: dict[str, int] = {}
+        self.reserved: frozenset[str] = frozenset()
 
     def child(self, name: str) -> str:
         """The full path of a name in this scope."""
         return f"{self.path}/{name}" if self.path else name
 
-    def claim(self, name: str) -> str:
-        """Take a name that the spec gives.
+    def claim(self, name: str, automatic: bool = False) -> str:
+        """Take a name; not an automatic one, unless it says so.
 
         Raises: LocalError: a sibling has it, or the path gets too long.
         """
@@ -42,26 +49,29 @@ class Scope:
         if name in self.taken:
             where = f" in '{self.path}'" if self.path else ""
             raise LocalError(f"two siblings are called '{name}'{where}", code="E072", hint="names must be unique")
-        self.taken[name] = 1
+        self.taken[name] = automatic
         return self.child(name)
 
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names for siblings to come."""
+        self.reserved |= frozenset(names)
+
     def unused(self, name: str) -> str:
-        """`name`, or name_2, name_3 … if siblings have it: for anonymous steps, and for branches of several merges."""
+        """`name`, or name_2, name_3 … if siblings have it or will have it."""
         found = name
-        while found in self.taken:
-            self.taken[name] += 1
-            found = f"{name}_{self.taken[name]}"
+        while found in self.taken or found in self.reserved:
+            self.counts[name] = self.counts.get(name, 1) + 1
+            found = f"{name}_{self.counts[name]}"
         return found
 
     def fresh(self, name: str) -> str:
         """Take a name for an anonymous step."""
-        return self.claim(self.unused(name))
+        return self.claim(self.unused(name), automatic=True)
 
     def next_pass(self) -> str:
         """The next number that names an anonymous loop pass."""
-        count = self.taken.get("", 0) + 1
-        self.taken[""] = count
-        return str(count)
+        self.counts[""] = self.counts.get("", 0) + 1
+        return str(self.counts[""])
 
     def ancestors(self) -> Iterator[Scope]:
         """The scope itself and those around it, up to the block's boundary."""
@@ -69,6 +79,11 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.parent
+
+    def homes(self, path: str) -> Iterator[Scope]:
+        """The scopes that a path may be seen from here in: those in which the spec gives its first name go first."""
+        first = path.partition("/")[0]
+        return iter(sorted(self.ancestors(), key=lambda scope: scope.taken.get(first, False)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,11 +126,15 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Branches that share the input, and the layer kind that joins them (add, mul, concat)."""
+    """Branches that share the input, and the layer kind that joins them (add, mul, concat).
+
+    `named`: the branches whose names the spec gives; the others are called a, b, c ….
+    """
 
     call: CallUnit
     branches: tuple[tuple[str, Item], ...]
     mark: Mark
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
