@@ -41,6 +41,7 @@ bits: int = int(shape.H * shape.numel).bit_length()
 everything: Dim = sum(row["macs"] for row in report.rows) + report.total("least_bytes") * params
 kind: str = report["conv1"]["kind"].upper()
 output: Dim = report["conv1"]["output_shape"].C
+limits: list[tuple[Dim, str, Dim]] = [(each.left, each.relation, each.right) for each in graph.conditions]
 saved: Dim = report.totals["saved_bytes"] or 0
 if isinstance(params, int):
     few: bool = params < 1_000_000

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archcalc.symbolic.arithmetic import is_symbolic
+from archcalc.symbolic.arithmetic import Dim, is_symbolic, known
 
 if TYPE_CHECKING:
     from archcalc.symbolic.integer_sets import Integers
@@ -29,9 +29,9 @@ class Condition:
     Divisibility is a remainder equal to 0. Where one of two equalities suffices, their differences' product is 0.
     """
 
-    left: Any
+    left: Dim
     relation: str
-    right: Any
+    right: Dim
 
     def __str__(self) -> str:
         """The condition in the spec language: `k % 2 == 0`, `n == 1 or n == C`."""
@@ -42,7 +42,7 @@ class Condition:
     @property
     def alternatives(self) -> tuple[Condition, ...]:
         """The equalities of which one suffices, where a product must be 0; else the condition itself."""
-        factors = self.left.args if getattr(self.left, "is_Mul", False) else ()
+        factors = self.left.args if is_symbolic(self.left) and self.left.is_Mul else ()
         if self.relation != "==" or self.right != 0 or not factors or not all(factor.is_Add for factor in factors):
             return (self,)
         return tuple(Condition(*_balanced(factor)) for factor in factors)
@@ -109,9 +109,9 @@ def assume(left: Any, relation: str, right: Any) -> None:
 def _merged(matches: Callable[[Condition], bool], merge: Callable[[Condition], Condition], new: Condition) -> None:
     """Collect a condition; one that it matches and the new one become a single one."""
     found = _conditions.get()
-    for place, known in enumerate(found or ()):
-        if found is not None and matches(known):
-            found[place] = merge(known)
+    for place, other in enumerate(found or ()):
+        if found is not None and matches(other):
+            found[place] = merge(other)
             return
     assume(new.left, new.relation, new.right)
 
@@ -120,8 +120,8 @@ def assume_bound(symbol: Any, relation: str, limit: int) -> None:
     """Collect `symbol >= limit` or `symbol <= limit`, of several the one that implies the others."""
     strongest = max if relation == ">=" else min
     _merged(
-        lambda known: known.left == symbol and known.relation == relation and isinstance(known.right, int),
-        lambda known: Condition(symbol, relation, strongest(known.right, limit)),
+        lambda other: other.left == symbol and other.relation == relation and isinstance(other.right, int),
+        lambda other: Condition(symbol, relation, strongest(known(other.right), limit)),
         Condition(symbol, relation, limit),
     )
 
@@ -142,9 +142,10 @@ def assume_multiple(value: Any, modulus: int) -> None:
 
 def _multiple(condition: Condition) -> tuple[Any, int] | None:
     """(u, m) of a condition u % m == 0 with a number m."""
-    if condition.relation != "==" or condition.right != 0 or type(condition.left).__name__ != "Mod":
+    left = condition.left
+    if condition.relation != "==" or condition.right != 0 or not is_symbolic(left) or type(left).__name__ != "Mod":
         return None
-    value, modulus = condition.left.args
+    value, modulus = left.args
     return (value, int(modulus)) if modulus.is_Integer else None
 
 
