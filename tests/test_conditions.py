@@ -10,9 +10,11 @@ import pytest
 
 from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
+from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.layers import REGISTRY
+from archcalc.report import analyze
 from archcalc.spec.expression import Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Spec
@@ -27,7 +29,7 @@ from archcalc.symbolic import (
     none_equal,
 )
 from archcalc.symbolic.conditions import _without_redundant
-from archcalc.zoo import load
+from archcalc.zoo import Architecture, load
 from tests.fuzz_conditions import check, example
 from tests.helpers import spec_of
 
@@ -135,6 +137,24 @@ def test_what_is_no_condition_is_refused(layers: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as refused:
         build(spec(layers))
     assert {"E106"} == {diagnostic.code for diagnostic in refused.value.diagnostics}
+
+
+@pytest.mark.parametrize("layer", ["conv 3 3x3 s=c p=same", "conv 3 c p=same", "adaptive_avgpool c"])
+def test_what_is_refused_as_a_symbol_can_be_swept(layer: str) -> None:
+    """What autograd keeps changes with the value, so that no one formula has it: sweep builds each, as the hint says."""
+    with pytest.raises(SpecError) as refused:
+        build(spec(layer), sets={"c": "sym"})
+    assert "sweep builds each of several: --set NAME=1..8" in str(refused.value)
+    plan = planned(Architecture(spec(layer), ""), {"c": range(1, 7)}, columns=["saved_bytes"])
+    rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
+    expected = []
+    for size in range(1, 7):
+        try:
+            expected.append((size, analyze(build(spec(layer), sets={"c": size})).total("saved_bytes")))
+        except SpecError:
+            continue
+    assert len(expected) > 1
+    assert expected == rows
 
 
 def test_divisibilities_are_merged() -> None:

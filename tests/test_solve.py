@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.formulas.amounts import alternatives, budget
-from archcalc.formulas.solve import output_conditions
+from archcalc.formulas.solve import Question, Unknowns, answered, output_conditions
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.report import analyze
@@ -403,3 +404,31 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     _, text = printed(capsys, "solve", "vgg16", "--output", "7x7", "--format", "json")
     segment = {"first": 224, "last": 255, "period": 1, "residues": [0]}
     assert {"H": [segment], "W": [segment]} == json.loads(text)["alone"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("efficientnet_b0", 60_000_000), ("deconvnet:layer4", 40_000_000)])
+def test_squares_within_a_peak_of_many_extremes(name: str, most: int) -> None:
+    """Where minima and maxima stand in each other, one unknown that has an end is looked at number by number."""
+    architecture = load(name)
+    unknowns = Unknowns([], sizes={"H": dim("s"), "W": dim("s")})
+    found = answered(architecture, Question({"peak_bytes": (None, most)}), unknowns).solution.alone["s"]
+    assert found.greatest is not None
+    for size in (*range(28, 60), *range(found.greatest - 9, found.greatest + 10)):
+        try:
+            graph = architecture.build({"H": size, "W": size})
+        except SpecError:
+            assert size not in found
+            continue
+        assert (analyze(graph).total("peak_bytes") <= most) == (size in found), size
+
+
+def test_an_answer_of_too_many_lines_is_refused_with_what_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each height has widths of its own: the refusal says how many heights there are, and what to ask instead."""
+    assert 2 == main(["solve", "efficientnet_b0", "--peak-bytes", "1GB", "--symbolic", "H,W"])
+    message = (
+        "H can be as large as 2,336,448, and what W may be has to be found for each H: more than 200,000 combinations"
+    )
+    assert (
+        f"error: {message}\n    hint: a range: --set H=1..100, or squares alone: --input 3xsxs\n"
+        == capsys.readouterr().err
+    )

@@ -193,14 +193,16 @@ Approximation: TypeAlias = str
 
 
 def are_equal(a: Dim, b: Dim, question: str) -> bool:
-    """Whether two sizes are equal, where the way in which a layer works depends on it.
+    """Whether two sizes are equal, where the steps that PyTorch takes, and what they keep, depend on it.
 
-    Raises: ShapeError: that depends on a symbol (E106), which no condition and no formula can say.
+    Raises: ShapeError: that depends on a symbol (E106). A condition would refuse sizes that can be built; and which
+    volumes are kept is decided once for the graph, since a volume that several layers keep counts once.
     """
     equal = agreement([(a, b)])
     if is_symbolic(equal):
-        hint = "give the symbol a value with --set"
-        raise ShapeError(f"whether {question} depends on a symbolic value", code="E106", hint=hint)
+        why = "PyTorch takes other steps then, which keep other volumes"
+        hint = "give the symbol a value with --set; sweep builds each of several: --set NAME=1..8"
+        raise ShapeError(f"whether {question} depends on a symbolic value; {why}", code="E106", hint=hint)
     return bool(equal)
 
 

@@ -21,6 +21,7 @@ from archcalc.symbolic.conditions import Condition
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.symbolic.integer_sets import EVERYTHING, Integers, Segment, Unsolvable
 from archcalc.symbolic.limits import Limits
+from archcalc.work import spend
 
 MAX_TRIED = 200_000
 """Combinations of all unknowns but the last that are tried one by one."""
@@ -82,7 +83,7 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
     """
     alone: dict[str, Integers] = dict(domains)
     joint = []
-    for condition in _apart(conditions):
+    for condition in sorted(_apart(conditions), key=_has_extremes):
         symbols = sorted(condition.symbols, key=lambda symbol: symbol.name)
         if not symbols:
             left, right = (side.doit() if is_symbolic(side) else side for side in (condition.left, condition.right))
@@ -92,7 +93,9 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
         found = None
         for symbol in symbols:
             alone.setdefault(symbol.name, EVERYTHING)
-        if len(symbols) == 1:
+        if len(symbols) == 1 and _has_extremes(condition):
+            found = _looked_at(condition, symbols[0], alone[symbols[0].name])
+        if len(symbols) == 1 and found is None:
             found = solve(condition.left, condition.relation, condition.right, symbols[0])
         if found is None:
             joint.append(condition)
@@ -106,6 +109,32 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
         only = next((row.sets[0] for row in rows), Integers())
         return Solution({**alone, order[0]: only})
     return Solution(alone, order, rows)
+
+
+def _has_extremes(condition: Any) -> bool:
+    """Whether a side has minima or maxima: solving takes the cases apart, of which there may be very many."""
+    import sympy
+
+    return any(side.has(sympy.Min, sympy.Max) for side in (condition.left, condition.right) if is_symbolic(side))
+
+
+def _looked_at(condition: Any, symbol: Any, numbers: Integers) -> Integers | None:
+    """Those of few numbers that meet a condition, looked at one by one; None: they're many, or it can't be compiled."""
+    import sympy
+
+    if numbers.greatest is None or (numbers.count or 0) > MAX_TRIED:
+        return None
+    try:
+        difference = as_fraction(sympy.sympify(condition.left) - sympy.sympify(condition.right))[0]
+        function = Program([difference], [symbol]).python()
+    except Uncompilable:
+        return None
+    spend(numbers.count or 0, "looking at numbers one by one")
+    members = list(numbers.up_to(numbers.greatest))
+    kept = [n for n in members if _holds(function, (n,), condition.relation)]
+    if kept and kept == members[: len(kept)]:  # mostly; what they have in common stays a pattern
+        return Integers.between(1, kept[-1])
+    return Integers.of(kept)
 
 
 def _apart(conditions: Iterable[Any]) -> Iterator[Any]:
@@ -294,10 +323,14 @@ class _System:
         return numpy.fromiter(within.up_to(last), dtype=numpy.int64)
 
     def _too_many(self, limit: int, place: int) -> Unsolvable:
-        name = self.names[place]
+        """What is said where each of so many numbers would need a line of its own."""
+        name, last = self.names[place], self.high[place]
+        others = " and ".join(other for other in self.names if other != name)
+        many = f"{name} can be as large as {last:,}, and" if last is not None else f"{name} can be very large, and"
         return Unsolvable(
-            f"more than {limit:,} combinations to look at",
-            f"a range helps: --set {name}=1..100",
+            f"{many} what {others} may be has to be found for each {name}: more than {limit:,} combinations",
+            f"a range: --set {name}=1..100"
+            + (", or squares alone: --input 3xsxs" if {*self.names} == {"H", "W"} else ""),
         )
 
     def _extended(self, known: Arrays, place: int, members: Any, lows: Any, highs: Any, limit: int) -> Arrays:
