@@ -190,15 +190,17 @@ def integers(block: Columns, name: str, option: str) -> list[int]:
 def objectives(text: str, names: Sequence[str]) -> list[tuple[str, bool]]:
     """`params,macs` (the less the better) or `depth:max`: columns, and whether more is better.
 
-    Raises: UsageError: a column is unknown.
+    Raises: UsageError: a column is unknown, or named twice.
     """
-    found = []
+    found: list[tuple[str, bool]] = []
     for part in text.split(","):
         name, colon, way = (piece.strip() for piece in part.partition(":"))
         if name not in names:
             raise UsageError(f"--pareto doesn't know '{name}'", suggestion(name, names))
         if colon and way not in ("min", "max"):
             raise UsageError(f"can't read --pareto '{part.strip()}'", "--pareto params,depth:max")
+        if name in dict(found):
+            raise UsageError(f"--pareto names '{name}' twice", "--pareto params,depth:max")
         found.append((name, way == "max"))
     return found
 
