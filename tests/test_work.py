@@ -201,3 +201,35 @@ def test_a_listing_that_is_refused_has_not_begun(
     assert main(["table", str(path), "-f", "csv"]) == 1
     out, err = capsys.readouterr()
     assert ("", True) == (out, "too much work" in err)
+
+
+DRAWN = {
+    "20,000 layers in place": f"{HEAD}layers: conv 3 1x1 -> {' -> '.join(['relu'] * 20_000)}\n",
+    "150,000 layers in place": f"{HEAD}layers: (relu)*150000\n",
+    "150,000 nodes": f"{HEAD}layers: (conv 3 1x1)*150000\n",
+    "20,000 nodes": f"{HEAD}layers: (conv 3 1x1)*20000\n",
+    "a title of 100,000 letters": f"archcalc: 1\nname: t\ntitle: {'word ' * 20_000}\ninput: {{C: 3, H: 8, W: 8}}\nlayers: relu\n",
+    "many outputs": f"{HEAD}layers: conv 3 1x1\noutputs: [{', '.join(['conv'] * 3000)}]\n",
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_is_too_much_to_draw_is_said_by_archcalc(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A picture, or an error that says of what there is too much: Graphviz never has to refuse it."""
+    path = tmp_path / "t.yaml"
+    path.write_text(DRAWN[name], encoding="utf-8")
+    code = main(["render", str(path), "--no-fold", "-o", str(tmp_path / "t.svg")])
+    said = capsys.readouterr().err
+    assert "Graphviz" not in said
+    assert (code == 0) is (tmp_path / "t.svg").exists()
+    assert code == 0 or "too m" in said or "E0" in said
+
+
+def test_a_node_tells_some_of_very_many_layers_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first dozen, and how many more there are."""
+    path = tmp_path / "t.yaml"
+    path.write_text(f"{HEAD}layers: conv 3 1x1 -> {' -> '.join(['relu'] * 20)}\n", encoding="utf-8")
+    assert main(["render", str(path), "-f", "dot"]) == 0
+    assert f"conv 1x1, 3{' + relu' * 11} + 9 more layers" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from html import unescape
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from archcalc.errors import UsageError
 from archcalc.graph import Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
@@ -57,6 +58,10 @@ LETTER = 0.53
 """A letter's width in ems in the widest of the usual fonts, so that text fits its box whatever font the reader has."""
 UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init"}
 """Arguments that a picture leaves out."""
+MOST_CALLS = 12
+"""Of more layers that act on one volume a node tells these, and how many more there are."""
+MAX_LABEL = 16_000
+"""Bytes of a label. Graphviz reads 16,384, and calls more a syntax error."""
 
 
 def to_dot(report: Report, *, fold: bool = True, depth: int | None = None) -> str:
@@ -219,8 +224,9 @@ def call(node: Node) -> str:
 
 def _calls(nodes: list[Node]) -> str:
     """A layer and those that act on it: `conv 3x3, 64 + relu`."""
-    first, *others = map(call, nodes)
-    return (", " if first in SYMBOLS.values() else " + ").join([first, *others])
+    first, *others = map(call, nodes[:MOST_CALLS])
+    more = [f"{len(nodes) - MOST_CALLS:,} more layers"] if len(nodes) > MOST_CALLS else []
+    return (", " if first in SYMBOLS.values() else " + ").join([first, *others, *more])
 
 
 def _contents(nodes: list[Node]) -> str:
@@ -262,7 +268,15 @@ def _small(text: str) -> str:
 def _table(lines: list[str], padding: int = 0) -> str:
     """An HTML-like label with a row for each line."""
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines)
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{rows}</TABLE>>'
+    label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{rows}</TABLE>>'
+    if len(label.encode()) > MAX_LABEL:
+        texts = [unescape(re.sub(r"<[^>]*>", "", line)) for line in lines]
+        longest = max(texts, key=len)
+        raise UsageError(
+            f"{sum(map(len, texts)):,} letters in one label are too much to draw: '{longest[:40]}…'",
+            "a shorter title or name, or fewer lines in it",
+        )
+    return label
 
 
 def _heading(line: str) -> str:
