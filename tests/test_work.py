@@ -14,6 +14,7 @@ from archcalc.errors import UsageError
 from archcalc.expand import build
 from archcalc.symbolic import dim, maximum
 from archcalc.work import LISTED, STEPS, TooMuchWork, budget, renewed, spend, spent
+from archcalc.zoo import load
 from tests.helpers import HEAD, spec_of
 from tests.test_hostile import MAX_KILOBYTES, MAX_SECONDS, MEASURE, run
 
@@ -233,3 +234,25 @@ def test_a_node_tells_some_of_very_many_layers_in_place(tmp_path: Path, capsys: 
     path.write_text(f"{HEAD}layers: conv 3 1x1 -> {' -> '.join(['relu'] * 20)}\n", encoding="utf-8")
     assert main(["render", str(path), "-f", "dot"]) == 0
     assert f"conv 1x1, 3{' + relu' * 11} + 9 more layers" in capsys.readouterr().out
+
+
+def test_exporting_very_many_layers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What export does itself is counted, before PyTorch has begun: 20,000 layers took 17 s."""
+    pytest.importorskip("torch", reason="export needs PyTorch")
+    path = tmp_path / "t.yaml"
+    path.write_text(f"{HEAD}layers: (conv 3 1x1)*20000\n", encoding="utf-8")
+    began = time.process_time()
+    assert main(["export", str(path)]) == 1
+    assert "too much work: exporting so many layers" in capsys.readouterr().err
+    assert time.process_time() - began < 2 * MAX_SECONDS + SLACK
+
+
+def test_the_deepest_network_of_the_zoo_is_within_the_budget_of_export() -> None:
+    """A network of 1,202 layers is exported without asking for more."""
+    pytest.importorskip("torch", reason="export needs PyTorch")
+    from archcalc.export.writer import EXPORTED
+
+    with budget(times=1):
+        graph = load("resnet:cifar1202").build()
+        graph.spend(EXPORTED, "exporting")
+        assert spent() < STEPS

@@ -25,6 +25,8 @@ from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.report import analyze
 from archcalc.verify.network import Network, weighted_path
 
+EXPORTED = 300
+"""Steps of work for each layer. Most of it is PyTorch's, which builds it and follows the program without memory."""
 HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens)}
 """Where the modules are that PyTorch lacks."""
 
@@ -36,6 +38,7 @@ def torch_code(graph: Graph) -> str:
     `to_torch`.
     Raises: UsageError: a size is symbolic, or too large for PyTorch. ProgramError: the program isn't the network.
     """
+    graph.spend(EXPORTED, "exporting so many layers")
     with torch.device("meta"):
         network = Network(graph)
     code, name = _written(graph, network)
