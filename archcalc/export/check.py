@@ -127,7 +127,7 @@ def _check_outputs(own: nn.Module, network: Network, device: str) -> None:
 def _promised(graph: Graph) -> Mapping[str, Tensor]:
     """The outputs by the graph's shapes, on the meta device, of two examples; `verify` compares PyTorch with them."""
     shapes = {name: graph.nodes[index].shape for name, index in graph.outputs.items()}
-    made = {name: torch.empty((2, *shape.values()), device="meta") for name, shape in shapes.items()}
+    made = {name: torch.empty((2, *map(known, shape.values())), device="meta") for name, shape in shapes.items()}
     return made if len(made) > 1 else {"": next(iter(made.values()))}
 
 
