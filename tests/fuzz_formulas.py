@@ -6,7 +6,6 @@ where all conditions hold and refuse every other place; SymPy must read its line
 
 from __future__ import annotations
 
-import argparse
 import ast
 import keyword
 import random
@@ -22,6 +21,7 @@ from archcalc.formulas.general import Formula
 from archcalc.formulas.told import Sheet, lines
 from archcalc.symbolic import dim
 from archcalc.symbolic.conditions import Condition
+from tests.helpers import fuzz_options
 from tests.random_expressions import expression, value
 
 NAMES = [
@@ -177,10 +177,7 @@ def search(examples: int, seed: int, report_every: int = 0) -> tuple[int, int]:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Written formulas against exact fractions.")
-    parser.add_argument("--examples", type=int, default=1000, help="how many sheets of formulas")
-    parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
-    arguments = parser.parse_args()
+    arguments = fuzz_options("Written formulas against exact fractions.", "how many sheets of formulas")
     try:
         done, strict = search(arguments.examples, arguments.seed, report_every=500)
     except Wrong as error:

@@ -6,7 +6,6 @@ once must be `peak_bytes`, and no less than `least_bytes`. What fails is shrunk 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
@@ -15,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.report import analyze
-from tests.helpers import spec_of
+from tests.helpers import fuzz_options, spec_of
 from tests.random_specs import specs
 
 
@@ -76,10 +75,7 @@ def search(examples: int, number: int, report_every: int = 0) -> int:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Random specs against a meter of memory.")
-    parser.add_argument("--examples", type=int, default=1000, help="how many specs")
-    parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
-    arguments = parser.parse_args()
+    arguments = fuzz_options("Random specs against a meter of memory.", "how many specs")
     try:
         done = search(arguments.examples, arguments.seed, report_every=500)
     except Disagreement as error:

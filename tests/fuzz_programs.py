@@ -7,7 +7,6 @@ spec, have as many parameters as its header says, and give the outputs of `to_to
 
 from __future__ import annotations
 
-import argparse
 import ast
 import builtins
 import itertools
@@ -26,7 +25,7 @@ from hypothesis import strategies as st
 
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
-from tests.helpers import spec_of
+from tests.helpers import fuzz_options, spec_of
 from tests.random_specs import specs, text_of
 
 NAMES = [
@@ -335,10 +334,7 @@ def search_kinds(examples: int, seed: int) -> int:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Exported programs of random networks with nasty names.")
-    parser.add_argument("--examples", type=int, default=1000, help="how many nestings")
-    parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
-    arguments = parser.parse_args()
+    arguments = fuzz_options("Exported programs of random networks with nasty names.", "how many nestings")
     try:
         done = search(arguments.examples, arguments.seed, report_every=500)
         done += search_kinds(arguments.examples // 5, arguments.seed)

@@ -9,7 +9,6 @@ those that can be built, with their totals.
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import sys
@@ -29,7 +28,7 @@ from archcalc.graph import Graph
 from archcalc.report import analyze
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.zoo import Architecture, load
-from tests.helpers import spec_of
+from tests.helpers import fuzz_options, spec_of
 
 QUANTITIES = ("params", "macs", "flops", "activations", "activation_bytes", "saved_bytes", "peak_bytes",
               "least_bytes", "total_bytes")  # fmt: skip
@@ -323,10 +322,7 @@ def search(examples: int, seed: int, report_every: int = 0) -> Counter[str]:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Random inverse questions against building.")
-    parser.add_argument("--examples", type=int, default=1000, help="how many questions")
-    parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
-    arguments = parser.parse_args()
+    arguments = fuzz_options("Random inverse questions against building.", "how many questions")
     try:
         outcomes = search(arguments.examples, arguments.seed, report_every=500)
     except Wrong as error:

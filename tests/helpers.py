@@ -1,5 +1,6 @@
 """Small specs for tests."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,11 @@ def verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int,
     code = main(["verify", *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def fuzz_options(description: str, examples: str) -> argparse.Namespace:
+    """The command line of a fuzzer: how many `--examples`, and the `--seed`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--examples", type=int, default=1000, help=examples)
+    parser.add_argument("--seed", type=int, default=0, help="where the random numbers start")
+    return parser.parse_args()
