@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,20 +66,39 @@ def _plain(value: Any) -> Any:
     return str(value) if is_symbolic(value) or isinstance(value, Fraction) else value
 
 
-def check(names: Sequence[str], specs: Path | None, folder: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs: of which network or file, at which layer or in the totals, in which value, and how.
+
+    Without `recorded` and `computed`, `what` is a sentence.
+    """
+
+    name: str
+    where: str = ""
+    what: str = ""
+    recorded: str = ""
+    computed: str = ""
+
+    def __str__(self) -> str:
+        change = f" was {self.recorded}, is {self.computed}" if self.recorded or self.computed else ""
+        return ": ".join(filter(None, (self.name, self.where, self.what + change)))
+
+
+def check(names: Sequence[str], specs: Path | None, folder: Path) -> list[Difference]:
     """Compare golden files with what is computed now; with no names, those of all architectures.
 
-    Returns: the differences, a line each: changed values, missing and broken files, and files that no spec owns.
+    Returns: the differences: changed values, missing and broken files, and files that no spec owns.
     Raises: UsageError: the folder is a symbolic link, or two architectures have one name.
     """
     _check_folder(folder)
     chosen = _chosen(names, specs)
-    found: list[str] = []
+    found: list[Difference] = []
     for architecture in chosen:
-        before, problem = _read(folder / file_name(architecture.name))
-        lines = [problem] if problem else _differences(before, golden(architecture))
-        found += [f"{architecture.name}: {line}" for line in lines]
-    return found if names else found + [f"{file}: no spec owns this file" for file in _ownerless(folder, chosen)]
+        name = architecture.name
+        before, problem = _read(folder / file_name(name))
+        found += [Difference(name, what=problem)] if problem else _differences(name, before, golden(architecture))
+    ownerless = () if names else _ownerless(folder, chosen)
+    return found + [Difference(str(file), what="no spec owns this file") for file in ownerless]
 
 
 def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool = False) -> list[str]:
@@ -97,7 +117,8 @@ def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool =
     for architecture in chosen:
         file, values = folder / file_name(architecture.name), golden(architecture)
         before, problem = _read(file)
-        lines = [f"replaced: {problem}"] if problem else list(_differences(before, values))
+        name = architecture.name
+        lines = [f"{name}: replaced: {problem}"] if problem else list(map(str, _differences(name, before, values)))
         if problem and not _begins_as_golden(file):
             raise UsageError(
                 f"{architecture.name}: {problem}", f"it stays as it is: remove {file}, or name another folder"
@@ -105,8 +126,8 @@ def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool =
         if lines:
             files.write_text(file, to_text(values))
         if before is None and not problem:
-            lines = ["recorded"]
-        changed += [f"{architecture.name}: {line}" for line in lines]
+            lines = [f"{name}: recorded"]
+        changed += lines
     if not names:
         changed += _pruned(folder, chosen, prune)
     return changed
@@ -237,29 +258,29 @@ def _is_record(found: Any) -> bool:
     )
 
 
-def _differences(old: Any, new: Mapping[str, Any]) -> Iterator[str]:
+def _differences(name: str, old: Any, new: Mapping[str, Any]) -> Iterator[Difference]:
     if old is None:
-        yield "there is no golden file"
+        yield Difference(name, what="there is no golden file")
         return
     before = {layer["name"]: layer for layer in old["layers"]}
     after = {layer["name"]: layer for layer in new["layers"]}
-    yield from _changed("total", old["totals"], new["totals"])
-    yield from (f"{name}: layer is gone" for name in before if name not in after)
-    for name, layer in after.items():
-        if name not in before:
-            yield f"{name}: layer is new"
+    yield from _changed(name, "total", old["totals"], new["totals"])
+    yield from (Difference(name, layer, "layer is gone") for layer in before if layer not in after)
+    for layer, values in after.items():
+        if layer not in before:
+            yield Difference(name, layer, "layer is new")
             continue
-        yield from _changed(name, before[name], layer)
+        yield from _changed(name, layer, before[layer], values)
     if list(before) != list(after) and before.keys() == after.keys():
-        yield "the layers stand in another order"
+        yield Difference(name, what="the layers stand in another order")
     rest = ("archcalc", "name", "conditions")
-    yield from _changed("file", {key: old[key] for key in rest}, {key: new[key] for key in rest})
+    yield from _changed(name, "file", {key: old[key] for key in rest}, {key: new[key] for key in rest})
 
 
-def _changed(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _changed(name: str, where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for key in dict.fromkeys((*old, *new)):
         if old.get(key) != new.get(key):
-            yield f"{where}: {key} was {_told(old.get(key))}, is {_told(new.get(key))}"
+            yield Difference(name, where, key, _told(old.get(key)), _told(new.get(key)))
 
 
 def _told(value: Any) -> str:

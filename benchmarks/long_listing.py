@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from io import TextIOWrapper
+from typing import Any
 
 from measure import in_turns, installation, options, ratio, seconds
 
@@ -35,30 +36,27 @@ def main() -> None:
 def child(way: str, n: int) -> None:
     """Print the seconds of CPU that one way takes, and how many rows there are."""
     import archcalc
-    from archcalc.render.csv import csv_lines
-    from archcalc.render.listing import Listing
-    from archcalc.render.plain import plain_lines
+    from archcalc.tables.formats import lines
 
     report = archcalc.analyze(archcalc.load("resnet:cifar").build(n=n))
     report.totals  # noqa: B018  # computed before the clock runs
-    listing = Listing(report)
+    table = report.table()
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         started = time.process_time()
         if way == "rich":
-            _print_rich(listing, nowhere)
+            _print_rich(table, nowhere)
         else:
-            lines = plain_lines(listing) if way == "plain" else csv_lines(listing)
-            nowhere.writelines(f"{line}\n" for line in lines)
+            nowhere.writelines(f"{line}\n" for line in lines(table, way))
         spent = time.process_time() - started
-    print(spent, sum(1 for _ in listing.entries()))
+    print(spent, sum(1 for _ in table.rows()))
 
 
-def _print_rich(listing: object, file: TextIOWrapper) -> None:
+def _print_rich(table: Any, file: TextIOWrapper) -> None:
     from rich.console import Console
 
-    from archcalc.render.table import print_table
+    from archcalc.tables.terminal import show
 
-    print_table(listing, Console(file=file, force_terminal=True, width=120, highlight=False, markup=False, emoji=False))
+    show(table, Console(file=file, force_terminal=True, width=120, highlight=False, markup=False, emoji=False))
 
 
 if __name__ == "__main__":

@@ -422,8 +422,6 @@ def tracked(folder: Path) -> set[str]:
 
 
 UPWARD = {
-    ("report.py", "archcalc.render.plain"): "a report prints as a table",
-    ("report.py", "archcalc.render.html"): "also in notebooks",
     ("render/effective_field.py", "archcalc.verify.effective"): "the measured field beside the estimated one",
 }
 """The imports that go up all the same, inside functions, and why."""

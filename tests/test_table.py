@@ -26,10 +26,10 @@ from archcalc.__main__ import main
 from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
-from archcalc.render.figures import decimal, exact, memory, short
-from archcalc.render.html import html_lines, html_table
-from archcalc.render.listing import TEXTS, Listing
-from archcalc.render.plain import REPR_ROWS, plain_text
+from archcalc.report import REPR_ROWS
+from archcalc.report.listing import TEXTS, Listing
+from archcalc.tables import html, plain
+from archcalc.tables.numbers import decimal, exact, memory, short
 from archcalc.zoo import Architecture, architectures
 
 ROOT = Path(__file__).parent.parent
@@ -303,13 +303,14 @@ def test_report_in_a_repl_and_a_notebook() -> None:
     """A report prints as its table; a long one is shortened, and says by how much."""
     report = archcalc.analyze(archcalc.load("vgg16").build())
     assert "conv5/pool" in repr(report)
-    assert repr(report) == plain_text(report)
+    assert repr(report) == "\n".join(plain.lines(report.table()))
     assert "138,357,544" in report._repr_html_()
     long = archcalc.analyze(archcalc.load("resnet152").build())
     assert "... 304 more rows ..." in repr(long)
     assert REPR_ROWS + 20 > len(repr(long).splitlines())
-    assert "64 more rows" in html_table(long)
-    assert not Tags("".join(html_lines(Listing(long), 3))).open
+    assert "64 more rows" in long._repr_html_()
+    assert "<html" not in long._repr_html_()
+    assert not Tags("".join(html.fragment(long.table(), 3))).open
 
 
 # --- the lecture's lines ------------------------------------------------------------------------------------------
@@ -624,7 +625,7 @@ def test_chosen_columns_are_shown_even_if_the_terminal_is_narrow() -> None:
 
 def test_long_names_are_folded_in_the_middle() -> None:
     """A long name keeps its beginning and its end."""
-    from archcalc.render.table import folded
+    from archcalc.tables.terminal import folded
 
     assert "conv2/1/re…/body/conv" == folded("conv2/1/residual_unit/body/conv", 21)
     assert "conv1" == folded("conv1", 5)
@@ -657,7 +658,7 @@ def test_a_very_long_table_is_plain_text_in_a_terminal_too() -> None:
         ("t.csv", "name,"),
         ("t.json", "{"),
         ("t.md", "**vgg16"),
-        ("t.html", "<table>"),
+        ("t.html", "<!DOCTYPE html>"),
         ("t.txt", "vgg16: "),
         ("t", "vgg16: "),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,24 +12,18 @@ import typer
 from archcalc.claims import claim_findings
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import read_sets, refuse_contradictions, symbol_names
-from archcalc.cli.options import Set, Symbolic, complete_name
-from archcalc.cli.output import write, write_commands
+from archcalc.cli.options import Output, Set, Symbolic, complete_name, form_option
+from archcalc.cli.output import text_format, write, write_commands, write_table
 from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
-from archcalc.text import github, json
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.json import document
+from archcalc.text import github
 from archcalc.work import TooMuchWork, budget, spend
 from archcalc.zoo import Architecture, load
-
-
-class CheckFormat(StrEnum):
-    """For whom the findings are."""
-
-    text = "text"
-    json = "json"
-    github = "github"
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,11 @@ class Checked:
         return sum(diagnostic.severity == severity for diagnostic in self.found)
 
 
+COLUMNS = (
+    Column("file", Kind.NAME, drop=1), Column("line"), Column("column"), Column("code", Kind.WORD),
+    Column("severity", Kind.VERDICT), Column("hint", Kind.WORD, drop=2), Column("message", Kind.TEXT),
+)  # fmt: skip
+
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
@@ -58,7 +56,8 @@ def check(
             metavar="FILE…", help="Spec files, or zoo names.", autocompletion=complete_name, show_default=False
         ),
     ],
-    form: Annotated[CheckFormat, typer.Option("--format", "-f", help="github: workflow commands.")] = CheckFormat.text,
+    form: Annotated[str | None, form_option("text", "github", default="text; github: workflow commands")] = None,
+    output: Output = None,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
 ) -> None:
@@ -76,6 +75,9 @@ def check(
     ```
     """
     refuse_contradictions(read_sets(sets), {}, symbol_names(symbolic))
+    chosen = text_format(form, output)
+    if chosen == "github" and output is not None:
+        raise UsageError("GitHub reads workflow commands from a log, not from a file", "leave out --output")
     results: list[Checked] = []
     refused: list[ArchcalcError] = []
     for name in files:
@@ -84,10 +86,12 @@ def check(
                 results.append(_checked(name, read_sets(sets), symbol_names(symbolic)))
         except (UsageError, TooMuchWork) as error:
             refused.append(error)
-    if results and form is CheckFormat.github:
+    if results and chosen == "github":
         write_commands(_github(results))
+    elif results and chosen == "text":
+        write(_text(results), output)
     elif results:
-        write((_json if form is CheckFormat.json else _text)(results))
+        write_table(_table(results), chosen, output)
     refuse(refused)
     if any(result.count("error") for result in results):
         raise typer.Exit(1)
@@ -144,21 +148,34 @@ def _text(results: list[Checked]) -> Iterator[str]:
     for result in results:
         yield from map(str, result.found)
         yield from result.conditions
-        errors, warnings = _number(result.count("error"), "error"), _number(result.count("warning"), "warning")
-        variants = f", {_number(result.variants, 'variant')} built" if result.variants > 1 else ""
-        yield f"{result.name}: {errors}, {warnings}{variants}"
+        yield _counts(result)
+
+
+def _counts(result: Checked) -> str:
+    errors, warnings = _number(result.count("error"), "error"), _number(result.count("warning"), "warning")
+    variants = f", {_number(result.variants, 'variant')} built" if result.variants > 1 else ""
+    return f"{result.name}: {errors}, {warnings}{variants}"
 
 
 def _number(count: int, what: str) -> str:
     return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
 
 
-def _json(results: list[Checked]) -> Iterator[str]:
+def _table(results: list[Checked]) -> Table:
+    """A row for each finding; JSON has what stands around it as well."""
     found = [_plain(diagnostic) for result in results for diagnostic in result.found]
-    conditions = (
-        {"conditions": {r.name: list(r.conditions) for r in results}} if any(r.conditions for r in results) else {}
+    conditions = {result.name: list(result.conditions) for result in results}
+    record = {"archcalc": 1, "diagnostics": found, **({"conditions": conditions} if any(conditions.values()) else {})}
+    values = [["" if row[column.key] is None else row[column.key] for column in COLUMNS] for row in found]
+    return Table(
+        COLUMNS,
+        lambda: (list(map(str, row)) for row in values),
+        title=", ".join(result.name for result in results),
+        facts=lambda: [(name, condition) for name, several in conditions.items() for condition in several],
+        summary="; ".join(map(_counts, results)),
+        values=lambda: values,
+        json=lambda: document(record),
     )
-    yield json({"archcalc": 1, "diagnostics": found, **conditions}, indent=1)
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,10 @@ import typer
 from archcalc import golden
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_unused_folder
-from archcalc.cli.options import Specs, complete_name
-from archcalc.cli.output import write
+from archcalc.cli.options import Output, Specs, complete_name, form_option
+from archcalc.cli.output import text_format, write, write_table
 from archcalc.errors import UsageError
+from archcalc.tables import Column, Kind, Table
 
 Chosen = Annotated[
     list[str] | None,
@@ -21,6 +23,12 @@ Chosen = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Option("--golden", metavar="DIR", help="The folder of golden files.")]
+
+COLUMNS = (
+    Column("name", Kind.NAME), Column("where", Kind.NAME), Column("what", Kind.WORD), Column("recorded"),
+    Column("computed"),
+)  # fmt: skip
+SAME = "all values are as recorded"
 
 app = typer.Typer(
     add_completion=False,
@@ -39,7 +47,13 @@ app = typer.Typer(
 
 
 @app.command(cls=Command)
-def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("golden")) -> None:
+def check(
+    names: Chosen = None,
+    specs: Specs = None,
+    folder: Folder = Path("golden"),
+    form: Annotated[str | None, form_option("text", default="text")] = None,
+    output: Output = None,
+) -> None:
     """Compare; exit code 1 if a value differs, a file is missing, or no spec owns a file.
 
     Examples:
@@ -51,7 +65,13 @@ def check(names: Chosen = None, specs: Specs = None, folder: Folder = Path("gold
     """
     refuse_unused_folder(names or [], specs)
     differences = golden.check(names or [], specs, folder)
-    write(differences or ["all values are as recorded"])
+    chosen = text_format(form, output)
+    if chosen == "text":
+        write(map(str, differences) if differences else [SAME], output)
+    else:
+        rows = [astuple(difference) for difference in differences]
+        summary = "" if differences else SAME
+        write_table(Table(COLUMNS, lambda: rows, title="golden values", summary=summary), chosen, output)
     if differences:
         raise typer.Exit(1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,28 +11,30 @@ import typer
 
 from archcalc.errors import ArchcalcError
 from archcalc.spec.reader import load_spec
+from archcalc.tables.formats import FORMATS
 from archcalc.zoo import spec_files, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Format(StrEnum):
-    """How a short list is printed."""
+def form_option(*others: str, default: str = "table in a terminal, plain in a pipe") -> Any:
+    """`--format`: the formats of all tables, and those that a command has beside them."""
+    known = (*others, *FORMATS)
 
-    table = "table"
-    plain = "plain"
-    json = "json"
+    def checked(form: str) -> str:
+        if form not in known:
+            raise typer.BadParameter(f"'{form}' is not one of {', '.join(known)}")
+        return form
 
-
-class TableFormat(StrEnum):
-    """How a table is printed."""
-
-    table = "table"
-    plain = "plain"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
-    html = "html"
+    return typer.Option(
+        "--format",
+        "-f",
+        parser=checked,
+        metavar=f"[{'|'.join(known)}]",
+        autocompletion=lambda incomplete: [form for form in known if form.startswith(incomplete)],
+        help=f"Default: by the file's suffix, or {default}.",
+        show_default=False,
+    )
 
 
 def described(**lists: Iterable[str]) -> Callable[[F], F]:
@@ -118,7 +119,4 @@ Specs = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, and no published figures below the table.")]
-ListFormat = Annotated[
-    Format | None,
-    typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
-]
+Form = Annotated[str | None, form_option()]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from archcalc import text
-from archcalc.cli.options import Format
 from archcalc.cli.run import silence
 from archcalc.errors import UsageError
 from archcalc.files import replacing_text
+from archcalc.tables import Table, formats
+from archcalc.tables.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+LONG = 300
+"""Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
 CHUNK = 512
 """Lines that are written at once: a long listing must neither wait for its end nor cost a system call a line."""
 
@@ -87,12 +90,6 @@ def console() -> Console:
     return QuietConsole(file=_Wrapped(sys.stdout), color_system=colour, width=wide, **quiet)  # type: ignore[arg-type]
 
 
-def show(renderable: object) -> None:
-    """Print something of rich's."""
-    with writing(None):
-        console().print(renderable)
-
-
 @contextmanager
 def writing(path: Path | None) -> Iterator[None]:
     """Turn failures to write into errors that name the file; be quiet when nobody reads any more."""
@@ -107,24 +104,41 @@ def writing(path: Path | None) -> Iterator[None]:
         raise UsageError(f"can't write {place}: {(error.strerror or str(error)).lower()}") from None
 
 
-def chosen_format(form: Format | None) -> Format:
-    """The format that was asked for, else the one that suits a terminal or a pipe."""
-    return form or (Format.table if in_terminal() else Format.plain)
+def is_file(path: Path | None) -> bool:
+    """Whether the output goes to a file; `-` is stdout."""
+    return path is not None and str(path) != "-"
 
 
-def print_grid(
-    head: Sequence[str], rows: Sequence[Sequence[str]], lefts: Sequence[bool], form: Format | None, records: Any
-) -> None:
-    """Print a short list: as a table, as plain text, or its records as JSON."""
-    chosen = chosen_format(form)
-    if chosen is Format.json:
-        write([text.json(records, indent=1, default=str)])
-    elif chosen is Format.plain:
-        from archcalc.render.plain import aligned
+def chosen_format(
+    form: str | None, path: Path | None = None, pipe: str = "plain", others: Mapping[str, str] = {}
+) -> str:
+    """The format that was asked for, else the one of the file's suffix, or the one that suits a terminal or a pipe.
 
-        write(aligned([head, *([text.line(cell) for cell in row] for row in rows)], lefts))
-    else:
-        from archcalc.render import table
+    `others`: suffixes of formats that a command has beside those of all tables.
+    Raises: UsageError: no format has the suffix.
+    """
+    if form:
+        return form
+    if path is None or not is_file(path):
+        return "table" if in_terminal(path) else pipe
+    known = {**SUFFIXES, "": pipe, **others}
+    if path.suffix.lower() not in known:
+        suffixes = ", ".join(filter(None, known))
+        raise UsageError(f"can't tell the format from '{path}'", f"give --format, or one of {suffixes}")
+    return known[path.suffix.lower()]
+
+
+def text_format(form: str | None, path: Path | None = None) -> str:
+    """The same for an answer that is told in sentences, `text`, unless somebody asks for its rows."""
+    return form or (chosen_format(None, path, "text") if is_file(path) else "text")
+
+
+def write_table(table: Table, form: str, path: Path | None = None, fixed: bool = False) -> None:
+    """Write a table in a format that `chosen_format` gave; a long one as plain text in a terminal, too."""
+    if form == "table" and path is None and next(islice(table.rows(), LONG, None), None) is None:
+        from archcalc.tables.terminal import show
 
         with writing(None):
-            table.print_grid(console(), head, [[text.line(cell) for cell in row] for row in rows], lefts)
+            show(table, console(), fixed)
+    else:
+        write(formats.lines(table, form), path)

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
-from archcalc.cli.options import Input, Output, Quiet, Set, complete_name
-from archcalc.cli.output import console, in_terminal, write, writing
+from archcalc.cli.options import Form, Input, Output, Quiet, Set, complete_name
+from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError, suggestion
 from archcalc.report import Report, analyze
+from archcalc.tables import Table
 from archcalc.work import allow_listing
 
 if TYPE_CHECKING:
     from archcalc.render.effective_field import Effective
-    from archcalc.render.receptive_field import Sheet
 
-LONG = 300
-"""Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
 PICTURES = (".svg", ".png", ".pdf")
-
-
-class SheetFormat(StrEnum):
-    """How the rows are printed."""
-
-    table = "table"
-    plain = "plain"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
-
-
-SUFFIXES = {".json": SheetFormat.json, ".csv": SheetFormat.csv, ".md": SheetFormat.markdown}
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -81,10 +63,7 @@ def receptive_field(
     every: Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")] = False,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
-    form: Annotated[
-        SheetFormat | None,
-        typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
-    ] = None,
+    form: Form = None,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -109,12 +88,13 @@ def receptive_field(
             "NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every,
             "--set": sets, "--input": sizes,
         }  # fmt: skip
-        _print(_stack(stack, [what for what, given in others.items() if given], picture), form, output)
+        found = _stack(stack, [what for what, given in others.items() if given], picture)
+        write_table(found, chosen_format(form, output), output)
         return
     if not name:
         raise UsageError("name an architecture, or give --stack", "archcalc receptive-field vgg16, or --stack 3x3x3")
     if picture and form is not None:
-        raise UsageError(f"--format {form.value} does not draw", "leave it out: the file's suffix says which picture")
+        raise UsageError(f"--format {form} does not draw", "leave it out: the file's suffix says which picture")
     if every and (picture or effective or at):
         what = "a picture" if picture else "--effective" if effective else "--at"
         raise UsageError(f"{what} is not about rows for every layer", "leave out --all")
@@ -124,10 +104,11 @@ def receptive_field(
     report = analyze(graph)
     source = _index(report, start) if start else 0
     if effective:
-        found = _effective(report, layer, at, source)
+        field = _effective(report, layer, at, source)
         if picture and output is not None:
-            found.drawing().save(output)
-        _print(found.sheet(), form, None if picture else output)
+            field.drawing().save(output)
+            output = None
+        write_table(field.table(), chosen_format(form, output), output)
     elif picture and output is not None:
         from archcalc.render.receptive_field_picture import draw_fields
 
@@ -139,31 +120,31 @@ def receptive_field(
             source,
         )
     else:
-        _print(_sheet(report, layer, at, source, every), form, output)
+        write_table(_table(report, layer, at, source, every), chosen_format(form, output), output)
 
 
-def _stack(text: str, others: Iterable[str], picture: bool) -> Sheet:
+def _stack(text: str, others: Iterable[str], picture: bool) -> Table:
     from archcalc.analyses.receptive_field_stack import read_stack
-    from archcalc.render.receptive_field import stack_sheet
+    from archcalc.render.receptive_field import stack_table
 
     for what in others:
         raise UsageError(f"--stack describes a net of its own: leave out {what}")
     if picture:
         raise UsageError("--stack has no picture", "archcalc receptive-field NAME -o rf.svg draws a net's fields")
-    return stack_sheet(text, read_stack(text))
+    return stack_table(text, read_stack(text))
 
 
-def _sheet(report: Report, layer: str, at: str, source: int, every: bool) -> Sheet:
-    from archcalc.render.receptive_field import layers_sheet, position_sheet
+def _table(report: Report, layer: str, at: str, source: int, every: bool) -> Table:
+    from archcalc.render.receptive_field import layers_table, position_table
 
     if at:
         index, position = _at(report, layer, at, source)
-        return position_sheet(report, index, position, source)
+        return position_table(report, index, position, source)
     only = ""
     if layer:
         index = _index(report, layer)
         only = layer if any(report.graph.within(layer)) else report.graph.nodes[index].name
-    return layers_sheet(report, every or bool(only), only, source)
+    return layers_table(report, every or bool(only), only, source)
 
 
 def _index(report: Report, path: str) -> int:
@@ -214,41 +195,3 @@ def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
         index = _index(report, layer) if layer else _last_wide(report, source)
         position = middle_of(report.graph.nodes[index].shape)
     return Effective(report, index, position, source)
-
-
-def _print(sheet: Sheet, form: SheetFormat | None, output: Path | None) -> None:
-    to_file = output is not None and str(output) != "-"
-    if form is None and to_file and output is not None:
-        form = SUFFIXES.get(output.suffix.lower(), SheetFormat.plain)
-    terminal = in_terminal(output) and len(sheet.rows) <= LONG
-    chosen = form or (SheetFormat.table if terminal else SheetFormat.plain)
-    if chosen is not SheetFormat.table or to_file:
-        write(_lines(sheet, chosen), output)
-        return
-    from archcalc.render import table
-
-    screen = console()
-    with writing(None):
-        screen.print(text.line(sheet.title), style="bold", end="\n\n")
-        if sheet.rows:
-            table.print_grid(screen, sheet.head, [list(map(text.line, row)) for row in sheet.rows], sheet.lefts)
-        for note in ("", *sheet.notes):
-            screen.print(text.line(note), style="dim")
-
-
-def _lines(sheet: Sheet, form: SheetFormat) -> Iterable[str]:
-    if form is SheetFormat.json:
-        return _json(sheet.records) if callable(sheet.records) else [text.json(sheet.records, indent=1)]
-    from archcalc.render.sheets import csv_lines, markdown_lines, plain_lines
-
-    lines = {SheetFormat.csv: csv_lines, SheetFormat.markdown: markdown_lines}.get(form, plain_lines)
-    return lines(sheet)
-
-
-def _json(records: Callable[[], Iterator[object]]) -> Iterator[str]:
-    """An array, as `json.dumps` writes it with an indent of 1, but record by record."""
-    before = ""
-    for record in records():
-        yield f"{before}," if before else "["
-        before = " " + text.json(record, indent=1).replace("\n", "\n ")
-    yield f"{before}\n]" if before else "[]"

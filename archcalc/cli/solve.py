@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,12 +12,13 @@ import typer
 from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_contradictions, sizes_of, symbol_names, warn_of_order, warn_of_unread
-from archcalc.cli.options import Input, Name, Set, Symbolic
-from archcalc.cli.output import write
+from archcalc.cli.options import Input, Name, Set, Symbolic, form_option
+from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.quantities import QUANTITIES, Quantity, Total, names
 from archcalc.shape import BATCH
+from archcalc.tables import Column, Kind, Table
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
@@ -25,14 +26,7 @@ if TYPE_CHECKING:
     from archcalc.symbolic import Integers
 
 ROWS = 40
-"""Lines of a listing for people; JSON has all."""
-
-
-class SolveFormat(StrEnum):
-    """For whom the solutions are."""
-
-    text = "text"
-    json = "json"
+"""Lines of a listing for people; other formats have all."""
 
 
 def _with_budgets(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,7 +67,10 @@ def solve(
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
-    form: Annotated[SolveFormat, typer.Option("--format", "-f", help="json: for scripts.")] = SolveFormat.text,
+    form: Annotated[str | None, form_option("text", default="text")] = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False)
+    ] = None,
     **budgets: str,
 ) -> None:
     """Find all sizes that give an output, or stay within budgets. Exact: what isn't listed doesn't do it.
@@ -93,6 +90,7 @@ def solve(
     """
     from archcalc.formulas.solve import Question, answered
 
+    chosen = text_format(form, file)
     if memory:
         kinds = "--activation-bytes (volumes), --total-bytes (params, buffers, volumes), --saved-bytes, --peak-bytes"
         raise UsageError("which memory?", kinds)
@@ -109,7 +107,10 @@ def solve(
     goals = [*([f"output of {answer.where or layer} = {output}"] if output else []), *goals]
     warn_of_unread(architecture, unknowns.sets, unknowns.sizes)
     warn_of_order(architecture, unknowns.sets, unknowns.sizes, sizes)
-    write((_json if form is SolveFormat.json else _text)(architecture.name, goals, answer))
+    if chosen == "text":
+        write(_text(architecture.name, goals, answer), file)
+    else:
+        write_table(_table(architecture.name, goals, answer), chosen, file)
     if answer.refused:
         note(_refused(answer))
     if not answer.solution:
@@ -163,12 +164,7 @@ def _goal(column: str, least: int | None, most: int) -> str:
 def _text(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
     solution = answer.solution
     yield f"{name}: {'; '.join(goals)}"
-    if answer.fixed:
-        yield f"kept as numbers: {', '.join(answer.fixed)}"
-    names = [*solution.alone, *solution.together]
-    for column, total in answer.totals.items():
-        if not answer.tried and not _is_open(total):
-            yield f"{column} = {total:,}, whatever {' and '.join(names) or 'the sizes'} may be"
+    yield from _settled(answer)
     if not solution:
         yield "none: no sizes do that"
         return
@@ -178,8 +174,34 @@ def _text(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
         *outer, (last, numbers) = zip(solution.together, row.sets, strict=True)
         yield f"{', '.join(f'{symbol} {found}' for symbol, found in outer)}: {last} {numbers}"
     if len(solution.rows) > ROWS:
-        yield f"… {len(solution.rows) - ROWS:,} more rows: --format json has them"
+        yield f"… {len(solution.rows) - ROWS:,} more rows: --format plain has them"
     yield from _largest(answer)
+
+
+def _settled(answer: Answer) -> Iterator[str]:
+    """What doesn't depend on the unknowns."""
+    if answer.fixed:
+        yield f"kept as numbers: {', '.join(answer.fixed)}"
+    names = [*answer.solution.alone, *answer.solution.together]
+    for column, total in answer.totals.items():
+        if not answer.tried and not _is_open(total):
+            yield f"{column} = {total:,}, whatever {' and '.join(names) or 'the sizes'} may be"
+
+
+def _table(name: str, goals: Sequence[str], answer: Answer) -> Table:
+    """A column for each unknown; any of a row's sizes go together."""
+    solution = answer.solution
+    alone = list(map(str, solution.alone.values()))
+    symbols = [*solution.alone, *solution.together] if solution else []
+    notes = [*_settled(answer), *(_largest(answer) if solution else ["none: no sizes do that"])]
+    return Table(
+        [Column(symbol, Kind.TEXT if symbol == symbols[-1] else Kind.WORD) for symbol in symbols],
+        lambda: ([*alone, *map(str, row.sets)] for row in solution.rows) if solution.together else [alone],
+        name,
+        "; ".join(goals),
+        notes=[note.strip() for note in notes],
+        json=lambda: _json(name, goals, answer),
+    )
 
 
 def _is_open(total: Any) -> bool:

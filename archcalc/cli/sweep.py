@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_contradictions, sizes_of, warn_of_order, warn_of_unread
-from archcalc.cli.options import Input, Name, Output, Quiet, described
-from archcalc.cli.output import write
+from archcalc.cli.options import Input, Name, Output, Quiet, described, form_option
+from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.files import replacing
 from archcalc.quantities import TOTALLED, names
+from archcalc.tables import Column, Table
+from archcalc.tables.numbers import exact
 from archcalc.zoo import load
 
 if TYPE_CHECKING:
     from archcalc.formulas.sweep import Columns, Sweep
 
-
-class SweepFormat(StrEnum):
-    """How configurations are written."""
-
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
-
-
 REASONS = 5
 """How many reasons are given for configurations that can't be built."""
-SUFFIXES = {"": "csv", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
@@ -71,10 +62,7 @@ def sweep(
     ] = "",
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")] = "float32",
     sizes: Input = [],  # noqa: B006  # likewise
-    form: Annotated[
-        SweepFormat | None,
-        typer.Option("--format", "-f", help="Default: csv, or by the file's suffix.", show_default=False),
-    ] = None,
+    form: Annotated[str | None, form_option("parquet", default="table in a terminal, csv in a pipe")] = None,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -94,6 +82,7 @@ def sweep(
     from archcalc.formulas.selection import pareto as front
     from archcalc.formulas.sweep import planned
 
+    chosen = chosen_format(form, output, pipe="csv", others={".parquet": "parquet"})
     if axes and plot is None:
         raise UsageError("--axes goes with --plot", "--plot sweep.svg")
     axes = axes or "params,macs"
@@ -125,7 +114,11 @@ def sweep(
     if plot is not None:
         blocks = _plotted(blocks, plot, axes, known, architecture.name)
     seen = [*plan.choices, *shown]
-    _write(({name: block[name] for name in seen} for block in blocks), seen, _format(form, output), output)
+    found = ({name: block[name] for name in seen} for block in blocks)
+    if chosen == "parquet":
+        _parquet(found, seen, output)
+    else:
+        write_table(_table(found, seen, architecture.name, plan.choices), chosen, output)
 
 
 def _asked(where: str, pareto: str, axes: str) -> list[str]:
@@ -135,15 +128,6 @@ def _asked(where: str, pareto: str, axes: str) -> list[str]:
     named = {part.partition(":")[0].strip() for part in f"{pareto},{axes}".split(",")}
     named |= mentioned(where) if where else set()
     return [name for name in names(*TOTALLED) if name in named]
-
-
-def _format(form: SweepFormat | None, output: Path | None) -> str:
-    if form is not None:
-        return form.value
-    suffix = output.suffix.lower() if output is not None else ""
-    if suffix not in SUFFIXES:
-        raise UsageError(f"can't tell the format from '{output}'", "give --format, or .csv, .json, .parquet")
-    return SUFFIXES[suffix]
 
 
 def _counted(plan: Sweep, quiet: bool) -> Iterator[Columns]:
@@ -190,34 +174,29 @@ def _plotted(blocks: Iterable[Columns], path: Path, axes: str, names: list[str],
     scatter.write(path, title)
 
 
-def _write(blocks: Iterable[Columns], names: list[str], form: str, output: Path | None) -> None:
-    if form == "csv":
-        write(_csv(blocks, names), output)
-    elif form == "json":
-        write(_json(blocks), output)
-    else:
-        _parquet(blocks, names, output)
+def _table(blocks: Iterable[Columns], names: Sequence[str], name: str, choices: Iterable[str]) -> Table:
+    """A row for each configuration. For programs they are written as they come; a table for people has to hold all."""
+
+    @cache
+    def kept() -> list[Columns]:
+        return list(blocks)
+
+    return Table(
+        [Column(each) for each in names],
+        lambda: (list(map(exact, row)) for row in _rows(kept())),
+        name,
+        f"totals by {', '.join(choices)}",
+        values=lambda: _rows(blocks),
+    )
 
 
-def _rows(block: Columns) -> Iterator[tuple[Any, ...]]:
-    return zip(*(v.tolist() if hasattr(v, "dtype") else v for v in block.values()), strict=True)
-
-
-def _csv(blocks: Iterable[Columns], names: list[str]) -> Iterator[str]:
-    yield text.csv_row(names)
+def _rows(blocks: Iterable[Columns]) -> Iterator[tuple[Any, ...]]:
     for block in blocks:
-        yield from map(text.csv_row, _rows(block))
+        yield from zip(*map(_list, block.values()), strict=True)
 
 
-def _json(blocks: Iterable[Columns]) -> Iterator[str]:
-    """One array, an object on each line."""
-    before = ""
-    for block in blocks:
-        for row in _rows(block):
-            if before:
-                yield before + ","
-            before = (" " if before else "[") + text.json(dict(zip(block, map(_number, row), strict=True)))
-    yield (before or "[") + "]"
+def _list(values: Any) -> list[Any]:
+    return values.tolist() if hasattr(values, "dtype") else list(map(_number, values))
 
 
 def _number(value: Any) -> Any:
@@ -236,7 +215,7 @@ def _parquet(blocks: Iterable[Columns], names: list[str], output: Path | None) -
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for block in blocks:
         for name, values in block.items():
-            columns[name] += map(_number, values.tolist() if hasattr(values, "dtype") else values)
+            columns[name] += _list(values)
     table = {
         name: values if all(isinstance(v, int) and abs(v) < 1 << 63 for v in values) else list(map(str, values))
         for name, values in columns.items()

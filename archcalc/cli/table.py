@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, TableFormat, described
-from archcalc.cli.output import console, in_terminal, write, writing
+from archcalc.cli.options import Form, Input, Name, Output, Quiet, Set, Symbolic, described
+from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, names
-from archcalc.render.listing import DEFAULT, TEXTS, Listing
 from archcalc.report import Report, analyze
+from archcalc.report.listing import DEFAULT, TEXTS
+from archcalc.tables import Table
 from archcalc.work import allow_listing
 from archcalc.zoo import Architecture
-
-LONG = 300
-"""Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
 
 
 class Style(StrEnum):
@@ -30,11 +28,6 @@ class Style(StrEnum):
     table = "table"
     slides = "slides"
 
-
-SUFFIXES = {
-    "": TableFormat.plain, ".txt": TableFormat.plain, ".json": TableFormat.json, ".csv": TableFormat.csv,
-    ".md": TableFormat.markdown, ".html": TableFormat.html,
-}  # fmt: skip
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -58,10 +51,7 @@ def table(
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
     symbolic: Symbolic = "",
-    form: Annotated[
-        TableFormat | None,
-        typer.Option("--format", "-f", help="Default: table in a terminal, plain in a pipe.", show_default=False),
-    ] = None,
+    form: Form = None,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -81,9 +71,8 @@ def table(
     archcalc table vgg16 --set fcn=true --symbolic H,W,N --format json
     ```
     """
-    chosen = _format(form, output)
+    chosen = chosen_format(form, output)
     shown = tuple(column.strip() for column in columns.split(",")) if columns else DEFAULT
-    view: dict[str, Any] = {"columns": shown, "every": every, "depth": depth, "sort": sort, "bias": not no_bias}
     _refuse_unused(style, chosen, [f"--{what}" for what, on in _asked(columns, every, depth, sort, no_bias) if on])
     if no_bias and "params" not in (*shown, sort):
         raise UsageError("--no-bias is about params, and no column shows them", "leave it out")
@@ -92,85 +81,41 @@ def table(
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
     report = analyze(graph, batch_of(symbolic, batch), dtype)
     changed = bool(sets or sizes or symbolic) or batch != 1 or dtype != "float32"
-    verdicts = () if quiet or changed else _verdicts(architecture, report)
-    _print(Listing(report, **view, verdicts=verdicts), style, chosen, output, fixed=bool(columns))
+    figures = [] if quiet or changed else _figures(architecture, report)
+    if style is Style.slides:
+        write(_slides(report, figures), output)
+        return
+    table = report.table(shown, every, depth, sort, not no_bias)
+    write_table(replace(table, sections=lambda: figures), chosen, output, fixed=bool(columns))
 
 
 def _asked(columns: str, every: bool, depth: int, sort: str, no_bias: bool) -> Iterable[tuple[str, object]]:
     return (("columns", columns), ("all", every), ("depth", depth), ("sort", sort), ("no-bias", no_bias))
 
 
-def _format(form: TableFormat | None, output: Path | None) -> TableFormat:
-    """The format that was asked for, or that the file's suffix or the terminal suggests."""
-    if form is not None:
-        return form
-    if output is None or str(output) == "-":
-        return TableFormat.table if in_terminal(output) else TableFormat.plain
-    if output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"can't tell the format from '{output}'", "give --format, or a name that ends in .csv, .md …")
-    return SUFFIXES[output.suffix.lower()]
-
-
-def _refuse_unused(style: Style, form: TableFormat, asked: list[str]) -> None:
+def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
     """Options that would have no effect are errors."""
-    if style is Style.slides and form not in (TableFormat.table, TableFormat.plain):
-        raise UsageError(f"--style slides is text, not {form.value}")
+    if style is Style.slides and form not in ("table", "plain"):
+        raise UsageError(f"--style slides is text, not {form}")
     if asked and style is Style.slides and asked != ["--no-bias"]:
         raise UsageError(f"--style slides has its own rows and columns; {asked[0]} does not fit")
-    if asked and form is TableFormat.json and asked != ["--all"]:
+    if asked and form == "json" and asked != ["--all"]:
         raise UsageError(f"JSON has all rows and columns; {asked[0]} does not fit", "--format csv takes it")
 
 
-def _verdicts(architecture: Architecture, report: Report) -> tuple[Any, ...]:
+def _figures(architecture: Architecture, report: Report) -> list[Table]:
+    """The published figures about the whole network, if there are any."""
     from archcalc.claims import check_totals
+    from archcalc.render.claims import Judged
 
-    return tuple(check_totals(architecture.spec, architecture.variant, report))
-
-
-def _print(listing: Listing, style: Style, form: TableFormat, output: Path | None, fixed: bool) -> None:
-    if style is Style.slides:
-        write(_slides(listing), output)
-    elif form is TableFormat.table and output is None and not _is_long(listing):
-        from archcalc.render.table import print_table
-
-        with writing(None):
-            print_table(listing, console(), fixed)
-    else:
-        write(_lines(listing, form), output)
+    verdicts = check_totals(architecture.spec, architecture.variant, report)
+    return [Judged("", verdicts).table()] if verdicts else []
 
 
-def _is_long(listing: Listing) -> bool:
-    rows = iter(listing.entries())
-    return any(number >= LONG for number, _ in enumerate(rows))
-
-
-def _lines(listing: Listing, form: TableFormat) -> Iterable[str]:
-    if form is TableFormat.json:
-        from archcalc.render.json import json_lines
-
-        return json_lines(listing.report)
-    if form is TableFormat.csv:
-        from archcalc.render.csv import csv_lines
-
-        return csv_lines(listing)
-    if form is TableFormat.markdown:
-        from archcalc.render.markdown import markdown_lines
-
-        return markdown_lines(listing)
-    if form is TableFormat.html:
-        from archcalc.render.html import html_lines
-
-        return html_lines(listing)
-    from archcalc.render.plain import plain_lines
-
-    return plain_lines(listing)
-
-
-def _slides(listing: Listing) -> Iterable[str]:
-    from archcalc.render.plain import claim_lines
+def _slides(report: Report, figures: Iterable[Table]) -> Iterable[str]:
     from archcalc.render.slides import slides_lines
+    from archcalc.tables import plain
 
-    yield from slides_lines(listing.report)
-    if listing.verdicts:
-        yield ""
-        yield from claim_lines(listing.verdicts)
+    yield from slides_lines(report)
+    for figure in figures:
+        yield from ("", *plain.lines(figure))

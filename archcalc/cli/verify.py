@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import read_sets, refuse_unused_folder, sizes_of
-from archcalc.cli.options import Format, Input, ListFormat, Set, Specs, complete_name
-from archcalc.cli.output import chosen_format, print_grid, write
+from archcalc.cli.options import Form, Input, Output, Set, Specs, complete_name
+from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
 from archcalc.files import check_writable
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
+from archcalc.tables import Table
 from archcalc.verify import need_torch
 from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
 
 if TYPE_CHECKING:
     from archcalc.verify.compare import Verification
+
+    Net = tuple[Verification, Report]
 
 
 class Device(StrEnum):
@@ -70,7 +73,8 @@ def verify(
         typer.Option(metavar="FILE", help="Compare predictions with such a record; runs nothing.", show_default=False),
     ] = None,
     specs: Specs = None,
-    form: ListFormat = None,
+    form: Form = None,
+    output: Output = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the summary, and what differs.")] = False,
 ) -> None:
     """Build networks in PyTorch, run them forward and backward, and compare layer by layer.
@@ -92,20 +96,22 @@ def verify(
     archcalc verify --against golden/measured/h100.json
     ```
     """
-    chosen = chosen_format(form)
+    chosen = chosen_format(form, output)
     refuse_unused_folder(names or [], specs)
-    if quiet and chosen is Format.json:
+    if quiet and chosen == "json":
         raise UsageError("JSON has everything: --quiet has no effect", "leave it out")
     if against is not None:
         alone = (every, record, sets, sizes, device, batch, dtype) == (False, None, [], [], Device.auto, 2, "float32")
-        found = _compared_with_record(against, names or [], specs, chosen, quiet, alone)
+        if not alone:
+            raise UsageError("--against takes everything from the record", "archcalc verify --against FILE")
+        found = _show(_compared_with_record(against, names or [], specs), [], chosen, output, quiet)
     else:
         if sizes and (every or record is not None):
             raise UsageError(f"--input goes with names, not with {'--all' if every else '--record'}")
         subjects = _subjects(names or [], every, specs, read_sets(sets), sizes, batch, dtype)
         if record is not None:
             _check_record(record, device)
-        found = _compared_with_pytorch(subjects, every, device, chosen, quiet)
+        found = _compared_with_pytorch(subjects, every, device, chosen, output, quiet)
         if record is not None:
             _write_record(record, found, subjects)
     if any(verification.differences for verification in found):
@@ -134,21 +140,15 @@ def _subjects(
 
 
 def _compared_with_pytorch(
-    subjects: list[Subject], every: bool, device: Device, form: Format, quiet: bool
+    subjects: list[Subject], every: bool, device: Device, form: str, output: Path | None, quiet: bool
 ) -> list[Verification]:
     """Run what has numbers for all of its sizes; without --all, everything must."""
     reports = [subject.report for subject in subjects]
     skipped = [report for report in reports if every and _has_symbols(report)]
     chosen = [report for report in reports if not (every and _has_symbols(report))]
-    found = []
     with _progress(chosen) as advance:
-        for report in chosen:
-            verification = _verified(report, device, advance)
-            found.append(verification)
-            if form is not Format.json:
-                _show(verification, report, form, quiet)
-    _finish(found, [f"{report.name} (sizes without a value)" for report in skipped], form)
-    return found
+        nets = ((_verified(report, device, advance), report) for report in chosen)
+        return _show(nets, [f"{report.name} (sizes without a value)" for report in skipped], form, output, quiet)
 
 
 def _check_record(file: Path, device: Device) -> None:
@@ -179,17 +179,12 @@ def _write_record(file: Path, found: list[Verification], subjects: list[Subject]
     write_record(file, machine(), nets)
 
 
-def _compared_with_record(
-    file: Path, names: list[str], specs: Any, form: Format, quiet: bool, alone: bool
-) -> list[Verification]:
+def _compared_with_record(file: Path, names: list[str], specs: Any) -> Iterator[Net]:
     """Hold predictions to a record: all of its nets, or those that are named."""
     from archcalc.verify.compare import Verification
     from archcalc.verify.records import against, read_record
 
-    if not alone:
-        raise UsageError("--against takes everything from the record", "archcalc verify --against FILE")
     known = read_record(file)
-    found = []
     for asked in names or known["nets"]:
         architecture = load(asked, specs)
         name = asked if asked in known["nets"] else architecture.name
@@ -197,12 +192,7 @@ def _compared_with_record(
             raise UsageError(f"{file} has no figures of '{name}'", suggestion(name, known["nets"]))
         net = known["nets"][name]
         report = _report(architecture, net["sets"], net["batch"], net["dtype"])
-        verification = Verification(name, f"record of {known['device']}", tuple(against(report, net)))
-        found.append(verification)
-        if form is not Format.json:
-            _show(verification, report, form, quiet)
-    _finish(found, [], form)
-    return found
+        yield Verification(name, f"record of {known['device']}", tuple(against(report, net))), report
 
 
 def _all(specs: Any, sets: dict[str, str], batch: int, dtype: str) -> Iterator[Subject]:
@@ -251,27 +241,18 @@ def _progress(reports: list[Report]) -> Iterator[Callable[[str], None]]:
         yield lambda name: bar.update(task, advance=1, description=name)
 
 
-def _show(verification: Verification, report: Report, form: Format, quiet: bool) -> None:
-    """One net: its checks in a table, and below what differs."""
+def _show(
+    nets: Iterable[Net], left_out: Sequence[str], form: str, output: Path | None, quiet: bool
+) -> list[Verification]:
+    """Write all nets; those for people as they come, since each may take minutes."""
     from archcalc.verify import told
 
-    notes = list(told.remarks(verification))
-    if not quiet:
-        write([told.heading(verification, report)])
-        print_grid(told.HEAD, [told.check_row(check) for check in verification.checks], told.LEFTS, form, None)
-        write([*notes, ""])
-    elif verification.differences:
-        write(notes)
-
-
-def _finish(found: list[Verification], skipped: list[str], form: Format) -> None:
-    from archcalc.verify import told
-
-    if form is Format.json:
-        records = [told.record(verification) for verification in found]
-        write([text.json({"archcalc": 1, "nets": records, "left_out": skipped}, indent=1)])
-        return
-    if len(found) > 1:
-        print_grid(told.SUMMARY_HEAD, [told.summary_row(net) for net in found], told.SUMMARY_LEFTS, form, None)
-        write([""])
-    write([told.summary(found, skipped)])
+    found, sections = [], []
+    for verification, report in nets:
+        found.append(verification)
+        sections.append(told.net_table(verification, report, quiet))
+        if form in ("table", "plain") and output is None and (not quiet or verification.differences):
+            write_table(Table(sections=partial(list, [sections.pop()])), form)
+            write([""])
+    write_table(told.whole_table(found, sections, left_out), form, output)
+    return found

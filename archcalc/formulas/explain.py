@@ -13,10 +13,10 @@ from typing import Any
 from archcalc.formulas.explain_kept import kept_lines
 from archcalc.formulas.general import Formula, Formulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
-from archcalc.render.figures import exact, memory
 from archcalc.report import Row
 from archcalc.shape import TransposedWindow
 from archcalc.symbolic import dim, is_symbolic
+from archcalc.tables.numbers import exact, memory
 
 LECTURE = (
     "T", "D_out", "H_out", "W_out", "T_out", "D", "H", "W", "d", "k", "d_d", "d_h", "d_w", "k_d", "k_h", "k_w", "p",

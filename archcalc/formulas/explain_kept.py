@@ -9,8 +9,8 @@ from archcalc.analyses.saved import kept_by_layer, storages, width_bytes
 from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import Graph
 from archcalc.layers.kept import Kept, Width
-from archcalc.render.figures import exact
 from archcalc.report import Row
+from archcalc.tables.numbers import exact
 
 WORDS = {
     Width.value: "values of its own",

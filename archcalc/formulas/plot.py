@@ -10,7 +10,7 @@ from typing import Any
 from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.formulas.selection import integers
-from archcalc.render.figures import short
+from archcalc.tables.numbers import short
 from archcalc.text import dot_quoted
 
 WIDTH, HEIGHT = 640.0, 400.0

@@ -9,8 +9,9 @@ from archcalc.analyses.effective_field import Profile, effective_field
 from archcalc.analyses.positions import Seen
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.render.drawing import Drawing, Rect, Shape, Text
-from archcalc.render.receptive_field import Sheet, percent
+from archcalc.render.receptive_field import percent, small_table
 from archcalc.report import Report
+from archcalc.tables import Column, Kind, Table
 
 Grid = Sequence[Sequence[float]]
 """Shares of the squared gradient, down and across."""
@@ -55,11 +56,12 @@ class Effective:
         where = ", ".join(f"{axis}={at}" for axis, at in self.report.ordered(self.position).items())
         graph = self.report.graph
         on = f" on {graph.nodes[self.source].name}" if graph.first_of_several or self.source else ""
-        return f"{self.report.name}: effective receptive field of {graph.nodes[self.index].name} at {where}{on}"
+        return f"effective receptive field of {graph.nodes[self.index].name} at {where}{on}"
 
-    def sheet(self) -> Sheet:
+    def table(self) -> Table:
         """Per axis the whole field's size, and the effective size and deviation, estimated and measured."""
-        head = ["axis", "field", "estimated", "deviation", *(["measured", "deviation"] if self.measured else [])]
+        keys = ["field", "estimated", "deviation", *(["measured", "deviation"] if self.measured else [])]
+        columns = [Column("axis", Kind.NAME), *(Column(key, Kind.SIZES) for key in keys)]
         rows, records = [], {}
         for axis, found in self.report.ordered(self.estimated).items():
             first, last = self.seen.interval(axis) or (0, -1)
@@ -81,17 +83,18 @@ class Effective:
         data = {"name": name, "position": self.position, "axes": records}
         if self.report.graph.first_of_several:
             data["from"] = self.report.graph.nodes[self.source].name
-        return Sheet(self.title, head, [True, *[False] * (len(head) - 1)], rows, data, notes)
+        return small_table(self.report.name, self.title, columns, rows, data, notes)
 
     def drawing(self) -> Drawing:
         """Both distributions side by side, with the field's frame and the effective size's."""
+        title = f"{self.report.name}: {self.title}"
         profiles = list(self.report.ordered(self.estimated).values())[-2:]
         down = profiles[0].shares if len(profiles) > 1 else (1.0,)
         product: Grid = [[a * b for b in profiles[-1].shares] for a in down]
         panels = [("estimated from the graph", product, self.estimated)]
         if self.measured:
             panels.append(("measured with PyTorch", self.grid, self.measured))
-        shapes: list[Shape] = [Text(MARGIN, MARGIN - 8, self.title, 14)]
+        shapes: list[Shape] = [Text(MARGIN, MARGIN - 8, title, 14)]
         left, low = MARGIN, 0.0
         for name, grid, found in panels:
             drawn, width, low = self._panel(name, grid, found, left)
@@ -101,7 +104,7 @@ class Effective:
                  "darker: more of the gradient, in steps of its square root"]  # fmt: skip
         shapes += [Text(MARGIN, low + 20 + 16 * i, note, 10, "#555555") for i, note in enumerate(notes) if note]
         width = max(left, *(MARGIN * 2 + shape.width for shape in shapes if isinstance(shape, Text)))
-        return Drawing(width, low + 20 + 16 * len(notes) + MARGIN / 2, shapes, self.title)
+        return Drawing(width, low + 20 + 16 * len(notes) + MARGIN / 2, shapes, title)
 
     def _panel(
         self, name: str, grid: Grid, found: Mapping[str, Profile], left: float

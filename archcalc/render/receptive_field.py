@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from archcalc.analyses.positions import Seen, middle_of
@@ -12,14 +11,26 @@ from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
 from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack, StackLayer, divided_by_x
 from archcalc.graph import Graph, Node
-from archcalc.render.figures import exact
-from archcalc.render.listing import layers_text
-from archcalc.render.rows import applications, entries
 from archcalc.report import Report
+from archcalc.report.listing import layers_text
+from archcalc.report.rows import Entry, applications, entries
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import is_symbolic
-from archcalc.text import line
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.json import document, stacked
+from archcalc.tables.numbers import exact
 
+COLUMNS = (
+    Column("name", Kind.NAME), Column("layer", Kind.LAYERS), Column("output", Kind.SIZES, drop=2),
+    Column("size", Kind.SIZES), Column("stride", Kind.SIZES), Column("padding", Kind.SIZES),
+    Column("centre", Kind.SIZES, drop=1),
+)  # fmt: skip
+OPTIONAL = (Column("touched", Kind.SIZES), Column("remarks", Kind.TEXT))
+POSITION = (
+    Column("axis", Kind.NAME), Column("window", Kind.WORD), Column("size"), Column("without borders", Kind.WORD),
+    Column("size"), Column("clipped", Kind.TEXT),
+)  # fmt: skip
+STACK = (Column("layer"), Column("", Kind.WORD), *(Column(key, Kind.SIZES) for key in ("sees", "stride", "weights")))
 MOST_TOUCHED, MOST_TOLD = 300, 10
 """Up to how many rows each position's exact window is looked at, and how many misaligned merges are reported."""
 
@@ -37,22 +48,26 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A table with a heading and notes, and the same as records for scripts.
+def small_table(
+    name: str, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], records: Any, notes: Iterable[str]
+) -> Table:
+    """A table whose rows are known, and the same for scripts: an object, or a function that makes one for each row.
 
-    The records are an object, or a function that makes one for each row, for there may be very many.
+    In CSV, what isn't there is empty.
     """
+    return Table(
+        columns if rows else (),
+        lambda: rows,
+        name,
+        title,
+        notes=tuple(notes),
+        keys=[column.key for column in columns],
+        values=lambda: ([("" if cell == "-" else cell) for cell in row] for row in rows),
+        json=lambda: stacked(records()) if callable(records) else document(records),
+    )
 
-    title: str
-    head: Sequence[str]
-    lefts: Sequence[bool]
-    rows: Sequence[Sequence[str]]
-    records: Any
-    notes: Sequence[str] = ()
 
-
-def layers_sheet(report: Report, every: bool = False, only: str = "", source: int = 0) -> Sheet:
+def layers_table(report: Report, every: bool = False, only: str = "", source: int = 0) -> Table:
     """Size, stride, padding and centre of every layer's field, or of those within one scope.
 
     On one of several inputs every layer has a row, whether or not it sees that input.
@@ -60,25 +75,21 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
     graph, fields = report.graph, _fields(report, source)
     all_of_them = len(graph.inputs) > 1 and not graph.nodes[source].inputs and any(fields)
     graph.spend(15, "writing the receptive fields of so many layers")
-    chosen = []
-    for entry in entries(graph, every):
-        inside = not only or any(
-            graph.nodes[i].name == only or graph.nodes[i].name.startswith(f"{only}/") for i in entry.nodes
-        )
-        if inside and (all_of_them or (entry.output >= source and fields[entry.output])):
-            chosen.append((entry, report.ordered(fields[entry.output])))
+    chosen = [
+        (entry, report.ordered(fields[entry.output]))
+        for entry in entries(graph, every)
+        if _within(graph, entry, only) and (all_of_them or (entry.output >= source and fields[entry.output]))
+    ]
     shares = _shares(graph, [entry.output if axes else None for entry, axes in chosen], source)
     told = [remarks(axes) if axes else ["not seen"] for _, axes in chosen]
     optional = [any(share is not None and share < 1 for share in shares), any(told)]
-    head = ["name", "layer", "output", "size", "stride", "padding", "centre"]
+    columns = [*COLUMNS, *(column for column, shown in zip(OPTIONAL, optional, strict=True) if shown)]
     rows = []
     for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
         node = graph.nodes[entry.output]
-        texts = [line(entry.name), layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
+        texts = [entry.name, layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
         extra = [percent(share) if share is not None else "", ", ".join(words)]
         rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
-    extra_head = [text for text, shown in zip(("touched", "remarks"), optional, strict=True) if shown]
-    lefts = [True, True, *[False] * (5 + optional[0]), *[True] * optional[1]]
     volume = report.text(graph.nodes[source].shape)
     title = f"receptive fields on {place_text(graph, source)}, {volume}{_others(graph, source)}"
     notes = [*_notes(told, optional[0]), *_disagreements(graph, fields)] if rows else [_nothing(report, only, source)]
@@ -87,7 +98,13 @@ def layers_sheet(report: Report, every: bool = False, only: str = "", source: in
         for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
             yield record(report, graph.nodes[entry.output], axes, words, share, source)
 
-    return Sheet(f"{report.name}: {title}", [*head, *extra_head], lefts, rows, records, notes)
+    return small_table(report.name, title, columns, rows, records, notes)
+
+
+def _within(graph: Graph, entry: Entry, only: str) -> bool:
+    """Whether a layer of the row is the one that is asked for, or in that scope."""
+    names = (graph.nodes[index].name for index in entry.nodes)
+    return not only or any(name == only or name.startswith(f"{only}/") for name in names)
 
 
 def place_text(graph: Graph, source: int) -> str:
@@ -217,7 +234,7 @@ def _disagreements(graph: Graph, fields: Sequence[Fields]) -> Iterator[str]:
         yield f"and {len(found) - MOST_TOLD:,} more merges with misaligned paths"
 
 
-def position_sheet(report: Report, index: int, position: Mapping[str, int], source: int = 0) -> Sheet:
+def position_table(report: Report, index: int, position: Mapping[str, int], source: int = 0) -> Table:
     """The exact window of one output position, beside the one that goes on past the borders."""
     graph = report.graph
     node, place = graph.nodes[index], graph.nodes[source]
@@ -233,13 +250,12 @@ def position_sheet(report: Report, index: int, position: Mapping[str, int], sour
         windows[axis] = {"window": inside, "unclipped": free}
     where = ", ".join(f"{axis}={at}" for axis, at in report.ordered(position).items()) or "all positions"
     output, volume = report.text(node.shape), report.text(place.shape)
-    title = f"{report.name}: {node.name} ({output}) at {where} sees of {place_text(graph, source)} ({volume})"
-    head = ("axis", "window", "size", "without borders", "size", "clipped")
+    title = f"{node.name} ({output}) at {where} sees of {place_text(graph, source)} ({volume})"
     records = {
         "name": node.name, "position": dict(report.ordered(position)), "from": place.name, "windows": windows,
         "touched_positions": seen.count, "touched": seen.share,
     }  # fmt: skip
-    return Sheet(title, head, (True, True, False, True, False, True), rows, records, [_touched(seen)])
+    return small_table(report.name, title, POSITION, rows, records, [_touched(seen)])
 
 
 def _has_one_window(field: Field) -> bool:
@@ -269,7 +285,7 @@ def _clipped(inside: tuple[int, int] | None, free: tuple[Any, Any] | None) -> st
     return ", ".join(f"{count} {side}" for count, side in lost if count > 0)
 
 
-def stack_sheet(text: str, stack: Stack) -> Sheet:
+def stack_table(text: str, stack: Stack) -> Table:
     """Layer by layer what a stack sees, and what one layer with the same field would cost."""
     layers = [("pool" if layer.pool else "conv", joined([w.kernel for w in layer.windows])) for layer in stack.layers]
     shares = list(stack.touched)
@@ -284,13 +300,10 @@ def stack_sheet(text: str, stack: Stack) -> Sheet:
         records.append({"layer": layer.text, "kind": kind, "receptive_field": [f.size for f in fields],
                         "effective_stride": [f.stride for f in fields], "weights": 0 if layer.pool else layer.taps,
                         "touched": share})  # fmt: skip
-    head = ["layer", "", "sees", "stride", "weights", *(["touched"] * gaps)]
-    lefts = [False, True, False, False, False, *([False] * gaps)]
+    columns = [*STACK, *[Column("touched", Kind.SIZES)] * gaps]
     data = {"stack": text, "layers": records, "weights": stack.weights, "weights_of_one": stack.weights_of_one,
             "nonlinearities": stack.nonlinearities}  # fmt: skip
-    return Sheet(
-        f"{text}: {_in_words(stack, layers)}", head, lefts, rows, data, [*_compared(stack), *_other_reading(text)]
-    )
+    return small_table(text, _in_words(stack, layers), columns, rows, data, [*_compared(stack), *_other_reading(text)])
 
 
 def _sides(layer: StackLayer, size: str) -> str:

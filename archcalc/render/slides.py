@@ -14,11 +14,11 @@ from archcalc.graph import Application, Node
 from archcalc.layers.conv import Convolution
 from archcalc.layers.linear import FullyConnected
 from archcalc.layers.reshape import Flatten
-from archcalc.render.figures import exact, memory, short
-from archcalc.render.rows import Entry, entries
 from archcalc.report import Report
+from archcalc.report.rows import Entry, entries
 from archcalc.shape import SPATIAL, Shape
 from archcalc.symbolic import is_symbolic, prod
+from archcalc.tables.numbers import exact, memory, short
 
 LAYOUT = ("R", "T", *SPATIAL, "C")
 NAMES = {"maxpool": "POOL", "lrn": "NORM"}

@@ -1,4 +1,4 @@
-"""analyze(graph) → Report: a row for each layer, a column for each analysis, and the totals."""
+"""The values of a graph: a row for each layer, a column for each analysis, and the totals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
@@ -17,7 +16,6 @@ from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact
-from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.analyses.receptive_field import Fields
@@ -48,7 +46,7 @@ class Row(Mapping[str, Any]):
 
     __slots__ = ("index", "report")
 
-    def __init__(self, report: Report, index: int) -> None:
+    def __init__(self, report: Values, index: int) -> None:
         self.report, self.index = report, index
 
     @property
@@ -108,7 +106,7 @@ def _one(quantity: Quantity, values: Iterable[Dim | tuple[Dim, ...]]) -> Dim:
 
 
 @dataclass(frozen=True)
-class Report:
+class Values:
     """Everything that is known about a graph, computed when it's asked for."""
 
     graph: Graph
@@ -260,28 +258,3 @@ class Report:
     def ordered(self, sizes: Mapping[str, T]) -> dict[str, T]:
         """Sizes per axis, in the spec's order."""
         return {axis: sizes[axis] for axis in self.graph.layout if axis in sizes}
-
-    def __repr__(self) -> str:
-        from archcalc.render.plain import plain_text
-
-        return plain_text(self)
-
-    def _repr_html_(self) -> str:
-        from archcalc.render.html import html_table
-
-        return html_table(self)
-
-
-def analyze(what: Graph | Architecture | str | PathLike[str], batch: Dim = 1, dtype: str = "float32") -> Report:
-    """Analyse a graph, or what a name or path means in its default sizes: nothing is computed before it is asked for.
-
-    Raises: UsageError: there is no such name or dtype, or the batch is not a positive integer. SpecError: the spec is
-    wrong.
-
-    >>> import archcalc
-    >>> archcalc.analyze("vgg16").totals["params"]
-    138357544
-    """
-    if isinstance(what, (str, PathLike)):
-        what = load(what)
-    return Report(what.build() if isinstance(what, Architecture) else what, batch, dtype)

@@ -1,4 +1,4 @@
-"""What a table shows: its rows, in order, and the text of every cell. The renderers only lay it out."""
+"""A report as a table: its rows, in order, and the text of every cell."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application
 from archcalc.layers.reshape import View
 from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, names
-from archcalc.render.figures import exact
-from archcalc.render.rows import Entry, applications, entries
-from archcalc.report import Report, shared
+from archcalc.report.facts import facts
+from archcalc.report.records import json_lines
+from archcalc.report.rows import Entry, applications, entries
+from archcalc.report.values import Values, shared
 from archcalc.symbolic import is_symbolic
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.numbers import exact
 from archcalc.text import line
 from archcalc.work import spend
 
-if TYPE_CHECKING:
-    from archcalc.claims import Verdict
-
 DEFAULT = ("name", "layer", "output_shape", "activations", "params", "macs")
 TEXTS = ("name", "kind", "layer", "output_shape")
-LEFT = ("name", "kind", "layer")
-"""The columns that are aligned on the left."""
+KINDS = {"name": Kind.NAME, "kind": Kind.WORD, "layer": Kind.LAYERS,
+         **dict.fromkeys(("output_shape", *fields()), Kind.SIZES)}  # fmt: skip
+DROPPED = ("layer", "activations", "output_shape", "macs")
+"""In which order a narrow terminal leaves columns out."""
 
 ROWS = "writing so many rows"
 """What `spend` says."""
@@ -35,18 +37,17 @@ TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "ac
 
 @dataclass(frozen=True)
 class Listing:
-    """A choice of rows and columns of a report, and the published figures to show below.
+    """A choice of rows and columns of a report.
 
     `every` gives each layer its own row, `depth` each scope; `bias` is false for params without biases.
     """
 
-    report: Report
+    report: Values
     columns: tuple[str, ...] = DEFAULT
     every: bool = False
     depth: int = 0
     sort: str = ""
     bias: bool = True
-    verdicts: tuple[Verdict, ...] = ()
     _known: dict[tuple[Application, ...], dict[str, str]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,25 @@ class Listing:
             raise UsageError(f"can't sort by '{self.sort}'", hint)
         if self.every and self.depth:
             raise UsageError("a row for every layer, or one for each scope: not both")
+
+    def table(self) -> Table:
+        """The table; nothing is computed before it's asked for."""
+        report = self.report
+        return Table(
+            [self._column(column) for column in self.columns],
+            lambda: map(self.cells, self.entries()),
+            report.name,
+            report.graph.title,
+            total=self.totals,
+            facts=lambda: facts(report),
+            values=self.values,
+            json=lambda: json_lines(report),
+            widths=self.widths,
+        )
+
+    def _column(self, name: str) -> Column:
+        drop = DROPPED.index(name) + 1 if name in DROPPED else 0
+        return Column(self._counted(name), KINDS.get(name, Kind.NUMBER), self.label(name), drop)
 
     def label(self, column: str) -> str:
         """A column's heading."""
@@ -94,10 +114,18 @@ class Listing:
             )
         return iter(sorted(values, key=values.__getitem__, reverse=True))
 
-    @cached_property
-    def longest_name(self) -> int:
-        """How wide the name column must be."""
-        return max(len(entry.name) for entry in entries(self.report.graph, self.every, self.depth))
+    def widths(self) -> list[int]:
+        """The widest cell of each column; equal rows are looked at once, so this costs little before a long table."""
+        looked_at: set[int] = set()
+        widths, longest = [0] * len(self.columns), 0
+        for entry in entries(self.report.graph, self.every, self.depth):
+            longest = max(longest, len(line(entry.name)))
+            known = self.shared(entry)
+            if id(known) in looked_at and known.keys() >= {*self.columns} - {"name"}:
+                continue
+            looked_at.add(id(known))
+            widths = [max(width, len(cell)) for width, cell in zip(widths, self.cells(entry), strict=True)]
+        return [longest if column == "name" else width for column, width in zip(self.columns, widths, strict=True)]
 
     @cached_property
     def _in_common(self) -> frozenset[str]:
@@ -133,6 +161,15 @@ class Listing:
         known = self.shared(entry)
         return [known[column] if column in known else self._placed(entry, column) for column in self.columns]
 
+    def values(self) -> Iterator[list[Any]]:
+        """The rows for programs: numbers are exact, and not grouped."""
+        for column in self.columns:
+            self.total(column)  # what is too much work is told before the first row
+        counted = [column in names(Total.SUM, Total.LARGEST) for column in self.columns]
+        for entry in self.entries():
+            cells = zip(self.columns, self.cells(entry), counted, strict=True)
+            yield [self.value(entry, column) if number else cell for column, cell, number in cells]
+
     def shared(self, entry: Entry) -> dict[str, str]:
         """The cells that equal layers on equal shapes have in common, by column."""
         found = applications(self.report.graph, entry)
@@ -157,7 +194,7 @@ class Listing:
         """A cell that depends on where in the graph the row is."""
         report = self.report
         if column == "name":
-            return line(entry.name)
+            return entry.name
         if column == "output_shape":
             return report.text(report.graph.nodes[entry.output].shape)
         if column in fields():

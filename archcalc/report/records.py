@@ -1,4 +1,4 @@
-"""One JSON object for scripts, in pieces, so that a long one streams."""
+"""A report as one JSON object for scripts, in pieces, so that a long one streams."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from archcalc import text
 from archcalc.graph import Application, Node
 from archcalc.quantities import Total, fields, names
-from archcalc.report import Report, Row, shared
+from archcalc.report.values import Row, Values, shared
 from archcalc.symbolic import is_symbolic
 
 VERSION = 1
 """Of this form of output."""
 
 
-def json_lines(report: Report) -> Iterator[str]:
+def json_lines(report: Values) -> Iterator[str]:
     """The whole report, a line for each layer; joined by line breaks it is one object."""
     graph = report.graph
     graph.spend(12, "writing so many rows")
@@ -41,7 +41,7 @@ def json_lines(report: Report) -> Iterator[str]:
     yield f' ], "totals": {_dump(report.totals)}}}'
 
 
-def _inputs(report: Report) -> dict[str, Any]:
+def _inputs(report: Values) -> dict[str, Any]:
     """Of several inputs, all by their names, and which of them the receptive fields are about."""
     graph = report.graph
     if not graph.first_of_several:
@@ -50,7 +50,7 @@ def _inputs(report: Report) -> dict[str, Any]:
     return {"inputs": inputs, "receptive_fields_on": graph.first_of_several}
 
 
-def _shared(report: Report, node: Node) -> tuple[str, str]:
+def _shared(report: Values, node: Node) -> tuple[str, str]:
     """What equal layers on equal shapes have in common, as pieces of an object's text: before the inputs, and after."""
     at = node.application
     values = {
