@@ -13,8 +13,7 @@ from typing import Any
 
 from archcalc.cli.app import COMMANDS
 from archcalc.layers import REGISTRY
-from archcalc.quantities import claimable
-from archcalc.report import COLUMNS
+from archcalc.quantities import PER_LAYER, claimable, names
 from archcalc.spec.arithmetic import FUNCTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -347,7 +346,9 @@ class Fuzz:
 
     def columns(self) -> str:
         """A value of --columns."""
-        return ",".join(self.pick((*COLUMNS, "rf", "nothing", "")) for _ in range(self.random.randrange(1, 5)))
+        return ",".join(
+            self.pick((*names(*PER_LAYER), "rf", "nothing", "")) for _ in range(self.random.randrange(1, 5))
+        )
 
     def where(self) -> str:
         """A value of --where."""
