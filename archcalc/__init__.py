@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archcalc.errors import ArchcalcError, ShapeError, SpecError, UnknownNameError, UsageError, VerificationError
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
+    from archcalc.questions.compare import Comparison, compare
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
@@ -35,6 +36,7 @@ _HOMES = {
         "VerificationError",
     ),
     "archcalc.graph": ("Graph", "Node"),
+    "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
@@ -46,6 +48,7 @@ _HOMES = {
 __all__ = [
     "ArchcalcError",
     "Architecture",
+    "Comparison",
     "Graph",
     "Node",
     "Report",
@@ -59,6 +62,7 @@ __all__ = [
     "__version__",
     "analyze",
     "build",
+    "compare",
     "dim",
     "load",
     "to_torch",

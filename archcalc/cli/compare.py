@@ -1,0 +1,71 @@
+"""`archcalc compare`: networks side by side, and what changed from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from archcalc.cli.command import Command
+from archcalc.cli.graphs import built
+from archcalc.cli.options import Form, Input, Names, Output, Quiet, Set
+from archcalc.cli.output import chosen_format, write_table
+from archcalc.errors import UsageError
+from archcalc.quantities import Total, known
+from archcalc.report import analyze
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command(cls=Command)
+def compare(
+    names: Names,
+    columns: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Which quantities of scopes and changes.")
+    ] = "params,macs",
+    changes: Annotated[
+        bool | None,
+        typer.Option(help="List what changed between two networks. Default: if half of the layers are alike."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 1,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
+    sets: Set = [],  # noqa: B006  # typer copies it
+    sizes: Input = [],  # noqa: B006
+    form: Form = None,
+    output: Output = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare networks: totals with ratios, the scopes in which they differ, and of two that are alike what changed.
+
+    Of a single NAME, the network as it stands is compared with what `--set` and `--input` make of it; of several, they
+    hold for all. The costs of all changes add up to the difference of the totals.
+
+    Examples:
+    ```
+    archcalc compare vgg16 resnet152
+    archcalc compare resnet50 resnet101 resnet152 --columns macs
+    archcalc compare old.yaml new.yaml --format markdown
+    archcalc compare vgg16 --set size=256
+    ```
+    """
+    from archcalc.questions.compare import Comparison
+    from archcalc.questions.side_by_side import comparison_table
+
+    chosen = chosen_format(form, output)
+    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
+    for column in shown:
+        known(column, Total.SUM)
+    if len(names) == 1 and not sets and not sizes:
+        raise UsageError("one network can't be compared", "name another one, or change it: --set size=256")
+    if changes and len(names) > 2:
+        raise UsageError("changes are between two networks", "archcalc compare vgg16 vgg19 --changes")
+    given = [(names[0], [], []), (names[0], sets, sizes)]
+    if len(names) > 1:
+        given = [(name, sets, sizes) for name in names]
+    graphs = [built(*each, quiet)[1] for each in given]
+    if len({graph.name for graph in graphs}) < len(graphs):  # then what was typed tells them apart
+        typed = [" ".join([name, *own, *more]) for name, own, more in given]
+        graphs = [replace(graph, name=name) for graph, name in zip(graphs, typed, strict=True)]
+    found = Comparison(tuple(analyze(graph, batch, dtype) for graph in graphs))
+    write_table(comparison_table(found, shown, changes), chosen, output)

@@ -1,0 +1,53 @@
+"""`archcalc diff`: what changed in a folder of specs between two git revisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archcalc.cli.command import Command
+from archcalc.cli.options import Form, Output
+from archcalc.cli.output import chosen_format, write_table
+from archcalc.quantities import Total, known
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command(cls=Command)
+def diff(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A git revision: main, v1.0, HEAD~3.")],
+    head: Annotated[
+        str,
+        typer.Argument(metavar="[HEAD]", help="Another one; without it, the files as they are.", show_default=False),
+    ] = "",
+    specs: Annotated[Path, typer.Option(metavar="DIR", help="The folder of specs.")] = Path(),
+    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which quantities.")] = "params,macs",
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if there are differences.")] = False,
+    form: Form = None,
+    output: Output = None,
+) -> None:
+    """Compare the networks of a folder of specs at two git revisions: new, gone, and what changed at what cost.
+
+    In Markdown it is ready for a pull request's comment. What can't be read or built on one side is named with the
+    reason.
+
+    Examples:
+    ```
+    archcalc diff main --specs specs
+    archcalc diff v1.0 v1.1 --specs specs --format markdown
+    archcalc diff origin/main --specs specs --exit-code
+    ```
+    """
+    from archcalc.questions.revisions import diff as differences
+    from archcalc.questions.side_by_side import differences_table
+
+    chosen = chosen_format(form, output)
+    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
+    for column in shown:
+        known(column, Total.SUM)
+    found = differences(base, head, specs)
+    write_table(differences_table(found, f"{base} to {head or 'the files as they are'}", shown), chosen, output)
+    if exit_code and (found.added or found.removed or found.changed or found.broken):
+        raise typer.Exit(1)

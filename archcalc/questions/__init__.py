@@ -1,0 +1,1 @@
+"""What can be asked about networks: a function each, with a frozen answer."""

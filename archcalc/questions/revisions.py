@@ -1,0 +1,134 @@
+"""What changed in a folder of specs between two git revisions: for a reviewer, or a comment on a pull request."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from archcalc.errors import SpecError, UsageError
+from archcalc.questions.compare import Comparison
+from archcalc.report import Report, analyze
+from archcalc.spec.reader import load_spec
+from archcalc.spec.tree import MAX_BYTES
+from archcalc.zoo import Architecture, spec_files
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The networks that are new, gone or changed, by name; and files that could not be read or built, with the reason.
+
+    `unchanged` is how many are the same on both sides.
+    """
+
+    added: Mapping[str, Report]
+    removed: Mapping[str, Report]
+    changed: Mapping[str, Comparison]
+    broken: Mapping[str, str]
+    unchanged: int
+
+
+def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
+    """Compare the networks of a folder of specs at two git revisions; without `head`, with the files as they are.
+
+    Raises: UsageError: there is no such revision or folder, or git can't be called.
+    """
+    folder = Path(specs)
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder '{specs}'", "archcalc diff main --specs my/specs")
+    with TemporaryDirectory() as scratch:
+        before = _networks(_checked_out(base, folder, Path(scratch, "base")), base)
+        after = _networks(_checked_out(head, folder, Path(scratch, "head")) if head else folder, head or "now")
+    pairs = {name: (before.reports[name], report) for name, report in after.reports.items() if name in before.reports}
+    both = {name: Comparison(pair) for name, pair in pairs.items()}
+    changed = {name: found for name, found in both.items() if found.changes}
+    return Differences(
+        added=_without(after, before),
+        removed=_without(before, after),
+        changed=changed,
+        broken=before.broken | after.broken,
+        unchanged=len(both) - len(changed),
+    )
+
+
+@dataclass
+class _Networks:
+    """The networks of a folder; what is wrong with others, and in which files."""
+
+    reports: dict[str, Report] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    incomplete: set[str] = field(default_factory=set)
+
+
+def _without(one: _Networks, other: _Networks) -> dict[str, Report]:
+    """The networks that only one side has; not those that the other side may have, but can't build."""
+    return {
+        name: report
+        for name, report in one.reports.items()
+        if name not in other.reports and one.files[name] not in other.incomplete
+    }
+
+
+def _networks(folder: Path, revision: str) -> _Networks:
+    """Every network of a folder and its report."""
+    found = _Networks()
+    for file in spec_files(folder) if any(folder.iterdir()) else ():
+        try:
+            spec = load_spec(file)
+        except SpecError as error:
+            found.broken[f"{file.name} ({revision})"] = _first(error)
+            found.incomplete.add(file.name)
+            continue
+        for variant in spec.variants or ("",):
+            architecture = Architecture(spec, variant)
+            try:
+                found.reports[architecture.name] = analyze(architecture)
+                found.files[architecture.name] = file.name
+            except SpecError as error:
+                found.broken[f"{architecture.name} ({revision})"] = _first(error)
+                found.incomplete.add(file.name)
+    return found
+
+
+def _first(error: SpecError) -> str:
+    found = next(each for each in error.diagnostics if each.severity == "error")
+    place = f"line {found.mark.line}: " if found.mark else ""
+    return f"{place}{found.code} {found.message}"
+
+
+def _checked_out(revision: str, folder: Path, into: Path) -> Path:
+    """Write a folder's specs as they were at a revision into another folder: plain files alone, no links."""
+    into.mkdir()
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if not commit:
+        raise UsageError(f"git knows no revision '{revision}' in '{folder}'", "a branch, a tag or a commit")
+    with (
+        subprocess.Popen(
+            ["git", "-C", str(folder), "archive", "--format=tar", commit.decode().strip()],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as git,
+        tarfile.open(fileobj=git.stdout, mode="r|") as archive,
+    ):  # fmt: skip
+        for member in archive:
+            path = PurePosixPath(member.name)
+            if member.isreg() and len(path.parts) == 1 and path.suffix in SUFFIXES and member.size <= MAX_BYTES:
+                data = archive.extractfile(member)
+                (into / path.name).write_bytes(data.read() if data else b"")
+    return into
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """What git prints; nothing if it fails.
+
+    Raises: UsageError: there is no git.
+    """
+    try:
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False).stdout
+    except FileNotFoundError:
+        raise UsageError("git can't be found", "archcalc compare OLD.yaml NEW.yaml needs none") from None
