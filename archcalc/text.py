@@ -25,7 +25,13 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\char34{}",  # babel gives some languages a meaning of their own for it
 }
+_LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=[`!?])(?=`)|(?<=,)(?=,)")
+"""Between letters that LaTeX's fonts would join to another one."""
 
 
 def visible(text: str) -> str:
@@ -125,7 +131,7 @@ def latex(text: str) -> str:
     >>> latex("50% of x_1")
     '50\\% of x\\_1'
     """
-    return "".join(_LATEX.get(letter, letter) for letter in line(text))
+    return _LIGATURE.sub("{}", "".join(_LATEX.get(letter, letter) for letter in line(text)))
 
 
 def csv_row(values: Iterable[Any]) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from archcalc.__main__ import main as archcalc
+from tests.readers import latex_tables
 
 HIDDEN = "\x00\x07\x08\x1b[31m\x7f\x85\x9b\u200b\u200e\u2028\u202e\u2066\u2069\ufeff\ufffe"
 NASTY = (
@@ -121,26 +122,31 @@ def _plain(text: str) -> None:
     assert text
 
 
+def _latex(text: str) -> None:
+    latex_tables(text)
+
+
+FORMATS: dict[str, Callable[[str], None]] = {
+    "plain": _plain, "table": _plain, "json": _json, "csv": _csv, "markdown": _markdown, "html": _html, "latex": _latex,
+    "latex-siunitx": _latex,
+}  # fmt: skip
+TABLES = (
+    "table {}", "claims {}", "claims --all --specs {folder}", "list --specs {folder}", "receptive-field {}", "check {}",
+    "solve {} --params 1K --set k=1..9", "sweep {} --set k=1..3", "compare {} --set k=7",
+)  # fmt: skip
 COMMANDS: dict[str, Callable[[str], None]] = {
-    "table {} --format plain": _plain, "table {} --format table": _plain, "table {} --format json": _json,
-    "table {} --format csv": _csv, "table {} --format markdown": _markdown, "table {} --format html": _html,
+    **{f"{command} --format {form}": reads for command in TABLES for form, reads in FORMATS.items()},
     "table {} --style slides": _plain, "table {} --symbolic H,W --format markdown": _markdown,
-    "claims {} --format plain": _plain, "claims {} --format table": _plain, "claims {} --format json": _json, "claims {} --format csv": _csv, "claims {} --format markdown": _markdown,
-    "claims {} --format html": _html, "claims --all --specs {folder} --format markdown": _markdown,
-    "list --specs {folder} --format plain": _plain, "list --specs {folder} --format table": _plain,
-    "list --specs {folder} --format json": _json,
-    "receptive-field {} --format plain": _plain, "receptive-field {} --format table": _plain,
-    "receptive-field {} --format json": _json, "receptive-field {} --format csv": _csv,
-    "receptive-field {} --format markdown": _markdown,
-    "check {}": _plain, "check {} --format json": _json, "check {} --symbolic H,W": _plain,
+    "table {} --symbolic H,W --format latex": _latex,
+    "check {}": _plain, "check {} --symbolic H,W": _plain,
     "explain {} conv1": _plain,
     "formula {}": _plain, "formula {} conv1": _plain, "formula {} --format latex": _plain,
     "formula {} --format python": _python, "formula {} --format sympy": _plain,
     "render {} --format svg": _svg, "render {} --format dot": _dot,
-    "solve {} --output 4x4 --layer conv1": _plain, "solve {} --params 1K --set k=1..9 --format json": _json,
-    "sweep {} --set k=1..3 --format csv": _csv, "sweep {} --set k=1..3 --format json": _json,
+    "solve {} --output 4x4 --layer conv1": _plain,
     "export {}": _python,
     "verify {} --device meta": _plain, "verify {} --device meta --format json": _json,
+    "verify {} --device meta --format latex": _latex,
 }  # fmt: skip
 WITH_FILES = ("table", "receptive-field", "render", "formula", "explain", "sweep", "export")
 

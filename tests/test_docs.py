@@ -33,6 +33,7 @@ from archcalc.spec import arithmetic, parser, tree
 from archcalc.spec.reader import TOP_LEVEL, parse_spec
 from archcalc.spec.tree import Source
 from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
+from archcalc.tables.formats import FORMATS
 from archcalc.work import LISTED, STEPS
 from tests.layer_cases import make, row
 
@@ -230,21 +231,38 @@ def extended(package: Path) -> None:
     file = package / "quantities.py"
     before, declared, after = file.read_text().partition('        Quantity("depth"')
     file.write_text(f"{before}        {contribution('quantity').strip()},\n{declared}{after}")
+    (package / "tables" / "bars.py").write_text(contribution("format"))
+    file = package / "tables" / "formats.py"
+    file.write_text(file.read_text().replace("FORMATS = {", f"FORMATS = {{{contribution('format line')}"))
 
 
 def test_contributing_is_followed_to_the_letter(tmp_path: Path) -> None:
-    """In a copy of the package, the pieces that CONTRIBUTING shows, put where it says, are a kind and a column."""
+    """In a copy of the package, the pieces that CONTRIBUTING shows, put where it says, are a kind, a column, a format."""
     shutil.copytree(ROOT / "archcalc", tmp_path / "archcalc")
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
     extended(tmp_path / "archcalc")
     (tmp_path / "t.yaml").write_text(complete(contribution("uses glu")))
-    asked = ["table", "t.yaml", "--format", "csv", "--columns", "layer,output_shape,optimizer_values"]
-    done = subprocess.run(
-        [sys.executable, "-m", "archcalc", *asked], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
-    assert ("", 0) == (done.stderr, done.returncode)
-    assert ["conv 64 3x3,64x30x30,3584", "glu,32x30x30,0"] == done.stdout.splitlines()[2:4]
+    columns = "layer,output_shape,optimizer_values"
+    for form, expected in (
+        (
+            "csv",
+            ["layer,output_shape,optimizer_values", "input,3x32x32,0", "conv 64 3x3,64x30x30,3584", "glu,32x30x30,0"],
+        ),
+        ("bars", ["input | 3x32x32 | 0", "conv 64 3x3 | 64x30x30 | 3,584", "glu | 32x30x30 | 0"]),
+    ):
+        asked = ["table", "t.yaml", "--format", form, "--columns", columns]
+        done = subprocess.run(
+            [sys.executable, "-m", "archcalc", *asked], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert ("", 0) == (done.stderr, done.returncode)
+        assert expected == done.stdout.splitlines()[: len(expected)]
+
+
+def test_every_format_is_described() -> None:
+    """docs/formats.md has each format with the suffixes of its files, and no other."""
+    listed = {code(row[0])[0]: code(row[1]) for row in table(DOCS["docs/formats.md"], "Format", "Files")}
+    assert listed == {name: list(filter(None, form.suffixes)) for name, form in FORMATS.items()}
 
 
 # ---------------------------------------------------------------- specs and their errors

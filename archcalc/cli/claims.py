@@ -46,6 +46,7 @@ def claims(
     archcalc claims vgg16
     archcalc claims --all
     archcalc claims googlenet --format json
+    archcalc claims --all -o claims.html
     ```
     """
     if every is bool(names):

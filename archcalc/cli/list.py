@@ -34,7 +34,7 @@ def list_architectures(specs: Specs = None, form: Form = None, output: Output = 
     Examples:
     ```
     archcalc list
-    archcalc list --format json
+    archcalc list --format latex
     archcalc list --specs my/specs -o specs.csv
     ```
     """

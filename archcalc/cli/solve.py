@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,12 +196,18 @@ def _table(name: str, goals: Sequence[str], answer: Answer) -> Table:
     notes = [*_settled(answer), *(_largest(answer) if solution else ["none: no sizes do that"])]
     return Table(
         [Column(symbol, Kind.TEXT if symbol == symbols[-1] else Kind.WORD) for symbol in symbols],
-        lambda: ([*alone, *map(str, row.sets)] for row in solution.rows) if solution.together else [alone],
+        lambda: ([*alone, *map(str, sets)] for sets in _together(answer)),
         name,
         "; ".join(goals),
         notes=[note.strip() for note in notes],
         json=lambda: _json(name, goals, answer),
     )
+
+
+def _together(answer: Answer) -> Iterable[Sequence[Integers]]:
+    """What the unknowns that depend on one another may be; of those that don't there's one row."""
+    solution = answer.solution
+    return (row.sets for row in solution.rows) if solution.together else [()] if solution else []
 
 
 def _is_open(total: Any) -> bool:

@@ -69,6 +69,8 @@ def table(
     archcalc table resnet50 --depth 1 --batch 32 --dtype float16
     archcalc table net.yaml --set width=256 --columns name,output_shape,receptive_field
     archcalc table vgg16 --set fcn=true --symbolic H,W,N --format json
+    archcalc table vgg16 -o vgg16.html
+    archcalc table vgg16 --format latex-siunitx
     ```
     """
     chosen = chosen_format(form, output)

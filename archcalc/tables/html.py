@@ -14,6 +14,7 @@ max-width: 78em; padding: 0 1.5em; }
 table { border-collapse: collapse; margin: 1.5em 0; font-variant-numeric: tabular-nums; }
 caption { font-size: 1.15em; font-weight: 600; text-align: left; padding-bottom: .6em; }
 th, td { padding: .22em .7em; vertical-align: top; }
+td:first-child { white-space: nowrap; }
 thead th { border-bottom: 1.5px solid #444; vertical-align: bottom; }
 tbody td { border-bottom: 1px solid #e4e4e4; }
 tfoot th { border-top: 1.5px solid #444; }

@@ -120,6 +120,6 @@ def _digits(table: Table) -> dict[int, str]:
 def _small(texts: Sequence[str]) -> Iterator[str]:
     """Paragraphs below a table."""
     if texts:
-        yield r"{\footnotesize\raggedright\medskip"
+        yield "\\par\\medskip\n{\\footnotesize\\raggedright"
         yield from (rf"{text}\par" for text in texts)
         yield "}"

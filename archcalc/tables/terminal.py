@@ -53,7 +53,9 @@ def _hanging(head: Text, text: Text, console: Console) -> Iterator[Text]:
     """A text after what stands before it, and below itself where it wraps."""
     indent = cell_len(head.plain)
     first, *others = _wrapped(text, console, max(console.width - indent, BESIDE)) or [Text()]
-    yield Text.assemble(head, first)
+    whole = Text.assemble(head, first)
+    whole.rstrip()
+    yield whole
     yield from (Text(" " * indent).append_text(other) for other in others)
 
 
@@ -92,7 +94,7 @@ class _Grid:
         for number, cells in enumerate(self.rows):
             yield from self._row(cells)
             remarks = map(line, self.table.remarks.get(number, ()))
-            for text in [cells[-1], *remarks] if self.below else remarks:
+            for text in filter(None, (cells[-1], *remarks) if self.below else remarks):
                 yield from _hanging(Text("    "), Text(text, "dim"), self.console)
         if self.total:
             yield rule
