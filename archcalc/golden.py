@@ -23,7 +23,9 @@ from archcalc.symbolic import is_symbolic
 from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
 
-_KEYS = dict.fromkeys(("archcalc", "name", "conditions", "layers", "totals")).keys()
+_KEYS = dict.fromkeys(("archcalc", "name", "conditions", "outputs", "layers", "totals")).keys()
+_LATER = ("outputs", "layer", "inputs")
+"""What the first golden files don't have: they are still read as such, and differ."""
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_+-]{0,99}(:[a-z0-9][a-z0-9_+-]{0,99})?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
 """What Windows takes for a device."""
@@ -31,12 +33,16 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
 
 @renewed()
 def golden(architecture: Architecture) -> dict[str, Any]:
-    """The values that are kept: every layer's shape and counts, and the totals."""
+    """What is kept: every layer with its arguments, what it reads, its shape and counts; the outputs and the totals."""
     report = analyze(architecture.build())
+    nodes = report.graph.nodes
     layers = [
         {
             "name": row.node.name,
             "kind": row.node.kind,
+            "layer": row.node.application.text,
+            "inputs": ", ".join(node.name for node in row.inputs),
+            **({} if row.node.tied is None else {"tied": nodes[row.node.tied].name}),
             "output_shape": _plain(report.ordered(row.node.shape)),
             **{name: _plain(row[name]) for name in principal()},
             **{name: _field(row[name]) for name in fields()},
@@ -48,6 +54,7 @@ def golden(architecture: Architecture) -> dict[str, Any]:
         "archcalc": 1,
         "name": architecture.name,
         "conditions": list(map(str, report.graph.conditions)),
+        "outputs": {name: nodes[index].name for name, index in report.graph.outputs.items()},
         "layers": layers,
         "totals": totals,
     }
@@ -224,7 +231,7 @@ def _read(file: Path) -> tuple[Any, str]:
 
 def _problem(values: Any) -> str:
     """Why values don't have the form that `golden` writes; empty if they do."""
-    if not isinstance(values, dict) or values.keys() != _KEYS:
+    if not isinstance(values, dict) or {*values, *_LATER[:1]} != _KEYS:
         return f"it must have {', '.join(_KEYS)}, and nothing else"
     if type(values["archcalc"]) is not int or not isinstance(values["name"], str):
         return "its version must be an integer, its name a text"
@@ -237,6 +244,8 @@ def _problem(values: Any) -> str:
         return "a layer must have a name, and hold nothing but integers and texts"
     if len({layer["name"] for layer in layers}) < len(layers):
         return "two layers have one name"
+    if not _is_record({"outputs": values.get("outputs", {})}):
+        return "its outputs must be names"
     return "" if _is_record(values["totals"]) else "its totals must be integers and texts"
 
 
@@ -262,6 +271,10 @@ def _differences(name: str, old: Any, new: Mapping[str, Any]) -> Iterator[Differ
     if old is None:
         yield Difference(name, what="there is no golden file")
         return
+    if "outputs" not in old or any("layer" not in layer or "inputs" not in layer for layer in old["layers"]):
+        yield Difference(name, "file", "recorded without the layers' arguments and inputs")
+        new = {**_without_later(new), "layers": list(map(_without_later, new["layers"]))}
+        old = {**_without_later(old), "layers": list(map(_without_later, old["layers"]))}
     before = {layer["name"]: layer for layer in old["layers"]}
     after = {layer["name"]: layer for layer in new["layers"]}
     yield from _changed(name, "total", old["totals"], new["totals"])
@@ -273,19 +286,24 @@ def _differences(name: str, old: Any, new: Mapping[str, Any]) -> Iterator[Differ
         yield from _changed(name, layer, before[layer], values)
     if list(before) != list(after) and before.keys() == after.keys():
         yield Difference(name, what="the layers stand in another order")
-    rest = ("archcalc", "name", "conditions")
-    yield from _changed(name, "file", {key: old[key] for key in rest}, {key: new[key] for key in rest})
+    rest = ("archcalc", "name", "conditions", "outputs")
+    yield from _changed(name, "file", *({key: each.get(key) for key in rest} for each in (old, new)))
+
+
+def _without_later(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in _LATER}
 
 
 def _changed(name: str, where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for key in dict.fromkeys((*old, *new)):
         if old.get(key) != new.get(key):
-            yield Difference(name, where, key, _told(old.get(key)), _told(new.get(key)))
+            between = ", " if key == "outputs" else "x"
+            yield Difference(name, where, key, *(_told(each.get(key), between) for each in (old, new)))
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, between: str) -> str:
     """A value in a difference; sizes as 64x112x112."""
-    return printable("x".join(map(str, value.values())) if isinstance(value, dict) else str(value))
+    return printable(between.join(map(str, value.values())) if isinstance(value, dict) else str(value))
 
 
 def to_text(values: Mapping[str, Any]) -> str:

@@ -59,6 +59,11 @@ class Application:
         volumes = " and ".join(shape.text() for shape in self.input_shapes)
         return f"Application({self.layer}: {f'{volumes} -> ' if volumes else ''}{self.output_shape.text()})"
 
+    @property
+    def text(self) -> str:
+        """The layer as a spec would write it for these shapes: `conv 64 3x3 s=2`."""
+        return self.layer.text(len(self.input_shapes[0].spatial) if self.input_shapes else 1)
+
     def once(self, formula: Callable[[Application], T]) -> T:
         """The value of `formula` on this application, computed at most once."""
         if formula not in self._memo:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from archcalc import golden as recorded
+from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.golden import file_name, golden, to_text, update
 from archcalc.zoo import load
@@ -61,6 +62,74 @@ def test_missing_changed_and_ownerless_files_are_told(own: tuple[Path, Path]) ->
     assert [] == check([], specs, folder)
 
 
+WIRED = """archcalc: 1
+name: tiny
+input: {C: 8, H: 8, W: 8}
+layers:
+  - one: conv 8 3x3 p=1
+  - two: conv 8 3x3 p=1
+  - join: {concat: [from one, from two]}
+  - slope: leaky slope=0.1
+  - drop: dropout 0.1
+  - tokens: tokens
+  - mixed: attention 8
+  - head: select 0
+outputs: [head, two]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("[from one, from two]", "[from two, from one]", "tiny: join/concat: inputs was one, two, is two, one"),
+        ("[from one, from two]", "[from two, from two]", "tiny: join/concat: inputs was one, two, is two, two"),
+        ("slope=0.1", "slope=0.3", "tiny: slope: layer was leaky slope=0.1, is leaky slope=0.3"),
+        ("dropout 0.1", "dropout 0.5", "tiny: drop: layer was dropout p=0.1, is dropout"),
+        ("attention 8", "attention 8 causal=true", "tiny: mixed: layer was attention 8, is attention 8 causal=true"),
+        ("select 0", "select 5", "tiny: head: layer was select 0, is select 5"),
+        ("outputs: [head, two]", "outputs: [head, one]", "tiny: file: outputs was head, two, is head, one"),
+    ],
+)
+def test_what_no_number_shows_is_recorded(before: str, after: str, expected: str, own: tuple[Path, Path]) -> None:
+    """An argument, a wire or an output that changes no shape and no count is a difference."""
+    specs, folder = own
+    (specs / "tiny.yaml").write_text(WIRED)
+    update([], specs, folder)
+    assert before in WIRED
+    (specs / "tiny.yaml").write_text(WIRED.replace(before, after))
+    assert expected in check([], specs, folder)
+
+
+def test_files_of_the_first_form_differ_in_one_line(own: tuple[Path, Path]) -> None:
+    """A golden file without arguments and inputs is read; that they are missing is said once, not for every layer."""
+    specs, folder = own
+    update([], specs, folder)
+    values = json.loads((folder / "tiny.json").read_text())
+    del values["outputs"]
+    for layer in values["layers"]:
+        del layer["layer"], layer["inputs"]
+    (folder / "tiny.json").write_text(json.dumps(values))
+    assert ["tiny: file: recorded without the layers' arguments and inputs"] == check([], specs, folder)
+    update([], specs, folder)
+    assert [] == check([], specs, folder)
+
+
+def test_many_differences_are_summed_up(own: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each network the first differences, how many more there are, and what to do; the other formats list all."""
+    specs, folder = own
+    (specs / "tiny.yaml").write_text(SPEC.replace("[conv 4 3x3, relu]", "(conv 4 3x3 p=1 -> relu)*30"))
+    update([], specs, folder)
+    (specs / "tiny.yaml").write_text(SPEC.replace("[conv 4 3x3, relu]", "(conv 5 3x3 p=1 -> relu)*30"))
+    asked = ["golden", "check", "--specs", str(specs), "--golden", str(folder)]
+    assert 1 == run(asked)
+    lines = capsys.readouterr().out.splitlines()
+    every = len(check([], specs, folder))
+    assert f"tiny: {every - 20:,} more differences; --format plain lists all" == lines[20]
+    assert "1 differs; archcalc golden update records what is computed now" == lines[21]
+    assert 1 == run([*asked, "--format", "csv"])
+    assert 1 + every == len(capsys.readouterr().out.splitlines())
+
+
 def test_only_what_was_recorded_is_removed(own: tuple[Path, Path]) -> None:
     """Other people's files stay, whatever they hold, and what another run recorded stays unless it is to be pruned."""
     specs, folder = own
@@ -107,7 +176,7 @@ def test_layers_that_come_and_go_are_named(own: tuple[Path, Path]) -> None:
     update([], specs, folder)
     (specs / "tiny.yaml").write_text(SPEC.replace("relu", "tanh"))
     told = [line for line in check(["tiny"], specs, folder) if ": total: " not in line]
-    assert ["tiny: relu: layer is gone", "tiny: tanh: layer is new"] == told
+    assert ["tiny: relu: layer is gone", "tiny: tanh: layer is new", "tiny: file: outputs was relu, is tanh"] == told
 
 
 @pytest.mark.parametrize("part", [0, 1, 5, 20, 200, -1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,8 @@ COLUMNS = (
     Column("computed"),
 )  # fmt: skip
 SAME = "all values are as recorded"
+SHOWN = 20
+"""Differences of one network that are listed as sentences."""
 
 app = typer.Typer(
     add_completion=False,
@@ -67,13 +71,24 @@ def check(
     differences = golden.check(names or [], specs, folder)
     chosen = text_format(form, output)
     if chosen == "text":
-        write(map(str, differences) if differences else [SAME], output)
+        write(_told(differences) if differences else [SAME], output)
     else:
         rows = [astuple(difference) for difference in differences]
         summary = "" if differences else SAME
         write_table(Table(COLUMNS, lambda: rows, title="golden values", summary=summary), chosen, output)
     if differences:
         raise typer.Exit(1)
+
+
+def _told(differences: Sequence[golden.Difference]) -> Iterator[str]:
+    """The differences, of each network the first ones, and what to do about them."""
+    for name, found in groupby(differences, key=lambda difference: difference.name):
+        several = list(found)
+        yield from map(str, several[:SHOWN])
+        if len(several) > SHOWN:
+            yield f"{name}: {len(several) - SHOWN:,} more differences; --format plain lists all"
+    count = len({difference.name for difference in differences})
+    yield f"{'1 differs' if count == 1 else f'{count:,} differ'}; archcalc golden update records what is computed now"
 
 
 @app.command(cls=Command)

@@ -66,7 +66,7 @@ def explained(row: Row) -> Iterator[str]:
     found = layer_formulas(at, usual=True)
     volumes = " and ".join(report.text(shape) for shape in at.input_shapes)
     if node.inputs:
-        yield f"{node.name}: {node.layer.text(len(at.input_shapes[0].spatial) or 1)}"
+        yield f"{node.name}: {at.text}"
         yield f"{volumes} -> {report.text(at.output_shape)}"
     else:
         yield f"{node.name}: {report.text(at.output_shape)}"

@@ -78,7 +78,7 @@ def changes(before: Report, after: Report) -> list[Change]:
     >>> [(change.kind.value, change.path, change.cost["params"]) for change in changes(one, other)]
     [('changed', 'input', 0), ('on other volumes', 'conv1/1/conv', -1152)]
     """
-    spend(len(before.graph) + len(after.graph), "comparing networks")
+    spend(20 * (len(before.graph) + len(after.graph)), "comparing networks")
     groups = _Matcher(before.graph, after.graph).groups()
     partner = {pair.before: pair.after for group in groups for pair in group.pairs if pair.before is not None}
     found = [change for group in groups for change in _described(group, partner, before, after)]
@@ -261,7 +261,7 @@ def _difference(
         if one.shape != other.shape:
             return Kind.CHANGED, one.shape.text(a.layout), other.shape.text(b.layout)
     elif one.layer != other.layer:
-        return Kind.CHANGED, _layer_text(one), _layer_text(other)
+        return Kind.CHANGED, one.application.text, other.application.text
     if reads := _rewired(one, other, partner, a, b):
         return Kind.REWIRED, *reads
     if _NUMBERED.sub("", one.name) != _NUMBERED.sub("", other.name):
@@ -293,15 +293,10 @@ def _list(graph: Graph, node: Node) -> str:
     return " and ".join(graph.nodes[i].name for i in node.inputs)
 
 
-def _layer_text(node: Node) -> str:
-    shapes = node.application.input_shapes
-    return node.layer.text(len(shapes[0].spatial) if shapes else 1)
-
-
 def _summary(nodes: Sequence[Node]) -> str:
     """A layer as a spec writes it; of several, how many there are of each kind."""
     if len(nodes) == 1:
-        return _layer_text(nodes[0]) if nodes[0].inputs else nodes[0].shape.text()
+        return nodes[0].application.text if nodes[0].inputs else nodes[0].shape.text()
     counts = Counter(node.kind for node in nodes)
     return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 

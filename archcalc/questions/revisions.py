@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archcalc.errors import SpecError, UsageError
+from archcalc.files import write_bytes
 from archcalc.questions.compare import Comparison
 from archcalc.report import Report, analyze
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
 from archcalc.zoo import Architecture, spec_files
 
-SUFFIXES = (".yaml", ".yml")
+_BLOB = re.compile(rb"100\d{3} blob (?P<id>[0-9a-f]+) +(?P<size>\d+)\t(?P<name>[^/\0]+\.ya?ml)")
+"""A plain file that is a spec, as `git ls-tree` lists it; links have the mode 120000."""
 
 
 @dataclass(frozen=True)
@@ -108,18 +110,9 @@ def _checked_out(revision: str, folder: Path, into: Path) -> Path:
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if not commit:
         raise UsageError(f"git knows no revision '{revision}' in '{folder}'", "a branch, a tag or a commit")
-    with (
-        subprocess.Popen(
-            ["git", "-C", str(folder), "archive", "--format=tar", commit.decode().strip()],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        ) as git,
-        tarfile.open(fileobj=git.stdout, mode="r|") as archive,
-    ):  # fmt: skip
-        for member in archive:
-            path = PurePosixPath(member.name)
-            if member.isreg() and len(path.parts) == 1 and path.suffix in SUFFIXES and member.size <= MAX_BYTES:
-                data = archive.extractfile(member)
-                (into / path.name).write_bytes(data.read() if data else b"")
+    for entry in _git(folder, "ls-tree", "-l", "-z", commit.decode().strip()).split(b"\0"):
+        if (match := _BLOB.fullmatch(entry)) and int(match["size"]) <= MAX_BYTES:
+            write_bytes(into / match["name"].decode(), _git(folder, "cat-file", "blob", match["id"].decode()))
     return into
 
 

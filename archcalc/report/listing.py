@@ -213,7 +213,7 @@ class Listing:
 def layers_text(found: tuple[Application, ...]) -> str:
     """Layers as a spec would write them: `conv 64 3x3 + relu`."""
     told = [found[0], *(at for at in found[1:] if not _does_nothing(at))]
-    return " + ".join(at.layer.text(len(at.input_shapes[0].spatial) if at.input_shapes else 1) for at in told)
+    return " + ".join(at.text for at in told)
 
 
 def _does_nothing(at: Application) -> bool:
