@@ -15,6 +15,7 @@ from archcalc.questions.compare import Comparison
 from archcalc.report import Report, analyze
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
+from archcalc.work import renewed
 from archcalc.zoo import Architecture, spec_files
 
 _BLOB = re.compile(rb"100\d{3} blob (?P<id>[0-9a-f]+) +(?P<size>\d+)\t(?P<name>[^/\0]+\.ya?ml)")
@@ -48,7 +49,7 @@ def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
         after = _networks(_checked_out(head, folder, Path(scratch, "head")) if head else folder, head or "now")
     pairs = {name: (before.reports[name], report) for name, report in after.reports.items() if name in before.reports}
     both = {name: Comparison(pair) for name, pair in pairs.items()}
-    changed = {name: found for name, found in both.items() if found.changes}
+    changed = {name: found for name, found in both.items() if _differs(found)}
     return Differences(
         added=_without(after, before),
         removed=_without(before, after),
@@ -56,6 +57,12 @@ def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
         broken=before.broken | after.broken,
         unchanged=len(both) - len(changed),
     )
+
+
+@renewed()
+def _differs(found: Comparison) -> bool:
+    """Whether anything changed; with a budget of work for each network."""
+    return bool(found.changes)
 
 
 @dataclass
@@ -90,7 +97,8 @@ def _networks(folder: Path, revision: str) -> _Networks:
         for variant in spec.variants or ("",):
             architecture = Architecture(spec, variant)
             try:
-                found.reports[architecture.name] = analyze(architecture)
+                with renewed():
+                    found.reports[architecture.name] = analyze(architecture)
                 found.files[architecture.name] = file.name
             except SpecError as error:
                 found.broken[f"{architecture.name} ({revision})"] = _first(error)
