@@ -233,3 +233,26 @@ def test_symbols_have_the_names_of_variables() -> None:
     for wrong in ("a b", "", "2k", 3, None):
         with pytest.raises(UsageError, match="identifier"):
             dim(wrong)  # type: ignore[arg-type]
+
+
+def test_a_scope_has_what_its_layers_have_together() -> None:
+    """`report["conv5"]` is about the scope: sums of its layers, the largest of what counts so, its output's volume."""
+    report = archcalc.analyze("vgg16")
+    row = report["conv5"]
+    assert ("conv5", "scope", Shape(C=512, H=7, W=7)) == (row["name"], row["kind"], row["output_shape"])
+    for name in ("params", "macs", "activations", "saved_bytes", "total_bytes", "peak_bytes", "least_bytes"):
+        assert report.total(name, "conv5") == row[name], name
+    assert 3 * (512 * 512 * 9 + 512) == row["params"]
+    assert {"H": 212, "W": 212} == row["receptive_field"]
+    assert "Row('conv5': 7 layers -> 512x7x7)" == repr(row)
+    assert report.total("params", "fc8") == report["fc8"]["params"] == 4_097_000
+
+
+def test_rows_are_a_sequence() -> None:
+    """They can be counted, indexed, sliced and walked over more than once; so can the report."""
+    report = archcalc.analyze("vgg16")
+    rows = report.rows
+    assert len(rows) == len(report) == len(list(rows)) == len(list(rows)) == len(list(report)) == len(report.graph)
+    assert ["input", "conv1/1/conv"] == [row["name"] for row in rows[:2]]
+    with pytest.raises(IndexError):
+        rows[len(rows)]

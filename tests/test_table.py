@@ -140,8 +140,8 @@ params       1,714 (1,692 weights, 22 biases), 6.86 kB (6.70 KiB)
 buffers      16 stored but not learned, 64 bytes
 MACs         12,800 (25,600 FLOPs)
 memory       778 activations, 3.11 kB (3.04 KiB) as float32
-training     4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
-inference    2.56 kB (2.50 KiB) held at once, at pool1; the floor is 1.79 kB (1.75 KiB)
+training     4.20 kB (4.10 KiB) kept for the backward pass; params and all gradients come on top
+inference    2.56 kB (2.50 KiB) held at once besides params, at pool1; the floor is 1.79 kB (1.75 KiB)
 depth        3 weight layers on the longest path
 not in MACs  relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)
@@ -259,8 +259,8 @@ def test_markdown(spec: Callable[[str], str], printed: Callable[..., str]) -> No
 - buffers: 16 stored but not learned, 64 bytes
 - MACs: 12,800 (25,600 FLOPs)
 - memory: 778 activations, 3.11 kB (3.04 KiB) as float32
-- training: 4.20 kB (4.10 KiB) kept for the backward pass; params and gradients come on top
-- inference: 2.56 kB (2.50 KiB) held at once, at pool1; the floor is 1.79 kB (1.75 KiB)
+- training: 4.20 kB (4.10 KiB) kept for the backward pass; params and all gradients come on top
+- inference: 2.56 kB (2.50 KiB) held at once besides params, at pool1; the floor is 1.79 kB (1.75 KiB)
 - depth: 3 weight layers on the longest path
 - not in MACs: relu (1 x comparisons), maxpool (1 x comparisons), bn (1 x normalisation), prelu (1 x elementwise), \
 softmax (1 x exponentials and sums)

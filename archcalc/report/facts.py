@@ -27,7 +27,7 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
     if report.has("saved_bytes"):
         kept = memory(totals["saved_bytes"])
-        yield "training", f"{kept} kept for the backward pass; params and gradients come on top"
+        yield "training", f"{kept} kept for the backward pass; params and all gradients come on top"
     yield "inference", _peak(report)
     if BYTES[report.dtype] < BYTES["float32"] and report.dtype not in UNTRAINED:
         yield "dtype", ALL_NARROW.format(report.dtype)
@@ -47,7 +47,7 @@ def _peak(report: Values) -> str:
     if not is_symbolic(peak):
         pairs = zip(report.graph.nodes, report.placed("peak_bytes"), strict=True)
         at = next(node.name for node, held in pairs if peak in (held if isinstance(held, tuple) else (held,)))
-        return f"{memory(peak)} held at once, at {at}; the floor is {memory(least)}"
+        return f"{memory(peak)} held at once besides params, at {at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
-    return f"{text} held at once"
+    return f"{text} held at once besides params"

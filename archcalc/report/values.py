@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
@@ -42,16 +42,19 @@ def shared() -> tuple[str, ...]:
 
 
 class Row(Mapping[str, Any]):
-    """One layer and its values: `row["macs"]`; as a mapping, its name, kind, output shape and all its quantities."""
+    """One layer, or a scope, and its values: `row["macs"]`; as a mapping, its name, kind, shape and all its quantities.
 
-    __slots__ = ("index", "report")
+    A scope has what its layers have together, and the volume and the receptive field of its output.
+    """
 
-    def __init__(self, report: Values, index: int) -> None:
-        self.report, self.index = report, index
+    __slots__ = ("index", "report", "scope")
+
+    def __init__(self, report: Values, index: int, scope: str = "") -> None:
+        self.report, self.index, self.scope = report, index, scope
 
     @property
     def node(self) -> Node:
-        """The layer's node."""
+        """The layer's node; of a scope, the one that makes its output."""
         return self.report.graph.nodes[self.index]
 
     @property
@@ -71,16 +74,15 @@ class Row(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any: ...
     def __getitem__(self, name: str) -> Any:
         if name in IDENTITY:
-            return {"name": self.node.name, "kind": self.node.kind, "output_shape": self.node.shape}[name]
+            kind = "scope" if self.scope else self.node.kind
+            return {"name": self.scope or self.node.name, "kind": kind, "output_shape": self.node.shape}[name]
         quantity = known(name, *PER_LAYER)
         if quantity.axis:
             fields = self.report.ordered(self.fields)
             return {axis: getattr(field, quantity.axis) for axis, field in fields.items()}
         if not self.report.has(name):
             return None
-        if name in OF_PLACES:
-            return _one(quantity, [self.report.placed(name)[self.index]])
-        return self.report.value(self.node.application, name)
+        return self.report.over(name, self.report.graph.indices(self.scope) if self.scope else (self.index,))
 
     def __iter__(self) -> Iterator[str]:
         return iter((*IDENTITY, *names(*PER_LAYER)))
@@ -89,12 +91,35 @@ class Row(Mapping[str, Any]):
         return len(IDENTITY) + len(names(*PER_LAYER))
 
     def __repr__(self) -> str:
-        return f"Row({self.node.name!r}: {self.node.layer} -> {self.report.text(self.node.shape)})"
+        layer = f"{sum(1 for _ in self.report.graph.indices(self.scope))} layers" if self.scope else self.node.layer
+        return f"Row({self['name']!r}: {layer} -> {self.report.text(self.node.shape)})"
 
     @property
     def fields(self) -> Fields:
         """Its receptive field on the first input, per axis; of others see `Report.fields_on`."""
         return self.report.receptive_fields[self.index]
+
+
+class Rows(Sequence[Row]):
+    """The rows of a report: each is made when it's asked for."""
+
+    def __init__(self, report: Values) -> None:
+        self.report = report
+
+    def __len__(self) -> int:
+        return len(self.report.graph.nodes)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self.report.row(index) for index in range(len(self))[place]]
+        return self.report.row(range(len(self))[place])
+
+    def __repr__(self) -> str:
+        return f"Rows({self.report.name!r}: {len(self)} layers)"
 
 
 def _one(quantity: Quantity, values: Iterable[Dim | tuple[Dim, ...]]) -> Dim:
@@ -129,20 +154,27 @@ class Values:
         return self.graph.name
 
     @property
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Rows:
         """One row for each node, the input first."""
-        return map(self.row, range(len(self.graph.nodes)))
+        return Rows(self)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.graph.nodes)
 
     def row(self, index: int) -> Row:
         """The row of the node with this index."""
         return Row(self, index)
 
     def __getitem__(self, path: str) -> Row:
-        """The row of the layer that a name stands for.
+        """The row of a layer, or of a scope.
 
         Raises: UnknownNameError: there is no such layer or scope.
         """
-        return self.row(self.graph.place(path))
+        index = self.graph.place(path)
+        return Row(self, index, "" if self.graph.nodes[index].name == path else path)
 
     def value(self, application: Application, name: str) -> Dim:
         """A quantity that equal layers on equal shapes have in common.
