@@ -67,7 +67,7 @@ def test_phases_of_a_transposed_convolution() -> None:
     (field,) = fields_of("layers: [{y: tconv 2 3 s=2}]\n").values()
     assert ((-1, 0), (0, 0)) == field.windows
     assert (2, Fraction(1, 2), 1) == (field.size, field.stride, field.padding)
-    assert ["2 phases, seeing 1-2"] == remarks({"W": field})
+    assert ["2 phases, seeing 1-2"] == list(map(str, remarks({"W": field})))
 
 
 def test_positions_that_see_nothing() -> None:

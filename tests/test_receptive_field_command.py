@@ -291,18 +291,17 @@ def test_where_no_gradient_arrives_nothing_is_measured() -> None:
 
 def test_picture_without_measurement_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PyTorch the estimate takes the page, and nothing in the figure says how to install something."""
-    from archcalc.render.effective_field import Effective
+    from archcalc.cli.receptive_field import _effective
     from archcalc.report import analyze
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    report = analyze(load("lenet5").build())
-    found = Effective(report, report.graph.places["C3"], {"H": 5, "W": 5})
+    found = _effective(analyze(load("lenet5").build()), "C3", "5,5", 0)
     drawing = found.drawing()
     widest = max(shape.x + shape.width for shape in drawing.shapes if hasattr(shape, "height"))
     assert widest > 0.9 * (drawing.width - 36)
     texts = [shape.text for shape in drawing.shapes if hasattr(shape, "text")]
     assert not any("install" in text for text in texts)
-    assert any("not measured" in note for note in found.sheet().notes)
+    assert any("not measured" in note for note in found.table().notes)
 
 
 @pytest.mark.torch

@@ -35,6 +35,10 @@ HELD = 0.9545
 """The share of a normal distribution within two standard deviations of its mean."""
 
 
+Grid: TypeAlias = Sequence[Sequence[float]]
+"""Shares of the squared gradient, down and across."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How the squared gradient is spread along one axis: its share at each position, which add up to 1."""
@@ -70,6 +74,14 @@ class Profile:
             if held >= HELD and last - first < best[1] - best[0]:
                 best = first, last
         return best
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was found by running a network: along each axis, and over the last two."""
+
+    profiles: Mapping[str, Profile]
+    grid: Grid
 
 
 def effective_field(graph: Graph, index: int, position: Mapping[str, int], source: int = 0) -> dict[str, Profile]:

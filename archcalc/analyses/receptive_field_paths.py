@@ -60,8 +60,19 @@ def merged(found: Iterator[Misalignment]) -> list[Misalignment]:
     return list(known.values())
 
 
-def remarks(fields: Mapping[str, Field]) -> list[str]:
-    """What holds of one layer's field: words for a table, the most important first."""
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What holds of one layer's field: a word for it, and more than the word where there's more to say."""
+
+    word: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or self.word
+
+
+def remarks(fields: Mapping[str, Field]) -> list[Remark]:
+    """What holds of one layer's field, the most important first."""
     found = list(fields.values())
     told = {
         "everything": any(field.whole for field in found),
@@ -74,7 +85,8 @@ def remarks(fields: Mapping[str, Field]) -> list[str]:
         "size-dependent": any(field.size_dependent for field in found),
     }
     phases = any(len(field.windows) > 1 for field in found if field.follows)
-    return [text for text, holds in told.items() if holds] + ([_phases(found)] if phases else [])
+    words = [Remark(word) for word, holds in told.items() if holds]
+    return [*words, *([Remark("phases", _phases(found))] if phases else [])]
 
 
 def _phases(fields: Sequence[Field]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,13 @@ from archcalc.cli.graphs import built
 from archcalc.cli.options import Form, Input, Output, Quiet, Set, complete_name
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError, suggestion
+from archcalc.graph import Graph
 from archcalc.report import Report, analyze
 from archcalc.tables import Table
 from archcalc.work import allow_listing
 
 if TYPE_CHECKING:
+    from archcalc.analyses.effective_field import Measurement
     from archcalc.render.effective_field import Effective
 
 PICTURES = (".svg", ".png", ".pdf")
@@ -194,4 +197,16 @@ def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
     else:
         index = _index(report, layer) if layer else _last_wide(report, source)
         position = middle_of(report.graph.nodes[index].shape)
-    return Effective(report, index, position, source)
+    return Effective(report, index, position, source, _measured)
+
+
+def _measured(graph: Graph, index: int, position: Mapping[str, int], source: int) -> Measurement | str:
+    """What PyTorch finds, or why nothing."""
+    if graph.nodes[source].inputs:
+        return "measured on inputs only, not on an inner layer"
+    if importlib.util.find_spec("torch") is None:
+        return "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
+    from archcalc.verify.effective import measurement
+
+    found = measurement(graph, index, position, source)
+    return found or "not measured: no gradient arrives, whatever the initialisation"

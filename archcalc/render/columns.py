@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from archcalc.render.geometry import ARROW, Box, Point, numbers, rounded, spline, text
+from archcalc.render.geometry import ARROW, SPINE, Box, Point, numbers, rounded, spline, text
 
 PAGE = 1.5
 """Width by height of the page that a picture should fill."""
@@ -237,7 +237,7 @@ def _frames(graph: Any) -> Iterator[Any]:
 
 
 def _spine(edges: Iterable[Any]) -> list[Any]:
-    return [edge for edge in edges if edge.attr["weight"] == "200"]
+    return [edge for edge in edges if edge.attr["weight"] == SPINE]
 
 
 def _label_corners(edge: Any) -> list[Point]:

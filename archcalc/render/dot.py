@@ -14,6 +14,7 @@ from archcalc.graph import Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
 from archcalc.render.fold import Block, Cell, Item, family
+from archcalc.render.geometry import SPINE
 from archcalc.render.picture import Edge, Picture, picture
 from archcalc.report import Report
 from archcalc.shape import Shape
@@ -191,7 +192,7 @@ class _Writer:
                 style["label"] = f" {self.report.text(edge.shape)} "
             along = edge.role == "main" and {edge.tail, edge.head} <= self.spine
             if along:
-                style["weight"] = "200"  # more than Graphviz gives to compact frames: the spine stays straight
+                style["weight"] = SPINE
             if along == spine:
                 dot.edge(self.keys[edge.tail], self.keys[edge.head], **style)
 

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from archcalc.analyses.effective_field import Profile, effective_field
+from archcalc.analyses.effective_field import Grid, Measurement, Profile, effective_field
 from archcalc.analyses.positions import Seen
 from archcalc.analyses.receptive_field_exact import exact_field
+from archcalc.graph import Graph
 from archcalc.render.drawing import Drawing, Rect, Shape, Text
 from archcalc.render.receptive_field import percent, small_table
 from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
 
-Grid = Sequence[Sequence[float]]
-"""Shares of the squared gradient, down and across."""
-
+Measure = Callable[[Graph, int, Mapping[str, int], int], Measurement | str]
 SIDE, CELLS, MARGIN = 300.0, 60, 36.0
 """Points: a panel's longer side and what is left free around it; and how many cells it has at most."""
 LIGHT, DARK = (250, 250, 246), (8, 48, 107)
 
 
 class Effective:
-    """One layer's effective field at one position: estimated, and measured if PyTorch is there."""
+    """One layer's effective field at one position: estimated, and as `measure` finds it, or says why it doesn't."""
 
-    def __init__(self, report: Report, index: int, position: Mapping[str, int], source: int = 0) -> None:
+    def __init__(self, report: Report, index: int, position: Mapping[str, int], source: int, measure: Measure) -> None:
         graph = report.graph
         self.report, self.index, self.position, self.source = report, index, dict(position), source
         self.estimated = effective_field(graph, index, position, source)
         self.seen: Seen = exact_field(graph, index, position, source)
-        self.measured: dict[str, Profile] = {}
-        self.grid: Grid = []
-        self.missing = self._measure()
-
-    def _measure(self) -> str:
-        """Measure; what to say if that isn't possible."""
-        if self.report.graph.nodes[self.source].inputs:
-            return "measured on inputs only, not on an inner layer"
-        if importlib.util.find_spec("torch") is None:
-            return "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
-        from archcalc.verify.effective import measured_field, profiles
-
-        shares = measured_field(self.report.graph, self.index, self.position, self.source)
-        if shares is None:
-            return "not measured: no gradient arrives, whatever the initialisation"
-        self.measured = profiles(shares, self.report.graph.nodes[self.source].shape)
-        while shares.dim() > 2:
-            shares = shares.sum(dim=0)
-        self.grid = shares.reshape(-1, shares.shape[-1]).tolist()
-        return ""
+        measured = measure(graph, index, position, source)
+        found = Measurement({}, []) if isinstance(measured, str) else measured
+        self.measured, self.grid = found.profiles, found.grid
+        self.missing = measured if isinstance(measured, str) else ""
 
     @property
     def title(self) -> str:
@@ -91,7 +73,7 @@ class Effective:
         profiles = list(self.report.ordered(self.estimated).values())[-2:]
         down = profiles[0].shares if len(profiles) > 1 else (1.0,)
         product: Grid = [[a * b for b in profiles[-1].shares] for a in down]
-        panels = [("estimated from the graph", product, self.estimated)]
+        panels: list[tuple[str, Grid, Mapping[str, Profile]]] = [("estimated from the graph", product, self.estimated)]
         if self.measured:
             panels.append(("measured with PyTorch", self.grid, self.measured))
         shapes: list[Shape] = [Text(MARGIN, MARGIN - 8, title, 14)]

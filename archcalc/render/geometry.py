@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 ARROW, RADIUS = 6.0, 8.0
 """The length of an arrow, and the radius of a line's corners."""
+SPINE = "200"
+"""The weight of the spine's edges alone: more than Graphviz gives to compact frames, so that it stays straight."""
 Point = tuple[float, float]
 
 

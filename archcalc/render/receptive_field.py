@@ -8,7 +8,7 @@ from typing import Any
 from archcalc.analyses.positions import Seen, middle_of
 from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
-from archcalc.analyses.receptive_field_paths import merged, misalignments, quantity, remarks
+from archcalc.analyses.receptive_field_paths import Remark, merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack, StackLayer, divided_by_x
 from archcalc.graph import Graph, Node
 from archcalc.report import Report
@@ -81,14 +81,14 @@ def layers_table(report: Report, every: bool = False, only: str = "", source: in
         if _within(graph, entry, only) and (all_of_them or (entry.output >= source and fields[entry.output]))
     ]
     shares = _shares(graph, [entry.output if axes else None for entry, axes in chosen], source)
-    told = [remarks(axes) if axes else ["not seen"] for _, axes in chosen]
+    told = [remarks(axes) if axes else [Remark("not seen")] for _, axes in chosen]
     optional = [any(share is not None and share < 1 for share in shares), any(told)]
     columns = [*COLUMNS, *(column for column, shown in zip(OPTIONAL, optional, strict=True) if shown)]
     rows = []
     for (entry, axes), share, words in zip(chosen, shares, told, strict=True):
         node = graph.nodes[entry.output]
         texts = [entry.name, layers_text(applications(graph, entry)), report.text(node.shape), *_numbers(axes)]
-        extra = [percent(share) if share is not None else "", ", ".join(words)]
+        extra = [percent(share) if share is not None else "", ", ".join(map(str, words))]
         rows.append(texts + [text for text, shown in zip(extra, optional, strict=True) if shown])
     volume = report.text(graph.nodes[source].shape)
     title = f"receptive fields on {place_text(graph, source)}, {volume}{_others(graph, source)}"
@@ -134,7 +134,7 @@ def _fields(report: Report, source: int) -> Sequence[Fields]:
 
 
 def record(
-    report: Report, node: Node, axes: Mapping[str, Field], words: Sequence[str], share: float | None, source: int = 0
+    report: Report, node: Node, axes: Mapping[str, Field], words: Sequence[Remark], share: float | None, source: int = 0
 ) -> dict[str, Any]:
     """One layer's field for scripts; exact fractions and symbolic values are texts. Of several inputs: on which."""
     found: dict[str, Any] = {
@@ -152,7 +152,7 @@ def record(
         found[column] = {axis: plain(getattr(field, what)) for axis, field in axes.items()}
     found["aligned"] = all(field.aligned for field in axes.values())
     found["touched"] = share
-    found["remarks"] = list(words)
+    found["remarks"] = list(map(str, words))
     if len(report.graph.inputs) > 1:
         found["from"] = report.graph.nodes[source].name
     return found
@@ -217,14 +217,12 @@ def centre_share(graph: Graph, index: int, source: int = 0) -> float:
     return exact_field(graph, index, middle_of(graph.nodes[index].shape), source).share
 
 
-def _notes(told: Sequence[Sequence[str]], touched: bool) -> Iterator[str]:
+def _notes(told: Sequence[Sequence[Remark]], touched: bool) -> Iterator[str]:
     yield "centre: of the first position, in input positions counted from 0"
     if touched:
         yield "touched: the share of its field that the middle position really depends on"
-    found = {word for words in told for word in words}
-    for word, text in WORDS.items():
-        if any(word in remark for remark in found):
-            yield text
+    found = {remark.word for remarks in told for remark in remarks}
+    yield from (text for word, text in WORDS.items() if word in found)
 
 
 def _disagreements(graph: Graph, fields: Sequence[Fields]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from archcalc.analyses.effective_field import Profile, profile
+from archcalc.analyses.effective_field import Measurement, Profile, profile
 from archcalc.analyses.positions import positions_of
 from archcalc.graph import Graph
 from archcalc.shape import Shape
@@ -60,6 +60,17 @@ def _shares(
     if "C" in graph.nodes[source].shape:
         energy = energy.sum(dim=list(graph.nodes[source].shape).index("C"))
     return (energy / energy.sum()).cpu()
+
+
+def measurement(graph: Graph, index: int, position: Mapping[str, int], source: int = 0) -> Measurement | None:
+    """What `measured_field` finds, along each axis of the input and over its last two; None where it finds nothing."""
+    shares = measured_field(graph, index, position, source)
+    if shares is None:
+        return None
+    found = profiles(shares, graph.nodes[source].shape)
+    while shares.dim() > 2:
+        shares = shares.sum(dim=0)
+    return Measurement(found, shares.reshape(-1, shares.shape[-1]).tolist())
 
 
 def profiles(shares: torch.Tensor, volume: Shape) -> dict[str, Profile]:
