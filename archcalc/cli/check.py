@@ -42,8 +42,9 @@ class Checked:
 
 COLUMNS = (
     Column("file", Kind.NAME, drop=1), Column("line"), Column("column"), Column("code", Kind.WORD),
-    Column("severity", Kind.VERDICT), Column("hint", Kind.WORD, drop=2), Column("message", Kind.TEXT),
+    Column("severity", Kind.VERDICT), Column("message", Kind.TEXT),
 )  # fmt: skip
+KEYS = (*(column.key for column in COLUMNS), "hint")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -166,13 +167,15 @@ def _table(results: list[Checked]) -> Table:
     found = [_plain(diagnostic) for result in results for diagnostic in result.found]
     conditions = {result.name: list(result.conditions) for result in results}
     record = {"archcalc": 1, "diagnostics": found, **({"conditions": conditions} if any(conditions.values()) else {})}
-    values = [["" if row[column.key] is None else row[column.key] for column in COLUMNS] for row in found]
+    values = [["" if row[key] is None else row[key] for key in KEYS] for row in found]
     return Table(
-        COLUMNS,
-        lambda: (list(map(str, row)) for row in values),
+        COLUMNS if found else (),
+        lambda: (list(map(str, row[:-1])) for row in values),
+        remarks={number: [f"hint: {row['hint']}"] for number, row in enumerate(found) if row["hint"]},
         title=", ".join(result.name for result in results),
         facts=lambda: [(name, condition) for name, several in conditions.items() for condition in several],
         summary="; ".join(map(_counts, results)),
+        keys=KEYS,
         values=lambda: values,
         json=lambda: document(record),
     )

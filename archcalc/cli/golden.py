@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -74,8 +74,9 @@ def check(
         write(_told(differences) if differences else [SAME], output)
     else:
         rows = [astuple(difference) for difference in differences]
-        summary = "" if differences else SAME
-        write_table(Table(COLUMNS, lambda: rows, title="golden values", summary=summary), chosen, output)
+        keys = [column.key for column in COLUMNS]
+        table = Table(COLUMNS, lambda: rows, title="golden values", keys=keys)
+        write_table(table if rows else replace(table, columns=(), summary=SAME), chosen, output)
     if differences:
         raise typer.Exit(1)
 

@@ -20,8 +20,8 @@ from archcalc.tables.formats import SUFFIXES
 if TYPE_CHECKING:
     from rich.console import Console
 
-LONG = 300
-"""Rows beyond which plain text is printed even in a terminal: rich would take seconds."""
+LONG = 1_000
+"""Rows beyond which plain text is printed even in a terminal: in colour it takes ten times as long."""
 CHUNK = 512
 """Lines that are written at once: a long listing must neither wait for its end nor cost a system call a line."""
 

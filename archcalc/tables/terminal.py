@@ -115,7 +115,7 @@ class _Grid:
         texts = [self._cell(self.columns[place], cells[place], width, style) for place, width in self.widths.items()]
         figures = Text(" " * GAP).join(texts)
         if self.beside:
-            yield from _hanging(figures.append(" " * GAP), Text(cells[-1], style), self.console)
+            yield from _hanging(figures.append(" " * GAP * bool(texts)), Text(cells[-1], style), self.console)
         else:
             figures.rstrip()
             yield figures
