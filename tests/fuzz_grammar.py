@@ -328,7 +328,7 @@ class Fuzz:
                         self.pick(("unicode", "latex", "sympy", "python"))),
             "solve": (self.pick(("--params", "--macs", "--output", "--peak-bytes", "--saved-bytes")), self.pick((*NUMBERS, "5M", "1..9", "7x7", "1MB")),
                       *self.pick(((), ("--symbolic", symbols)))),
-            "sweep": ("--set", f"{self.pick(('a', 'k', 'H', 'N', 'W'))}={self.pick(('1..5', '[1,2]', '1..300', '0', '-2..1', self.expression(1)))}",
+            "sweep": ("--set", f"{self.pick(('a', 'k', 'H', 'N', 'W'))}={self.pick(('1..5', '[1,2]', '1..30', '0', '-2..1', self.expression(1)))}",
                       *self.pick(((), ("--where", self.where())))),
             "receptive-field": self.pick(((), ("--all",), ("--layer", layer), ("--layer", layer, "--at", self.pick(("0,0", "3", "1,1,1", "-1,0", "10**9,0"))),
                                           ("--from", layer), ("--format", "json"))),

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archcalc.errors import LocalError, Mark, SpecError
-from archcalc.spec.arithmetic import Dims
+from archcalc.expand import build
+from archcalc.spec.arithmetic import FUNCTIONS, OPERATIONS, Dims
 from archcalc.spec.expression import Environment, Literal
 from archcalc.spec.grammar import parse_chain, parse_expression
 from archcalc.spec.items import CallUnit
@@ -164,3 +165,21 @@ def test_a_name_that_no_expression_can_mention_is_refused(name: str) -> None:
 def test_names_may_have_any_letter_after_the_first() -> None:
     """What the grammar reads can be declared."""
     assert 4 == graph_of("hparams: {größe: 4}\nlayers: conv größe 3x3\n").nodes[-1].shape["C"]
+
+
+UNKNOWN = ("(1 < b)", "(b == 3)", "(b < c)", "not (1 < b)", "(1 < b and b < 3)", "(1 < b or b == 3)")
+"""Conditions that depend on the symbol b."""
+
+
+@pytest.mark.parametrize("truth", UNKNOWN)
+def test_a_truth_that_is_not_known_is_no_value(truth: str) -> None:
+    """Whatever is done with a condition on a symbol, and wherever it stands: an error of the spec, never a fault."""
+    used = [f"{truth} {op} {other}" for op in (*OPERATIONS, "==", "!=", "and", "or") for other in ("1", "b", "true")]
+    used += [f"{other} {op} {truth}" for op in (*OPERATIONS, "==", "!=") for other in ("1", "b", "(b < 2)")]
+    used += [f"{function}({inner})" for function in FUNCTIONS for inner in (truth, f"{truth}, 2", f"[{truth}, b]")]
+    used += [f"-{truth}", f"not {truth}", f"{truth} if {truth} else 2", f"[{truth}]", f"[{truth}]*2"]
+    head = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\nhparams: {b: sym, c: 5}\n"
+    for text in used:
+        for layers in (f"conv ({text}) 3", f"conv 8 3 -> relu if {text}", f"conv 8 3 s=first([{text}, 2])"):
+            with pytest.raises(SpecError):
+                build(spec_of(f'{head}layers: "{layers}"\n'))

@@ -192,7 +192,9 @@ class Binary(Expr):
         if self.operation in ("==", "!="):
             return _equal(left, right, self) is (self.operation == "==")
         result = OPERATIONS[self.operation](number(left), number(right))
-        return result if self.operation in COMPARISONS or isinstance(result, range) else bounded(result)
+        if self.operation in COMPARISONS:
+            return decide(result, self)  # a truth that isn't known is no value to go on with
+        return result if isinstance(result, range) else bounded(result)
 
 
 @dataclass(frozen=True, slots=True)
