@@ -125,14 +125,19 @@ def printable(text: str) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """A hint: the known word that `word` was probably meant to be, else what there is to choose from."""
+    """A hint: the known word that `word` was probably meant to be, in any case, else what there is to choose from.
+
+    >>> suggestion("VGG16", ["A", "vgg16", "vgg19"])
+    "did you mean 'vgg16'?"
+    """
     known = sorted(known)
     if len(known) > MAX_KNOWN:  # comparing with all would take seconds
-        known = [name for name in known if name[:1] == word[:1]][:MAX_KNOWN]
-    close = difflib.get_close_matches(word[:60], known, n=3, cutoff=0.6)
+        known = [name for name in known if name[:1].lower() == word[:1].lower()][:MAX_KNOWN]
+    lowered = {name.lower(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word[:60].lower(), lowered, n=3, cutoff=0.6)
     if close:
-        swapped = [name for name in close if sorted(name) == sorted(word)]
-        return f"did you mean '{(swapped or close)[0]}'?"
+        swapped = [name for name in close if sorted(name) == sorted(word.lower())]
+        return f"did you mean '{lowered[(swapped or close)[0]]}'?"
     if not known:
         return ""
     return "known: " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")

@@ -255,6 +255,14 @@ def listed(folder: Path, *suffixes: str, own: bool = False) -> list[Path]:
     return found
 
 
+def names(folder: Path, *suffixes: str) -> Iterator[str]:
+    """The names in a folder that end so, whatever they are; none, if it can't be read."""
+    try:
+        yield from (file.name for file in folder.iterdir() if file.suffix in suffixes)
+    except OSError:
+        return
+
+
 def leads_out(file: Path, folder: Path) -> bool:
     """Whether a file is a symbolic link to something outside the folder, or to nothing."""
     try:

@@ -16,6 +16,9 @@ from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
 
+SUFFIXES = (".yaml", ".yml")
+"""Of files with specs."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -131,10 +134,16 @@ def spec_files(folder: Path | None = None) -> list[Path]:
 
     Raises: UsageError: there is none, one is not a regular file, or a symbolic link leads out of the folder.
     """
-    found = files.listed(folder or specs_folder(), ".yaml", ".yml", own=folder is None)
+    found = files.listed(folder or specs_folder(), *SUFFIXES, own=folder is None)
     if not found:
         raise UsageError(f"there is no spec in {folder or specs_folder()}", "specs are files such as net.yaml")
     return found
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders in a folder that have specs, which `spec_files` doesn't look into."""
+    inner = (child for child in sorted(folder.iterdir()) if child.is_dir() and not child.is_symlink())
+    return [child.name for child in inner if child.name[:1] != "." and any(files.names(child, *SUFFIXES))]
 
 
 def text_of(file: Path) -> str:

@@ -21,6 +21,7 @@ from archcalc.cli.app import COMMANDS
 from archcalc.cli.options import complete_name
 from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
 from archcalc.tables.formats import FORMATS
+from tests.helpers import HEAD
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "sympy", "numpy", "graphviz", "pygraphviz", "rich", "jsonschema")
@@ -575,3 +576,17 @@ def test_a_list_times_two_is_one_value(tmp_path: Path, capsys: pytest.CaptureFix
     assert "k,params\n8,32\n16,64\n" == capsys.readouterr().out
     main(["sweep", str(file), "--set", "k=[8,16]*2", "--columns", "params", "--quiet"])
     assert "8,32" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["list"], ["golden", "check"], ["claims", "--all"]])
+def test_specs_in_subfolders_are_not_passed_over_in_silence(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of specs is read, not the folders inside it; that there are specs in them is said on stderr."""
+    (tmp_path / "net.yaml").write_text(HEAD + "layers: relu\n")
+    for inner in (".git", "empty", "old"):
+        (tmp_path / inner).mkdir()
+    for inner in (".git", "old"):
+        (tmp_path / inner / "other.yaml").write_text("")
+    main([*command, "--specs", str(tmp_path), *(["--golden", str(tmp_path / "g")] if command[0] == "golden" else [])])
+    assert "specs in subfolders are not read: old\n" in capsys.readouterr().err

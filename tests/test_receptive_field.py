@@ -88,11 +88,24 @@ def test_misaligned_paths_are_named() -> None:
     """A merge of paths with unequal centres is reported with both paths, not refused."""
     graph = graph_of("layers:\n- y:\n    add:\n      a: conv 2 3 p=1\n      b: conv 2 3 p=[2,0]\n", LINE)
     fields = receptive_fields(graph)
-    assert ["y/add: y/a and y/b are misaligned along W: centres of the first position 0 and -1"] == list(
+    assert ["y/add: y/a and y/b are misaligned along W: centres 0 and -1 of the first position"] == list(
         map(str, misalignments(graph, fields))
     )
     (field,) = fields[graph.places["y"]].values()
     assert (False, (-2, 1)) == (field.aligned, field.windows[0])
+
+
+def test_paths_that_disagree_in_a_later_phase_are_named_there() -> None:
+    """Behind an upsampling, the first position whose centres differ is named, with two centres that do differ."""
+    layers = "layers:\n- stem: conv 2 3 p=1\n- up: maxpool 4 -> upsample 4\n- cat: {concat: [from up, from stem]}\n"
+    layers += "- r1: {residual: conv 4 3 p=1}\n- r2: {residual: conv 4 3 p=1}\n"
+    graph = graph_of(layers, LINE)
+    fields = receptive_fields(graph)
+    found = list(misalignments(graph, fields))
+    assert "r2/add: r2/body and r1/add are misaligned along W: centres -0.5 and 1.5 of position 1" == str(found[-1])
+    for one in found:
+        centres = [exact_field(graph, graph.places[path], {"W": 4 + one.position}).interval("W") for path in one.paths]
+        assert len({sum(window) for window in centres if window}) == 2
 
 
 def test_unequal_strides_are_named() -> None:

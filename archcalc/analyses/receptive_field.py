@@ -91,8 +91,12 @@ class Field:
     @property
     def centre(self) -> Any:
         """The middle of the first window, in input positions; None if it sees nothing."""
-        first = self.windows[0]
-        return None if first is None or not self.follows else _over(first[0] + first[1], 2)
+        return self.centre_at(0)
+
+    def centre_at(self, position: int) -> Any:
+        """The middle of one position's window, in input positions; None if it sees nothing."""
+        window = self.at(position)
+        return None if window is None or not self.follows else _over(window[0] + window[1], 2)
 
 
 LOST = Field((None,), 1, lost=True)
@@ -483,17 +487,20 @@ def _step_of(field: Field) -> Any:
 
 def agree(a: Field, b: Field) -> bool:
     """Whether two paths that meet are aligned: equal strides, and equal centres in every phase."""
+    return disagreement(a, b) is None
+
+
+def disagreement(a: Field, b: Field) -> int | None:
+    """The first position whose centres differ on two paths that meet, 0 if their strides do; None if aligned."""
     if a is b or a.constant or b.constant or a.lost or b.lost:
-        return True
+        return None
     if len(a.windows) == len(b.windows) == 1:
-        return bool(a.advance == b.advance and _same_centre(a.windows[0], b.windows[0]))
+        return None if a.advance == b.advance and _same_centre(a.windows[0], b.windows[0]) else 0
     if _step_of(a) != _step_of(b):
-        return False
+        return 0
     period = math.lcm(len(a.windows), len(b.windows))
-    if period > MAX_PERIOD:
-        return _same_centre(a.windows[0], b.windows[0])
-    pairs = ((a.at(position), b.at(position)) for position in range(period))
-    return all(_same_centre(*pair) for pair in pairs)
+    positions = range(period if period <= MAX_PERIOD else 1)
+    return next((position for position in positions if not _same_centre(a.at(position), b.at(position))), None)
 
 
 def _same_centre(a: Interval, b: Interval) -> bool:

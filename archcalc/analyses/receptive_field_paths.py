@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from archcalc.analyses.receptive_field import Field, Fields, agree
+from archcalc.analyses.receptive_field import Field, Fields, disagreement
 from archcalc.analyses.receptive_field_exact import reads_of
 from archcalc.graph import Graph
 
@@ -19,16 +19,18 @@ class Misalignment:
     axis: str
     paths: tuple[str, str]
     strides: tuple[Any, Any]
+    position: int
+    """The first one whose centres differ."""
     centres: tuple[Any, Any]
 
     def __str__(self) -> str:
         first, second = self.paths
+        where = "the first position" if self.position == 0 else f"position {self.position}"
         if self.strides[0] != self.strides[1]:
-            what, values = "strides", self.strides
+            told = "strides {} and {}".format(*map(quantity, self.strides))
         else:
-            what, values = "centres of the first position", self.centres
-        told = " and ".join(map(quantity, values))
-        return f"{self.node}: {first} and {second} are misaligned along {self.axis}: {what} {told}"
+            told = "centres {} and {} of {}".format(*map(quantity, self.centres), where)
+        return f"{self.node}: {first} and {second} are misaligned along {self.axis}: {told}"
 
 
 def misalignments(graph: Graph, fields: Sequence[Fields]) -> Iterator[Misalignment]:
@@ -42,10 +44,11 @@ def misalignments(graph: Graph, fields: Sequence[Fields]) -> Iterator[Misalignme
             first = fields[paths[0]][axis]
             for other in paths[1:]:
                 field = fields[other][axis]
-                if first.follows and field.follows and not agree(first, field):
+                position = disagreement(first, field) if first.follows and field.follows else None
+                if position is not None:
                     names = (graph.nodes[paths[0]].name, graph.nodes[other].name)
-                    strides, centres = (first.stride, field.stride), (first.centre, field.centre)
-                    yield Misalignment(node.name, axis, names, strides, centres)
+                    centres = (first.centre_at(position), field.centre_at(position))
+                    yield Misalignment(node.name, axis, names, (first.stride, field.stride), position, centres)
                     break
 
 
@@ -53,10 +56,10 @@ def merged(found: Iterator[Misalignment]) -> list[Misalignment]:
     """One entry for axes on which the same paths disagree in the same way."""
     known: dict[tuple[Any, ...], Misalignment] = {}
     for one in found:
-        key = (one.node, one.paths, one.strides, one.centres)
+        key = (one.node, one.paths, one.strides, one.position, one.centres)
         before = known.get(key)
         axis = one.axis if before is None else f"{before.axis}, {one.axis}"
-        known[key] = Misalignment(one.node, axis, one.paths, one.strides, one.centres)
+        known[key] = replace(one, axis=axis)
     return list(known.values())
 
 

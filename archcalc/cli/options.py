@@ -9,10 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from archcalc.cli.run import note
 from archcalc.errors import ArchcalcError
 from archcalc.spec.reader import load_spec
 from archcalc.tables.formats import FORMATS
-from archcalc.zoo import spec_files, text_of
+from archcalc.zoo import spec_files, subfolders, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +108,16 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False),
 ]
+
+
+def _tell_of_subfolders(folder: Path | None) -> Path | None:
+    """On stderr, which folders inside have specs that are not read."""
+    inner = subfolders(folder) if folder is not None else []
+    if inner:
+        note(f"specs in subfolders are not read: {', '.join(inner[:5])}{', …' if len(inner) > 5 else ''}")
+    return folder
+
+
 Specs = Annotated[
     Path | None,
     typer.Option(
@@ -114,6 +125,7 @@ Specs = Annotated[
         metavar="DIR",
         exists=True,
         file_okay=False,
+        callback=_tell_of_subfolders,
         help="A folder of specs instead of the zoo.",
         show_default=False,
     ),
