@@ -16,8 +16,7 @@ from typing import TypeAlias
 from archcalc.analyses.receptive_field_exact import has_symbols, reads_of
 from archcalc.errors import UsageError
 from archcalc.graph import Graph, Node
-from archcalc.layers.merge import Concat
-from archcalc.layers.reads import Everywhere, Reads, Relation, bits_of
+from archcalc.layers.reads import Everywhere, Part, Reads, Relation, bits_of
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import is_symbolic, known
 from archcalc.work import spend
@@ -133,10 +132,9 @@ def _start(node: Node, axis: str, position: Mapping[str, int]) -> Walks:
 
 def _branches(node: Node) -> list[tuple[int, Reads, Shape, float]]:
     """The inputs that reach the output, how they are read, their shapes, and the share of walks into each."""
-    layer, shapes, reads = node.layer, node.application.input_shapes, node.application.once(reads_of)
-    joined = isinstance(layer, Concat) and layer.axis == "C"
+    shapes, reads = node.application.input_shapes, node.application.once(reads_of)
     found = [
-        (place, how, shape, float(known(shape["C"])) if joined else 1.0)
+        (place, how, shape, float(known(shape["C"])) if isinstance(how.along.get("C"), Part) else 1.0)
         for place, how, shape in zip(node.inputs, reads, shapes, strict=True)
         if how is not None
     ]

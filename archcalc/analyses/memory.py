@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from archcalc.analyses import of_layer
-from archcalc.graph import Application, Graph, Node
-from archcalc.layers.linear import Embedding
-from archcalc.layers.pool import MaxPool
-from archcalc.layers.resize import Unpool
-from archcalc.symbolic import Dim, agreement, is_symbolic, minimum
+from archcalc.graph import Application, Graph
+from archcalc.symbolic import Dim, is_symbolic, minimum
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes of one value of each dtype."""
@@ -46,14 +41,13 @@ def token_volumes(graph: Graph) -> dict[int, Dim]:
     """
     found: dict[int, Dim] = {}
     for node in graph.nodes:
-        if isinstance(node.layer, Embedding):
+        if (size := node.layer.vocabulary()) is not None:
             reads = node.inputs
             while reads:  # they may be rearranged before the look-up
-                size = node.layer.num_embeddings
                 found[reads[0]] = minimum(size, found.get(reads[0], size))
                 reads = graph.nodes[reads[0]].inputs
     for index, node in enumerate(graph.nodes if found else ()):
-        if index not in found and not isinstance(node.layer, Embedding) and node.inputs and node.inputs[0] in found:
+        if index not in found and node.layer.vocabulary() is None and node.inputs and node.inputs[0] in found:
             found[index] = found[node.inputs[0]]
     return found
 
@@ -64,32 +58,18 @@ def switches(graph: Graph) -> dict[int, int]:
 
 
 def undone_pools(graph: Graph) -> dict[int, tuple[int, Dim]]:
-    """The same with symbols: the pool, and 1, or an expression that's 0 for those sizes for which it doesn't fit.
-
-    The pool read `like` with the same windows, and its padding is none that PyTorch's pool doesn't know.
-    """
-    readers: dict[int, list[int]] = {}
+    """The same with symbols: the pool, and 1, or an expression that's 0 for those sizes for which it doesn't fit."""
+    places_in = (node.inputs[1] for node in graph.nodes if 1 in node.layer.sizes_only and len(node.inputs) > 1)
+    readers: dict[int, list[int]] = {like: [] for like in places_in}
     found: dict[int, tuple[int, Dim]] = {}
-    for index, node in enumerate(graph.nodes):
-        if isinstance(node.layer, MaxPool):
-            readers.setdefault(node.inputs[0], []).append(index)
-        elif isinstance(node.layer, Unpool) and len(node.inputs) > 1:
-            x, like = node.inputs
-            for pool in readers.get(like, ()):
-                shapes = graph.nodes[pool].shape.values(), graph.nodes[x].shape.values()
-                undoes = agreement([*zip(*shapes, strict=True), *_windows(node, graph.nodes[pool])])
+    for index, node in enumerate(graph.nodes if readers else ()):
+        if 1 in node.layer.sizes_only and len(node.inputs) > 1:
+            for pool in readers[node.inputs[1]]:
+                at = graph.nodes[pool].application
+                undoes = node.layer.undoes(at.layer, at.input_shapes[0], *node.application.input_shapes)
                 if is_symbolic(undoes) or undoes:
                     found[index] = pool, undoes
                     break
+        if node.inputs and node.inputs[0] in readers:
+            readers[node.inputs[0]].append(index)
     return found
-
-
-def _windows(unpool: Node, pool: Node) -> Iterator[tuple[Dim, Dim]]:
-    """What must be equal for the unpooling to undo the pool."""
-    x = pool.application.input_shapes[0]
-    if pool.layer.pads_apart(x) or "R" in x or "T" in x:  # type: ignore[attr-defined]
-        yield 0, 1
-    up, down = unpool.layer.windows(*unpool.application.input_shapes), pool.layer.windows(x)
-    for w, p in zip(up.values(), down.values(), strict=True):
-        yield from ((w.kernel, p.kernel), (w.stride, p.stride), (w.before, p.before), (w.after, p.after))
-        yield 1, p.dilation

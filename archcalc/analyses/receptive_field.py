@@ -17,7 +17,6 @@ from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo
-from archcalc.layers.reshape import Crop
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum, minimum
 from archcalc.work import spend
@@ -382,8 +381,8 @@ def _binned(field: Field, bins: Bins, size: Any) -> Field | None:
 
 def _depends_on_size(window: Window, at: Application) -> bool:
     """Whether the padding in front is another for another input size."""
-    if isinstance(at.layer, Crop):
-        return at.layer.size is not None
+    if at.layer.follows_size():
+        return True
     if not window.same or isinstance(window, TransposedWindow):
         return False
     # of n positions, `same` pads max(extent - 1 - (n - 1) % s, 0), half of it in front

@@ -6,8 +6,6 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from archcalc.graph import Application, Graph
-from archcalc.layers.activation import Dropout
-from archcalc.layers.reshape import Identity, Scattered
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Places:
 
 def places(graph: Graph) -> Places:
     """Decide for each node whether it overwrites its input, and whether it's a view that has to be a copy."""
-    scattered = [i for i, node in enumerate(graph.nodes) if isinstance(node.layer, Scattered)]
+    scattered = [i for i, node in enumerate(graph.nodes) if node.layer.is_scattered]
     copied = frozenset(_copied(graph, scattered)) if scattered else frozenset()
     views = _under_any_name(graph, [i for i in scattered if i not in copied], copied)
     reads = [0] * len(graph.nodes)
@@ -60,8 +58,9 @@ def _may_overwrite(graph: Graph, index: int, reads: list[int], views: set[int], 
 
 def _may_be_view(at: Application) -> bool:
     """Whether the output is the input's memory while training or at inference."""
-    whole = not isinstance(at.layer, Scattered)
-    return whole and any(at.layer.is_view(*at.input_shapes, training=training) for training in (True, False))
+    if at.layer.is_scattered:
+        return False
+    return any(at.layer.is_view(*at.input_shapes, training=training) for training in (True, False))
 
 
 def _keeps_result(at: Application) -> bool:
@@ -80,18 +79,22 @@ def _copied(graph: Graph, scattered: list[int]) -> set[int]:
     readers: dict[int, list[int]] = {index: [] for index in scattered}
     for index, node in enumerate(graph.nodes):
         for i in node.inputs:
-            if i in readers and isinstance(node.layer, (Identity, Dropout)):
+            if i in readers and node.application.once(_hands_on):
                 readers[index] = readers[i]  # what reads this, reads that
             elif i in readers:
                 readers[i].append(index)
-    return {i for i in scattered if graph.nodes[i].layer.copy or _wants_dense(graph, i, readers[i])}  # type: ignore[attr-defined]
+    return {i for i in scattered if graph.nodes[i].layer.copy or _wants_dense(graph, i, readers[i])}
+
+
+def _hands_on(at: Application) -> bool:
+    """Whether at inference the output is the input, as it lies in memory."""
+    return _is_view(at) and not at.layer.is_scattered and not at.layer.needs_dense(at.input_shapes[0])
 
 
 def _wants_dense(graph: Graph, index: int, readers: list[int]) -> bool:
     node = graph.nodes[index]
-    turned = node.layer.is_turned  # type: ignore[attr-defined]
     layers = (graph.nodes[i].layer for i in readers)
-    return any(layer.needs_dense(node.shape) or (turned and not layer.takes_turned) for layer in layers)
+    return any(layer.needs_dense(node.shape) or (node.layer.is_turned and not layer.takes_turned) for layer in layers)
 
 
 def _under_any_name(graph: Graph, views: list[int], copied: Container[int]) -> set[int]:

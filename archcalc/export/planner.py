@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,9 @@ from archcalc.export.names import IMPORTED, argument, attributes, class_names, c
 from archcalc.export.passes import MOST, gather
 from archcalc.export.pieces import Code, Hole, construction, module_list, numbers, sequential, template, written
 from archcalc.export.tree import Branch, Leaf, Part, is_chain
+from archcalc.graph import Node
 from archcalc.identifiers import Namespace
 from archcalc.verify.network import Network
-
-JOINS = ("add", "mul", "concat", "identity")
-"""Kinds that `forward` writes as an expression; they have no module."""
 
 
 @dataclass(eq=False)
@@ -60,8 +58,7 @@ class Planner:
 
     def _structure(self, part: Part) -> Any:
         if isinstance(part, Leaf):
-            joined = (part.node.kind, getattr(part.node.layer, "axis", "")) if part.node.kind in JOINS else ()
-            return (*joined, len(part.node.shape), *template(self.module_code(part)))
+            return (expression(part.node), len(part.node.shape), *template(self.module_code(part)))
         wires = {wire: number for number, wire in enumerate(part.reads)}
         names = self.attributes(part)
         parts = []
@@ -78,7 +75,7 @@ class Planner:
 
     def in_place(self, branch: Branch) -> bool:
         """Whether a scope is a chain of modules, which `nn.Sequential` runs."""
-        return is_chain(branch) and not any(isinstance(p, Leaf) and p.node.kind in JOINS[:3] for p in branch.parts)
+        return is_chain(branch) and all(isinstance(p, Branch) or expression(p.node) in ("", "x") for p in branch.parts)
 
     # --- code -----------------------------------------------------------------------------------------------------
 
@@ -200,7 +197,12 @@ class Planner:
 
 def has_module(part: Part) -> bool:
     """Whether a part is built, rather than written as an expression."""
-    return isinstance(part, Branch) or part.node.kind not in JOINS
+    return isinstance(part, Branch) or not expression(part.node)
+
+
+def expression(node: Node, names: Sequence[str] = ()) -> str:
+    """What `forward` writes for volumes of these names instead of calling a module; empty if it calls one."""
+    return node.layer.expression(names or ["x"] * len(node.inputs), node.shape)
 
 
 def _holds(part: Part, index: int) -> bool:

@@ -17,7 +17,7 @@ from archcalc.export.check import check_program, loaded
 from archcalc.export.layout import wrapped
 from archcalc.export.names import variables
 from archcalc.export.pieces import Hole
-from archcalc.export.planner import Definition, Planner, has_module
+from archcalc.export.planner import Definition, Planner, expression
 from archcalc.export.tree import Branch, Leaf, Part, Wire, readers, tree_of
 from archcalc.graph import Graph
 from archcalc.identifiers import Namespace, docstring, literal
@@ -115,10 +115,10 @@ def _helpers(network: Network) -> dict[str, str]:
         del found[name]
         found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
 
-    for module in network.modules_in_order:
-        for part in module.modules():
+    for index, node in enumerate(network.graph.nodes):
+        for part in network.module_at(index).modules() if node.inputs and not expression(node) else ():
             name, home = type(part).__name__, type(part).__module__
-            if home in HOMES and name not in ("Add", "Multiply", "Concat"):  # these become expressions
+            if home in HOMES:
                 need(name, HOMES[home])
     return found
 
@@ -232,13 +232,8 @@ def _last_name(wire: Wire, graph: Graph) -> str:
 
 
 def _expression(part: Part, attributes: Mapping[Part, str], read: list[str]) -> str:
-    if isinstance(part, Leaf) and not has_module(part):
-        if part.node.kind == "concat":
-            axis = list(part.node.shape).index(part.node.layer.axis) + 1  # type: ignore[attr-defined]
-            return f"torch.cat([{', '.join(read)}], dim={axis})"
-        if len(read) == 1:
-            return read[0] if part.node.kind == "identity" else f"{read[0]}.clone()"
-        return (" + " if part.node.kind == "add" else " * ").join(read)
+    if isinstance(part, Leaf) and (text := expression(part.node, read)):
+        return text
     return f"self.{attributes[part]}({', '.join(read)})"
 
 

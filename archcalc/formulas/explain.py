@@ -1,11 +1,12 @@
 """One layer, worked out for a person who is learning it: the numbers, and a sentence on each term.
 
-The arithmetic is that of `general`, with this layer's numbers in it; only the sentences are written here.
+The arithmetic is that of `general`, with this layer's numbers in it; the sentences are the kinds' own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -23,39 +24,6 @@ LECTURE = (
     "p_1", "p_2", "p_d", "p_h", "p_w", "C_in", "C_1", "C_2", "C_out",
 )  # fmt: skip
 """The order of the lecture: (227 - 11 + 2*0)/4 + 1."""
-WORDS: Mapping[str, Mapping[str, str]] = {
-    "weights": {
-        "conv": "each of the {C_out} filters has {taps} taps on each of the {fan} channels that it sees",
-        "connect": "the table connects pairs of an input and an output channel, each with {taps} taps",
-        "dwconv": "each filter sees one channel only, with {taps} taps",
-        "tconv": "each of the {C_in} input channels has a kernel of {taps} taps for each output channel of its group",
-        "fc": "each of the {C_out} outputs has a weight for each of the {C_in} inputs",
-        "embed": "a vector of {C_out} numbers for each entry of the table",
-        "attention": "query and output take C*C each, key and value C times the channels that they read",
-        "pos_embed": "a vector of {C_in} numbers for each position",
-        "cls_token": "one learned vector",
-        "prelu": "a learned slope for each channel",
-        "shared slope": "one learned slope for all channels",
-        "": "a learned factor for each channel",
-    },
-    "biases": {
-        "fc": "one for each output",
-        "attention": "one for each output of the four projections",
-        "conv": "one for each filter",
-        "dwconv": "one for each filter",
-        "tconv": "one for each filter",
-        "position": "one for each output position of each filter",
-        "": "a learned summand for each channel",
-    },
-    "macs": {
-        "tconv": "every weight is used once at each input position",
-        "fc": "every weight is used once (for each token or region, if there are several)",
-        "attention": "the four projections of every token, then both products over all pairs of tokens",
-        "": "every weight is used once at each output position",
-    },
-    "activations": {"": "one value for each position and channel of the output"},
-    "buffers": {"rbf": "fixed codes, one for each output", "": "running mean and variance of each channel"},
-}
 LABELS = {"activations": "values", "macs": "MACs"}
 
 
@@ -170,22 +138,12 @@ def _quantity(row: Row, found: Formulas, formula: Formula) -> Iterator[str]:
     yield (
         f"{label}: {arithmetic} = {value}" if arithmetic not in (value, value.replace(",", "")) else f"{label}: {value}"
     )
-    words = WORDS.get(formula.name, {})
-    text = words.get(_topic(row, formula.name), words.get("", ""))
-    if text:
-        yield "  " + text.format_map(_Numbers(row, found))
+    at = row.node.application
+    if text := at.layer.sentence(formula.name, *at.input_shapes):
+        yield "  " + re.sub(r"{(\w+)}", lambda name: PLAIN.write(found.names.get(name[1], name[1])), text)
     if formula.name == "activations":
+        yield "  one value for each position and channel of the output"
         yield f"  {memory(row['activation_bytes'])} as {row.report.dtype}"
-
-
-def _topic(row: Row, name: str) -> str:
-    """Which sentence fits: the kind's, unless it has a bias per position or a connection table."""
-    layer = row.node.layer
-    if name == "biases" and getattr(layer, "bias", None) == "position":
-        return "position"
-    if getattr(layer, "num_parameters", None) == 1:
-        return "shared slope"
-    return "connect" if name == "weights" and getattr(layer, "connect", None) else row.node.kind
 
 
 def _arithmetic(formula: Formula, found: Formulas, weights: Formula | None) -> str:
@@ -206,20 +164,6 @@ def _arithmetic(formula: Formula, found: Formulas, weights: Formula | None) -> s
 def _factor(notation: Notation, expr: Any) -> str:
     text = notation.write(expr)
     return f"({text})" if not text.isalnum() else text
-
-
-class _Numbers(dict[str, str]):
-    """What sentences mention."""
-
-    def __init__(self, row: Row, found: Formulas) -> None:
-        super().__init__({name: PLAIN.write(value) for name, value in found.names.items()})
-        layer, shapes = row.node.layer, row.node.application.input_shapes
-        if hasattr(layer, "taps"):
-            sides, (_, fan, *_) = layer.taps(shapes[0]), layer.weight_shape(*shapes)
-            self |= {"taps": "*".join(map(str, sides)), "fan": str(fan)}
-
-    def __missing__(self, key: str) -> str:
-        return key
 
 
 def _field(row: Row, found: Formulas) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Approximation, Number
-from archcalc.layers.base import Layer, layer
+from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Width
 from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
@@ -83,6 +83,12 @@ class PReLU(Activation):
     """Leaky ReLU whose slope is learned: one for all channels, or one for each. Source: He et al. 2015."""
 
     num_parameters: Dim = 1
+
+    sentences = Sentences(weights="a learned slope for each channel")
+
+    def sentence(self, quantity: str, *inputs: Shape) -> str:
+        shared = quantity == "weights" and self.num_parameters == 1
+        return "one learned slope for all channels" if shared else super().sentence(quantity, *inputs)
 
     def output_shape(self, x: Shape) -> Shape:
         if none_equal((self.num_parameters, 1), (self.num_parameters, x.C)):

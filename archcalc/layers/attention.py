@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Tensor
-from archcalc.layers.base import Layer, layer
+from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Part, Reads, UpTo, over
 from archcalc.shape import Shape, unequal_axes
@@ -42,7 +42,13 @@ class Attention(Layer):
     causal: bool = False
 
     weight_layer = True
+    keeps_the_least = True
     uncounted = "softmax and scaling"
+    sentences = Sentences(
+        weights="query and output take C*C each, key and value C times the channels that they read",
+        biases="one for each output of the four projections",
+        macs="the four projections of every token, then both products over all pairs of tokens",
+    )
 
     def output_shape(self, x: Shape, kv: Shape | None = None) -> Shape:
         token_count(x)
@@ -109,6 +115,7 @@ class PositionEmbedding(Layer):
     num_positions: Dim | None = None
 
     uncounted = "additions"
+    sentences = Sentences(weights="a vector of {C_in} numbers for each position")
 
     def output_shape(self, x: Shape) -> Shape:
         if exceeds(token_count(x), self.table_length(x)):
@@ -136,6 +143,8 @@ class ClassToken(Layer):
     """
 
     takes_turned = True
+    linear = True
+    sentences = Sentences(weights="one learned vector")
 
     def output_shape(self, x: Shape) -> Shape:
         return x.with_(T=token_count(x) + 1)

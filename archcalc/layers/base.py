@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import ARGUMENT_TYPES, ArgumentType
@@ -28,6 +28,15 @@ SHORTHANDS = {"s": "stride", "p": "padding", "d": "dilation", "g": "groups", "k"
 L = TypeVar("L", bound="type[Layer]")
 
 
+class Sentences(NamedTuple):
+    """Where a kind's numbers come from, for a person who is learning it; braces hold symbols of its formulas."""
+
+    weights: str = ""
+    biases: str = ""
+    macs: str = ""
+    buffers: str = ""
+
+
 class Layer:
     """The defaults of a kind: one input, unchanged; no parameters, no arithmetic, no windows.
 
@@ -41,16 +50,43 @@ class Layer:
     """A layer in place has a value for each that it reads, so that, copied, it might take over their memory."""
     takes_turned: ClassVar[bool] = False
     """Whether values are read, and made dense, in any order of the axes."""
+    is_scattered: ClassVar[bool] = False
+    """A view whose values don't lie side by side; it's a copy with `copy`, and where a reader needs values that do."""
+    is_turned: ClassVar[bool] = False
+    """A scattered view whose axes are in another order in memory."""
+    copy: bool = False
+    """Whether a copy was asked for in place of a view."""
     weight_layer: ClassVar[bool] = False
     """Counts for `depth` and `neurons`."""
+    linear: ClassVar[bool] = False
+    """Its module is linear: with weights of 1 a gradient arrives at all that it reads, whatever the values are."""
     sizes_only: ClassVar[tuple[int, ...]] = ()
     """The inputs, by position, to which no gradient flows: only their sizes, or places in them, are read."""
     keeps: ClassVar[Kept] = NOTHING
     """What autograd keeps, for the kinds where that doesn't depend on their arguments."""
+    keeps_the_least: ClassVar[bool] = False
+    """What autograd keeps is the least: which kernel runs is the device's choice, and some keep more."""
+    counters: ClassVar[int] = 0
+    """The 64-bit integers that its module stores beside its buffers."""
     remark_code: ClassVar[str] = "W401"
     """The code of what `remarks` warns about."""
     uncounted: ClassVar[str] = ""
     """The arithmetic that `macs` leaves out, in words; empty if there is none."""
+    sentences: ClassVar[Sentences] = Sentences()
+    slides_name: ClassVar[str] = ""
+    """What the lecture's slides call the kind; empty if they call it by its name."""
+    symbol: ClassVar[str] = ""
+    """What a picture writes for it; empty if that's its name and arguments."""
+    is_residual: ClassVar[bool] = False
+    """Its first input is the main path; the others go past that."""
+    normalises: ClassVar[bool] = False
+    """Scales and shifts what another layer made: a picture draws it with a weight layer."""
+
+    @property
+    def family(self) -> str:
+        """The module of this package that defines the kind; the kind itself if it's defined elsewhere."""
+        package, _, module = type(self).__module__.rpartition(".")
+        return module if package == __package__ else self.kind
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Shape of the volume that this layer makes."""
@@ -59,6 +95,10 @@ class Layer:
     def weight_shape(self, *inputs: Shape) -> tuple[Dim, ...]:
         """The weight as PyTorch stores it, for the kinds whose weights `tie` can share; empty for the others."""
         return ()
+
+    def weight_factors(self, *inputs: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
+        """The sizes whose product `weights` is, as the lecture orders and brackets them; none if it's no product."""
+        return self.weight_shape(*inputs)
 
     def weights(self, *inputs: Shape) -> Dim:
         """Learnable scalars that multiply; 0 if they are another layer's (`tie`)."""
@@ -83,6 +123,26 @@ class Layer:
     def connections(self, *inputs: Shape) -> Dim:
         """Links into this layer's units, biases included, each counted at every position (LeCun et al. 1998)."""
         return 0
+
+    def sentence(self, quantity: str, *inputs: Shape) -> str:
+        """The sentence about a number; empty if there's nothing to say."""
+        return getattr(self.sentences, quantity, "")
+
+    def vocabulary(self) -> Dim | None:
+        """How many different token numbers it looks up; None of the kinds that read values."""
+        return None
+
+    def undoes(self, pool: Layer, pooled: Shape, *inputs: Shape) -> Dim:
+        """1 if it can put values back where `pool`, which read `pooled`, found its maxima; 0 if not.
+
+        For symbols an expression that is 0 for those sizes for which it doesn't fit. It's asked of layers that read but
+        the places in their second input, and of pools that read the same volume.
+        """
+        return 0
+
+    def changes_nothing(self, *inputs: Shape) -> bool:
+        """Whether it's a view of all that enters, under the same axes."""
+        return False
 
     def is_view(self, *inputs: Shape, training: bool = True) -> bool:
         """Whether the output lies in the input's memory, where it is."""
@@ -119,6 +179,10 @@ class Layer:
         """The sliding window along each spatial axis; none for layers that work on each position alone."""
         return {}
 
+    def follows_size(self) -> bool:
+        """Whether its windows start elsewhere on a larger input, for a reason other than `same` padding."""
+        return False
+
     def reads(self, *inputs: Shape) -> Sequence[Reads | None]:
         """What an output position reads of each input; None of those that only lend their size (`like`).
 
@@ -148,6 +212,10 @@ class Layer:
     def torch_module(self, *inputs: Shape) -> nn.Module:
         """The PyTorch module that computes this layer; it takes the input tensors in the order of the shapes."""
         raise NotImplementedError(self.kind)
+
+    def expression(self, names: Sequence[str], y: Shape) -> str:
+        """The Python expression of its output for tensors of these names; empty if a module must be built for it."""
+        return ""
 
     def __init__(self, *values: Any, **named: Any) -> None:
         arguments = _arguments(type(self))

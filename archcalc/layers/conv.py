@@ -19,7 +19,7 @@ from archcalc.layers.arguments import (
     sliding_windows,
     transposed_windows,
 )
-from archcalc.layers.base import layer, spatial_axes
+from archcalc.layers.base import Sentences, layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Linked, Relation
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
@@ -43,6 +43,23 @@ class Convolution(Sliding):
     tie: Tie | None = None
 
     weight_layer = True
+    linear = True
+    sentences = Sentences(
+        weights="each of the {C_out} filters has {taps} taps on each of the {fan} channels that it sees",
+        biases="one for each filter",
+        macs="every weight is used once at each output position",
+    )
+
+    def sentence(self, quantity: str, x: Shape) -> str:
+        text = super().sentence(quantity, x)
+        if quantity == "biases" and self.bias == "position":
+            text = "one for each output position of each filter"
+        elif quantity == "weights":
+            if self.connect is not None:
+                text = "the table connects pairs of an input and an output channel, each with {taps} taps"
+            taps, fan = "*".join(map(str, self.taps(x))), str(self.weight_shape(x)[1])
+            text = text.replace("{taps}", taps).replace("{fan}", fan)
+        return text
 
     def filters(self, x: Shape) -> Dim:
         """How many channels the output has."""
@@ -88,6 +105,10 @@ class Convolution(Sliding):
         if self.connect is not None:
             return (sum(map(sum, self.connect)), 1, *self.taps(x))
         return (self.filters(x), shared_out(x.C, self.group_count(x)), *self.taps(x))
+
+    def weight_factors(self, x: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
+        filters, depth, *taps = self.weight_shape(x)
+        return (tuple(taps) if self.connect is not None else (*taps, depth)), filters
 
     def weights(self, x: Shape) -> Dim:
         return 0 if self.tie else prod(self.weight_shape(x))
@@ -243,6 +264,8 @@ class DepthwiseConv(Convolution):
     multiplier: Dim = 1
     bias: Bias = True
 
+    sentences = Convolution.sentences._replace(weights="each filter sees one channel only, with {taps} taps")
+
     def filters(self, x: Shape) -> Dim:
         return x.C * self.multiplier
 
@@ -271,6 +294,11 @@ class TransposedConv(Convolution):
     bias: Bias = True
     tie: Tie | None = None
     connect: Table | None = None
+
+    sentences = Convolution.sentences._replace(
+        weights="each of the {C_in} input channels has a kernel of {taps} taps for each output channel of its group",
+        macs="every weight is used once at each input position",
+    )
 
     def filters(self, x: Shape) -> Dim:
         return self.out_channels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Tie
-from archcalc.layers.base import Layer, layer
+from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments
 from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
@@ -52,7 +52,13 @@ class FullyConnected(OverFeatures):
     tie: Tie | None = None
 
     weight_layer = True
+    linear = True
     keeps = INPUT
+    sentences = Sentences(
+        weights="each of the {C_out} outputs has a weight for each of the {C_in} inputs",
+        biases="one for each output",
+        macs="every weight is used once (for each token or region, if there are several)",
+    )
 
     def needs_dense(self, x: Shape) -> bool:
         return len(x) > 1  # other axes join the batch first
@@ -60,6 +66,9 @@ class FullyConnected(OverFeatures):
     def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
         """(out, in)."""
         return (self.out_features, x.C)
+
+    def weight_factors(self, x: Shape) -> tuple[Dim, ...]:
+        return self.weight_shape(x)[::-1]
 
     def weights(self, x: Shape) -> Dim:
         return 0 if self.tie else prod(self.weight_shape(x))
@@ -92,6 +101,7 @@ class RadialBasis(OverFeatures):
     out_features: Channels
 
     uncounted = "squared distances"
+    sentences = Sentences(buffers="fixed codes, one for each output")
 
     def buffers(self, x: Shape) -> Dim:
         return self.out_features * x.C
@@ -128,6 +138,7 @@ class Embedding(Layer):
 
     sizes_only = (0,)
     keeps = INPUT
+    sentences = Sentences(weights="a vector of {C_out} numbers for each entry of the table")
 
     def output_shape(self, x: Shape) -> Shape:
         if "C" in x or x.spatial:
@@ -140,6 +151,9 @@ class Embedding(Layer):
 
     def weights(self, x: Shape) -> Dim:
         return prod(self.weight_shape(x))
+
+    def vocabulary(self) -> Dim:
+        return self.num_embeddings
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

@@ -25,11 +25,19 @@ def _mismatch() -> ShapeError:
     return ShapeError("branches have different shapes", code="E201")
 
 
+def _in_a_row(operator: str, names: Sequence[str]) -> str:
+    """The tensors joined one after the other; of a single one a copy."""
+    return operator.join(names) if len(names) > 1 else f"{names[0]}.clone()"
+
+
 @layer("add")
 class Add(Layer):
     """Elementwise sum of equal shapes. Source: He et al. 2016, equation 1."""
 
     uncounted = "additions"
+    linear = True
+    is_residual = True
+    symbol = "+"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         first = inputs[0]
@@ -46,6 +54,9 @@ class Add(Layer):
 
         return tm.Add()
 
+    def expression(self, names: Sequence[str], y: Shape) -> str:
+        return _in_a_row(" + ", names)
+
 
 @layer("mul")
 class Multiply(Layer):
@@ -55,6 +66,7 @@ class Multiply(Layer):
     """
 
     uncounted = "products"
+    symbol = "×"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         first = inputs[0]
@@ -95,6 +107,9 @@ class Multiply(Layer):
 
         return tm.Multiply()
 
+    def expression(self, names: Sequence[str], y: Shape) -> str:
+        return _in_a_row(" * ", names)
+
 
 @layer("concat")
 class Concat(Layer):
@@ -107,6 +122,8 @@ class Concat(Layer):
     axis: Axis = "C"
 
     takes_turned = True
+    linear = True
+    symbol = "‖ concat"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         first, others = inputs[0], [axis for axis in AXES if axis != self.axis]
@@ -124,3 +141,6 @@ class Concat(Layer):
         from archcalc.layers import torch_modules as tm
 
         return tm.Concat(tuple(inputs[0]).index(self.axis) + 1)
+
+    def expression(self, names: Sequence[str], y: Shape) -> str:
+        return f"torch.cat([{', '.join(names)}], dim={tuple(y).index(self.axis) + 1})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Number
-from archcalc.layers.base import Layer, layer, spatial_axes
+from archcalc.layers.base import Layer, Sentences, layer, spatial_axes
 from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Reads, Relation, over
 from archcalc.shape import Shape, Window
@@ -32,7 +32,10 @@ class Channelwise(Layer):
     """One learned factor and one learned summand for each channel, as far as the kind has them; the shape stays."""
 
     uncounted = "elementwise"
+    normalises = True
+    sentences = Sentences(weights="a learned factor for each channel", biases="a learned summand for each channel")
 
+    affine: bool = True
     bias: bool = True
 
     def output_shape(self, x: Shape) -> Shape:
@@ -40,14 +43,14 @@ class Channelwise(Layer):
         return x
 
     def weights(self, x: Shape) -> Dim:
-        return x.C
+        return x.C if self.affine else 0
 
     def biases(self, x: Shape) -> Dim:
-        return x.C if self.bias else 0
+        return x.C if self.affine and self.bias else 0
 
 
 @layer("bn")
-class BatchNorm(Layer):
+class BatchNorm(Channelwise):
     """Batch normalisation of each channel: scale is a weight, shift a bias, running mean and variance are buffers.
 
     PyTorch's counter `num_batches_tracked` is not a statistic and is left out. Shapes: any with C, unchanged.
@@ -60,16 +63,8 @@ class BatchNorm(Layer):
     affine: bool = True
 
     uncounted = "normalisation"
-
-    def output_shape(self, x: Shape) -> Shape:
-        _ = x.C  # raises if there are no channels
-        return x
-
-    def weights(self, x: Shape) -> Dim:
-        return x.C if self.affine else 0
-
-    def biases(self, x: Shape) -> Dim:
-        return x.C if self.affine else 0
+    counters = 1  # of the batches that it has seen
+    sentences = Channelwise.sentences._replace(buffers="running mean and variance of each channel")
 
     def buffers(self, x: Shape) -> Dim:
         return 2 * x.C
@@ -151,7 +146,7 @@ class GroupNorm(Channelwise):
 
 
 @layer("instancenorm")
-class InstanceNorm(Layer):
+class InstanceNorm(Channelwise):
     """Normalisation of each channel over its spatial positions, at least two. Shapes: (C, H, W), unchanged.
 
     Source: Ulyanov et al. 2016; torch.nn.InstanceNorm2d.
@@ -168,12 +163,6 @@ class InstanceNorm(Layer):
 
     def needs_dense(self, x: Shape) -> bool:
         return True
-
-    def weights(self, x: Shape) -> Dim:
-        return x.C if self.affine else 0
-
-    def biases(self, x: Shape) -> Dim:
-        return x.C if self.affine else 0
 
     def reads(self, x: Shape) -> Sequence[Reads]:
         return [over(x.spatial, Everywhere())]
@@ -208,6 +197,8 @@ class LocalResponseNorm(Layer):
     k: Number = 2
 
     uncounted = "normalisation"
+    normalises = True
+    slides_name = "NORM"
 
     def output_shape(self, x: Shape) -> Shape:
         _ = x.C  # raises if there are no channels
@@ -252,6 +243,7 @@ class Scale(Channelwise):
 
     bias: bool = True
 
+    linear = True
     keeps = INPUT
 
     def connections(self, x: Shape) -> Dim:

@@ -131,6 +131,7 @@ class MaxPool(Pool):
     ceil: bool = False
 
     uncounted = "comparisons"
+    slides_name = "POOL"
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, padded if that's a step of its own, and where each maximum was."""
@@ -166,6 +167,7 @@ class AvgPool(Pool):
     count_include_pad: bool = True
 
     uncounted = "additions"
+    linear = True
 
     def pads_apart(self, x: Shape) -> bool:
         """Also in three dimensions: avg_pool3d alone compares its kernel with the input without padding."""
@@ -227,6 +229,7 @@ class GlobalAvgPool(GlobalPool):
     """Mean of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1). Source: Lin et al. 2014."""
 
     uncounted = "additions"
+    linear = True
     torch_name = "AdaptiveAvgPool"
 
 
@@ -281,6 +284,7 @@ class AdaptiveAvgPool(AdaptivePool):
     output_size: Extent
 
     uncounted = "additions"
+    linear = True
     torch_name = "AdaptiveAvgPool"
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
@@ -21,9 +21,13 @@ class View(Layer):
     """The values stay where they are in memory: no new volume."""
 
     in_place = True
+    linear = True
 
     def is_view(self, *inputs: Shape, training: bool = True) -> bool:
         return True
+
+    def changes_nothing(self, *inputs: Shape) -> bool:
+        return self.output_shape(*inputs) == inputs[0]
 
 
 @layer("identity")
@@ -35,6 +39,9 @@ class Identity(View):
 
         return nn.Identity()
 
+    def expression(self, names: Sequence[str], y: Shape) -> str:
+        return names[0]
+
 
 class Rearranged(View):
     """A view of values that lie side by side."""
@@ -44,15 +51,9 @@ class Rearranged(View):
 
 
 class Scattered(View):
-    """A view of some of the values, or in another order of the axes: they don't lie side by side.
+    """A view of some of the values, or in another order of the axes: they don't lie side by side."""
 
-    It's a copy with `copy`, and where one of its readers needs values that do.
-    """
-
-    copy: bool
-
-    is_turned: ClassVar[bool] = False
-    """Whether the axes are in another order in memory."""
+    is_scattered = True
 
 
 @layer("flatten")
@@ -245,6 +246,9 @@ class Crop(Scattered, Sliding):
             found[axis] = Window(1, before=-before, after=target + before - x[axis])
         return found
 
+    def follows_size(self) -> bool:
+        return self.size is not None
+
     def _targets(self, x: Shape, like: Shape | None) -> Mapping[str, Dim]:
         axes = spatial_axes(x)
         if like is None and self.size is not None:
@@ -298,6 +302,8 @@ class ZeroPad(Sliding):
     out_channels: Channels | None = None
     padding: Padding = 0
 
+    linear = True
+
     def windows(self, x: Shape) -> Mapping[str, Window]:
         """Windows of one position, with padding."""
         if self.padding in ("half", "same"):
@@ -333,6 +339,8 @@ class ChannelShuffle(Layer):
     """Channel i of group g goes to place i·groups + g. Shapes: any with C, unchanged. Source: Zhang et al. 2018."""
 
     groups: Dim
+
+    linear = True
 
     def output_shape(self, x: Shape) -> Shape:
         if differ(x.C % self.groups, 0):

@@ -15,12 +15,12 @@ from archcalc.layers.arguments import (
     per_axis,
     transposed_windows,
 )
-from archcalc.layers.base import layer, spatial_axes
+from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import Extra, Kept, Moments, Width, value_and_place
-from archcalc.layers.pool import pool_windows
+from archcalc.layers.pool import MaxPool, pool_windows
 from archcalc.layers.sliding import Sliding, padded, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window, unequal_axes
-from archcalc.symbolic import Dim, exceeds, floor_div, known, prod
+from archcalc.symbolic import Dim, agreement, exceeds, floor_div, known, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,6 +90,16 @@ class Unpool(Sliding):
                 raise ShapeError(f"like has {axis}={size}, which pools to {pooled}, not to {target}", code="E208")
         return down
 
+    def undoes(self, pool: Layer, pooled: Shape, *inputs: Shape) -> Dim:
+        """Whether the pool has the same windows, no padding that PyTorch's pool doesn't know, and made what enters."""
+        if not isinstance(pool, MaxPool) or pool.pads_apart(pooled) or "R" in pooled or "T" in pooled:
+            return 0
+        equal = [*zip(pool.output_shape(pooled).values(), inputs[0].values(), strict=True)]
+        for w, p in zip(self.windows(*inputs).values(), pool.windows(pooled).values(), strict=True):
+            equal += [(w.kernel, p.kernel), (w.stride, p.stride), (w.before, p.before), (w.after, p.after)]
+            equal.append((1, p.dilation))
+        return agreement(equal)
+
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
         """Given `like`, the switches are those of pooling it; else each value goes to the start of its window."""
         from archcalc.layers import torch_modules as tm
@@ -123,6 +133,7 @@ class Upsample(Sliding):
     mode: Interpolation = "nearest"
 
     uncounted = "interpolation"
+    linear = True
 
     def windows(self, x: Shape) -> Mapping[str, Window]:
         """The transposed window with the same reach; linear interpolation is a triangle of two steps' width."""

@@ -13,7 +13,7 @@ from archcalc.errors import UsageError
 from archcalc.graph import Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
-from archcalc.render.fold import Block, Cell, Item, family
+from archcalc.render.fold import Block, Cell, Item
 from archcalc.render.geometry import SPINE
 from archcalc.render.picture import Edge, Picture, picture
 from archcalc.report import Report
@@ -54,7 +54,6 @@ EDGES = {
     "skip": {"weight": "1", "style": "dashed"},
     "like": {"weight": "0", "style": "dotted", "arrowhead": "open"},
 }
-SYMBOLS = {"add": "+", "mul": "×", "concat": "‖ concat"}
 LETTER = 0.53
 """A letter's width in ems in the widest of the usual fonts, so that text fits its box whatever font the reader has."""
 UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init"}
@@ -165,7 +164,7 @@ class _Writer:
 
     def _cell(self, dot: Digraph, cell: Cell, frame: Block) -> None:
         nodes = [self.report.graph.nodes[i] for i in cell.nodes]
-        kind = "collapsed" if cell.collapsed else family(nodes[0].layer)
+        kind = "collapsed" if cell.collapsed else nodes[0].layer.family
         name = "" if kind == "input" and len(self.report.graph.inputs) == 1 else self._name(cell, frame)
         lines = [_small(_titled(name, cell.count))] if name or cell.count > 1 else []
         lines.append(dot_label(_contents(nodes) if cell.collapsed else _calls(nodes)))
@@ -204,8 +203,8 @@ class _Writer:
 def call(node: Node) -> str:
     """A layer in few words, kernel first: `conv 7x7 s=2, 64`."""
     layer, words, outputs = node.layer, [node.kind], ""
-    if node.kind in SYMBOLS:
-        return SYMBOLS[node.kind]
+    if layer.symbol:
+        return layer.symbol
     for name, argument in layer.arguments().items():
         value = getattr(layer, name)
         if name in UNTOLD or (not argument.required and value == argument.default):
@@ -227,7 +226,7 @@ def _calls(nodes: list[Node]) -> str:
     """A layer and those that act on it: `conv 3x3, 64 + relu`."""
     first, *others = map(call, nodes[:MOST_CALLS])
     more = [f"{len(nodes) - MOST_CALLS:,} more layers"] if len(nodes) > MOST_CALLS else []
-    return (", " if first in SYMBOLS.values() else " + ").join([first, *others, *more])
+    return (", " if nodes[0].layer.symbol else " + ").join([first, *others, *more])
 
 
 def _contents(nodes: list[Node]) -> str:

@@ -8,8 +8,6 @@ from itertools import groupby
 from typing import TypeAlias
 
 from archcalc.graph import Graph
-from archcalc.layers import Layer
-from archcalc.layers.reshape import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,6 @@ class Block:
 
 
 Item: TypeAlias = Cell | Block
-
-
-def family(layer: Layer) -> str:
-    """The family of a layer's kind, after the module that defines it."""
-    package, _, module = type(layer).__module__.rpartition(".")
-    return module if package == "archcalc.layers" else layer.kind
 
 
 class Folding:
@@ -84,8 +76,8 @@ class Folding:
         return homes
 
     def _changes_nothing(self, i: int) -> bool:
-        node, inputs = self.graph.nodes[i], self.inputs[i]
-        return len(inputs) == 1 and isinstance(node.layer, View) and node.shape == self.graph.nodes[inputs[0]].shape
+        at = self.graph.nodes[i].application
+        return len(self.inputs[i]) == 1 and at.layer.changes_nothing(*at.input_shapes)
 
     def _joins_input(self, i: int, host: int) -> bool:
         """Whether a node is drawn with the one it acts on; `host` is the first node of that cell.
@@ -104,8 +96,8 @@ class Folding:
         scope, inner = (nodes[j].name.split("/")[:-1] for j in (i, inputs[0]))
         if scope != inner[: len(scope)] or any(map(str.isdigit, inner[len(scope) :])):
             return False
-        normalises = family(nodes[i].layer) == "norm" and nodes[inputs[0]].layer.weight_layer
-        return nodes[i].layer.in_place or normalises
+        acts, on = nodes[i].layer, nodes[inputs[0]].layer
+        return acts.in_place or (acts.normalises and on.weight_layer)
 
     def _made_cells(self) -> list[Cell]:
         members: dict[int, list[int]] = {}

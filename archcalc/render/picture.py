@@ -117,7 +117,7 @@ def _picture(folding: Folding, root: Block, cells: Sequence[Cell], depth: int | 
     homes, nodes = folding.homes(cells), folding.graph.nodes
     places = folding.graph.outputs.items()
     outputs = tuple((name, homes[folding.source(i)], nodes[i].shape) for name, i in places)
-    sums = (i for i, cell in enumerate(cells) if not cell.collapsed and nodes[cell.nodes[0]].kind == "add")
+    sums = (i for i, cell in enumerate(cells) if not cell.collapsed and nodes[cell.nodes[0]].layer.is_residual)
     return Picture(root, _edges(folding, cells, homes), outputs, frozenset(sums), depth)
 
 

@@ -11,9 +11,6 @@ from typing import Any
 from archcalc.analyses.memory import BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Node
-from archcalc.layers.conv import Convolution
-from archcalc.layers.linear import FullyConnected
-from archcalc.layers.reshape import Flatten
 from archcalc.report import Report
 from archcalc.report.rows import Entry, entries
 from archcalc.shape import SPATIAL, Shape
@@ -21,8 +18,6 @@ from archcalc.symbolic import is_symbolic, prod
 from archcalc.tables.numbers import exact, memory, short
 
 LAYOUT = ("R", "T", *SPATIAL, "C")
-NAMES = {"maxpool": "POOL", "lrn": "NORM"}
-"""The kinds that the slides call something else."""
 
 
 def slides_lines(report: Report) -> Iterator[str]:
@@ -57,7 +52,7 @@ def _totals(report: Report) -> Iterator[str]:
 def label(at: Application) -> str:
     """A layer as the slides call it: CONV3-64, POOL2, FC; after a slash a stride that doesn't go without saying."""
     layer, arguments = at.layer, at.layer.arguments()
-    name, filters, stride = NAMES.get(layer.kind, layer.kind.upper()), "", ""
+    name, filters, stride = layer.slides_name or layer.kind.upper(), "", ""
     for argument in arguments.values():
         value = getattr(layer, argument.name)
         if argument.required and argument.type.name == "Extent":
@@ -105,18 +100,21 @@ def _weights(report: Report, node: Node) -> str:
     """(3*3*64)*128 = 73,728 for a convolution, 7*7*512*4096 = 102,760,448 for a matrix, else the number alone."""
     at = node.application
     total = exact(report.value(at, "weights"))
-    sizes = at.layer.weight_shape(*at.input_shapes)
-    if isinstance(at.layer, Convolution):
-        filters, depth, *taps = sizes
-        inner = taps if at.layer.connect is not None else [*taps, depth]
-        return f"({_times(inner)})*{_factor(filters)} = {total}"
-    if not isinstance(at.layer, FullyConnected):
-        return f"{_times(sizes)} = {total}" if sizes else total
-    outputs, inputs = sizes
+    factors = at.layer.weight_factors(*at.input_shapes)
     source = report.graph.nodes[node.inputs[0]]
-    flattened = isinstance(source.layer, Flatten) and inputs == source.shape.C
-    read = _factors(source.application.input_shapes[0].without("R")) if flattened else [inputs]
-    return f"{_times([*read, outputs])} = {total}"
+    if factors[:1] == (source.shape.get("C"),):
+        factors = (*_features(source), *factors[1:])
+    return f"{_times(factors)} = {total}" if factors else total
+
+
+def _features(node: Node) -> list[Any]:
+    """The factors of C: what the axes of the volume were that a vector was made of."""
+    at = node.application
+    for reads, x in zip(at.layer.reads(*at.input_shapes), at.input_shapes, strict=True):
+        for before, after in reads.groups if reads else ():
+            if after == ("C",):
+                return _factors(Shape(**{axis: x[axis] for axis in before}))
+    return [node.shape.C]
 
 
 def _product(factors: Sequence[Any], equals: str, write: Any) -> str:
@@ -132,5 +130,7 @@ def _times(factors: Sequence[Any]) -> str:
 
 
 def _factor(value: Any) -> str:
-    """A factor; a sum needs brackets."""
+    """A factor; a sum needs brackets, and so do factors that belong together."""
+    if isinstance(value, tuple):
+        return f"({_times(value)})"
     return f"({value})" if getattr(value, "is_Add", False) else str(value)

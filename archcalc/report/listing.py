@@ -10,7 +10,6 @@ from typing import Any
 
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application
-from archcalc.layers.reshape import View
 from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, names
 from archcalc.report.facts import facts
 from archcalc.report.records import json_lines
@@ -212,13 +211,8 @@ class Listing:
 
 def layers_text(found: tuple[Application, ...]) -> str:
     """Layers as a spec would write them: `conv 64 3x3 + relu`."""
-    told = [found[0], *(at for at in found[1:] if not _does_nothing(at))]
+    told = [found[0], *(at for at in found[1:] if not at.layer.changes_nothing(*at.input_shapes))]
     return " + ".join(at.text for at in told)
-
-
-def _does_nothing(at: Application) -> bool:
-    """Whether a layer is a view that changes nothing, such as `flatten` of a vector."""
-    return isinstance(at.layer, View) and at.output_shape == at.input_shapes[0]
 
 
 def _unless_equal(values: list[Any]) -> list[Any]:

@@ -12,8 +12,6 @@ from archcalc import files
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, volume_bytes
 from archcalc.analyses.saved import left_bytes
 from archcalc.errors import UsageError
-from archcalc.layers.attention import Attention
-from archcalc.layers.norm import BatchNorm
 from archcalc.report import Report
 from archcalc.symbolic import known
 from archcalc.verify.compare import Check, Difference, Verification
@@ -37,10 +35,10 @@ def predicted_bytes(report: Report) -> dict[str, int]:
     """
     graph, size = report.graph, BYTES[report.dtype]
     totals = {name: known(report.total(name)) for name in ("params", "buffers", "least_bytes")}
-    norms = sum(isinstance(node.layer, BatchNorm) for node in graph.nodes)  # each counts the batches it has seen
+    counters = sum(node.layer.counters for node in graph.nodes)
     volumes = volume_bytes(graph, report.batch, report.dtype)
     return {
-        "weights": (totals["params"] + totals["buffers"]) * size + norms * INDEX_BYTES,
+        "weights": (totals["params"] + totals["buffers"]) * size + counters * INDEX_BYTES,
         "input": sum(known(volumes[index]) for index, node in enumerate(graph.nodes) if not node.inputs),
         "left_by_forward": known(left_bytes(graph, report.batch, report.dtype)),
         "peak_forward": totals["least_bytes"],
@@ -54,7 +52,7 @@ def byte_checks(report: Report, bytes_: Mapping[str, int]) -> list[Check]:
     keeps beyond the least.
     """
     more = {"peak_forward": KERNELS}
-    if any(isinstance(node.layer, Attention) for node in report.graph.nodes):
+    if any(node.layer.keeps_the_least for node in report.graph.nodes):
         more["left_by_forward"] = ATTENTION
     predicted = predicted_bytes(report)
     checks = [_check(_words(name), value, bytes_.get(name), more.get(name, "")) for name, value in predicted.items()]

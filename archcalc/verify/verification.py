@@ -12,7 +12,6 @@ from archcalc.analyses.memory import BYTES
 from archcalc.analyses.saved import STATISTIC_BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.layers.attention import Attention
 from archcalc.report import Report
 from archcalc.symbolic import known
 from archcalc.verify import cuda
@@ -131,7 +130,7 @@ def _as_comparable(check: Check, report: Report, device: str) -> Check:
 
 def _is_more_of_attention(difference: Difference, report: Report) -> bool:
     found, predicted = (int(text.replace(",", "")) for text in (difference.found, difference.predicted))
-    return found > predicted and isinstance(report.graph[difference.layer].layer, Attention)
+    return found > predicted and report.graph[difference.layer].layer.keeps_the_least
 
 
 def _passes(found: Run, device: str) -> list[Check]:
