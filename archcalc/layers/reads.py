@@ -116,7 +116,7 @@ class Bins(Reading):
 class Groups(Reading):
     """Each group of `outputs` neighbours reads a group of `inputs` neighbours, the first the first."""
 
-    __slots__ = ("inputs", "outputs")
+    __slots__ = ("outputs", "inputs")  # noqa: RUF023  # in the order in which they are given
 
     outputs: Dim
     inputs: Dim
