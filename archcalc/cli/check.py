@@ -57,7 +57,7 @@ def check(
             metavar="FILE…", help="Spec files, or zoo names.", autocompletion=complete_name, show_default=False
         ),
     ],
-    form: Annotated[str | None, form_option("text", "github", default="text; github: workflow commands")] = None,
+    form: Annotated[str | None, form_option("text", "github", default="text. github: workflow commands")] = None,
     output: Output = None,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it

@@ -31,9 +31,9 @@ def form_option(*others: str, default: str = "table in a terminal, plain in a pi
         "--format",
         "-f",
         parser=checked,
-        metavar=f"[{'|'.join(known)}]",
+        metavar="FORMAT",
         autocompletion=lambda incomplete: [form for form in known if form.startswith(incomplete)],
-        help=f"Default: by the file's suffix, or {default}.",
+        help=f"{', '.join(known[:-1])} or {known[-1]}. Default: by the file's suffix, else {default}.",
         show_default=False,
     )
 

@@ -86,13 +86,13 @@ def receptive_field(
     ```
     """
     picture = output is not None and output.suffix.lower() in PICTURES
+    chosen = chosen_format(form, None if picture else output)
     if stack is not None:
         others = {
             "NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every,
             "--set": sets, "--input": sizes,
         }  # fmt: skip
-        found = _stack(stack, [what for what, given in others.items() if given], picture)
-        write_table(found, chosen_format(form, output), output)
+        write_table(_stack(stack, [what for what, given in others.items() if given], picture), chosen, output)
         return
     if not name:
         raise UsageError("name an architecture, or give --stack", "archcalc receptive-field vgg16, or --stack 3x3x3")
@@ -111,7 +111,7 @@ def receptive_field(
         if picture and output is not None:
             field.drawing().save(output)
             output = None
-        write_table(field.table(), chosen_format(form, output), output)
+        write_table(field.table(), chosen, output)
     elif picture and output is not None:
         from archcalc.render.receptive_field_picture import draw_fields
 
@@ -123,7 +123,7 @@ def receptive_field(
             source,
         )
     else:
-        write_table(_table(report, layer, at, source, every), chosen_format(form, output), output)
+        write_table(_table(report, layer, at, source, every), chosen, output)
 
 
 def _stack(text: str, others: Iterable[str], picture: bool) -> Table:

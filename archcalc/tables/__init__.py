@@ -54,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts, and what stands around them. What costs something to find is a function, called where it's shown.
+    r"""Rows of texts, and what stands around them. What costs something to find is a function, called where it's shown.
 
     `name` and `title`: what the table is about. `rows`: may be called again; each has a text for each column. `total`:
     the last row. `remarks`: what is to be said about a row, by its number. `facts`: what, and how much. `sections`:
@@ -63,6 +63,13 @@ class Table:
     For programs: `values` are the rows with exact values, under `keys`, the columns' unless given; `json` the lines of
     a JSON text, without which it's an array of the values. They're asked for once. `widths`: the widest text of each
     column, where that can be told more cheaply than from the rows.
+
+    >>> from archcalc.tables.formats import lines
+    >>> table = Table([Column("name", Kind.NAME), Column("params")], lambda: [["conv1", "1,792"]])
+    >>> print("\n".join(lines(table, "markdown")))
+    | name | params |
+    | :-- | --: |
+    | conv1 | 1,792 |
     """
 
     columns: Sequence[Column] = ()
