@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import pytest
 
-from archcalc.errors import ShapeError
-from archcalc.layers import Layer
+from archcalc.errors import ShapeError, SpecError
+from archcalc.layers import REGISTRY, Layer, kind_called
 from archcalc.symbolic import collecting_conditions, dim
+from tests.helpers import graph_of
 from tests.layer_cases import C3_TABLE, make, volume
 
 ERRORS = [
@@ -256,3 +257,26 @@ def test_undecided_sizes_become_conditions() -> None:
         make("conv", 8, 3, groups=4).output_shape(volume("C8 H8 W8").with_(C=c, H=h))
         make("add").output_shape(volume("C8").with_(C=c), volume("C8"))
     assert ["h >= 3", "c == 8"] == list(map(str, conditions))  # 8 is a multiple of 4
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("linear", "fc"), ("Dense", "fc"), ("batchnorm", "bn"), ("BatchNorm2d", "bn"), ("layernorm", "ln"),
+        ("swish", "silu"), ("gap", "global_avgpool"), ("GlobalAveragePooling2D", "global_avgpool"), ("deconv", "tconv"),
+        ("ConvTranspose2d", "tconv"), ("lrelu", "leaky"), ("LeakyReLU", "leaky"), ("mha", "attention"), ("pool", "maxpool"),
+        ("Conv2D", "conv"), ("ReLU", "relu"), ("Embedding", "embed"), ("cat", "concat"),
+    ],
+)  # fmt: skip
+def test_kinds_are_found_by_the_names_of_other_libraries(word: str, kind: str) -> None:
+    """What PyTorch and Keras call a layer leads to its kind, in any case."""
+    with pytest.raises(SpecError, match=f"unknown layer kind '{word}'(.|\\n)*hint: did you mean '{kind}'"):
+        graph_of(f"layers: [{word} 8]\n")
+
+
+def test_no_two_kinds_go_by_one_name() -> None:
+    """A name of another library leads to one kind alone, and none is that of another kind."""
+    names = [name for kind, found in REGISTRY.items() for name in (kind, *found.also)]
+    assert len(names) == len(set(names))
+    for kind, found in REGISTRY.items():
+        assert {kind} == {kind_called(name) for name in (kind, *found.also)}

@@ -12,6 +12,6 @@ from archcalc.layers import (  # noqa: F401  # importing a family registers its 
     reshape,
     resize,
 )
-from archcalc.layers.base import REGISTRY, Argument, Layer, layer
+from archcalc.layers.base import REGISTRY, Argument, Layer, kind_called, layer
 
-__all__ = ["REGISTRY", "Argument", "Layer", "layer"]
+__all__ = ["REGISTRY", "Argument", "Layer", "kind_called", "layer"]

@@ -70,6 +70,8 @@ class ReLU6(Overwriting):
 class LeakyReLU(Overwriting):
     """x where it is positive, slope·x elsewhere. Source: Maas et al. 2013."""
 
+    also = ("leaky_relu", "lrelu")
+
     slope: Number = Fraction(1, 100)
 
     from_result = True
@@ -81,6 +83,8 @@ class LeakyReLU(Overwriting):
 @layer("prelu")
 class PReLU(Activation):
     """Leaky ReLU whose slope is learned: one for all channels, or one for each. Source: He et al. 2015."""
+
+    also = ("parametric_relu",)
 
     num_parameters: Dim = 1
 
@@ -127,15 +131,21 @@ class GELU(Activation):
 class SiLU(Overwriting):
     """x·sigmoid(x), also known as swish. Source: Elfwing et al. 2018."""
 
+    also = ("swish",)
+
 
 @layer("hardswish")
 class Hardswish(Overwriting):
     """x·min(max(0, x + 3), 6)/6. Source: Howard et al. 2019."""
 
+    also = ("hswish", "h_swish")
+
 
 @layer("hardsigmoid")
 class Hardsigmoid(Activation):
     """min(max(0, x + 3), 6)/6. Source: Howard et al. 2019."""
+
+    also = ("hsigmoid",)
 
 
 @layer("sigmoid")
@@ -179,10 +189,14 @@ class Softmax(Activation):
 class LogSoftmax(Softmax):
     """Logarithm of softmax over C, at each position or token separately."""
 
+    also = ("logsoftmax",)
+
 
 @layer("dropout")
 class Dropout(Activation):
     """Zeroes each value with probability p while training; at inference, nothing. Source: Hinton et al. 2012."""
+
+    also = ("spatial_dropout",)
 
     p: Number = Fraction(1, 2)
 

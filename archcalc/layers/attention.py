@@ -36,6 +36,8 @@ class Attention(Layer):
     67584
     """
 
+    also = ("mha", "multihead_attention", "self_attention", "sdpa")
+
     num_heads: Dim
     kv: Tensor | None = None
     bias: bool = True
@@ -112,6 +114,8 @@ class PositionEmbedding(Layer):
     Source: Vaswani et al. 2017, section 3.5; learned: Dosovitskiy et al. 2021, equation 1.
     """
 
+    also = ("positional_embedding", "position_embedding", "positional_encoding")
+
     num_positions: Dim | None = None
 
     uncounted = "additions"
@@ -141,6 +145,8 @@ class ClassToken(Layer):
 
     Source: Devlin et al. 2019; Dosovitskiy et al. 2021, equation 1.
     """
+
+    also = ("class_token",)
 
     takes_turned = True
     linear = True

@@ -6,6 +6,7 @@ documentation are all derived from them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
@@ -44,6 +45,8 @@ class Layer:
     """
 
     kind: ClassVar[str]
+    also: ClassVar[tuple[str, ...]] = ()
+    """What PyTorch, Keras or papers call it: found by those who look for it there."""
     in_place: ClassVar[bool] = False
     """Computed in place (elementwise) or a view: it makes no new volume."""
     takes_all: ClassVar[bool] = True
@@ -324,3 +327,17 @@ def spatial_axes(x: Shape) -> tuple[str, ...]:
     if not x.spatial:
         raise ShapeError(f"needs a spatial axis (D, H or W); the input is {x}", code="E203")
     return x.spatial
+
+
+def kind_called(word: str) -> str:
+    """The kind that another library calls so, in any case and for any number of dimensions; empty if there is none.
+
+    >>> kind_called("BatchNorm2d"), kind_called("swish"), kind_called("nonsense")
+    ('bn', 'silu', '')
+    """
+    known = {_bare(name): kind for kind, found in REGISTRY.items() for name in (kind, *found.also)}
+    return known.get(_bare(word), "")
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"[123]d$", "", word.lower().replace("_", ""))

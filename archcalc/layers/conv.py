@@ -230,6 +230,8 @@ class Conv(Convolution):
     1792
     """
 
+    also = ("convolution",)
+
     out_channels: Channels
     kernel_size: Extent
     stride: Extent = 1
@@ -257,6 +259,8 @@ class DepthwiseConv(Convolution):
     288
     """
 
+    also = ("depthwise", "depthwise_conv")
+
     kernel_size: Extent
     stride: Extent = 1
     padding: Padding = 0
@@ -283,6 +287,8 @@ class TransposedConv(Convolution):
     >>> TransposedConv(64, 2, stride=2).output_shape(Shape(C=128, H=28, W=28))
     Shape(C=64, H=56, W=56)
     """
+
+    also = ("deconv", "conv_transpose", "transposed_conv", "upconv")
 
     out_channels: Channels
     kernel_size: Extent

@@ -47,6 +47,8 @@ class FullyConnected(OverFeatures):
     102764544
     """
 
+    also = ("linear", "dense", "fully_connected")
+
     out_features: Channels
     bias: bool = True
     tie: Tie | None = None
@@ -132,6 +134,8 @@ class Embedding(Layer):
     >>> Embedding(50257, 768).params(Shape(T=1024))
     38597376
     """
+
+    also = ("embedding",)
 
     num_embeddings: Dim
     dim: Channels

@@ -34,6 +34,8 @@ def _in_a_row(operator: str, names: Sequence[str]) -> str:
 class Add(Layer):
     """Elementwise sum of equal shapes. Source: He et al. 2016, equation 1."""
 
+    also = ("sum", "plus")
+
     uncounted = "additions"
     linear = True
     is_residual = True
@@ -64,6 +66,8 @@ class Multiply(Layer):
 
     Source: Hu et al. 2018 (squeeze and excitation), equation 4.
     """
+
+    also = ("multiply", "product")
 
     uncounted = "products"
     symbol = "×"
@@ -118,6 +122,8 @@ class Concat(Layer):
     >>> Concat().output_shape(Shape(C=64, H=28, W=28), Shape(C=128, H=28, W=28))
     Shape(C=192, H=28, W=28)
     """
+
+    also = ("cat", "concatenate")
 
     axis: Axis = "C"
 

@@ -60,6 +60,8 @@ class BatchNorm(Channelwise):
     128
     """
 
+    also = ("batchnorm", "batch_normalization")
+
     affine: bool = True
 
     uncounted = "normalisation"
@@ -84,6 +86,8 @@ class LayerNorm(Channelwise):
 
     Source: Ba et al. 2016; over channels of images: Liu et al. 2022 (ConvNeXt).
     """
+
+    also = ("layernorm", "layer_normalization")
 
     bias: bool = True
 
@@ -113,6 +117,8 @@ class GroupNorm(Channelwise):
 
     Shapes: any with C, unchanged. Source: Wu & He 2018; torch.nn.GroupNorm.
     """
+
+    also = ("gn", "group_normalization")
 
     num_groups: Dim
 
@@ -152,6 +158,8 @@ class InstanceNorm(Channelwise):
     Source: Ulyanov et al. 2016; torch.nn.InstanceNorm2d.
     """
 
+    also = ("in_norm", "instance_normalization")
+
     affine: bool = False
 
     uncounted = "normalisation"
@@ -190,6 +198,8 @@ class LocalResponseNorm(Layer):
     AlexNet's constants by default; PyTorch's alpha is `size` times as large. Shapes: any with C, unchanged.
     Source: Krizhevsky et al. 2012, section 3.3.
     """
+
+    also = ("local_response_norm",)
 
     size: Dim = 5
     alpha: Number = Fraction(1, 10_000)
@@ -268,6 +278,8 @@ class LayerScale(Channelwise):
 
     Source: Touvron et al. 2021 (CaiT), section 2.
     """
+
+    also = ("layer_scale",)
 
     init: Number = Fraction(1, 1_000_000)
 

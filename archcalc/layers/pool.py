@@ -124,6 +124,8 @@ class MaxPool(Pool):
     Shape(C=64, H=56, W=56)
     """
 
+    also = ("max_pooling", "pool", "pooling")
+
     kernel_size: Extent
     stride: Extent | None = None
     padding: Padding = 0
@@ -159,6 +161,8 @@ class AvgPool(Pool):
     Shapes: input (C, …), output (C, …), … one to three of D, H, W. `same` padding never counts, as in TensorFlow.
     Source: torch.nn.AvgPool2d.
     """
+
+    also = ("average_pooling", "mean_pool")
 
     kernel_size: Extent
     stride: Extent | None = None
@@ -228,6 +232,8 @@ class GlobalPool(Layer):
 class GlobalAvgPool(GlobalPool):
     """Mean of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1). Source: Lin et al. 2014."""
 
+    also = ("gap", "global_average_pooling")
+
     uncounted = "additions"
     linear = True
     torch_name = "AdaptiveAvgPool"
@@ -236,6 +242,8 @@ class GlobalAvgPool(GlobalPool):
 @layer("global_maxpool")
 class GlobalMaxPool(GlobalPool):
     """Greatest value of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1)."""
+
+    also = ("gmp", "global_max_pooling")
 
     uncounted = "comparisons"
     torch_name = "AdaptiveMaxPool"

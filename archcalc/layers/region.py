@@ -28,6 +28,8 @@ class RoIPool(Layer):
     Shape(R=300, C=512, H=7, W=7)
     """
 
+    also = ("roi_pooling",)
+
     output_size: Extent
     rois: Tensor
 

@@ -34,6 +34,8 @@ class View(Layer):
 class Identity(View):
     """What enters. Shapes: any, unchanged."""
 
+    also = ("skip", "noop", "passthrough")
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
@@ -64,6 +66,8 @@ class Flatten(Rearranged):
     Shape(C=25088)
     """
 
+    also = ("ravel",)
+
     def output_shape(self, x: Shape) -> Shape:
         regions = {axis: x[axis] for axis in ("R",) if axis in x}
         return Shape(**regions, C=x.without("R").numel)
@@ -80,6 +84,8 @@ class Flatten(Rearranged):
 @layer("reshape")
 class Reshape(Rearranged):
     """The same values under new axes, in the order R, T, C, D, H, W. Shapes: any → the axes that are given."""
+
+    also = ("view",)
 
     C: Dim | None = None
     D: Dim | None = None
@@ -122,6 +128,8 @@ class Reshape(Rearranged):
 class Tokens(Scattered):
     """Every spatial position becomes a token. Shapes: (C, H, W) → (T=H·W, C). Source: Dosovitskiy et al. 2021."""
 
+    also = ("to_sequence",)
+
     copy: bool = False
 
     is_turned = True
@@ -156,6 +164,8 @@ class Grid(Scattered):
     >>> Grid(H=14, W=14).output_shape(Shape(T=196, C=768))
     Shape(C=768, H=14, W=14)
     """
+
+    also = ("to_image",)
 
     like: Tensor | None = None
     D: Dim | None = None
@@ -299,6 +309,8 @@ class ZeroPad(Sliding):
     Shapes: (C, H, W) → (out_channels, H + 2p, W + 2p). Source: He et al. 2016, option A.
     """
 
+    also = ("pad", "padding", "zero_padding")
+
     out_channels: Channels | None = None
     padding: Padding = 0
 
@@ -337,6 +349,8 @@ class ZeroPad(Sliding):
 @layer("channel_shuffle")
 class ChannelShuffle(Layer):
     """Channel i of group g goes to place i·groups + g. Shapes: any with C, unchanged. Source: Zhang et al. 2018."""
+
+    also = ("shuffle",)
 
     groups: Dim
 

@@ -37,6 +37,8 @@ class Unpool(Sliding):
     Shape(C=96, H=110, W=110)
     """
 
+    also = ("max_unpool",)
+
     kernel_size: Extent
     stride: Extent | None = None
     padding: Padding = 0
@@ -128,6 +130,8 @@ class Upsample(Sliding):
     >>> Upsample(2).output_shape(Shape(C=64, H=7, W=7))
     Shape(C=64, H=14, W=14)
     """
+
+    also = ("interpolate", "resize", "up_sampling")
 
     factor: Extent
     mode: Interpolation = "nearest"

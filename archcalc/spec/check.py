@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archcalc.errors import LocalError, Mark, suggestion
-from archcalc.layers import REGISTRY
+from archcalc.layers import REGISTRY, kind_called
 from archcalc.layers.arguments import ARGUMENT_TYPES
 from archcalc.shape import AXES, BATCH
 from archcalc.spec.calls import ArgumentError, assign, usage
@@ -133,7 +133,7 @@ class _Checker:
     def kind_defaults(self, kind: str, values: Mapping[str, Value]) -> None:
         if kind not in REGISTRY:
             mark = next((value.mark for value in values.values()), Mark(self.spec.source.file, 1, 1))
-            hint = suggestion(kind, REGISTRY)
+            hint = _kind_hint(kind, REGISTRY)
             self.report(LocalError(f"unknown layer kind '{kind}' under 'defaults'", code="E080", hint=hint), mark)
             return
         arguments = {name: Given(name, value.expr, 0) for name, value in values.items()}
@@ -257,7 +257,7 @@ class _Checker:
             elif name in names.known:
                 self.read.add(name)
             else:
-                hint = suggestion(name, {*REGISTRY, *names.known})
+                hint = _kind_hint(name, {*REGISTRY, *names.known})
                 raise LocalError(f"unknown layer kind '{name}'", code="E080", hint=hint)
         except ArgumentError as error:
             self.report(error, places[id(error.given)][0] if error.given else mark)
@@ -339,3 +339,9 @@ def _parts(item: Item) -> Iterator[Item]:
             yield item.shortcut
     elif isinstance(item, Restart):
         yield item.item
+
+
+def _kind_hint(word: str, known: Iterable[str]) -> str:
+    """The kind that another library calls so, else the nearest of the names that are known here."""
+    kind = kind_called(word)
+    return f"did you mean '{kind}'?" if kind else suggestion(word, known)
