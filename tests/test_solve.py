@@ -399,6 +399,16 @@ def test_random_questions() -> None:
     assert 30 == search(30, seed=1).total()
 
 
+def test_where_nothing_fits_the_conditions_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second input whose size is kept may leave no other size: what the network needs is said."""
+    (tmp_path / "two.yaml").write_text(
+        "archcalc: 1\nname: two\ninputs: {image: {C: 3, H: 64, W: 64}, prior: {C: 1, H: 32, W: 32}}\n"
+        "layers:\n  - a: conv 8 2x2 s=2\n  - b: from prior -> conv 8 1x1\n  - add: [from a, from b]\n"
+    )
+    assert 1 == run(["solve", str(tmp_path / "two.yaml"), "--saved-bytes", "1kB", "--symbolic", "H,W"])
+    assert "none: no sizes do that\nthe network needs floor(H/2) == 32; floor(W/2) == 32\n" in capsys.readouterr().out
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Scripts get segments."""
     _, text = printed(capsys, "solve", "vgg16", "--output", "7x7", "--format", "json")

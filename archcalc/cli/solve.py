@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from archcalc.formulas.solve import Answer, Unknowns
     from archcalc.symbolic import Integers
 
+CONDITIONS = 4
+"""Conditions that are shown where nothing fulfils them."""
 ROWS = 40
 """Lines of a listing for people; other formats have all."""
 
@@ -166,7 +168,7 @@ def _text(name: str, goals: Sequence[str], answer: Answer) -> Iterator[str]:
     yield f"{name}: {'; '.join(goals)}"
     yield from _settled(answer)
     if not solution:
-        yield "none: no sizes do that"
+        yield from _none(answer)
         return
     for symbol, found in solution.alone.items():
         yield f"{symbol}: {found}"
@@ -193,7 +195,7 @@ def _table(name: str, goals: Sequence[str], answer: Answer) -> Table:
     solution = answer.solution
     alone = list(map(str, solution.alone.values()))
     symbols = [*solution.alone, *solution.together] if solution else []
-    notes = [*_settled(answer), *(_largest(answer) if solution else ["none: no sizes do that"])]
+    notes = [*_settled(answer), *(_largest(answer) if solution else _none(answer))]
     return Table(
         [Column(symbol, Kind.TEXT if symbol == symbols[-1] else Kind.WORD) for symbol in symbols],
         lambda: ([*alone, *map(str, sets)] for sets in _together(answer)),
@@ -208,6 +210,14 @@ def _together(answer: Answer) -> Iterable[Sequence[Integers]]:
     """What the unknowns that depend on one another may be; of those that don't there's one row."""
     solution = answer.solution
     return (row.sets for row in solution.rows) if solution.together else [()] if solution else []
+
+
+def _none(answer: Answer) -> Iterator[str]:
+    """That there is no solution, and what any would have to fulfil besides."""
+    yield "none: no sizes do that"
+    if answer.conditions:
+        shown = "; ".join(map(str, answer.conditions[:CONDITIONS]))
+        yield f"the network needs {shown}{'; …' if len(answer.conditions) > CONDITIONS else ''}"
 
 
 def _is_open(total: Any) -> bool:
