@@ -1,7 +1,8 @@
 """Files: written whole or not at all, read only where they are plain, small and strict.
 
 Writing goes to a new file beside the old one, which takes its place when all is on the disk: whoever interrupts, and
-whatever is full, there is the old file or the new one. Symbolic links are not written through.
+whatever is full, there is the old file or the new one. Symbolic links are not written through, and what a command has
+read or written already it doesn't overwrite.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -20,16 +22,52 @@ MAX_JSON = 64_000_000
 """Bytes of a golden file or a record; those of the zoo's largest network are 1.2 million."""
 MAX_DIGITS = 1000
 _STREAMS = (Path("/dev"), Path("/proc"))
+_used: ContextVar[set[str] | None] = ContextVar("_used", default=None)
+"""The files that the command has read or written, by their absolute paths; None outside a command."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def keeping_used() -> Iterator[None]:
+    """Refuse, within, to write a file that was read or written within."""
+    before = _used.set(set())
+    try:
+        yield
+    finally:
+        _used.reset(before)
+
+
+def _use(path: Path) -> None:
+    if (used := _used.get()) is not None:
+        used.add(os.path.abspath(path))
+
+
+def _refuse_used(path: Path) -> None:
+    """The same file may have several paths, and several names.
+
+    Raises: UsageError: the command needs what it would overwrite.
+    """
+    if any(_are_same(path, other) for other in _used.get() or ()):
+        raise UsageError(f"'{path}' is a file that this command has read or written", "name another file")
+
+
+def _are_same(path: Path, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of the two isn't there, or no longer
+        return os.path.abspath(path) == other
+
+
+@contextmanager
+def replacing(path: Path, own: bool = False) -> Iterator[BinaryIO]:
     """A file to write bytes to; at the end, if nothing was raised, it takes the place of `path`.
 
-    Devices, FIFOs and /dev/stdout are written as they are.
+    Devices, FIFOs and /dev/stdout are written as they are. With `own` it may be one that was read to be revised.
 
-    Raises: UsageError: the file can't be written, or `path` is a symbolic link.
+    Raises: UsageError: the file can't be written, `path` is a symbolic link, or the command has used the file.
     """
+    if not own:
+        _refuse_used(path)
+    _use(path)
     with _telling(path):
         if _is_stream(path):
             with open(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as stream:  # after what `>> FILE` holds
@@ -54,12 +92,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def replacing_text(path: Path) -> Iterator[TextIO]:
+def replacing_text(path: Path, own: bool = False) -> Iterator[TextIO]:
     """The same for text: UTF-8, and the line breaks of Unix.
 
     Raises: UsageError: as `replacing`.
     """
-    with replacing(path) as file:
+    with replacing(path, own) as file:
         text = TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="\n")
         try:
             yield text
@@ -77,12 +115,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, own: bool = False) -> None:
     """Put a whole text in place.
 
     Raises: UsageError: as `replacing`.
     """
-    with replacing_text(path) as file:
+    with replacing_text(path, own) as file:
         file.write(text)
 
 
@@ -91,6 +129,7 @@ def check_writable(path: Path) -> None:
 
     Raises: UsageError: as `replacing`.
     """
+    _refuse_used(path)
     with _telling(path):
         if not _is_stream(path):
             _mode_of(path)
@@ -165,6 +204,7 @@ def read_bytes(path: Path, most: int, follow: bool = True) -> bytes:
 
     Raises: OSError, ValueError: it can't be read.
     """
+    _use(path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
         if path.is_symlink():

@@ -131,7 +131,7 @@ def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool =
                 f"{architecture.name}: {problem}", f"it stays as it is: remove {file}, or name another folder"
             )
         if lines:
-            files.write_text(file, to_text(values))
+            files.write_text(file, to_text(values), own=True)
         if before is None and not problem:
             lines = [f"{name}: recorded"]
         changed += lines

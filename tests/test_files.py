@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,7 @@ def test_an_interruption_leaves_the_old_file(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from archcalc import files
 from archcalc.__main__ import main
 print(flush=True)
@@ -318,3 +321,99 @@ def test_killed_commands_leave_the_old_file_or_the_new_one(tmp_path: Path) -> No
         running.kill()
         running.wait()
         assert file.stat().st_size in sizes
+
+
+SPEC = "archcalc: 1\ninput: {C: 3, H: 8, W: 8}\nhparams: {n: 1}\nlayers: [conv n 3]\n"
+WRITERS = [
+    "table {spec} -o {out}", "formula {spec} conv -o {out}", "explain {spec} conv -o {out}", "check {spec} -o {out}",
+    "compare {spec} {spec}:plain -o {out}", "receptive-field {spec} -o {out}", "claims {spec} -o {out}",
+    "export {spec} -o {out}", "verify {spec} -o {out}", "solve {spec} --params 5M --set n=1..3 -o {out}",
+    "sweep {spec} --set n=1..3 -o {out} -f csv", "render {spec} -o {out} -f dot", "list --specs {folder} -o {out}",
+    "golden check {spec} -o {out}", "schema -o {out}", "sweep {spec} --set n=1..3 --plot {out}",
+    "verify {spec} --record {out}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_no_output_has_the_name_of_a_spec(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every option that names a file to write refuses a spec's suffix, before anything is computed."""
+    spec = _written(tmp_path / "n.yaml", SPEC)
+    for out in (spec, tmp_path / "other.YML"):
+        assert 2 == main(command.format(spec=spec, out=out, folder=tmp_path).split())
+        assert f"'{out}' has the name of a spec" in capsys.readouterr().err
+        assert (SPEC, ["n.yaml"]) == (spec.read_text(), names(tmp_path))
+
+
+def test_every_output_option_knows_specs() -> None:
+    """The commands above are all that there are: whatever takes a file to write refuses the name of a spec."""
+    written = {
+        (name, option.opts[-1])
+        for name, command in _commands()
+        for option in command.params
+        if option.metavar == "FILE" and option.opts != ["--against"]
+    }
+    assert all(any(command.startswith(name) and f" {option} " in command for command in WRITERS) or name == "diff"
+               for name, option in written)  # fmt: skip
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    from typer.main import get_command
+
+    from archcalc.cli.app import app
+
+    group: Any = get_command(app)
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", {"": command})
+        yield from ((f"{name} {each}".strip(), found) for each, found in inner.items())
+
+
+READERS = [
+    "table {spec} -o {out} -f csv", "formula {spec} conv -o {out}", "check {spec} -o {out} -f csv",
+    "export {spec} -o {out}", "render {spec} -o {out} -f dot", "sweep {spec} --set n=1..3 -o {out} -f csv",
+    "sweep {spec} --set n=1..30000 -o {out} -f parquet", "claims {spec} -o {out} -f csv",
+    "list --specs {folder} -o {out} -f csv", "solve {spec} --params 5M --set n=1..3 -o {out} -f csv",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_what_was_read_is_not_overwritten(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By no path: a hard link, a link to its folder, dots; a symbolic link is refused anyway."""
+    if "export" in command:
+        pytest.importorskip("torch")
+    if "parquet" in command:
+        pytest.importorskip("pyarrow")
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    spec = _written(folder / "n.yaml", SPEC)
+    (folder / "hard.svg").hardlink_to(spec)
+    (folder / "soft.svg").symlink_to(spec)
+    (tmp_path / "aside").symlink_to(folder)
+    there = names(folder)
+    for out in ("specs/hard.svg", "specs/soft.svg", "aside/hard.svg", "specs/../aside/./hard.svg"):
+        assert 2 == main(command.format(spec=spec, out=tmp_path / out, folder=folder).split())
+        assert re.search("is a file that this command has read|is a symbolic link", capsys.readouterr().err)
+        assert (SPEC, there) == (spec.read_text(), names(folder))
+        assert spec.samefile(folder / "hard.svg")
+    other = tmp_path / "other.svg"
+    for _ in range(2):  # what was written by another command before may be replaced
+        assert 0 == main(command.format(spec=spec, out=other, folder=folder).split())
+
+
+def test_json_that_was_read_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A golden file that a check compares with stays; an update revises it."""
+    golden = ["--golden", str(tmp_path)]
+    assert 0 == main(["golden", "update", "lenet5", *golden])
+    before = (tmp_path / "lenet5.json").read_bytes()
+    assert 2 == main(["golden", "check", "lenet5", *golden, "-o", str(tmp_path / "lenet5.json")])
+    assert "is a file that this command has read" in capsys.readouterr().err
+    assert before == (tmp_path / "lenet5.json").read_bytes()
+    (tmp_path / "lenet5.json").write_bytes(before.replace(b'"params": ', b'"params": 1', 1))
+    assert 0 == main(["golden", "update", "lenet5", *golden])
+    assert before == (tmp_path / "lenet5.json").read_bytes()
+
+
+def test_two_outputs_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plot doesn't take the place of the table that the same command writes, or the other way round."""
+    out = str(tmp_path / "x.svg")
+    assert 2 == main(["sweep", "lenet5", "--set", "N=1..3", "-f", "csv", "-o", out, "--plot", out])
+    assert "is a file that this command has read or written" in capsys.readouterr().err

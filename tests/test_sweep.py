@@ -14,6 +14,7 @@ import pytest
 
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
+from archcalc.formulas.amounts import alternatives
 from archcalc.formulas.plot import Scatter
 from archcalc.formulas.selection import condition, objectives, pareto
 from archcalc.formulas.sweep import Sweep, planned
@@ -75,6 +76,27 @@ def test_numbers_beyond_64_bits_are_exact() -> None:
     assert expected == rows(sweep, numpy=True) == rows(sweep, numpy=False)
     blocks = [planned(load("alphago_policy"), {"k": [k, k]}, columns=("params",)).blocks(True) for k in ("9", "9" * 12)]
     assert ["int64", "object"] == [str(next(block)["params"].dtype) for block in blocks]
+
+
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        (["n=1..2", "n=1"], ["1", "2"]),
+        (["n=[2,2]"], ["2"]),
+        (["n=[3, 02, 4/2,2]"], ["3", "02"]),
+        (["n=2", "n=2"], ["2"]),
+        (["n=1..3", "n=2..4", "n=[6/2, 7]"], ["1", "2", "3", "4", "7"]),
+        (["body=[basic,bottleneck, basic]"], ["basic", "bottleneck"]),
+        (["bias=[true,True,1]"], ["true", "True", "1"]),  # a word, and a number
+        (["a=[0.5,1/2,0.50]"], ["0.5"]),
+        (["widths=[[8,16],[16,8],[8, 16],[8]*2]"], ["[8,16]", "[16,8]", "[8]*2"]),
+        (["n=[m,m,1*m]"], ["m", "1*m"]),  # what m is depends on the spec
+    ],
+)
+def test_each_value_is_swept_once(sets: list[str], expected: list[str]) -> None:
+    """However often it's given, and however it's written."""
+    fixed, several = alternatives(load("resnet:cifar"), sets)
+    assert ({}, [expected]) == (fixed, [list(map(str, values)) for values in several.values()])
 
 
 def test_large_grids_come_in_blocks() -> None:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from archcalc.cli.run import note
-from archcalc.errors import ArchcalcError
+from archcalc.errors import ArchcalcError, UsageError
 from archcalc.spec.reader import load_spec
 from archcalc.tables.formats import FORMATS
-from archcalc.zoo import spec_files, subfolders, text_of
+from archcalc.zoo import SUFFIXES, spec_files, subfolders, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,9 +104,28 @@ Symbolic = Annotated[
         show_default=False,
     ),
 ]
+
+
+def no_spec(path: Path | None) -> Path | None:
+    """A path to write to, if it isn't a spec's: no command writes one, so what is there would be lost.
+
+    Raises: UsageError: it is one.
+    """
+    if path is not None and path.suffix.lower() in SUFFIXES:
+        raise UsageError(f"'{path}' has the name of a spec, which no command writes", "name another file")
+    return path
+
+
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=no_spec,
+        help="Write to a file instead of stdout.",
+        show_default=False,
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from archcalc import text
 from archcalc._version import ADDRESS
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
+from archcalc.files import keeping_used
 from archcalc.work import budget
 
 BUG = f"""this is a bug in archcalc: please report it, with the command and the spec, at {ADDRESS}/issues
@@ -69,7 +70,7 @@ def _call(arguments: list[str]) -> int:
     from archcalc.cli.app import app
 
     try:
-        with budget():
+        with budget(), keeping_used():
             result = get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except Exception as error:

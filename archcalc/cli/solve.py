@@ -12,7 +12,7 @@ import typer
 from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_contradictions, sizes_of, symbol_names, warn_of_order, warn_of_unread
-from archcalc.cli.options import Input, Name, Set, Symbolic, form_option
+from archcalc.cli.options import Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
@@ -71,7 +71,10 @@ def solve(
     sizes: Input = [],  # noqa: B006  # likewise
     form: Annotated[str | None, form_option("text", default="text")] = None,
     file: Annotated[
-        Path | None, typer.Option("-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False)
+        Path | None,
+        typer.Option(
+            "-o", metavar="FILE", callback=no_spec, help="Write to a file instead of stdout.", show_default=False
+        ),
     ] = None,
     **budgets: str,
 ) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_contradictions, sizes_of, warn_of_order, warn_of_unread
-from archcalc.cli.options import Input, Name, Output, Quiet, described, form_option
+from archcalc.cli.options import Input, Name, Output, Quiet, described, form_option, no_spec
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
@@ -54,7 +54,8 @@ def sweep(
         str, typer.Option(metavar="A,B", help="Keep what nothing beats: params,macs:max.", show_default=False)
     ] = "",
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A scatter plot: .svg, .png or .pdf.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", callback=no_spec, help="A scatter plot: .svg, .png or .pdf.", show_default=False),
     ] = None,
     axes: Annotated[
         str,

@@ -15,7 +15,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import read_sets, refuse_unused_folder, sizes_of
-from archcalc.cli.options import Form, Input, Output, Set, Specs, complete_name
+from archcalc.cli.options import Form, Input, Output, Set, Specs, complete_name, no_spec
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
@@ -65,7 +65,10 @@ def verify(
     record: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep what a CUDA device measured: its name, bytes, times.", show_default=False
+            metavar="FILE",
+            callback=no_spec,
+            help="Keep what a CUDA device measured: its name, bytes, times.",
+            show_default=False,
         ),
     ] = None,
     against: Annotated[

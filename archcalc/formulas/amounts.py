@@ -133,15 +133,36 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
     several: dict[str, Sequence[Any]] = {}
     for name, values in texts.items():
         parts = [_several(architecture, name, text) for text in values]
-        if len(parts) > 1:
-            if sum(map(len, parts)) > MAX_LISTED:
-                raise UsageError(f"{name} has more than {MAX_LISTED:,} values", "give one range")
-            several[name] = list(dict.fromkeys(value for part in parts for value in part))
-        elif isinstance(parts[0], range) or len(parts[0]) > 1:
+        if len(parts) > 1 and sum(map(len, parts)) > MAX_LISTED:
+            raise UsageError(f"{name} has more than {MAX_LISTED:,} values", "give one range")
+        if len(parts) == 1 and isinstance(parts[0], range):
             several[name] = parts[0]
-        else:
+        elif len(parts) == 1 and len(parts[0]) == 1:
             fixed[name] = values[0]
+        else:
+            several[name] = _once(value for part in parts for value in part)
     return fixed, several
+
+
+def _once(values: Iterable[Any]) -> list[Any]:
+    """Each value once, as it's first written: 2 of a range, and 2, 02 and 4/2 of lists, are the same."""
+    first: dict[Any, Any] = {}
+    for value in dict.fromkeys(values):
+        first.setdefault(_meaning(value), value)
+    return list(first.values())
+
+
+def _meaning(value: Any) -> Any:
+    """What a text in the spec language says, to compare it; as it's written if that depends on other names."""
+    if not isinstance(value, str):
+        return value
+    if value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS:
+        return int(value)
+    try:
+        found = parse_expression(value).evaluate(Environment({}))
+    except LocalError:
+        return value
+    return found if isinstance(found, int) and not isinstance(found, bool) else ("evaluated", repr(found))
 
 
 def _several(architecture: Architecture, name: str, text: str) -> Sequence[Any]:
