@@ -84,7 +84,7 @@ class Builder:
 
     def joined(self, ends: list[int]) -> int:
         """Branches cropped to the smallest, and joined; as a gate the last one is seen through its mean."""
-        kind = self.draw(st.sampled_from(["add", "add", "mul", "concat", "concat", "along", "gate"]))
+        kind = self.draw(st.sampled_from(["add", "add", "mul", "concat", "concat", "grouped", "along", "gate"]))
         if kind == "gate":
             ends = [ends[0], self.draw(st.sampled_from(ends))]
             return self.put(make("mul"), ends[0], self.put(make("global_avgpool"), ends[1]))
@@ -95,6 +95,8 @@ class Builder:
             kind = "concat"
         if kind == "along":
             return self.put(make("concat", axis=self.draw(st.sampled_from(axes))), *ends)
+        if kind == "grouped":  # fewer channels leave than enter, and each sees some of the branches only
+            return self.put(make("conv", 2, 1, groups=2), self.put(make("concat"), *ends))
         return self.put(make(kind), *ends)
 
     def detour(self, start: int) -> int:

@@ -36,6 +36,7 @@ from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
 from archcalc.tables.formats import FORMATS
 from archcalc.work import LISTED, STEPS
 from tests.layer_cases import make, row
+from tests.test_kinds import check_reads
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -216,11 +217,13 @@ def test_contributing_adds_a_layer_kind(glu: type[Layer]) -> None:
 
 @pytest.mark.torch
 def test_contributing_layer_kind_is_what_pytorch_computes(glu: type[Layer]) -> None:
-    """PyTorch makes volumes of the same shape, for images and for tokens."""
+    """PyTorch makes volumes of the same shape, for images and for tokens, from the values that the class says."""
     torch = pytest.importorskip("torch", reason="the layer is checked against PyTorch")
     for shape in (Shape(C=6, H=5, W=5), Shape(T=4, C=6)):
         made = glu().torch_module(shape)(torch.zeros(2, *shape.values()))
         assert tuple(glu().output_shape(shape).values()) == tuple(made.shape[1:])
+    for case in eval(f"[{contribution('example rows')}]", {"row": row, "make": make}):
+        check_reads(case)
 
 
 def extended(package: Path) -> None:

@@ -126,12 +126,19 @@ def test_what_may_be_asked_is_not_reported(code: str) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("case", [case for case in CASES if case.layer.sizes_only != (0,)], ids=str)
 def test_reads_are_what_the_gradients_of_the_kinds_own_module_show(case: Case) -> None:
-    """Which positions and channels an output value reads is what PyTorch's module of the kind says, value by value.
+    """Which positions and channels an output value reads is what PyTorch's module of the kind says, value by value."""
+    pytest.importorskip("torch", reason="gradients need PyTorch")
+    check_reads(case)
+
+
+def check_reads(case: Case) -> None:
+    """Compare what a layer says that it reads with the gradients of its own module.
 
     Gradients that depend on values, as those of maxima, are taken of many random examples together. What is read of
     regions, and to unpool without switches, is all that may be, wherever those lie.
+    Raises: AssertionError: they differ.
     """
-    torch = pytest.importorskip("torch", reason="gradients need PyTorch")
+    import torch
 
     torch.manual_seed(0)
     module = case.layer.torch_module(*case.inputs).double().eval()
