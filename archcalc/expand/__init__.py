@@ -15,6 +15,7 @@ from archcalc.graph import Application, Graph, Input, Node, layout_of
 from archcalc.shape import Shape
 from archcalc.spec.arithmetic import Word, integer
 from archcalc.spec.expression import decide
+from archcalc.spec.items import given_names
 from archcalc.spec.model import Spec, Use, Value
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
@@ -86,6 +87,7 @@ class _Build:
         module = make_module(spec, variant, sets, self.diagnostics)
         trace = (None, "variant", f"variant {variant}") if variant else None
         self.context = Context(module, module.env, Scope(), None, trace)
+        self.context.scope.reserve(given_names(spec.layers))
 
     def outcome(self) -> dict[str, int]:
         """Build the inputs and every layer; the outputs, as far as there was no error."""
@@ -149,6 +151,7 @@ class _Build:
     def outputs(self, last: int | None) -> dict[str, int]:
         """The graph's outputs: the listed ones that are there, else the last layer."""
         found: dict[str, int] = {}
+        there = False
         for output in self.spec.outputs:
             try:
                 if output.condition is not None and not decide(
@@ -156,12 +159,17 @@ class _Build:
                 ):
                     continue
                 path = output.path.render(self.context.env)
-                tensor = self.expander.lookup(path, self.context)
+                _, tensor = self.expander.lookup(path, self.context)
             except LocalError as error:
                 self.expander.report(self.context, error, output.mark)
                 continue
+            there = True
             if tensor is not None:
                 found[path] = tensor
+        if self.spec.outputs and not there:
+            first = self.spec.outputs[0]
+            none = LocalError("every output has a condition, and none of them is true", code="E075")
+            self.expander.report(self.context, none, first.mark)
         if not self.spec.outputs and last is not None:
             found[self.expander.made.nodes[last].name] = last
         return found

@@ -12,7 +12,7 @@ from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
 from archcalc.expand.scope import Context, Scope
 from archcalc.spec.calls import ArgumentError, assign
 from archcalc.spec.expression import Environment
-from archcalc.spec.items import CallUnit, Item, Template
+from archcalc.spec.items import CallUnit, Item, Template, given_names
 from archcalc.spec.model import Block, Spec, Use, plain
 from archcalc.spec.tree import Diagnostics
 from archcalc.work import spend
@@ -30,8 +30,9 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A tensor given to a block as an argument."""
+    """A tensor given to a block as an argument, and the full name by which it was given."""
 
+    path: str
     tensor: Tensor
 
 
@@ -46,8 +47,8 @@ class Builder(Protocol):
         """Build an item."""
         ...
 
-    def lookup(self, path: str, ctx: Context) -> Tensor:
-        """The tensor that a path stands for."""
+    def lookup(self, path: str, ctx: Context) -> tuple[str, Tensor]:
+        """What a path stands for: the full name, and its tensor."""
         ...
 
     def spend(self, ctx: Context, mark: Mark, layers: int) -> None:
@@ -85,7 +86,8 @@ class Blocks:
             return made.copy(known, path, at)
         started, named, failures = len(made.nodes), len(made.settled), self.builder.failures
         output = self._expand(callee.target, values, callee.module, ctx, at, path)
-        if output is not None and self.builder.failures == failures:
+        shares = any(node.tied is not None and node.tied < started for node in made.nodes[started:])
+        if output is not None and self.builder.failures == failures and not shares:
             nodes, names = slice(started, len(made.nodes)), slice(named, len(made.settled))
             self._built[key] = Built(path, at, nodes, names, output)
         return output
@@ -95,7 +97,9 @@ class Blocks:
     ) -> Tensor:
         self._count()
         env = Environment(values, module.env, {"x": None, "in": self.builder.made.shape(at)})
-        inner = Context(module, env, Scope(path), at, (ctx.trace, "block", block.name), ctx.depth + 1)
+        scope = Scope(path)
+        scope.reserve(given_names(block.body))
+        inner = Context(module, env, scope, at, (ctx.trace, "block", block.name), ctx.depth + 1)
         return self.builder.item(block.body, inner, at)
 
     def _count(self) -> None:
@@ -113,7 +117,7 @@ class Blocks:
                 if name in given:
                     value = given[name].value
                     if isinstance(value, Template):
-                        values[name] = Place(self.builder.lookup(value.render(ctx.env), ctx))
+                        values[name] = Place(*self.builder.lookup(value.render(ctx.env), ctx))
                     else:
                         values[name] = value.evaluate(ctx.env)
                 elif default is not None:
@@ -136,7 +140,9 @@ class Blocks:
             self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics, used=True)
         other = self._modules[key]
         trace = (ctx.trace, "use", f"{use.spec}:{use.variant}" if use.variant else use.spec)
-        inner = Context(other, other.env, Scope(path), at, trace, ctx.depth + 1)
+        scope = Scope(path)
+        scope.reserve(given_names(spec.layers))
+        inner = Context(other, other.env, scope, at, trace, ctx.depth + 1)
         made = self.builder.made
         outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
         self._using.append(key)

@@ -39,6 +39,7 @@ from archcalc.spec.items import (
     Sequence,
     Step,
     Template,
+    given_names,
     has_one_call,
 )
 from archcalc.spec.model import Spec, Use
@@ -117,7 +118,6 @@ class Expander:
         return self._builders[type(item)](self, item, ctx, at, own)
 
     def sequence(self, item: Sequence, ctx: Context, at: Tensor, own: str) -> Tensor:
-        ctx.scope.reserve(part.name.constant or "" for part in item.items if isinstance(part, Named))
         for part in item.items:
             at = self.item(part, ctx, at)
         return at
@@ -134,11 +134,18 @@ class Expander:
         spend(SCOPE, PARTS)
         try:
             text = name if isinstance(name, str) else name.constant or name.render(ctx.env)
+            if not automatic:
+                _refuse_hidden(text, ctx)
             path = ctx.scope.claim(text, automatic)
         except LocalError as error:
             self.report(ctx, error, mark)
             return None
-        at = self.item(item, ctx, at, path) if has_one_call(item) else self.item(item, ctx.inside(path), at)
+        if has_one_call(item):
+            at = self.item(item, ctx, at, path)
+        else:
+            inner = ctx.inside(path)
+            inner.scope.reserve(given_names(item))
+            at = self.item(item, inner, at)
         return self.made.settle(path, at)
 
     def restart(self, item: Restart, ctx: Context, at: Tensor, own: str) -> Tensor:
@@ -148,7 +155,9 @@ class Expander:
         truth = self.decided(ctx, item.condition, at, item.text, item.mark)
         if truth is None:
             return None
-        chosen = item.then if truth else item.other
+        chosen, dropped = (item.then, item.other) if truth else (item.other, item.then)
+        if dropped is not None:
+            ctx.scope.release(given_names(dropped))
         return at if chosen is None else self.item(chosen, ctx, at)
 
     def loop(self, item: Loop, ctx: Context, at: Tensor, own: str, key: Named | None = None) -> Tensor:
@@ -221,24 +230,32 @@ class Expander:
         built = []
         for name, branch in item.branches:
             mark = getattr(branch, "mark", item.mark)
-            path = ctx.scope.unused(name)
-            automatic = name not in item.named or path != name
-            built.append((name, self.scoped(path, branch, ctx, at, mark, automatic), mark))
+            if name in item.named:
+                tensor = self.scoped(name, branch, ctx, at, mark)
+            else:
+                tensor = self.unnamed(name, branch, ctx, at, mark)
+            built.append((name, tensor, mark))
         return self.join(item.call, built, ctx, item.mark)
 
+    def unnamed(self, name: str, branch: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
+        """Build a branch that the spec gives no name; its siblings see it as `name`, though it may get a number."""
+        path = ctx.scope.unused(name)
+        ctx.scope.branches[name] = path
+        return self.scoped(path, branch, ctx, at, mark, automatic=True)
+
     def residual(self, item: Residual, ctx: Context, at: Tensor, own: str) -> Tensor:
-        scope = ctx.scope
         mark = getattr(item.body, "mark", item.mark)
-        body = self.scoped(scope.unused("body"), item.body, ctx, at, mark, automatic=True)
+        body = self.unnamed("body", item.body, ctx, at, mark)
         shortcut, mark = at, item.mark
         if item.shortcut is not None:
             mark = getattr(item.shortcut, "mark", item.mark)
-            shortcut = self.scoped(scope.unused("shortcut"), item.shortcut, ctx, at, mark, automatic=True)
+            shortcut = self.unnamed("shortcut", item.shortcut, ctx, at, mark)
         built = [("body", body, getattr(item.body, "mark", item.mark)), ("shortcut", shortcut, mark)]
         return self.join(ADD, built, ctx, item.mark)
 
     def join(self, call: CallUnit, branches: list[tuple[str, Tensor, Mark]], ctx: Context, mark: Mark) -> Tensor:
         """The layer that joins branches; if it can't, the error shows every branch."""
+        ctx.scope.branches.clear()
         inputs = [tensor for _, tensor, _ in branches]
         path = ctx.scope.fresh(call.name)
         try:
@@ -346,11 +363,11 @@ class Expander:
         inputs: list[Tensor] = [at]
         tied: int | None = None
         for name, reference in references(layer).items() if call.arguments else ():
-            tensor = self.lookup(reference, ctx)
+            full, tensor = self.lookup(reference, ctx)
             if layer.arguments()[name].type.name != "Tie":
                 inputs.append(tensor)
             elif tensor is not None:
-                tied = self.made.weight_layer(reference, ctx.scope)
+                tied = self.made.weight_layer(reference, full)
         return self.add(layer, inputs, path, mark, ctx, tied)
 
     def add(
@@ -372,23 +389,23 @@ class Expander:
     def find(self, template: Template, ctx: Context, mark: Mark) -> Tensor:
         """The tensor that a path stands for, seen from here; None after reporting that there is none."""
         try:
-            return self.lookup(template.render(ctx.env), ctx)
+            return self.lookup(template.render(ctx.env), ctx)[1]
         except LocalError as error:
             self.report(ctx, error, mark)
             return None
 
-    def lookup(self, path: str, ctx: Context) -> Tensor:
-        """The tensor that a path stands for.
+    def lookup(self, path: str, ctx: Context) -> tuple[str, Tensor]:
+        """What a path stands for, in `from`, `@path` and `tie` alike: the full name, and its tensor.
 
         Raises: LocalError: nothing of that name has been built before this point.
         """
         if path == "in" and ctx.depth:
-            return ctx.entered
+            return (path if ctx.entered is None else self.made.nodes[ctx.entered].name), ctx.entered
         given = ctx.env.find(path)
         if isinstance(given, Place):
-            return given.tensor
-        for _, tensor in self.made.visible(path, ctx.scope):
-            return tensor
+            return given.path, given.tensor
+        for found in self.made.visible(path, ctx.scope):
+            return found
         raise self.made.unknown(path, ctx.scope)
 
     _builders: ClassVar[Mapping[type, Callable[..., Tensor]]] = {
@@ -402,3 +419,14 @@ class Expander:
         Long: long,
         Restart: restart,
     }
+
+
+def _refuse_hidden(name: str, ctx: Context) -> None:
+    """Let no name that the spec gives in a block be hidden by what the block is given.
+
+    Raises: LocalError: references to this name mean the volume that a formal stands for, or that entered the block.
+    """
+    if ctx.depth and (name == "in" or isinstance(ctx.env.find(name), Place)):
+        other = "the volume that enters a block" if name == "in" else "a formal that stands for a volume"
+        hint = "give it a name of its own"
+        raise LocalError(f"'{name}' has the name of {other}: references would mean that", code="E093", hint=hint)

@@ -121,9 +121,8 @@ class Nodes:
 
     def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:
         """What `path` can mean in a scope, innermost first, and first what the spec calls so: names and tensors."""
-        for home in scope.homes(path):
+        for full in scope.meanings(path):
             spend(2, "looking for so many names")
-            full = home.child(path)
             if found := self.find(full):
                 yield full, found[0]
 
@@ -136,12 +135,11 @@ class Nodes:
             known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         return LocalError(f"no layer named '{path}' before this point", code="E071", hint=suggestion(path, known))
 
-    def weight_layer(self, reference: str, scope: Scope) -> int:
-        """The one layer with weights of its own that a `tie` names.
+    def weight_layer(self, reference: str, path: str) -> int:
+        """The one layer with weights of its own that a `tie` names, by what its reference stands for.
 
         Raises: LocalError: there is none, or there are several.
         """
-        path = next(full for full, _ in self.visible(reference, scope))
         if path in self._owners:
             return self._owners[path]
         spend(len(self.nodes) // 5, "looking for layers to share weights with")
@@ -153,7 +151,8 @@ class Nodes:
             and node.layer.weight_shape(*node.application.input_shapes)
         ]
         if len(found) != 1:
-            raise LocalError(f"'{reference}' has {len(found)} layers with weights; a tie needs one", code="E073")
+            told = f"'{reference}'" if reference == path else f"'{reference}', here '{path}',"
+            raise LocalError(f"{told} has {len(found)} layers with weights; a tie needs one", code="E073")
         return self._owners.setdefault(path, found[0])
 
 

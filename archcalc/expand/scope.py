@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +24,17 @@ class Scope:
     sibling will have (`reserved`), and none is hidden by an automatic one.
     """
 
-    __slots__ = ("counts", "parent", "path", "reserved", "taken")
+    __slots__ = ("branches", "counts", "parent", "path", "reserved", "taken")
 
     def __init__(self, path: str = "", parent: Scope | None = None) -> None:
         self.path, self.parent = path, parent
         self.taken: dict[str, bool] = {}
         """The names of the children so far, and whether each was given automatically."""
         self.counts: dict[str, int] = {}
-        self.reserved: frozenset[str] = frozenset()
+        self.reserved: Counter[str] = Counter()
+        """How often the spec gives a name here, by all that is yet to be decided."""
+        self.branches: dict[str, str] = {}
+        """While a merge is built: the names of its unnamed branches (`a`, `body`), and what they are called here."""
 
     def child(self, name: str) -> str:
         """The full path of a name in this scope."""
@@ -54,23 +58,33 @@ class Scope:
 
     def reserve(self, names: Iterable[str]) -> None:
         """Keep names for siblings to come."""
-        self.reserved |= frozenset(names)
+        self.reserved.update(names)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Don't keep names any longer: nothing will have them."""
+        self.reserved.subtract(names)
 
     def unused(self, name: str) -> str:
         """`name`, or name_2, name_3 … if siblings have it or will have it."""
         found = name
-        while found in self.taken or found in self.reserved:
+        while self.is_kept(found):
             self.counts[name] = self.counts.get(name, 1) + 1
             found = f"{name}_{self.counts[name]}"
         return found
+
+    def is_kept(self, name: str) -> bool:
+        """Whether a sibling has a name, or will have it."""
+        return name in self.taken or self.reserved[name] > 0
 
     def fresh(self, name: str) -> str:
         """Take a name for an anonymous step."""
         return self.claim(self.unused(name), automatic=True)
 
     def next_pass(self) -> str:
-        """The next number that names an anonymous loop pass."""
+        """The next number that names an anonymous loop pass, but none that the spec gives as a name."""
         self.counts[""] = self.counts.get("", 0) + 1
+        while self.is_kept(str(self.counts[""])):
+            self.counts[""] += 1
         return str(self.counts[""])
 
     def ancestors(self) -> Iterator[Scope]:
@@ -80,10 +94,20 @@ class Scope:
             yield scope
             scope = scope.parent
 
-    def homes(self, path: str) -> Iterator[Scope]:
-        """The scopes that a path may be seen from here in: those in which the spec gives its first name go first."""
-        first = path.partition("/")[0]
-        return iter(sorted(self.ancestors(), key=lambda scope: scope.taken.get(first, False)))
+    def meanings(self, path: str) -> Iterator[str]:
+        """The full paths that `path` may stand for here, the nearest first.
+
+        Names that the spec gives go before automatic ones; of these, a merge's own branches before those of others.
+        """
+        first, slash, rest = path.partition("/")
+        for scope in self.ancestors():
+            if not scope.taken.get(first, False):
+                yield scope.child(path)
+        for scope in self.ancestors():
+            if first in scope.branches:
+                yield scope.child(scope.branches[first] + slash + rest)
+            if scope.taken.get(first, False):
+                yield scope.child(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,3 +205,19 @@ def has_one_call(item: Item) -> bool:
     if isinstance(unit, GroupUnit):
         return unit.count is None and has_one_call(unit.chain)
     return True
+
+
+def given_names(item: Item) -> list[str]:
+    """The names that a spec gives in the scope that an item stands in, by whatever condition."""
+    if isinstance(item, Named):
+        return [item.name.constant] if item.name.constant is not None else []
+    if isinstance(item, Merge):
+        return [name for name, _ in item.branches if name in item.named]
+    inner: tuple[Item | None, ...] = ()
+    if isinstance(item, Sequence):
+        inner = item.items
+    elif isinstance(item, If):
+        inner = (item.then, item.other)
+    elif isinstance(item, Restart):
+        inner = (item.item,)
+    return [name for part in inner if part is not None for name in given_names(part)]
