@@ -108,6 +108,19 @@ def test_paths_that_disagree_in_a_later_phase_are_named_there() -> None:
         assert len({sum(window) for window in centres if window}) == 2
 
 
+def test_rows_of_different_paths_do_not_see_the_same_columns() -> None:
+    """Where paths that see unequal columns lie one above the other, a mean over columns is not global: at most."""
+    layers = (
+        "layers:\n- one: conv 2 1\n- far: from one -> conv 2 1 s=1x2 p=1 -> crop size=3x3\n"
+        "- both: {concat: [from one, from far], axis: H}\n- mean: adaptive_avgpool 2x1\n"
+    )
+    graph = graph_of(layers, "archcalc: 1\nname: t\ninput: {C: 2, H: 3, W: 3}\n")
+    place = graph.places["mean"]
+    seen = [exact_field(graph, place, {"H": row, "W": 0}).interval("W") for row in range(2)]
+    assert [(0, 2), (1, 1)] == seen
+    assert receptive_fields(graph)[place]["W"].bounded
+
+
 def test_unequal_strides_are_named() -> None:
     """Paths of unequal stride drift apart: the field is the first position's, and exact windows remain exact."""
     graph = graph_of(

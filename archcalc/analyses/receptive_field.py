@@ -257,7 +257,7 @@ class _Propagation:
             return field
         if isinstance(relation, Everywhere) or _is_one(path.reads, path.x, at.output_shape, axis):
             whole = self._constant(path, at, place)[axis]  # along the other axes some may see less
-            return whole if self.covers[place] else replace(whole, bounded=True)
+            return whole if self.covers[place] and not field.bounded else replace(whole, bounded=True)
         if path.reads.groups:
             return _regrouped(field, path, at.output_shape)
         if field.lost or (field.numbered and "T" in path.reads.along):
