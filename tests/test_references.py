@@ -5,6 +5,8 @@ from itertools import product
 import pytest
 
 from archcalc.errors import SpecError
+from archcalc.layers import REGISTRY
+from archcalc.shape import AXES
 from tests.helpers import graph_of, names_of
 from tests.test_errors import refused
 
@@ -181,3 +183,65 @@ def test_some_output_must_be_there() -> None:
     text = "hparams: {n: 1}\nlayers:\n  - t: relu\noutputs: [t if n == 2, t if n == 3]\n"
     assert ["E075"] == codes(text)
     assert ["t"] == [*graph_of(text.replace("n == 3", "n == 1")).outputs]
+
+
+def test_an_error_in_an_output_is_told_alone() -> None:
+    """Outputs that can't be found, or whose condition can't be told, are not absent: their own error says enough."""
+    assert ["E071"] == codes("layers:\n  - t: relu\noutputs: [u]\n")
+    assert ["E071"] == codes("hparams: {n: 1}\nlayers:\n  - t: relu\noutputs: [u, t if n == 2]\n")
+
+
+WORDS = {
+    word: name
+    for kind in REGISTRY.values()
+    for name, argument in kind.arguments().items()
+    for word in argument.type.words
+    if word not in AXES
+}
+DECLARED = {
+    "hparam": "hparams: {{{}: 2}}\nlayers: relu\n",
+    "block": "blocks: {{{}(): relu}}\nlayers: relu\n",
+    "table": "tables: {{{}: [X, X, X]}}\nlayers: relu\n",
+    "used spec": "use: {{{}: {{spec: other.yaml}}}}\nlayers: relu\n",
+    "formal": "blocks: {{b({}): relu}}\nlayers: b 1\n",
+    "loop variable": "layers: {{for: {{{}: 1..2}}, do: relu}}\n",
+}
+
+
+@pytest.mark.parametrize("what", DECLARED)
+def test_no_declared_name_changes_a_word(what: str) -> None:
+    """Whatever an argument takes as a word, and every layer kind, can't be declared as something else."""
+    assert {"half", "same", "position", "nearest", "bilinear", "none", "tanh"} <= {*WORDS}
+    for word in {*WORDS, "relu"}:
+        found = [error for error in refused(HEAD + DECLARED[what].format(word)) if error.code == "E093"]
+        assert ["E093"] == [error.code for error in found], word
+        assert what in found[0].message
+        assert ("a layer kind" if word in REGISTRY else f"={word}") in found[0].message
+
+
+@pytest.mark.parametrize("word", ["sym", "in", "x", "true", "if"])
+@pytest.mark.parametrize("what", DECLARED)
+def test_no_declared_name_is_one_of_the_languages_own(what: str, word: str) -> None:
+    """Words of the expressions themselves can't be declared either; a header with `if` can't even be read."""
+    assert {*codes(DECLARED[what].format(word))} & {"E014", "E101"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "tables: {t: [X, X, X]}\nhparams: {t: 1}\n",
+        "tables: {t: [X, X, X]}\nblocks: {t(): relu}\n",
+        "tables: {t: [X, X, X]}\nuse: {t: {spec: other.yaml}}\n",
+    ],
+)
+def test_no_table_has_the_name_of_something_else(names: str) -> None:
+    """Tables share their names with hparams, blocks and used specs, and no two may have one."""
+    assert "E093" in codes(f"{names}layers: relu\n")
+
+
+def test_an_axis_means_the_axis() -> None:
+    """Sizes may be called as axes are; where an argument takes an axis, its letter means that all the same."""
+    graph = graph_of("blocks: {b(C): {concat: [relu, tanh], axis: C}}\nlayers: b H\n")
+    assert 6 == graph["b/concat"].shape.C
+    graph = graph_of("blocks: {b(C): concat axis=C}\nlayers: b H\n")
+    assert "C" == graph["b/concat"].layer.axis

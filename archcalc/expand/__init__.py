@@ -151,25 +151,24 @@ class _Build:
     def outputs(self, last: int | None) -> dict[str, int]:
         """The graph's outputs: the listed ones that are there, else the last layer."""
         found: dict[str, int] = {}
-        there = False
+        left_out = 0
         for output in self.spec.outputs:
             try:
                 if output.condition is not None and not decide(
                     output.condition.evaluate(self.context.env), output.condition
                 ):
+                    left_out += 1
                     continue
                 path = output.path.render(self.context.env)
                 _, tensor = self.expander.lookup(path, self.context)
             except LocalError as error:
                 self.expander.report(self.context, error, output.mark)
                 continue
-            there = True
             if tensor is not None:
                 found[path] = tensor
-        if self.spec.outputs and not there:
-            first = self.spec.outputs[0]
+        if 0 < len(self.spec.outputs) == left_out:
             none = LocalError("every output has a condition, and none of them is true", code="E075")
-            self.expander.report(self.context, none, first.mark)
+            self.expander.report(self.context, none, self.spec.outputs[0].mark)
         if not self.spec.outputs and last is not None:
             found[self.expander.made.nodes[last].name] = last
         return found

@@ -10,7 +10,7 @@ from archcalc.expand.hparams import Module
 from archcalc.layers import REGISTRY, Argument, Layer
 from archcalc.spec.arithmetic import Reference, UnknownName, Word
 from archcalc.spec.calls import ArgumentError, assign, usage
-from archcalc.spec.expression import Environment, Expr, Literal, Several
+from archcalc.spec.expression import Environment, Expr, Literal, Name, Several
 from archcalc.spec.items import CallUnit, Given, Template
 
 
@@ -61,6 +61,8 @@ def _convert(kind: str, argument: Argument, given: Given, env: Environment) -> A
         value = given.value
         if isinstance(value, Template):
             raw: Any = Reference(value.render(env))
+        elif isinstance(value, Name) and value.name in argument.type.words:
+            raw = Word(value.name)  # even where a size is called as the axis that is meant here
         else:
             raw = value.evaluate(env)
         if isinstance(raw, Reference) and argument.type.name not in ("Tensor", "Tie"):

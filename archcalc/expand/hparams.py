@@ -67,7 +67,7 @@ def make_module(
     `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`).
     Raises: UsageError: `sets` names no hparam, or its text can't be read.
     """
-    names: dict[str, Any] = dict(spec.tables)
+    names: dict[str, Any] = {name: table.rows for name, table in spec.tables.items()}
     module = Module(spec, variant, Environment(names, tensors={}), used)
     names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})

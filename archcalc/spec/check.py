@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from archcalc.errors import LocalError, Mark, suggestion
@@ -46,6 +47,22 @@ def check_spec(spec: Spec, diagnostics: Diagnostics) -> None:
     checker.circles()
     checker.unused()
     checker.claims()
+
+
+@cache
+def _taken_by(name: str) -> str:
+    """What the language calls so itself, in words: a layer kind, or a word that an argument takes.
+
+    The axes are left out, since sizes may be called as they are, `input: {H: H}`; where an argument takes an axis, its
+    letter always means that.
+    """
+    if name in REGISTRY:
+        return "a layer kind"
+    for kind in REGISTRY.values():
+        for key, argument in kind.arguments().items():
+            if name in argument.type.words and name not in AXES:
+                return f"a word that an argument takes: {key}={name}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +110,12 @@ class _Checker:
             ("hparam", {name: hparam.value.mark for name, hparam in spec.hparams.items()}),
             ("block", {name: block.mark for name, block in spec.blocks.items()}),
             ("used spec", {name: use.mark for name, use in spec.uses.items()}),
+            ("table", {name: table.mark for name, table in spec.tables.items()}),
         )
         taken: dict[str, str] = {}
         for what, names in groups:
             for name, mark in names.items():
-                other = "a layer kind" if name in REGISTRY else taken.get(name)
+                other = _taken_by(name) or taken.get(name)
                 if other:
                     self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
                 taken[name] = f"a {what}" if what != "hparam" else "an hparam"
@@ -152,8 +170,7 @@ class _Checker:
 
     def shadowing(self, names: Iterable[str], outer: frozenset[str], what: str, mark: Mark) -> None:
         for name in names:
-            if name in outer or name in REGISTRY:
-                other = "a layer kind" if name in REGISTRY else "another name in scope"
+            if other := _taken_by(name) or ("another name in scope" if name in outer else ""):
                 hint = "give it a name of its own"
                 self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093", hint=hint), mark)
 

@@ -77,6 +77,14 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A connection table: one row per input channel, one entry per output channel."""
+
+    rows: tuple[tuple[bool, ...], ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """A named tensor that the graph gives out, and the condition under which it's there."""
 
@@ -135,7 +143,7 @@ class Spec:
     default: str = ""
     hparams: Mapping[str, Hparam] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
-    tables: Mapping[str, tuple[tuple[bool, ...], ...]] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
     uses: Mapping[str, Use] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)

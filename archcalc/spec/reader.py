@@ -14,7 +14,7 @@ from archcalc.spec.claims import ClaimReader
 from archcalc.spec.grammar import parse_expression, parse_header, parse_template
 from archcalc.spec.item_reader import ItemReader
 from archcalc.spec.items import Sequence
-from archcalc.spec.model import Block, Hparam, Output, Spec, Use, Value, Variant
+from archcalc.spec.model import Block, Hparam, Output, Spec, Table, Use, Value, Variant
 from archcalc.spec.parser import clip
 from archcalc.spec.tree import Diagnostics, Map, Scalar, Seq, Source, Tree, parse_tree, read_source
 
@@ -207,7 +207,7 @@ class Reader(ItemReader):
             current = variants.get(current.extends)
         return current is not None
 
-    def tables(self, tree: Tree | None) -> Iterator[tuple[str, tuple[tuple[bool, ...], ...]]]:
+    def tables(self, tree: Tree | None) -> Iterator[tuple[str, Table]]:
         for key, entry in self.entries(tree):
             rows = entry.items if isinstance(entry, Seq) else ()
             texts = [row.text for row in rows if isinstance(row, Scalar)]
@@ -216,7 +216,8 @@ class Reader(ItemReader):
             elif len({len(text) for text in texts}) > 1:
                 self.error("E016", f"the rows of table '{key.text}' differ in length", entry.mark)
             elif self.name(key, "a table"):
-                yield key.text, tuple(tuple(letter == "X" for letter in text) for text in texts)
+                known = tuple(tuple(letter == "X" for letter in text) for text in texts)
+                yield key.text, Table(known, key.mark)
 
     def uses(self, tree: Tree | None) -> Iterator[tuple[str, Use]]:
         for key, entry in self.entries(tree):
@@ -241,6 +242,7 @@ class Reader(ItemReader):
             if name in seen:
                 detail = f"first defined at line {seen[name].line}"
                 self.error("E007", f"duplicate block '{name}'", key.mark, details=(detail,))
+            self.name(Scalar(name, key.mark), "a block")
             for formal, _ in formals:
                 self.name(Scalar(formal, key.mark), "a formal")
             if len({formal for formal, _ in formals}) < len(formals):
