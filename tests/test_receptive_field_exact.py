@@ -136,3 +136,15 @@ def test_means_of_very_many_positions_do_not_vanish(layers: str) -> None:
         position = {axis: graph.nodes[index].shape[axis] // part for axis in graph.nodes[index].shape.spatial}
         (seen,) = supports(graph, [Question(index, position)])
         assert exact_field(graph, index, position) == seen, (graph.nodes[index].name, position)
+
+
+@pytest.mark.torch
+def test_windows_that_read_nothing_have_a_gradient_of_nothing() -> None:
+    """A dilated window may lie beside the only row there is, for every position."""
+    pytest.importorskip("torch", reason="gradients need PyTorch")
+    from archcalc.verify.gradient import Question, supports
+
+    graph = graph_of("layers: [maxpool 2 s=1 p=1 d=2]\n", "archcalc: 1\nname: t\ninput: {C: 2, H: 2, W: 1}\n")
+    for row in range(2):
+        (seen,) = supports(graph, [Question(1, {"H": row, "W": 0})])
+        assert exact_field(graph, 1, {"H": row, "W": 0}) == seen

@@ -138,7 +138,7 @@ def _sums(how: Reads, values: Tensor, x: Shape, y: Shape) -> Tensor:
         axis = tuple(x)[place - 1]
         count, size = known(y[axis]), known(x[axis])
         pairs = [(o, i) for o in range(count) for i in bits_of(relations[place].read_by(1 << o, size))]
-        outputs, read = torch.tensor(pairs, device=values.device).reshape(-1, 2).T
+        outputs, read = torch.tensor(pairs, dtype=torch.long, device=values.device).reshape(-1, 2).T  # perhaps none
         empty = values.new_zeros([*values.shape[:place], count, *values.shape[place + 1 :]])
         values = empty.index_add(place, outputs, values.index_select(place, read))
     return values[:, *(slice(None) if axis in x else None for axis in y)]
