@@ -228,13 +228,11 @@ class Expander:
 
     def merge(self, item: Merge, ctx: Context, at: Tensor, own: str) -> Tensor:
         built = []
-        for name, branch in item.branches:
+        for number, (name, branch) in enumerate(item.branches):
             mark = getattr(branch, "mark", item.mark)
-            if name in item.named:
-                tensor = self.scoped(name, branch, ctx, at, mark)
-            else:
-                tensor = self.unnamed(name, branch, ctx, at, mark)
-            built.append((name, tensor, mark))
+            letter = chr(ord("a") + number) if number < 26 else f"branch{number + 1}"
+            build = self.scoped if name else self.unnamed
+            built.append((name or letter, build(name or letter, branch, ctx, at, mark), mark))
         return self.join(item.call, built, ctx, item.mark)
 
     def unnamed(self, name: str, branch: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:

@@ -98,15 +98,13 @@ class ItemReader(TreeReader):
             branches = [(key.text, self.item(entry)) for key, entry in value.entries]
         elif isinstance(value, Seq):
             branches = [_branch(self.item(entry)) for entry in value.items]
-        named = frozenset(name for name, _ in branches if name)
-        branches = [(name or _letter(number, named), item) for number, (name, item) in enumerate(branches)]
         if not branches:
             self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
-        for name in [name for name, count in Counter(name for name, _ in branches).items() if count > 1]:
+        for name in [name for name, count in Counter(name for name, _ in branches if name).items() if count > 1]:
             self.error("E007", f"two branches are called '{name}'", value.mark)
         axis = tree.get("axis")
         given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)
-        return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark, named)
+        return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark)
 
     def variables(self, tree: Tree) -> Iterator[tuple[tuple[str, ...], Expr, Mark]]:
         if not isinstance(tree, Map) or not tree.entries:
@@ -158,9 +156,3 @@ class ItemReader(TreeReader):
 def _branch(item: Item) -> tuple[str, Item]:
     """A branch of a list and its name; no name, if the spec gives none."""
     return (item.name.constant, item.item) if isinstance(item, Named) and item.name.constant else ("", item)
-
-
-def _letter(number: int, named: frozenset[str]) -> str:
-    """What a branch without a name is called: a, b, c … by its place, or a_2 where another branch is called a."""
-    letter = chr(ord("a") + number) if number < 26 else f"branch{number + 1}"
-    return f"{letter}_2" if letter in named else letter

@@ -128,13 +128,12 @@ class Named:
 class Merge:
     """Branches that share the input, and the layer kind that joins them (add, mul, concat).
 
-    `named`: the branches whose names the spec gives; the others are called a, b, c ….
+    Branches have the names that the spec gives, or none (`""`); then they're called a, b, c … by their places.
     """
 
     call: CallUnit
     branches: tuple[tuple[str, Item], ...]
     mark: Mark
-    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +211,7 @@ def given_names(item: Item) -> list[str]:
     if isinstance(item, Named):
         return [item.name.constant] if item.name.constant is not None else []
     if isinstance(item, Merge):
-        return [name for name, _ in item.branches if name in item.named]
+        return [name for name, _ in item.branches if name]
     inner: tuple[Item | None, ...] = ()
     if isinstance(item, Sequence):
         inner = item.items
