@@ -167,7 +167,7 @@ class InstanceNorm(Channelwise):
     def output_shape(self, x: Shape) -> Shape:
         if exceeds(2, prod(x[axis] for axis in spatial_axes(x))):
             raise ShapeError(f"needs more than one position; the input is {x}", code="E208")
-        return x
+        return super().output_shape(x)
 
     def needs_dense(self, x: Shape) -> bool:
         return True

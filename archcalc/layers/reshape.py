@@ -78,6 +78,10 @@ class Flatten(Rearranged):
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
+        from archcalc.layers import torch_modules as tm
+
+        if tuple(x) == ("R",):  # each region is one number: the axis of the features is new
+            return tm.Reshape([*map(known, self.output_shape(x).values())])
         return nn.Flatten(2 if "R" in x else 1)
 
 

@@ -93,8 +93,11 @@ class Unpool(Sliding):
         return down
 
     def undoes(self, pool: Layer, pooled: Shape, *inputs: Shape) -> Dim:
-        """Whether the pool has the same windows, no padding that PyTorch's pool doesn't know, and made what enters."""
-        if not isinstance(pool, MaxPool) or pool.pads_apart(pooled) or "R" in pooled or "T" in pooled:
+        """Whether the pool has the same windows, no padding that PyTorch's pool doesn't know, and made what enters.
+
+        Only PyTorch's own module can say where its maxima were, not one around it for other axes than C, D, H and W.
+        """
+        if not isinstance(pool, MaxPool) or pool.pads_apart(pooled) or {"R", "T"} & {*pooled} or "C" not in pooled:
             return 0
         equal = [*zip(pool.output_shape(pooled).values(), inputs[0].values(), strict=True)]
         for w, p in zip(self.windows(*inputs).values(), pool.windows(pooled).values(), strict=True):

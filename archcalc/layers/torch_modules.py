@@ -21,10 +21,27 @@ def of_rank(name: str, rank: int) -> Any:
 
 
 def over_batch(x: Shape, *steps: nn.Module) -> nn.Module:
-    """The steps in sequence; regions and tokens, if `x` has any, join the batch meanwhile."""
+    """The steps in sequence; regions and tokens, if `x` has any, join the batch meanwhile.
+
+    PyTorch takes the axis after the batch for channels: a volume without C has one channel meanwhile.
+    """
     module = steps[0] if len(steps) == 1 else nn.Sequential(*steps)
+    if "C" not in x:
+        module = OneChannel(module)
     leading = sum(axis in x for axis in ("R", "T"))
     return Folded(module, leading) if leading else module
+
+
+class OneChannel(nn.Module):
+    """Apply a module that wants channels to inputs without an axis for them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = self.module(*(x.unsqueeze(1) for x in inputs))
+        return result.squeeze(1)
 
 
 class Folded(nn.Module):
