@@ -356,3 +356,39 @@ def test_an_axis_means_the_axis() -> None:
     assert 6 == graph["b/concat"].shape.C
     graph = graph_of("blocks: {b(C): concat axis=C}\nlayers: b H\n")
     assert "C" == graph["b/concat"].layer.axis
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("blocks:\n  b(c, k): conv c 3\nlayers: b 4 1\n", "W402 formal 'k' of 'b' is never used"),
+        ("blocks: {b(c): relu, d(c): conv c 1}\nlayers: b 4 -> d 4\n", "W402 formal 'c' of 'b' is never used"),
+        ("blocks: {b(): relu}\nlayers: relu\n", "W402 block 'b' is never used"),
+        ("tables: {t: [X, X, X]}\nlayers: relu\n", "W402 table 't' is never used"),
+        ("use: {u: {spec: other.yaml}}\nlayers: relu\n", "W402 used spec 'u' is never used"),
+        ("layers:\n  - s: relu\noutputs: [s, s]\n", "W408 output 's' is listed twice"),
+    ],
+)
+def test_what_is_declared_in_vain(text: str, told: str) -> None:
+    """What nothing uses, and an output that stands twice, are warnings."""
+    assert [told] == [f"{found.code} {found.message}" for found in graph_of(text, HEAD).warnings]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "blocks: {b(t): from t -> relu}\nlayers: [s: relu, b @s]\n",
+        "blocks: {b(t): crop like=@t}\nlayers: [s: relu, b @s]\n",
+        "blocks:\n  b(c, k=c): conv k 1\nlayers: b 4\n",
+        "blocks: {b(u): u, d(): relu}\nlayers: b d\n",
+        "blocks: {b(n): {from: in, add: [{'a{n}': relu}, tanh]}}\nlayers: b 1\n",
+        "blocks: {b(n): ['a{i}': {for: {i: 1..n}, do: relu}]}\nlayers: b 1\n",
+        "blocks: {b(n): relu if n > 1 -> (tanh)*n}\nlayers: b 1\n",
+        "hparams: {norm: d}\nblocks: {d(): relu}\nlayers: norm\n",
+        "tables: {t: [X, X, X]}\ndefaults: {conv: {connect: t}}\nlayers: conv 1 1\n",
+        "hparams: {n: 1}\nlayers: [s: relu]\noutputs: [s if n == 1, s if n == 2]\n",
+    ],
+)
+def test_what_is_used_is_not_told(text: str) -> None:
+    """Formals may be read by references, names, conditions and other formals; blocks and tables by their names."""
+    assert () == graph_of(text, HEAD).warnings

@@ -30,7 +30,7 @@ from archcalc.spec.items import (
     Sequence,
     Template,
 )
-from archcalc.spec.model import Spec, Value
+from archcalc.spec.model import Block, Spec, Value
 from archcalc.spec.tree import Diagnostics
 
 WORDS = frozenset(word for type_ in ARGUMENT_TYPES.values() for word in type_.words) | frozenset(REGISTRY) | {"sym"}
@@ -38,11 +38,11 @@ WORDS = frozenset(word for type_ in ARGUMENT_TYPES.values() for word in type_.wo
 
 
 def check_spec(spec: Spec, diagnostics: Diagnostics) -> None:
-    """Report every error that shows without building, and hparams that nothing reads (W402)."""
+    """Report every error that shows without building, and what is declared but never used (W402, W408)."""
     checker = _Checker(spec, diagnostics)
     checker.declarations()
     for block in spec.blocks.values():
-        checker.item(block.body, _Names(checker.globals | {name for name, _ in block.formals}, block.name))
+        checker.block(block)
     checker.item(spec.layers, _Names(checker.globals, ""))
     checker.circles()
     checker.unused()
@@ -81,6 +81,8 @@ class _Checker:
         self.spec, self.diagnostics = spec, diagnostics
         self.globals = frozenset({*spec.hparams, *spec.blocks, *spec.uses, *spec.tables})
         self.read: set[str] = set()
+        self.referenced: set[str] = set()
+        """The paths that are references without expressions in them: a formal may be meant."""
         self.calls: dict[str, dict[str, Mark]] = {name: {} for name in spec.blocks}
 
     def report(self, error: LocalError, mark: Mark) -> None:
@@ -148,6 +150,19 @@ class _Checker:
         for kind, values in spec.defaults.items():
             self.kind_defaults(kind, values)
 
+    def block(self, block: Block) -> None:
+        """Check a block, and warn of formals that nothing in it reads."""
+        formals = frozenset(name for name, _ in block.formals)
+        names = _Names(self.globals | formals, block.name)
+        before, self.read, self.referenced = self.read, set(), set()
+        self.item(block.body, names)
+        for _, default in block.formals:
+            self.read |= set() if default is None else default.names()
+        for name in sorted(formals - self.read - self.referenced):
+            message = f"formal '{name}' of '{block.name}' is never used"
+            self.report(LocalError(message, code="W402"), block.mark)
+        self.read = before | (self.read - formals)
+
     def kind_defaults(self, kind: str, values: Mapping[str, Value]) -> None:
         if kind not in REGISTRY:
             mark = next((value.mark for value in values.values()), Mark(self.spec.source.file, 1, 1))
@@ -194,9 +209,19 @@ class _Checker:
                 visit(name, ())
 
     def unused(self) -> None:
-        for name, hparam in self.spec.hparams.items():
-            if name not in self.read:
-                self.report(LocalError(f"hparam '{name}' is never used", code="W402"), hparam.value.mark)
+        spec = self.spec
+        declared: tuple[tuple[str, Mapping[str, Mark]], ...] = (
+            ("hparam", {name: hparam.value.mark for name, hparam in spec.hparams.items()}),
+            ("block", {name: block.mark for name, block in spec.blocks.items()}),
+            ("used spec", {name: use.mark for name, use in spec.uses.items()}),
+            ("table", {name: table.mark for name, table in spec.tables.items()}),
+        )
+        for what, names in declared:
+            for name in (name for name in names if name not in self.read):
+                self.report(LocalError(f"{what} '{name}' is never used", code="W402"), names[name])
+        for number, output in enumerate(spec.outputs):
+            if output.text in (other.text for other in spec.outputs[:number]):
+                self.report(LocalError(f"output '{output.text}' is listed twice", code="W408"), output.mark)
 
     def claims(self) -> None:
         """The names in claimed values; last, since a claim that reads an hparam makes no use of it."""
@@ -270,6 +295,7 @@ class _Checker:
                 self.read.add(name)
                 self.block_call(call, names, mark)
             elif name in spec.uses:
+                self.read.add(name)
                 assign(name, call, ())
             elif name in names.known:
                 self.read.add(name)
@@ -314,6 +340,7 @@ class _Checker:
     # --- expressions ----------------------------------------------------------------------------------------------
 
     def template(self, template: Template, names: _Names, mark: Mark) -> None:
+        self.referenced.add(template.constant or "")
         for part in template.parts:
             if isinstance(part, Expr):
                 self.expression(part, names, mark, 0)
