@@ -309,12 +309,25 @@ def test_too_much_to_draw(spec: Any) -> None:
         start + "  - l0: conv 4 3x3\n" + "".join(f"  - l{i}:\n      concat:\n{b}" for i, b in enumerate(branches, 1))
     )
     hint = "scopes can be drawn as one node each: name the chains"
-    for text, nodes in ((long, "1,601"), (dense, "41")):
+    for text, nodes in ((long, "1,602"), (dense, "42")):
         with pytest.raises(UsageError) as error:
             to_dot(spec(text))
         assert f"{nodes} nodes and the lines between them are too much to draw\n    hint: {hint}" == str(error.value)
     with pytest.raises(UsageError, match="depth 0 is less than 1"):
         to_dot(spec(TINY), depth=0)
+
+
+def test_outputs_are_nodes_to_draw(spec: Any) -> None:
+    """A few kB of a spec that lists every layer as an output would take Graphviz long, in a column or in a row."""
+    start = TINY[: TINY.index("layers")] + "layers:\n  - first: conv 4 1\n"
+    for item, count, nodes in (("conv 4 1", 1000, "2,002"), ("from first -> relu -> conv 4 1", 600, "1,202")):
+        layers = "".join(f"  - l{i}: {item}\n" for i in range(count))
+        outputs = ", ".join(f"l{i}" for i in range(count))
+        with pytest.raises(UsageError) as error:
+            to_dot(spec(f"{start}{layers}outputs: [{outputs}]\n"))
+        message = f"{nodes} nodes and the lines between them are too much to draw"
+        hint = f"{count:,} of them are outputs, which no depth hides: list fewer under 'outputs'"
+        assert f"{message}\n    hint: {hint}" == str(error.value)
 
 
 def test_without_fonts(tmp_path: Path) -> None:

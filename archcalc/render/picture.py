@@ -16,7 +16,9 @@ READABLE_CELLS = 125
 """With more cells than this, scopes are collapsed unless someone asks for them."""
 MAX_CELLS = 1500
 MAX_STRAIN = 250_000
-"""With more cells or `strain` than this, Graphviz would seem to hang: a few seconds become minutes."""
+"""With more cells and outputs, or more `strain`, Graphviz would seem to hang: a few seconds become minutes."""
+MANY_OUTPUTS = 100
+"""With more outputs than this, they may be what makes a picture too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,11 @@ class Picture:
 
     @cached_property
     def strain(self) -> int:
-        """How hard this is to lay out: the lines that pass a row by, squared, for all rows."""
-        lines = [0] * (max(self.levels) + 2)
+        """How hard this is to lay out: the lines that pass a row by and the outputs in it, squared, for all rows."""
+        lines = [0] * (max(self.levels) + 3)
+        for _, tail, _ in self.outputs:  # each is a cell of its own in the row after
+            lines[self.levels[tail] + 1] += 1
+            lines[self.levels[tail] + 2] -= 1
         for edge in self.edges:
             lines[self.levels[edge.tail] + 1] += 1
             lines[self.levels[edge.head]] -= 1
@@ -103,14 +108,22 @@ def picture(graph: Graph, *, fold: bool = True, depth: int | None = None) -> Pic
     for level in depths:
         root = folding.root if level is None else _collapsed(folding.root, level)
         cells = [cell for cell, _ in _cells(root, 1)]
-        if len(cells) <= (READABLE_CELLS if fold and level != least else MAX_CELLS):
+        is_readable = len(cells) <= READABLE_CELLS or not fold or level == least
+        if is_readable and len(cells) + len(graph.outputs) <= MAX_CELLS:
             shown = _picture(folding, root, cells, level)
             if shown.strain <= MAX_STRAIN:
                 return shown
-    hint = (
-        "a lower depth draws fewer" if depth and depth > 1 else "scopes can be drawn as one node each: name the chains"
-    )
-    raise UsageError(f"{len(cells):,} nodes and the lines between them are too much to draw", hint)
+    nodes = f"{len(cells) + len(graph.outputs):,} nodes and the lines between them"
+    raise UsageError(f"{nodes} are too much to draw", _hint(len(graph.outputs), depth))
+
+
+def _hint(outputs: int, depth: int | None) -> str:
+    """What makes a picture smaller."""
+    if outputs > MANY_OUTPUTS:
+        return f"{outputs:,} of them are outputs, which no depth hides: list fewer under 'outputs'"
+    if depth and depth > 1:
+        return "a lower depth draws fewer"
+    return "scopes can be drawn as one node each: name the chains"
 
 
 def _picture(folding: Folding, root: Block, cells: Sequence[Cell], depth: int | None) -> Picture:
