@@ -121,6 +121,27 @@ def test_rows_of_different_paths_do_not_see_the_same_columns() -> None:
     assert receptive_fields(graph)[place]["W"].bounded
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        "conv 2 2 p=1 d=2",
+        "conv 2 1 p=2",
+        "maxpool 2 s=1 p=1 d=2",
+        "upsample 3 -> tconv 2 1 s=2",
+        "tconv 2 2 s=2 d=3",
+        "tconv 2 2 s=2 output_padding=1",
+    ],
+)
+def test_what_reads_padding_alone_sees_nothing_of_a_global_value(after: str) -> None:
+    """Behind a global layer a position sees everything or, where its window holds no input, nothing: at most."""
+    graph = graph_of(f"layers:\n- global_avgpool\n- {after}\n", LINE)
+    index = len(graph.nodes) - 1
+    (field,) = receptive_fields(graph)[index].values()
+    seen = [exact_field(graph, index, {"W": at}).interval("W") for at in range(graph.nodes[index].shape["W"])]
+    assert None in seen
+    assert (True, ((0, 63),)) == (field.bounded, field.windows)
+
+
 def test_unequal_strides_are_named() -> None:
     """Paths of unequal stride drift apart: the field is the first position's, and exact windows remain exact."""
     graph = graph_of(

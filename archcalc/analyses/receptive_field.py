@@ -238,7 +238,8 @@ class _Propagation:
         if apart and not path.constant:  # channels become positions, and each sees what it saw as a channel
             return dict.fromkeys(fields, LOST)
         if not only and all(field.constant for field in fields.values()):
-            return fields
+            misses = any(_may_miss(path, at.output_shape, axis) for axis in path.reads.along)
+            return {axis: replace(field, bounded=True) for axis, field in fields.items()} if misses else fields
         if path.constant:
             return self._constant(path, at, place)
         known: dict[tuple[int, Any, Any], Field] = {}
@@ -254,7 +255,7 @@ class _Propagation:
     def _along(self, path: _Path, at: Application, place: int, axis: str) -> Field:
         field, relation = self.found[place][axis], path.reads.along.get(axis)
         if field.constant:
-            return field
+            return replace(field, bounded=True) if _may_miss(path, at.output_shape, axis) else field
         if isinstance(relation, Everywhere) or _is_one(path.reads, path.x, at.output_shape, axis):
             whole = self._constant(path, at, place)[axis]  # along the other axes some may see less
             return whole if self.covers[place] and not field.bounded else replace(whole, bounded=True)
@@ -325,6 +326,24 @@ class _Propagation:
         everything = _join([inside, *others])
         unsure = everything != inside or any(field.bounded for field in fields)
         return replace(self._window(axis, everything), bounded=unsure)
+
+
+def _may_miss(path: _Path, y: Shape, axis: str) -> bool:
+    """Whether some window along an axis may hold no input: dilated past it, in the padding, or between strides."""
+    window = path.reads.along.get(axis)
+    if not isinstance(window, Window):
+        return False
+    k, s, d, before, after = window.kernel, window.stride, window.dilation, window.before, window.after
+    transposed = isinstance(window, TransposedWindow)
+    extra = window.extra if isinstance(window, TransposedWindow) else 0
+    if not any(map(is_symbolic, (k, s, d, before, after, extra))):
+        k, s, d, before, after = map(known, (k, s, d, before, after))
+        if d == 1 and (s <= k and before >= 0 and extra == 0 if transposed else before < k and after < k):
+            return False
+    size, count = path.x[axis], y[axis]
+    if any(map(is_symbolic, (k, s, d, before, after, extra, size, count))) or known(count) > MAX_PERIOD:
+        return True
+    return not all(window.read_by(1 << o, known(size)) for o in range(known(count)))
 
 
 def _one_source(paths: Sequence[_Path]) -> bool:
