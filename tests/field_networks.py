@@ -57,8 +57,8 @@ layers:
     "efficientnet": SE
     + """
   body(c, e, k, s): conv e*x.C 1x1 -> bn -> silu -> dwconv k s=s -> bn -> silu -> se x.C 4 -> conv c 1x1 -> bn
-  unit(c, e, k, s): body c e k s if s > 1 or x.C != c -> same c e k if s == 1 and x.C == c
-  same(c, e, k): {residual: body c e k 1}
+  unit(c, e, k, s): body c e k s if s > 1 or x.C != c -> keep c e k if s == 1 and x.C == c
+  keep(c, e, k): {residual: body c e k 1}
 layers:
   - conv1: conv 32 3x3 s=2 -> bn -> silu
   - stage{i}:
