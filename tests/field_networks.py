@@ -64,7 +64,7 @@ layers:
   - stage{i}:
       for: {i: 1..7, c: [16, 24, 40, 80, 112, 192, 320], e: [1, 6, 6, 6, 6, 6, 6], k: [3, 3, 5, 3, 5, 5, 3],
             s: [1, 2, 2, 2, 1, 2, 1], n: [2, 3, 3, 4, 4, 5, 2]}
-      do: [body c e k s, (same c e k)*(n-1)]
+      do: [body c e k s, (keep c e k)*(n-1)]
   - fc: conv 1280 1x1 -> bn -> silu -> global_avgpool -> flatten -> fc 1000
 """,
     "densenet": """
