@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
+from archcalc.formulas import selection
 from archcalc.formulas.amounts import alternatives
 from archcalc.formulas.plot import Scatter
 from archcalc.formulas.selection import condition, objectives, pareto
@@ -186,6 +189,52 @@ def test_the_front_is_what_nothing_beats(aims: str, numpy: bool) -> None:
     expected = sorted(row for row in everything if not beaten(row))
     found = [r for block in pareto(sweep.blocks(numpy), wanted) for r in zip(*block.values(), strict=True)]
     assert expected == sorted(found)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("form", ["lists", "arrays", "both", "objects"])
+def test_fronts_of_any_blocks_are_exact(count: int, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many aims, equal rows and blocks there are, beyond 64 bits too: as by comparing all rows."""
+    numpy = pytest.importorskip("numpy")
+    draw = random.Random(f"{count} {form}")
+    for _ in range(25):
+        for name, values in (("BLOCK", (10, 1 << 16)), ("SMALL", (0, 500)), ("COMPARED", (1, 50)), ("STRONG", (0, 3))):
+            monkeypatch.setattr(selection, name, draw.choice(values))
+        most, more = draw.choice((1, 5, 30, 10**6)), 10**25 if form == "objects" else 0
+        everything = [
+            (*(draw.randint(0, most) + more for _ in range(count)), place) for place in range(draw.randint(1, 90))
+        ]
+        blocks, rest = [], everything
+        while rest:
+            length = draw.randint(1, 40)
+            columns, rest = list(zip(*rest[:length], strict=True)), rest[length:]
+            as_arrays = form != "lists" and (form != "both" or draw.random() < 0.5)
+            kinds = [object if form == "objects" and place < count else "int64" for place in range(count + 1)]
+            made = [numpy.array(c, k) if as_arrays else list(c) for c, k in zip(columns, kinds, strict=True)]
+            blocks.append({f"c{place}": column for place, column in enumerate(made)})
+        aims = [(f"c{place}", False) for place in range(count)]
+        found = [row for block in pareto(blocks, aims) for row in zip(*map(list, block.values()), strict=True)]
+        assert found == sorted(found, key=lambda row: row[:count])
+        assert [row for row in everything if not _beaten(row, everything, count)] == sorted(found, key=lambda r: r[-1])
+
+
+def _beaten(row: tuple[int, ...], rows: Sequence[tuple[int, ...]], count: int) -> bool:
+    mine = row[:count]
+    return any(
+        other[:count] != mine and all(a <= b for a, b in zip(other[:count], mine, strict=True)) for other in rows
+    )
+
+
+@pytest.mark.parametrize(("rows", "count"), [(300_000, 2), (100_000, 3), (3_000, 4)])
+def test_large_fronts_end(rows: int, count: int) -> None:
+    """Where no row beats another, the front is everything; to find that must not take the square of the rows."""
+    numpy = pytest.importorskip("numpy")
+    costs = [numpy.random.default_rng(i).integers(0, 10**6, rows) for i in range(count - 1)]
+    columns = {f"c{i}": cost for i, cost in enumerate([*costs, 10**9 - sum(costs)])}
+    blocks = ({n: c[i : i + 65536] for n, c in columns.items()} for i in range(0, rows, 65536))
+    started = time.process_time()
+    assert rows == sum(len(block["c0"]) for block in pareto(blocks, [(name, False) for name in columns]))
+    assert time.process_time() - started < 30  # about 2 s; comparing all rows takes minutes
 
 
 def test_plots(tmp_path: Path) -> None:

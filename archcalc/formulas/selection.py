@@ -10,7 +10,7 @@ from typing import Any
 
 from archcalc.errors import LocalError, UsageError, suggestion
 from archcalc.formulas.amounts import without_units
-from archcalc.formulas.sweep import Columns
+from archcalc.formulas.sweep import BLOCK, Columns
 from archcalc.quantities import QUANTITIES
 from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS
 from archcalc.spec.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
@@ -18,6 +18,12 @@ from archcalc.spec.grammar import parse_expression
 
 _NUMBER = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
 _COUNT = re.compile(r"\d[\d.]*(?:[KMG]i?)(?!\w)")
+STRONG = 32
+"""Configurations of a block with which all others are compared first."""
+SMALL = 500
+"""Different rows of four costs or more that are compared without NumPy."""
+COMPARED = 1 << 20
+"""Pairs of rows that are compared at once."""
 EXAMPLE = "--where 'params<5M and saved_bytes<64MB'"
 
 
@@ -206,54 +212,154 @@ def objectives(text: str, names: Sequence[str]) -> list[tuple[str, bool]]:
 
 
 def pareto(blocks: Iterable[Columns], aims: Sequence[tuple[str, bool]]) -> Iterator[Columns]:
-    """The configurations that no other one beats: nowhere worse, and better somewhere. Equal ones all stay."""
-    best: list[tuple[tuple[int, ...], tuple[Any, ...]]] = []
-    names: list[str] = []
-    for block in blocks:
-        names = list(block)
-        best = list(_front([*best, *_candidates(block, aims)]))
-    if best:
-        yield dict(zip(names, map(list, zip(*(row for _, row in best), strict=True)), strict=True))
+    """The configurations that no other one beats: nowhere worse, and better somewhere. Equal ones all stay.
+
+    They come in order of the aims. Blocks wait until they are as many as the front, so that it's seldom gone through.
+    """
+    best: list[Columns] = []
+    waiting: list[Columns] = []
+    for block in filter(_length, blocks):
+        waiting.append(_thinned(block, aims))
+        if sum(map(_length, waiting)) > max([BLOCK, *map(_length, best)]):
+            best, waiting = [_front([*best, *waiting], aims)], []
+    if best or waiting:
+        front = _front([*best, *waiting], aims)
+        for start in range(0, _length(front), BLOCK):
+            yield {name: values[start : start + BLOCK] for name, values in front.items()}
 
 
-def _candidates(block: Columns, aims: Sequence[tuple[str, bool]]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
-    """(what is to be small, the row) of those that may be on the front."""
-    if _is_numpy(block) and len(aims) == 2:
-        block = _thinned(block, aims)
-    columns = [values.tolist() if hasattr(values, "dtype") else values for values in block.values()]
-    costs = [[-n if more else n for n in integers(block, name, "--pareto")] for name, more in aims]
-    yield from zip(zip(*costs, strict=True), zip(*columns, strict=True), strict=True)
+def _front(blocks: Sequence[Columns], aims: Sequence[tuple[str, bool]]) -> Columns:
+    """The front of several blocks."""
+    joined = {name: _joined([block[name] for block in blocks]) for name in blocks[0]}
+    costs = [_cost(joined, name, more) for name, more in aims]
+    if all(hasattr(cost, "dtype") for cost in costs):
+        places = _sorted_front(costs)
+        return {n: v[places] if hasattr(v, "dtype") else [v[i] for i in places] for n, v in joined.items()}
+    listed = list(zip(*(cost.tolist() if hasattr(cost, "dtype") else cost for cost in costs), strict=True))
+    order = sorted(range(len(listed)), key=listed.__getitem__)
+    kept = _unbeaten(list(dict.fromkeys(listed[place] for place in order)))
+    found = [place for place in order if listed[place] in kept]
+    return {name: [values[place] for place in found] for name, values in joined.items()}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if all(hasattr(part, "dtype") for part in parts):
+        import numpy
+
+        return numpy.concatenate(parts)
+    return [value for part in parts for value in (part.tolist() if hasattr(part, "dtype") else part)]
+
+
+def _cost(block: Columns, name: str, more: bool) -> Any:
+    """What is to be small: an array of 64-bit integers, or a list."""
+    values = block[name]
+    if hasattr(values, "dtype") and values.dtype != object:
+        return -values if more else values
+    return [-value if more else value for value in integers(block, name, "--pareto")]
+
+
+def _sorted_front(costs: Sequence[Any]) -> Any:
+    """The places of what isn't beaten, in order of the costs."""
+    import numpy
+
+    order = numpy.lexsort(costs[::-1])
+    ranked = numpy.stack([cost[order] for cost in costs], axis=1)
+    new = numpy.ones(len(order), dtype=bool)
+    new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    rows = ranked[new]
+    if rows.shape[1] <= 2:
+        last = rows[:, -1] if rows.shape[1] == 2 else rows[:, 0]
+        kept = numpy.ones(len(rows), dtype=bool)
+        kept[1:] = last[1:] < numpy.minimum.accumulate(last)[:-1]
+    elif rows.shape[1] == 3:
+        kept = numpy.array(_unbeaten_of_three(*(rows[:, i].tolist() for i in (1, 2))), dtype=bool)
+    else:
+        kept = _unbeaten_rows(rows)
+    return order[kept[numpy.cumsum(new) - 1]]
+
+
+def _unbeaten(rows: Sequence[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """Those of different rows, sorted, that no other one beats; of many the ranks are compared, which fit in arrays."""
+    if len(rows[0]) == 3:
+        kept = _unbeaten_of_three([row[1] for row in rows], [row[2] for row in rows])
+        return {row for row, keep in zip(rows, kept, strict=True) if keep}
+    if len(rows[0]) > 3 and len(rows) > SMALL:
+        import numpy
+
+        ranks = [{value: rank for rank, value in enumerate(sorted(set(column)))} for column in zip(*rows, strict=True)]
+        ranked = numpy.array([[rank[value] for rank, value in zip(ranks, row, strict=True)] for row in rows])
+        return {row for row, keep in zip(rows, _unbeaten_rows(ranked), strict=True) if keep}
+    front: list[tuple[int, ...]] = []
+    for row in rows:  # with two aims the last of the front is the best in the second: asking it is enough
+        asked = front[-1:] if len(row) <= 2 else front
+        if not any(all(a <= b for a, b in zip(known, row, strict=True)) for known in asked):
+            front.append(row)
+    return set(front)
+
+
+def _unbeaten_of_three(seconds: Sequence[int], thirds: Sequence[int]) -> list[bool]:
+    """Of different rows sorted by three numbers: whether none before has a second and third as small.
+
+    A tree (Fenwick 1994) has the least third for all seconds up to one.
+    """
+    ranks = {value: rank for rank, value in enumerate(sorted(set(seconds)), start=1)}
+    least: list[int | None] = [None] * (len(ranks) + 1)
+    kept = []
+    for second, third in zip(seconds, thirds, strict=True):
+        place, beaten = ranks[second], False
+        while place and not beaten:
+            known = least[place]
+            beaten = known is not None and known <= third
+            place &= place - 1
+        kept.append(not beaten)
+        place = ranks[second]
+        while not beaten and place < len(least):
+            known = least[place]
+            if known is None or third < known:
+                least[place] = third
+            place += place & -place
+    return kept
+
+
+def _unbeaten_rows(rows: Any) -> Any:
+    """Which of an array's rows, sorted and different, no other one beats.
+
+    Only one of the first half can beat one of the second (Kung et al. 1975).
+    """
+    import numpy
+
+    if len(rows) <= 1:
+        return numpy.ones(len(rows), dtype=bool)
+    half = len(rows) // 2
+    kept = numpy.concatenate([_unbeaten_rows(rows[:half]), _unbeaten_rows(rows[half:])])
+    first, places = rows[:half][kept[:half]], half + numpy.flatnonzero(kept[half:])
+    step = max(1, COMPARED // len(first))
+    for start in range(0, len(places), step):
+        some = places[start : start + step]
+        beats = numpy.ones((len(some), len(first)), dtype=bool)
+        for axis in range(rows.shape[1]):
+            beats &= first[:, axis] <= rows[some, axis][:, None]
+        kept[some] = ~beats.any(axis=1)
+    return kept
 
 
 def _thinned(block: Columns, aims: Sequence[tuple[str, bool]]) -> Columns:
-    """Two aims: sorted by the first, only those that set a new best (or equal it) in the second can be on the front."""
+    """The block without most of what is beaten, where that's quick to see: by those whose ranks are low altogether."""
+    if not all(hasattr(block[name], "dtype") and block[name].dtype != object for name, _ in aims):
+        return block
     import numpy
 
-    if not all(hasattr(block[name], "dtype") for name, _ in aims):
-        return block
-    first, second = ((-1 if more else 1) * block[name] for name, more in aims)
-    order = numpy.lexsort((second, first)) if first.dtype != object and second.dtype != object else None
-    if order is None:
-        return block
-    lowest = numpy.minimum.accumulate(second[order])
-    mask = numpy.zeros(len(order), dtype=bool)
-    mask[order] = second[order] <= lowest
+    costs = [_cost(block, name, more) for name, more in aims]
+    ranks = [numpy.argsort(numpy.argsort(cost)) for cost in costs]
+    places = numpy.arange(len(costs[0]))
+    for strong in numpy.argsort(sum(ranks))[:STRONG]:
+        worse = numpy.ones(len(places), dtype=bool)
+        better = numpy.zeros(len(places), dtype=bool)
+        for cost in costs:
+            mine = cost[places]
+            worse &= mine >= cost[strong]
+            better |= mine > cost[strong]
+        places = places[~(worse & better)]
+    mask = numpy.zeros(len(costs[0]), dtype=bool)
+    mask[places] = True
     return {name: _masked(values, mask) for name, values in block.items()}
-
-
-def _front(
-    rows: Sequence[tuple[tuple[int, ...], tuple[Any, ...]]],
-) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
-    """In order of the aims; a row is beaten by one before it that is nowhere worse and not equal."""
-    front: list[tuple[int, ...]] = []
-    for aims, row in sorted(rows, key=lambda pair: pair[0]):
-        if front and front[-1] == aims:
-            yield aims, row
-        elif not any(all(a <= b for a, b in zip(known, aims, strict=True)) for known in _last_first(front, len(aims))):
-            front.append(aims)
-            yield aims, row
-
-
-def _last_first(front: list[tuple[int, ...]], count: int) -> Sequence[tuple[int, ...]]:
-    """With two aims the last of the front is the best in the second: asking it is enough."""
-    return front[-1:] if count <= 2 else front
