@@ -50,19 +50,20 @@ def check_spec(spec: Spec, diagnostics: Diagnostics) -> None:
 
 
 @cache
-def _taken_by(name: str) -> str:
-    """What the language calls so itself, in words: a layer kind, or a word that an argument takes.
+def _taken() -> dict[str, str]:
+    """What the language calls so itself, in words: the layer kinds, and the words that arguments take.
 
     The axes are left out, since sizes may be called as they are, `input: {H: H}`; where an argument takes an axis, its
     letter always means that.
     """
-    if name in REGISTRY:
-        return "a layer kind"
-    for kind in REGISTRY.values():
-        for key, argument in kind.arguments().items():
-            if name in argument.type.words and name not in AXES:
-                return f"a word that an argument takes: {key}={name}"
-    return ""
+    words = {
+        word: f"a word that an argument takes: {name}={word}"
+        for kind in REGISTRY.values()
+        for name, argument in kind.arguments().items()
+        for word in argument.type.words
+        if word not in AXES
+    }
+    return words | dict.fromkeys(REGISTRY, "a layer kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class _Checker:
         taken: dict[str, str] = {}
         for what, names in groups:
             for name, mark in names.items():
-                other = _taken_by(name) or taken.get(name)
+                other = _taken().get(name) or taken.get(name)
                 if other:
                     self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
                 taken[name] = f"a {what}" if what != "hparam" else "an hparam"
@@ -185,7 +186,7 @@ class _Checker:
 
     def shadowing(self, names: Iterable[str], outer: frozenset[str], what: str, mark: Mark) -> None:
         for name in names:
-            if other := _taken_by(name) or ("another name in scope" if name in outer else ""):
+            if other := _taken().get(name) or ("another name in scope" if name in outer else ""):
                 hint = "give it a name of its own"
                 self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093", hint=hint), mark)
 
@@ -219,9 +220,11 @@ class _Checker:
         for what, names in declared:
             for name in (name for name in names if name not in self.read):
                 self.report(LocalError(f"{what} '{name}' is never used", code="W402"), names[name])
-        for number, output in enumerate(spec.outputs):
-            if output.text in (other.text for other in spec.outputs[:number]):
+        listed: set[str] = set()
+        for output in spec.outputs:
+            if output.text in listed:
                 self.report(LocalError(f"output '{output.text}' is listed twice", code="W408"), output.mark)
+            listed.add(output.text)
 
     def claims(self) -> None:
         """The names in claimed values; last, since a claim that reads an hparam makes no use of it."""
