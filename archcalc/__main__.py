@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 
@@ -32,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     Returns: 0 fine; 1 the spec, the check or the verification is wrong, or archcalc has a bug; 2 wrong usage;
     130 interrupted.
     """
+    atexit.unregister(gc.freeze)
+    atexit.register(
+        gc.freeze
+    )  # what is about to go need not be searched for garbage: a fifth of a short command's time
     try:
         from archcalc.cli.run import run
 
