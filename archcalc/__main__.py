@@ -34,10 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     Returns: 0 fine; 1 the spec, the check or the verification is wrong, or archcalc has a bug; 2 wrong usage;
     130 interrupted.
     """
-    atexit.unregister(gc.freeze)
-    atexit.register(
-        gc.freeze
-    )  # what is about to go need not be searched for garbage: a fifth of a short command's time
     try:
         from archcalc.cli.run import run
 
@@ -46,5 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def command() -> int:
+    """What a shell calls. The process is the command's own: at its end nothing is searched for garbage any more.
+
+    The search would take a fifth of a short command's time. Whoever calls `main` has a collector of their own.
+    """
+    atexit.register(gc.freeze)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())
