@@ -231,7 +231,7 @@ def _read(file: Path) -> tuple[Any, str]:
 
 def _problem(values: Any) -> str:
     """Why values don't have the form that `golden` writes; empty if they do."""
-    if not isinstance(values, dict) or {*values, *_LATER[:1]} != _KEYS:
+    if not isinstance(values, dict) or {*values, "outputs"} != _KEYS:
         return f"it must have {', '.join(_KEYS)}, and nothing else"
     if type(values["archcalc"]) is not int or not isinstance(values["name"], str):
         return "its version must be an integer, its name a text"

@@ -32,8 +32,8 @@ class Quantity:
     `per_example`: a batch of N has N times as many. `sum_of`: it's the bytes of the values that these quantities count.
     `one_example`: it's that of one example, whatever the batch. `axis`: the attribute of a `Field` that it is, for each
     axis of the input. `trained`: it's about training, so that where values have no gradients there is no such number.
-    `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers,
-    since it follows from others or few papers count it.
+    `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers, since it follows from
+    others or few papers count it.
     """
 
     name: str
@@ -84,7 +84,7 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("connections", "links", "links into units, each counted at every position", one_example=True,
                  seldom=True),
         Quantity("activations", "values", "values of the volumes that are made", per_example=True),
-        Quantity("activation_bytes", "bytes", "the bytes of all volumes", label="bytes", sum_of=("activations",)),
+        Quantity("activation_bytes", "bytes", "the bytes of all volumes", sum_of=("activations",)),
         Quantity("total_bytes", "bytes", "the bytes of params, buffers and volumes together",
                  sum_of=("params", "buffers", "activations"), seldom=True),
         Quantity("saved_bytes", "bytes", "what autograd keeps for the backward pass", trained=True),

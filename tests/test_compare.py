@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+import archcalc
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.questions.compare import compare
 from archcalc.questions.revisions import diff
+from archcalc.work import budget
+from archcalc.zoo import spec_files
 from tests.helpers import HEAD
 
 
@@ -45,6 +50,16 @@ def test_a_single_network_is_not_compared() -> None:
         compare("vgg16")
     with pytest.raises(UsageError, match="between two"):
         compare("vgg16", "vgg19", "vgg11").changes  # noqa: B018
+
+
+def test_what_a_dtype_does_not_have_is_left_out() -> None:
+    """Integers have no gradients: their networks are compared in everything else, with others too."""
+    found = compare("vgg16", "vgg19", dtype="int8")
+    assert ((None, None), None) == (found.totals["saved_bytes"], found.difference("saved_bytes"))
+    assert "saved_bytes" not in found.parts[0].amounts.keys() | found.changes[0].cost.keys()
+    mixed = compare(archcalc.analyze("vgg16"), archcalc.analyze("vgg16", dtype="int8"))
+    assert -3 * 15_237_608 == mixed.difference("activation_bytes")
+    assert -3 * 15_237_608 == sum(change.cost["activation_bytes"] for change in mixed.changes)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -83,6 +98,8 @@ def test_every_format(form: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["vgg16"], "one network can't be compared"),
         (["vgg16", "vgg19", "vgg11", "--changes"], "changes are between two networks"),
         (["vgg16", "vgg19", "--columns", "parms"], "no quantity is called 'parms'"),
+        (["vgg16", "vgg19", "--columns", "macs,macs"], "a column can be shown once only"),
+        (["vgg16", "vgg19", "--columns", "saved_bytes", "--dtype", "int8"], "int8 has no gradients"),
         (["vgg16", "vgg19", "--columns", "depth"], "'depth' is a number of a whole network"),
     ],
 )
@@ -95,6 +112,15 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
 # --- revisions -------------------------------------------------------------------------------------------------------
 
 
+NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git as somebody, whatever the machine's settings are."""
+    who = ["-c", "user.name=t", "-c", "user.email=t@t.t", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A git repository with specs in a folder: one changes, one goes, one comes, one breaks, one stays."""
@@ -104,27 +130,24 @@ def repository(tmp_path: Path) -> Path:
     def write(name: str, layers: str) -> None:
         (specs / f"{name}.yaml").write_text(HEAD.replace("name: t", f"name: {name}") + f"layers: {layers}\n")
 
-    def git(*arguments: str) -> None:
-        who = ["-c", "user.name=t", "-c", "user.email=t@t.t", "-c", "init.defaultBranch=main"]
-        subprocess.run(["git", *who, "-C", str(tmp_path), *arguments], check=True, capture_output=True)
-
     for name in ("changes", "goes", "stays", "breaks"):
         write(name, "conv 8 3x3")
     (specs / "link.yaml").symlink_to("/etc/passwd")
-    git("init")
-    git("add", ".")
-    git("commit", "-m", "first")
-    git("tag", "v1")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    git(tmp_path, "tag", "v1")
     (specs / "link.yaml").unlink()
     (specs / "goes.yaml").unlink()
     write("changes", "conv 16 3x3")
     write("comes", "conv 4 3x3")
     write("breaks", "conv 8 99x99")
-    git("add", "-A")
-    git("commit", "-m", "second")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-m", "second")
     return specs
 
 
+@NEEDS_GIT
 def test_revisions(repository: Path) -> None:
     """Every network is in one list; what can't be built on one side is named with the reason."""
     found = diff("v1", specs=repository)
@@ -138,6 +161,7 @@ def test_revisions(repository: Path) -> None:
     assert ({}, {}, {}) == (nothing.added, nothing.removed, nothing.changed)
 
 
+@NEEDS_GIT
 def test_diff_prints_a_comment(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In Markdown, ready for a pull request; with --exit-code differences are an exit code of 1."""
     text = printed(capsys, "diff", "v1", "--specs", str(repository), "--format", "markdown")
@@ -148,6 +172,7 @@ def test_diff_prints_a_comment(repository: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
 
 
+@NEEDS_GIT
 @pytest.mark.parametrize("revision", ["nowhere", "--help", "-x", "v1:specs", "$(touch x)"])
 def test_a_revision_is_a_revision(revision: str, repository: Path) -> None:
     """What git doesn't know is wrong usage; an option is none, and nothing is run."""
@@ -155,6 +180,40 @@ def test_a_revision_is_a_revision(revision: str, repository: Path) -> None:
         diff(revision, specs=repository)
 
 
+@NEEDS_GIT
+def test_networks_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
+    """Two files of one network are named; a file whose name isn't UTF-8 is read like any other."""
+    (tmp_path / "readme").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    for file in ("one.yaml", "two.yaml"):
+        (tmp_path / file).write_text(HEAD + "layers: relu\n")
+    (tmp_path / os.fsdecode(b"\xff.yaml")).write_text(HEAD.replace("name: t", "name: odd") + "layers: relu\n")
+    with budget():
+        found = diff("HEAD", specs=tmp_path)
+    assert ["odd", "t"] == sorted(found.added)
+    assert ["t (now)"] == [*found.broken]
+    assert "two files declare it" in found.broken["t (now)"]
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "second")
+    assert ["odd", "t"] == sorted(diff("HEAD~1", "HEAD", tmp_path).added)
+
+
+@NEEDS_GIT
+def test_a_whole_zoo_may_be_new(tmp_path: Path) -> None:
+    """Each network has a budget of its own: all that were added are there, with their totals."""
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "nothing")
+    for file in spec_files():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with budget():
+        found = diff("HEAD", specs=tmp_path)
+    assert (81, {}) == (len(found.added), found.broken)
+    assert 138_357_544 == found.added["vgg16"].totals["params"]
+
+
+@NEEDS_GIT
 def test_a_folder_outside_of_git(tmp_path: Path) -> None:
     """Where there is no repository there are no revisions."""
     with pytest.raises(UsageError, match="git knows no revision"):

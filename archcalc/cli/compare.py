@@ -9,10 +9,9 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
-from archcalc.cli.options import Form, Input, Names, Output, Quiet, Set
+from archcalc.cli.options import Form, Input, Names, Output, Quiet, Set, sums
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
-from archcalc.quantities import Total, known
 from archcalc.report import analyze
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -53,9 +52,7 @@ def compare(
     from archcalc.questions.side_by_side import comparison_table
 
     chosen = chosen_format(form, output)
-    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
-    for column in shown:
-        known(column, Total.SUM)
+    shown = sums(columns)
     if len(names) == 1 and not sets and not sizes:
         raise UsageError("one network can't be compared", "name another one, or change it: --set size=256")
     if changes and len(names) > 2:
@@ -68,4 +65,6 @@ def compare(
         typed = [" ".join([name, *own, *more]) for name, own, more in given]
         graphs = [replace(graph, name=name) for graph, name in zip(graphs, typed, strict=True)]
     found = Comparison(tuple(analyze(graph, batch, dtype) for graph in graphs))
+    for column in shown:
+        found.reports[0].check(column)
     write_table(comparison_table(found, shown, changes), chosen, output)

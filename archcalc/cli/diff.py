@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.options import Form, Output
+from archcalc.cli.options import Form, Output, sums
 from archcalc.cli.output import chosen_format, write_table
-from archcalc.quantities import Total, known
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -44,9 +43,7 @@ def diff(
     from archcalc.questions.side_by_side import differences_table
 
     chosen = chosen_format(form, output)
-    shown = list(dict.fromkeys(column.strip() for column in columns.split(",")))
-    for column in shown:
-        known(column, Total.SUM)
+    shown = sums(columns)
     found = differences(base, head, specs)
     write_table(differences_table(found, f"{base} to {head or 'the files as they are'}", shown), chosen, output)
     if exit_code and (found.added or found.removed or found.changed or found.broken):

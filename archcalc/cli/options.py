@@ -11,6 +11,7 @@ import typer
 
 from archcalc.cli.run import note
 from archcalc.errors import ArchcalcError, UsageError
+from archcalc.quantities import Total, known
 from archcalc.spec.reader import load_spec
 from archcalc.tables.formats import FORMATS
 from archcalc.zoo import SUFFIXES, spec_files, subfolders, text_of
@@ -36,6 +37,19 @@ def form_option(*others: str, default: str = "table in a terminal, plain in a pi
         help=f"{', '.join(known[:-1])} or {known[-1]}. Default: by the file's suffix, else {default}.",
         show_default=False,
     )
+
+
+def sums(text: str) -> list[str]:
+    """`params,macs` as names of quantities that add up.
+
+    Raises: UsageError: one is unknown, isn't a sum, or is given twice.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        known(name, Total.SUM)
+    if len(set(names)) < len(names):
+        raise UsageError("a column can be shown once only")
+    return names
 
 
 def described(**lists: Iterable[str]) -> Callable[[F], F]:

@@ -44,7 +44,7 @@ def layer_sheet(row: Row) -> Sheet:
         formulas += [replace(step, name=step.name + end, general=step.general.xreplace(renamed)) for step in steps]
     shapes = row.node.application.input_shapes or (row.node.shape,)
     volumes = " and ".join(row.report.text(shape) for shape in shapes)
-    heading = f"{row.node.name}: {row.node.layer.text(len(row.node.shape.spatial) or 1)} on {volumes}"
+    heading = f"{row.node.name}: {row.node.application.text} on {volumes}"
     heading = heading if row.node.inputs else f"{row.node.name}: {volumes}"
     return Sheet(heading, tuple(formulas), names, found.conditions, found.general.from_zero)
 

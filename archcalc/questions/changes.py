@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeAlias
 
 from archcalc.graph import Graph, Input, Node
 from archcalc.quantities import Total, names
 from archcalc.report import Report
-from archcalc.symbolic import Dim
+from archcalc.symbolic import Dim, is_symbolic
 from archcalc.work import spend
 
 
@@ -32,6 +33,11 @@ class Kind(StrEnum):
     RENAMED = "renamed"
     REWIRED = "rewired"
     RESHAPED = "on other volumes"
+    SAVED = "saves other bytes"
+
+
+CONSEQUENCES = (Kind.RESHAPED, Kind.SAVED)
+"""What happens to layers because of changes elsewhere: gathered by the scopes at the top."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,53 @@ _Tree: TypeAlias = "int | _Scope"
 _NUMBERED = re.compile(r"_\d+$")
 
 
-def changes(before: Report, after: Report) -> list[Change]:
+@dataclass(frozen=True)
+class Matching:
+    """Which layers of two networks stand for each other: every layer of both is in one group."""
+
+    before: Graph
+    after: Graph
+
+    @cached_property
+    def groups(self) -> tuple[_Group, ...]:
+        """Pairs of layers, and the layers of scopes that only one network has, in the order of the later network."""
+        spend(20 * (len(self.before) + len(self.after)), "comparing networks")
+        return tuple(_Matcher(self.before, self.after).groups())
+
+    @cached_property
+    def partner(self) -> Mapping[int, int]:
+        """Of each earlier layer that has one, the later layer that stands in its place."""
+        pairs = (pair for group in self.groups for pair in group.pairs)
+        return {pair.before: pair.after for pair in pairs if pair.before is not None and pair.after is not None}
+
+    @cached_property
+    def alike(self) -> Fraction:
+        """The share of the smaller network's layers that stand unchanged in the other one."""
+        pairs = self.partner.items()
+        same = sum(self.before.nodes[old].layer == self.after.nodes[new].layer for old, new in pairs)
+        return Fraction(same, min(len(self.before), len(self.after)))
+
+    @cached_property
+    def _kept(self) -> tuple[frozenset[int], frozenset[int]]:
+        return frozenset(self.partner), frozenset(self.partner.values())
+
+    def same_sources(self, old: Sequence[int], new: Sequence[int]) -> bool:
+        """Whether two lists of volumes are the same but for layers that came or went on the way to them."""
+        was = [self._origin(self.before, index, self._kept[0]) for index in old]
+        now = [self._origin(self.after, index, self._kept[1]) for index in new]
+        return [index if index is None else self.partner[index] for index in was] == now
+
+    @staticmethod
+    def _origin(graph: Graph, index: int, kept: frozenset[int]) -> int | None:
+        """The nearest layer that has a partner, upwards along main inputs."""
+        while index not in kept:
+            if not graph.nodes[index].inputs:
+                return None
+            index = graph.nodes[index].inputs[0]
+        return index
+
+
+def changes(before: Report, after: Report, matching: Matching | None = None) -> list[Change]:
     """The differences in the order of the later network; their costs add up to the difference of the totals.
 
     >>> import archcalc
@@ -78,24 +130,9 @@ def changes(before: Report, after: Report) -> list[Change]:
     >>> [(change.kind.value, change.path, change.cost["params"]) for change in changes(one, other)]
     [('changed', 'input', 0), ('on other volumes', 'conv1/1/conv', -1152)]
     """
-    spend(20 * (len(before.graph) + len(after.graph)), "comparing networks")
-    groups = _Matcher(before.graph, after.graph).groups()
-    partner = {pair.before: pair.after for group in groups for pair in group.pairs if pair.before is not None}
-    found = [change for group in groups for change in _described(group, partner, before, after)]
-    return _folded(found)
-
-
-def alike(before: Graph, after: Graph) -> Fraction:
-    """The share of the smaller network's layers that stand unchanged in the other one."""
-    groups = _Matcher(before, after).groups()
-    same = sum(
-        pair.before is not None
-        and pair.after is not None
-        and before.nodes[pair.before].layer == after.nodes[pair.after].layer
-        for group in groups
-        for pair in group.pairs
-    )
-    return Fraction(same, min(len(before), len(after)))
+    matching = matching or Matching(before.graph, after.graph)
+    found = [change for group in matching.groups for change in _described(group, matching, before, after)]
+    return _folded([*found, *_outputs(matching, before, after)])
 
 
 # --- matching --------------------------------------------------------------------------------------------------------
@@ -235,35 +272,59 @@ def _blocks(a: Sequence[object], b: Sequence[object]) -> Iterator[tuple[bool, _S
 # --- describing ------------------------------------------------------------------------------------------------------
 
 
-def _described(group: _Group, partner: Mapping[int, int | None], before: Report, after: Report) -> Iterator[Change]:
+def _described(group: _Group, matching: Matching, before: Report, after: Report) -> Iterator[Change]:
     """What happened to the layers of a group; nothing, if they are the same."""
     old = [pair.before for pair in group.pairs if pair.before is not None]
     new = [pair.after for pair in group.pairs if pair.after is not None]
-    cost = {
-        name: after.over(name, new) - before.over(name, old) for name in names(Total.SUM) if before.dtype == after.dtype
-    }
+    cost = _cost(before, after, old, new)
     if not old or not new:
         kind, report, nodes = (Kind.ADDED, after, new) if new else (Kind.REMOVED, before, old)
         text = _summary([report.graph.nodes[i] for i in nodes])
         yield Change(kind, "" if new else text, text if new else "", group.path, len(nodes), 1, cost)
         return
     one, other = before.graph.nodes[old[0]], after.graph.nodes[new[0]]
-    found = _difference(one, other, partner, before.graph, after.graph)
-    if found is not None or any(cost.values()):
-        yield Change(*(found or (Kind.RESHAPED, "", "")), group.path, 1, 1, cost)
+    found = _difference(one, other, matching)
+    if found is not None or any(amount != 0 for amount in cost.values()):
+        yield Change(*(found or (Kind.SAVED, "", "")), group.path, 1, 1, cost)
 
 
-def _difference(
-    one: Node, other: Node, partner: Mapping[int, int | None], a: Graph, b: Graph
-) -> tuple[Kind, str, str] | None:
+def _cost(before: Report, after: Report, old: Sequence[int], new: Sequence[int]) -> dict[str, Dim]:
+    """What the later layers have more than the earlier ones, of every quantity that both networks have."""
+    both = (name for name in names(Total.SUM) if before.has(name) and after.has(name))
+    return {name: less(after.over(name, new), before.over(name, old)) for name in both}
+
+
+def less(amount: Dim, other: Dim) -> Dim:
+    """How much more an amount is than another; 0 if they are the same, however their expressions are written."""
+    difference = amount - other
+    if not is_symbolic(difference):
+        return difference
+    import sympy
+
+    expanded = sympy.expand(difference)
+    return int(expanded) if expanded.is_Integer else expanded
+
+
+def _outputs(matching: Matching, before: Report, after: Report) -> Iterator[Change]:
+    """That other volumes leave the network."""
+    a, b = matching.before, matching.after
+    if not matching.same_sources([*a.outputs.values()], [*b.outputs.values()]):
+        nothing = _cost(before, after, [], [])
+        yield Change(Kind.REWIRED, ", ".join(a.outputs), ", ".join(b.outputs), "outputs", 0, 1, nothing)
+
+
+def _difference(one: Node, other: Node, matching: Matching) -> tuple[Kind, str, str] | None:
     """What is different about two layers that stand for each other: the layer, what it reads, its name, or volumes."""
+    a, b = matching.before, matching.after
     if isinstance(one.layer, Input) and isinstance(other.layer, Input):
         if one.shape != other.shape:
             return Kind.CHANGED, one.shape.text(a.layout), other.shape.text(b.layout)
     elif one.layer != other.layer:
         return Kind.CHANGED, one.application.text, other.application.text
-    if reads := _rewired(one, other, partner, a, b):
-        return Kind.REWIRED, *reads
+    if (None if one.tied is None else matching.partner.get(one.tied, -1)) != other.tied:
+        return Kind.REWIRED, _weights(a, one), _weights(b, other)
+    if not matching.same_sources(one.inputs, other.inputs):
+        return Kind.REWIRED, f"reads {_list(a, one)}", f"reads {_list(b, other)}"
     if _NUMBERED.sub("", one.name) != _NUMBERED.sub("", other.name):
         return Kind.RENAMED, one.name, other.name
     if one.application != other.application:
@@ -271,22 +332,8 @@ def _difference(
     return None
 
 
-def _rewired(one: Node, other: Node, partner: Mapping[int, int | None], a: Graph, b: Graph) -> tuple[str, str] | None:
-    """What two layers read, if both read layers that stand for others; one that is new in between is no new wiring."""
-    if (one.tied is None) != (other.tied is None) or (one.tied is not None and partner.get(one.tied) != other.tied):
-        return tuple(  # type: ignore[return-value]  # there are two
-            "weights of its own" if node.tied is None else f"the weights of {graph.nodes[node.tied].name}"
-            for node, graph in ((one, a), (other, b))
-        )
-    known = set(partner.values())
-    moved = [partner.get(i) for i in one.inputs]
-    for was, now in zip(moved, other.inputs, strict=False):
-        if was is not None and was != now and now in known:
-            break
-    else:
-        if len(one.inputs) == len(other.inputs):
-            return None
-    return f"reads {_list(a, one)}", f"reads {_list(b, other)}"
+def _weights(graph: Graph, node: Node) -> str:
+    return "weights of its own" if node.tied is None else f"the weights of {graph.nodes[node.tied].name}"
 
 
 def _list(graph: Graph, node: Node) -> str:
@@ -308,7 +355,7 @@ def _folded(found: Iterable[Change]) -> list[Change]:
     """The same change in several passes of loops as one; layers that only see other volumes, by their scopes."""
     groups: dict[object, list[Change]] = {}
     for change in found:
-        if change.kind is Kind.RESHAPED:
+        if change.kind in CONSEQUENCES:
             key: object = change.kind, change.path.partition("/")[0]
         else:
             key = change.kind, _pattern(change.path), *_texts(change)
@@ -320,10 +367,10 @@ def _together(group: Sequence[Change]) -> Change:
     first = group[0]
     if len(group) == 1:
         return first
-    path = first.path.partition("/")[0] if first.kind is Kind.RESHAPED else _pattern(first.path)
+    path = first.path.partition("/")[0] if first.kind in CONSEQUENCES else _pattern(first.path)
     cost = {name: sum((change.cost[name] for change in group), start=0) for name in first.cost}
     before, after = _texts(first)
-    places = 1 if first.kind is Kind.RESHAPED else len(group)
+    places = 1 if first.kind in CONSEQUENCES else len(group)
     return Change(first.kind, before, after, path, sum(change.layers for change in group), places, cost)
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.quantities import TOTALLED, Total, names
-from archcalc.questions.changes import Change, alike, changes
+from archcalc.questions.changes import Change, Matching, changes, less
 from archcalc.report import Report, analyze
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.zoo import Architecture
@@ -61,27 +61,23 @@ class Comparison:
         5309696
         """
         first, last = self.totals[name][0], self.totals[name][-1]
-        return None if first is None or last is None else last - first
+        return None if first is None or last is None else less(last, first)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The scopes at the top that differ, in the order of the networks; what is outside of all scopes, by layers."""
-        found = dict.fromkeys(node.name.partition("/")[0] for report in self.reports for node in report.graph.nodes)
-        parts = (self._part(name) for name in found)
+        inside = [_by_scope(report.graph) for report in self.reports]
+        parts = (self._part(name, inside) for name in dict.fromkeys(name for scopes in inside for name in scopes))
         return tuple(part for part in parts if any(len(set(each)) > 1 for each in part.amounts.values()))
 
-    def _part(self, name: str) -> Part:
-        inside = [[i for i in report.graph.indices() if _is_in(report, i, name)] for report in self.reports]
-        return Part(
-            name,
-            {
-                quantity: tuple(
-                    report.over(quantity, indices) if indices else None
-                    for report, indices in zip(self.reports, inside, strict=True)
-                )
-                for quantity in names(Total.SUM)
-            },
-        )
+    def _part(self, name: str, inside: Sequence[Mapping[str, Sequence[int]]]) -> Part:
+        pairs = [(report, scopes.get(name)) for report, scopes in zip(self.reports, inside, strict=True)]
+        counted = (each for each in names(Total.SUM) if all(report.has(each) for report in self.reports))
+        amounts = {
+            each: tuple(None if indices is None else report.over(each, indices) for report, indices in pairs)
+            for each in counted
+        }
+        return Part(name, amounts)
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
@@ -91,16 +87,24 @@ class Comparison:
         """
         if len(self.reports) != 2:
             raise UsageError("changes are between two networks", "compare('vgg16', 'vgg19').changes")
-        return tuple(changes(*self.reports))
+        return tuple(changes(*self.reports, self._matching))
 
     @cached_property
     def alike(self) -> Fraction:
         """The share of the smaller network's layers that stand unchanged in the other one; of two networks."""
-        return alike(*(report.graph for report in self.reports))
+        return self._matching.alike
+
+    @cached_property
+    def _matching(self) -> Matching:
+        return Matching(*(report.graph for report in self.reports))
 
 
-def _is_in(report: Report, index: int, scope: str) -> bool:
-    return report.graph.nodes[index].name.partition("/")[0] == scope
+def _by_scope(graph: Graph) -> dict[str, list[int]]:
+    """The indices of the nodes in each scope at the top."""
+    found: dict[str, list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        found.setdefault(node.name.partition("/")[0], []).append(index)
+    return found
 
 
 def ratios(amounts: Sequence[Dim | None]) -> tuple[Fraction | None, ...]:
@@ -117,6 +121,7 @@ def _ratio(amount: Dim | None, first: Dim | None) -> Fraction | None:
 def compare(*networks: Network, batch: Dim = 1, dtype: str = "float32") -> Comparison:
     """Two or more networks side by side, each a name, a path, an architecture, a graph or a report.
 
+    A report keeps its own batch and dtype.
     Raises: UsageError: fewer than two are given, or there is no such name or dtype. SpecError: a spec is wrong.
 
     >>> found = compare("vgg16", "vgg19")

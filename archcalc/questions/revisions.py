@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +17,7 @@ from archcalc.questions.compare import Comparison
 from archcalc.report import Report, analyze
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
-from archcalc.work import renewed
+from archcalc.work import TooMuchWork, renewed
 from archcalc.zoo import Architecture, spec_files
 
 _BLOB = re.compile(rb"100\d{3} blob (?P<id>[0-9a-f]+) +(?P<size>\d+)\t(?P<name>[^/\0]+\.ya?ml)")
@@ -47,22 +49,31 @@ def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
     with TemporaryDirectory() as scratch:
         before = _networks(_checked_out(base, folder, Path(scratch, "base")), base)
         after = _networks(_checked_out(head, folder, Path(scratch, "head")) if head else folder, head or "now")
-    pairs = {name: (before.reports[name], report) for name, report in after.reports.items() if name in before.reports}
-    both = {name: Comparison(pair) for name, pair in pairs.items()}
-    changed = {name: found for name, found in both.items() if _differs(found)}
-    return Differences(
-        added=_without(after, before),
-        removed=_without(before, after),
-        changed=changed,
-        broken=before.broken | after.broken,
-        unchanged=len(both) - len(changed),
-    )
+    broken = before.broken | after.broken
+    changed: dict[str, Comparison] = {}
+    unchanged = 0
+    for name in [name for name in after.reports if name in before.reports]:
+        found = Comparison((before.reports[name], after.reports[name]))
+        with _telling(broken, name):
+            if found.changes:
+                changed[name] = found
+            else:
+                unchanged += 1
+    return Differences(_without(after, before, broken), _without(before, after, broken), changed, broken, unchanged)
 
 
-@renewed()
-def _differs(found: Comparison) -> bool:
-    """Whether anything changed; with a budget of work for each network."""
-    return bool(found.changes)
+@contextmanager
+def _telling(broken: dict[str, str], name: str) -> Iterator[None]:
+    """A budget of work for one network; why it can't be looked at goes into `broken`."""
+    try:
+        with renewed():
+            yield
+    except SpecError as error:
+        broken[name] = _first(error)
+    except UsageError as error:
+        broken[name] = str(error.args[0])
+    except TooMuchWork as error:
+        broken[name] = error.message
 
 
 @dataclass
@@ -74,35 +85,37 @@ class _Networks:
     broken: dict[str, str] = field(default_factory=dict)
     incomplete: set[str] = field(default_factory=set)
 
+    def add(self, architecture: Architecture, file: str, revision: str) -> None:
+        """Build one more network; a name that two files declare is broken."""
+        name = architecture.name
+        with _telling(self.broken, f"{name} ({revision})"):
+            if (other := self.files.setdefault(name, file)) != file:
+                raise UsageError(f"two files declare it, {other} and {file}")
+            self.reports[name] = analyze(architecture)
 
-def _without(one: _Networks, other: _Networks) -> dict[str, Report]:
-    """The networks that only one side has; not those that the other side may have, but can't build."""
-    return {
-        name: report
-        for name, report in one.reports.items()
-        if name not in other.reports and one.files[name] not in other.incomplete
-    }
+
+def _without(one: _Networks, other: _Networks, broken: dict[str, str]) -> dict[str, Report]:
+    """The networks that only one side has, analysed; not those that the other side may have, but can't build."""
+    found = {}
+    for name, report in one.reports.items():
+        if name not in other.reports and one.files[name] not in other.incomplete:
+            with _telling(broken, name):
+                if report.totals:
+                    found[name] = report
+    return found
 
 
 def _networks(folder: Path, revision: str) -> _Networks:
     """Every network of a folder and its report."""
     found = _Networks()
     for file in spec_files(folder) if any(folder.iterdir()) else ():
-        try:
+        before = len(found.broken)
+        with _telling(found.broken, f"{file.name} ({revision})"):
             spec = load_spec(file)
-        except SpecError as error:
-            found.broken[f"{file.name} ({revision})"] = _first(error)
+            for variant in spec.variants or ("",):
+                found.add(Architecture(spec, variant), file.name, revision)
+        if len(found.broken) > before:
             found.incomplete.add(file.name)
-            continue
-        for variant in spec.variants or ("",):
-            architecture = Architecture(spec, variant)
-            try:
-                with renewed():
-                    found.reports[architecture.name] = analyze(architecture)
-                found.files[architecture.name] = file.name
-            except SpecError as error:
-                found.broken[f"{architecture.name} ({revision})"] = _first(error)
-                found.incomplete.add(file.name)
     return found
 
 
@@ -120,7 +133,7 @@ def _checked_out(revision: str, folder: Path, into: Path) -> Path:
         raise UsageError(f"git knows no revision '{revision}' in '{folder}'", "a branch, a tag or a commit")
     for entry in _git(folder, "ls-tree", "-l", "-z", commit.decode().strip()).split(b"\0"):
         if (match := _BLOB.fullmatch(entry)) and int(match["size"]) <= MAX_BYTES:
-            write_bytes(into / match["name"].decode(), _git(folder, "cat-file", "blob", match["id"].decode()))
+            write_bytes(into / os.fsdecode(match["name"]), _git(folder, "cat-file", "blob", match["id"].decode()))
     return into
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from archcalc import text
 from archcalc.quantities import QUANTITIES, TOTALLED, names
-from archcalc.questions.changes import Change, Kind
+from archcalc.questions.changes import CONSEQUENCES, Change
 from archcalc.questions.compare import Comparison, Part, ratios
 from archcalc.questions.revisions import Differences
 from archcalc.symbolic import Dim, is_symbolic
@@ -62,7 +62,7 @@ def _totals_columns(networks: Sequence[str]) -> list[Column]:
 def _totals(found: Comparison) -> Iterator[list[str]]:
     for name in _listed(found):
         first, *others = found.totals[name]
-        cells = [QUANTITIES[name].heading if name != "activation_bytes" else "activation bytes", exact(first)]
+        cells = [QUANTITIES[name].heading, exact(first)]
         for amount, ratio in zip(others, found.ratios(name)[1:], strict=True):
             cells += [exact(amount), times(ratio)]
         yield cells + ([signed(found.difference(name))] if len(others) == 1 else [])
@@ -113,7 +113,7 @@ def _change(change: Change, columns: Sequence[str]) -> list[str]:
 
 
 def _what(change: Change) -> str:
-    if change.kind is Kind.RESHAPED:
+    if change.kind in CONSEQUENCES:
         return f"{change.layers:,} layers" if change.layers > 1 else "1 layer"
     return " → ".join(filter(None, (change.before, change.after)))
 
