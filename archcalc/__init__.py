@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from archcalc.errors import ArchcalcError, ShapeError, SpecError, UnknownNameError, UsageError, VerificationError
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
+    from archcalc.pytorch import to_torch
     from archcalc.questions.compare import Comparison, compare
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
     from archcalc.symbolic import dim
-    from archcalc.verify import to_torch
     from archcalc.zoo import Architecture, load
 
 _HOMES = {
@@ -41,7 +41,7 @@ _HOMES = {
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
     "archcalc.symbolic": ("dim",),
-    "archcalc.verify": ("to_torch",),
+    "archcalc.pytorch": ("to_torch",),
     "archcalc.zoo": ("Architecture", "load"),
 }
 

@@ -35,9 +35,9 @@ def disagreements(text: str, device: str) -> list[str]:
     import torch
 
     from archcalc.expand import build
-    from archcalc.verify.compare import compare
-    from archcalc.verify.measure import LayerRefused, run
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.compare import compare
+    from archcalc.pytorch.measure import LayerRefused, run
+    from archcalc.pytorch.network import Network
 
     try:
         report = analyze(build(spec_of(text)), BATCH)

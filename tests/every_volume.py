@@ -92,7 +92,7 @@ def problem(axes: str, layers: str) -> str | None:
 
 
 def _verified(report: object) -> str:
-    from archcalc.verify.verification import verify
+    from archcalc.pytorch.verification import verify
 
     found = verify(report, "cpu")  # type: ignore[arg-type]
     return "; ".join(str(difference) for check in found.checks for difference in check.differences)
@@ -103,7 +103,7 @@ def _exported(graph: Graph) -> str:
     import torch
 
     from archcalc.export.writer import torch_code
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
     built, own = Network(graph).eval(), imported(torch_code(graph))().eval()
     for (_, source), (_, target) in zip(built.state_dict().items(), own.state_dict().items(), strict=True):

@@ -45,7 +45,7 @@ def check_graph(graph: Graph, source: int = 0) -> int:
 
 
 def _compare_masks(graph: Graph, index: int, places: list[dict[str, int]], source: int) -> int:
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     questions = [Question(index, place) for place in places]
     for question, found in zip(questions, supports(graph, questions, source), strict=True):

@@ -27,8 +27,8 @@ def program_peak(graph: Graph, batch: int, device: str = "cpu") -> int:
     import torch
 
     from archcalc.export.writer import torch_code
-    from archcalc.verify.alive import peak_bytes
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.alive import peak_bytes
+    from archcalc.pytorch.network import Network
     from tests.helpers import imported
 
     with torch.device(device):

@@ -234,7 +234,7 @@ def check(graph: Graph) -> None:
     import torch
 
     from archcalc.export.writer import torch_code
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
     builtins.trapped = False  # type: ignore[attr-defined]
     code = torch_code(graph)

@@ -59,7 +59,7 @@ def test_norms_of_channels_need_channels(axes: str, layer: str) -> None:
 @pytest.mark.parametrize("axes", ["TC", "RTC", "TCHW"])
 def test_group_normalisation_takes_each_token_by_itself(axes: str) -> None:
     """Mean and deviation of each group of a token's channels, over its positions and no other token's."""
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
     module = Network(build(spec_of(text(axes, "groupnorm 2"))))
     x = torch.randn(3, *({"R": 2, "T": 5, "C": 4, "H": 8, "W": 6}[axis] for axis in axes))

@@ -33,7 +33,7 @@ MACS = 500_000_000
 def assert_same(graph: Graph, device: str) -> None:
     """The exported class has the built module's parameters, in order, and with them its outputs."""
     from archcalc.export.writer import torch_code
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
     torch.manual_seed(0)
     with torch.device(device):

@@ -277,7 +277,7 @@ def test_effective_fields_are_measured_on_the_input_that_is_named(two: Path) -> 
     """On the second input, too, the gradient arrives only within the exact window."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
     from archcalc.analyses.receptive_field_exact import exact_field
-    from archcalc.verify.effective import measured_field
+    from archcalc.pytorch.effective import measured_field
 
     graph = load(two).build()
     for source in (0, 1):

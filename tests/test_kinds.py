@@ -170,7 +170,7 @@ def _places(y: Shape) -> list[dict[str, int]]:
 def test_fewer_channels_than_before_still_see_whole_groups() -> None:
     """A grouped convolution from 6 to 4 channels reads all 6, the last of them, with their wider windows, too."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     layers = "layers:\n  - concat: [conv 4 1x1, conv 2 5x5 p=2]\n  - conv 4 1x1 g=2\n"
     graph = graph_of(layers, "archcalc: 1\nname: t\ninput: {C: 1, H: 9, W: 9}\n")

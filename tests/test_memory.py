@@ -13,9 +13,9 @@ from archcalc.errors import UsageError
 from archcalc.expand import build
 from archcalc.formulas.symbols import opened
 from archcalc.layers.kept import Kept, Width
+from archcalc.pytorch import records
 from archcalc.report import Report, analyze
 from archcalc.symbolic import dim
-from archcalc.verify import records
 from archcalc.zoo import Architecture, load
 from tests.helpers import graph_of, spec_of
 from tests.layer_cases import CASES, Case
@@ -240,7 +240,7 @@ def kept_bytes(case: Case, kept: Kept) -> int:
 def test_autograd_keeps_what_the_kind_says(case: Case) -> None:
     """For every example row, and whichever of its inputs need a gradient."""
     torch = pytest.importorskip("torch", reason="autograd is PyTorch's")
-    from archcalc.verify.saved import FusedKernels, SavedTensors
+    from archcalc.pytorch.saved import FusedKernels, SavedTensors
 
     layer = case.layer
     for needs in itertools.product([False, True], repeat=len(case.inputs)):
@@ -269,7 +269,7 @@ def test_autograd_keeps_what_the_kind_says(case: Case) -> None:
 def test_modules_hold_what_their_kind_says(batch: int) -> None:
     """For every example row: beside what is read, the most that is alive at once while the module runs."""
     torch = pytest.importorskip("torch", reason="PyTorch is measured")
-    from archcalc.verify.alive import peak_bytes
+    from archcalc.pytorch.alive import peak_bytes
 
     for case in CASES:
         module = case.layer.torch_module(*case.inputs)
@@ -285,7 +285,7 @@ def test_modules_hold_what_their_kind_says(batch: int) -> None:
 def test_what_reads_a_crop_as_it_lies_makes_no_copy() -> None:
     """For every example row on a volume: only modules of kinds that say so copy the part that they read."""
     torch = pytest.importorskip("torch", reason="PyTorch is measured")
-    from archcalc.verify.alive import peak_bytes
+    from archcalc.pytorch.alive import peak_bytes
 
     for case in CASES:
         x, *others = case.inputs
@@ -305,7 +305,7 @@ def test_what_reads_a_crop_as_it_lies_makes_no_copy() -> None:
 def test_overwriting_layers_keep_what_their_kind_says() -> None:
     """Those that plain code computes in place keep their result, or a copy of what they overwrite."""
     torch = pytest.importorskip("torch", reason="autograd is PyTorch's")
-    from archcalc.verify.saved import SavedTensors
+    from archcalc.pytorch.saved import SavedTensors
 
     for case in CASES:
         if case.layer.has_inplace():
@@ -334,7 +334,7 @@ class TensorMeter:
     """Tells the bytes of living tensors, as an allocator without libraries would; looked at after each operation."""
 
     def __init__(self) -> None:
-        from archcalc.verify.alive import LivingTensors
+        from archcalc.pytorch.alive import LivingTensors
 
         meter = self
 
@@ -368,7 +368,7 @@ class TensorMeter:
 @contextmanager
 def metered() -> Iterator[TensorMeter]:
     """A meter at work, with dropout as on a device."""
-    from archcalc.verify.saved import FusedKernels
+    from archcalc.pytorch.saved import FusedKernels
 
     meter = TensorMeter()
     with meter.living, FusedKernels():
@@ -385,7 +385,7 @@ def test_measured_bytes_are_the_predicted_ones(name: str) -> None:
     The peak is no less than predicted; PyTorch's layers aren't in place, and take more for a while.
     """
     pytest.importorskip("torch", reason="PyTorch is measured")
-    from archcalc.verify.cuda import measured_bytes
+    from archcalc.pytorch.cuda import measured_bytes
 
     report = analyze(load(name).build(), BATCH)
     with metered() as meter:

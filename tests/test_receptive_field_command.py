@@ -265,7 +265,7 @@ def test_effective_size_holds_two_deviations_of_a_normal_distribution() -> None:
 def test_measured_effective_field_is_near_the_estimate() -> None:
     """On a plain net the deviation that PyTorch measures is that of the estimate, within a tenth."""
     pytest.importorskip("torch", reason="measuring needs PyTorch")
-    from archcalc.verify.effective import measured_field, profiles
+    from archcalc.pytorch.effective import measured_field, profiles
 
     graph = load("vgg16").build({"H": 112, "W": 112})
     index = graph.places["conv4/3"]
@@ -279,7 +279,7 @@ def test_measured_effective_field_is_near_the_estimate() -> None:
 def test_where_no_gradient_arrives_nothing_is_measured() -> None:
     """A position that sees nothing has no measured field: no division by zero, no nan."""
     pytest.importorskip("torch", reason="measuring needs PyTorch")
-    from archcalc.verify.effective import measured_field
+    from archcalc.pytorch.effective import measured_field
     from tests.helpers import graph_of
 
     graph = graph_of("layers: [conv 2 3 p=1, tconv 2 1 s=3]\n")

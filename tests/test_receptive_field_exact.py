@@ -70,7 +70,7 @@ def questions_of(graph: Graph) -> list[tuple[int, dict[str, int]]]:
 def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
     """In every zoo net the positions that a gradient reaches are those computed, each single one."""
     torch = pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     numbers = {"R": 20} if name == "faster_rcnn" else {}
     graph = ZOO[name].build(SMALLER.get(name), **numbers)
@@ -99,7 +99,7 @@ def test_what_tables_say_holds_of_random_graphs() -> None:
 def test_random_gradients_arrive_where_the_window_says(data: st.DataObject, graph: Graph) -> None:
     """In random graphs with branches, too, all of the mask is equal, from the input and from an inner volume."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     ends = {graph.outputs["out"], data.draw(st.integers(0, len(graph) - 1), label="inner")}
     source = data.draw(st.sampled_from([0, 0, *range(min(ends) + 1)]), label="source")
@@ -129,7 +129,7 @@ def test_random_gradients_arrive_where_the_window_says(data: st.DataObject, grap
 def test_means_of_very_many_positions_do_not_vanish(layers: str) -> None:
     """One position among 14,400 has a share of 7e-5 in a mean, less than what counts as a rounding error."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     graph = graph_of(f"layers:\n  - {layers}\n", "archcalc: 1\nname: t\ninput: {C: 1, H: 120, W: 121}\n")
     for index, part in itertools.product(range(1, len(graph.nodes)), (3, 8)):
@@ -142,7 +142,7 @@ def test_means_of_very_many_positions_do_not_vanish(layers: str) -> None:
 def test_windows_that_read_nothing_have_a_gradient_of_nothing() -> None:
     """A dilated window may lie beside the only row there is, for every position."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     graph = graph_of("layers: [maxpool 2 s=1 p=1 d=2]\n", "archcalc: 1\nname: t\ninput: {C: 2, H: 2, W: 1}\n")
     for row in range(2):

@@ -49,7 +49,7 @@ def test_each_network_takes_seconds(name: str, tmp_path: Path) -> None:
 def test_networks_fields_are_the_gradients(name: str, tmp_path: Path) -> None:
     """On a small image each single position that a gradient reaches is computed, through gates, groups and grids."""
     pytest.importorskip("torch", reason="gradients need PyTorch")
-    from archcalc.verify.gradient import Question, supports
+    from archcalc.pytorch.gradient import Question, supports
 
     graph = network(name, tmp_path, 32 if name != "fpn" else 64)
     wide = [i for i, node in enumerate(graph.nodes) if node.inputs and node.shape.spatial]

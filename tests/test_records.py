@@ -13,9 +13,9 @@ import pytest
 
 import archcalc
 from archcalc.errors import UsageError
+from archcalc.pytorch import records
+from archcalc.pytorch.compare import Check, Verification
 from archcalc.report import analyze
-from archcalc.verify import records
-from archcalc.verify.compare import Check, Verification
 from archcalc.zoo import load
 from tests.helpers import graph_of, verify
 
@@ -180,7 +180,7 @@ def test_a_spec_file_is_recorded_under_its_name(
     figures = {"bytes": records.predicted_bytes(report)}
     checks = tuple(Check({"macs": "MACs"}.get(name, name), 1, n, n) for name, n in records.counts(report).items())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("archcalc.verify.cuda.machine", lambda: {"device": "made up"})
+    monkeypatch.setattr("archcalc.pytorch.cuda.machine", lambda: {"device": "made up"})
     monkeypatch.setattr("archcalc.cli.verify._verified", lambda *_: Verification("t", "cuda", checks, figures=figures))
     file = tmp_path / "device.json"
     assert verify(capsys, spec, "--set", "k=5", "--record", file)[0] == 0
@@ -227,7 +227,7 @@ def test_a_record_with_any_letter_changed_is_read_or_refused(tmp_path: Path) -> 
 
 def test_time_is_a_median() -> None:
     """The clock runs around each call; the first half of the runs warms up."""
-    from archcalc.verify.cuda import median_seconds, training_step
+    from archcalc.pytorch.cuda import median_seconds, training_step
 
     net = archcalc.to_torch("lenet5")
     step = training_step(net, net.example_inputs(2))

@@ -205,7 +205,9 @@ def test_batch_and_dtype(printed: Callable[..., str]) -> None:
     text = printed(
         "table", "vgg16", "--batch", "2", "--dtype", "float16", "--columns", "name,macs,activation_bytes,params"
     )
-    assert "30,940,528,640        60,950,432  138,357,544" in next(t for t in text.splitlines() if t.startswith("total"))
+    assert "30,940,528,640        60,950,432  138,357,544" in next(
+        t for t in text.splitlines() if t.startswith("total")
+    )
     assert "60.95 MB (58.13 MiB) as float16" in text
     assert "batch        2;" in text
     assert "quantity" not in text  # published figures are about one image in float32

@@ -14,11 +14,11 @@ import pytest
 from archcalc.errors import UsageError
 from archcalc.layers.activation import Activation, ReLU
 from archcalc.layers.conv import Conv
+from archcalc.pytorch.compare import Check, Difference
+from archcalc.pytorch.verification import _as_comparable
+from archcalc.pytorch.verification import verify as run_and_compare
 from archcalc.report import analyze
 from archcalc.symbolic import dim
-from archcalc.verify.compare import Check, Difference
-from archcalc.verify.verification import _as_comparable
-from archcalc.verify.verification import verify as run_and_compare
 from tests.helpers import graph_of, verify
 
 torch = pytest.importorskip("torch", reason="verify compares with PyTorch")
@@ -129,7 +129,7 @@ def test_layer_that_pytorch_refuses_is_a_difference(
 
 def test_large_nets_go_to_meta(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Too little memory: shapes, counts and bytes only, and the report says what was not executed and why."""
-    monkeypatch.setattr("archcalc.verify.verification.available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("archcalc.pytorch.verification.available_memory", lambda: 1_000_000)
     code, out, _ = verify(capsys, "lenet5", "--device", "cpu")
     assert code == 0
     assert "lenet5: PyTorch" in out
@@ -197,9 +197,9 @@ def test_too_little_memory_after_all(monkeypatch: pytest.MonkeyPatch, capsys: py
             return run(*arguments)
         raise torch.OutOfMemoryError("out of memory")
 
-    from archcalc.verify.measure import run
+    from archcalc.pytorch.measure import run
 
-    monkeypatch.setattr("archcalc.verify.verification.run", run_out)
+    monkeypatch.setattr("archcalc.pytorch.verification.run", run_out)
     code, out, _ = verify(capsys, "lenet5", "--device", "cpu")
     assert code == 0
     assert (

@@ -97,7 +97,7 @@ def test_option_a_keeps_what_the_usual_code_keeps() -> None:
     from torch import nn
     from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
 
-    from archcalc.verify.saved import SavedTensors
+    from archcalc.pytorch.saved import SavedTensors
 
     class Unit(nn.Module):
         def __init__(self, before: int, width: int, stride: int) -> None:

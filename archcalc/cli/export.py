@@ -11,7 +11,7 @@ from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Name, Output, Quiet, Set
 from archcalc.cli.output import write
-from archcalc.verify import need_torch
+from archcalc.pytorch import need_torch
 
 
 class Target(StrEnum):

@@ -206,7 +206,7 @@ def _measured(graph: Graph, index: int, position: Mapping[str, int], source: int
         return "measured on inputs only, not on an inner layer"
     if importlib.util.find_spec("torch") is None:
         return "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
-    from archcalc.verify.effective import measurement
+    from archcalc.pytorch.effective import measurement
 
     found = measurement(graph, index, position, source)
     return found or "not measured: no gradient arrives, whatever the initialisation"

@@ -20,15 +20,15 @@ from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
 from archcalc.files import check_writable
+from archcalc.pytorch import need_torch
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Table
-from archcalc.verify import need_torch
 from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
 
 if TYPE_CHECKING:
-    from archcalc.verify.compare import Verification
+    from archcalc.pytorch.compare import Verification
 
     Net = tuple[Verification, Report]
 
@@ -171,8 +171,8 @@ def _check_record(file: Path, device: Device) -> None:
 
 def _write_record(file: Path, found: list[Verification], subjects: list[Subject]) -> None:
     """Keep the figures of the nets that ran."""
-    from archcalc.verify.cuda import machine
-    from archcalc.verify.records import net_record, write_record
+    from archcalc.pytorch.cuda import machine
+    from archcalc.pytorch.records import net_record, write_record
 
     known = {subject.report.name: subject for subject in subjects}
     measured = {net.name: net for net in found if net.figures is not None}
@@ -184,8 +184,8 @@ def _write_record(file: Path, found: list[Verification], subjects: list[Subject]
 
 def _compared_with_record(file: Path, names: list[str], specs: Any) -> Iterator[Net]:
     """Hold predictions to a record: all of its nets, or those that are named."""
-    from archcalc.verify.compare import Verification
-    from archcalc.verify.records import against, read_record
+    from archcalc.pytorch.compare import Verification
+    from archcalc.pytorch.records import against, read_record
 
     known = read_record(file)
     for asked in names or known["nets"]:
@@ -224,7 +224,7 @@ def _has_symbols(report: Report) -> bool:
 
 def _verified(report: Report, device: Device, advance: Callable[[str], None]) -> Verification:
     from archcalc.export.writer import torch_program
-    from archcalc.verify.verification import verify as run
+    from archcalc.pytorch.verification import verify as run
 
     return run(report, device.value, lambda: advance(report.name), torch_program)
 
@@ -248,7 +248,7 @@ def _show(
     nets: Iterable[Net], left_out: Sequence[str], form: str, output: Path | None, quiet: bool
 ) -> list[Verification]:
     """Write all nets; those for people as they come, since each may take minutes."""
-    from archcalc.verify import told
+    from archcalc.pytorch import told
 
     found, sections = [], []
     for verification, report in nets:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from archcalc.graph import Graph
+from archcalc.pytorch.network import Network
 from archcalc.report import analyze
 from archcalc.symbolic import known
-from archcalc.verify.network import Network
 
 MODULES = ("__future__", "collections.abc", "typing", "torch", "torch.nn")
 """What a program may import."""

@@ -12,7 +12,7 @@ from archcalc.export.pieces import Code, Hole, construction, module_list, number
 from archcalc.export.tree import Branch, Leaf, Part, is_chain
 from archcalc.graph import Node
 from archcalc.identifiers import Namespace
-from archcalc.verify.network import Network
+from archcalc.pytorch.network import Network
 
 
 @dataclass(eq=False)

@@ -22,8 +22,8 @@ from archcalc.export.tree import Branch, Leaf, Part, Wire, readers, tree_of
 from archcalc.graph import Graph
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
+from archcalc.pytorch.network import Network, weighted_path
 from archcalc.report import analyze
-from archcalc.verify.network import Network, weighted_path
 
 EXPORTED = 300
 """Steps of work for each layer. Most of it is PyTorch's, which builds it and follows the program without memory."""

@@ -11,8 +11,8 @@ from torch import nn
 from archcalc.analyses.effective_field import Measurement, Profile, profile
 from archcalc.analyses.positions import positions_of
 from archcalc.graph import Graph
+from archcalc.pytorch.network import Network
 from archcalc.shape import Shape
-from archcalc.verify.network import Network
 
 SEEDS = 5
 

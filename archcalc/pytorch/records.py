@@ -12,9 +12,9 @@ from archcalc import files
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, volume_bytes
 from archcalc.analyses.saved import left_bytes
 from archcalc.errors import UsageError
+from archcalc.pytorch.compare import Check, Difference, Verification
 from archcalc.report import Report
 from archcalc.symbolic import known
-from archcalc.verify.compare import Check, Difference, Verification
 from archcalc.zoo import is_path
 
 VERSION = 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from archcalc.pytorch.compare import Check, Verification
 from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.json import document
-from archcalc.verify.compare import Check, Verification
 
 CHECKS = (
     Column("check", Kind.WORD), Column("layers"), Column("archcalc"), Column("PyTorch"),

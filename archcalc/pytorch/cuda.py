@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from archcalc.pytorch.network import Network
 from archcalc.report import Report
 from archcalc.symbolic import known
-from archcalc.verify.network import Network
 
 REPEATS = 20
 """Timed runs, of which the median counts; as many again come first, so that clocks and caches settle."""

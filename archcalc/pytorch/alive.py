@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from archcalc.analyses.storages import places
 from archcalc.graph import Node
-from archcalc.verify.network import Network
-from archcalc.verify.saved import FusedKernels, storage
+from archcalc.pytorch.network import Network
+from archcalc.pytorch.saved import FusedKernels, storage
 
 BATCH_NORM = torch.ops.aten.native_batch_norm.default
 """At inference it makes no statistics on any device, though the meta device says so."""

@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.errors import VerificationError
 from archcalc.graph import Node
+from archcalc.pytorch.alive import least_bytes
+from archcalc.pytorch.compare import Difference, Measured
+from archcalc.pytorch.network import Network
+from archcalc.pytorch.saved import FUSED_FLOPS, FusedKernels, SavedTensors, storage
 from archcalc.symbolic import known
-from archcalc.verify.alive import least_bytes
-from archcalc.verify.compare import Difference, Measured
-from archcalc.verify.network import Network
-from archcalc.verify.saved import FUSED_FLOPS, FusedKernels, SavedTensors, storage
 
 Step = Callable[[], None]
 """Called after each layer, for a progress bar."""

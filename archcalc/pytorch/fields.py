@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from archcalc.analyses.positions import Seen
 from archcalc.analyses.receptive_field_exact import exact_field
+from archcalc.pytorch.compare import Check, Difference
+from archcalc.pytorch.gradient import Question, supports
 from archcalc.report import Report
 from archcalc.symbolic import known
-from archcalc.verify.compare import Check, Difference
-from archcalc.verify.gradient import Question, supports
 
 MOST_MACS = 2_000_000_000
 """Of one example: larger nets would take longer here than everything else together."""

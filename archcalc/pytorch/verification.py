@@ -12,16 +12,16 @@ from archcalc.analyses.memory import BYTES
 from archcalc.analyses.saved import STATISTIC_BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
+from archcalc.pytorch import cuda
+from archcalc.pytorch.alive import peak_bytes
+from archcalc.pytorch.compare import Check, Difference, Verification, compare, outcome
+from archcalc.pytorch.fields import field_check
+from archcalc.pytorch.measure import LayerRefused, Run, Step, run
+from archcalc.pytorch.memory import SHARE, available_memory, room_needed
+from archcalc.pytorch.network import Network, check_numbers
+from archcalc.pytorch.records import ATTENTION, byte_checks, time_checks
 from archcalc.report import Report
 from archcalc.symbolic import known
-from archcalc.verify import cuda
-from archcalc.verify.alive import peak_bytes
-from archcalc.verify.compare import Check, Difference, Verification, compare, outcome
-from archcalc.verify.fields import field_check
-from archcalc.verify.measure import LayerRefused, Run, Step, run
-from archcalc.verify.memory import SHARE, available_memory, room_needed
-from archcalc.verify.network import Network, check_numbers
-from archcalc.verify.records import ATTENTION, byte_checks, time_checks
 
 NOT_EXECUTED = "nothing was executed ({}): shapes, counts and bytes only"
 

@@ -12,7 +12,7 @@ from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.expand import Given, Sizes
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
 
 def need_torch() -> None:
@@ -36,7 +36,7 @@ def to_torch(
     Raises: UsageError: PyTorch isn't installed, there's no such name, or a size is still symbolic.
     """
     need_torch()
-    from archcalc.verify.network import Network
+    from archcalc.pytorch.network import Network
 
     if isinstance(net, Graph):
         if sizes or hparams:
