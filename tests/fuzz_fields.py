@@ -14,8 +14,9 @@ from itertools import product
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from archcalc.analyses.field import Field
 from archcalc.analyses.positions import positions_of
-from archcalc.analyses.receptive_field import Field, receptive_fields
+from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.graph import Graph
 from tests.receptive_field_graphs import graphs

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archcalc.analyses.field import MAX_PERIOD
 from archcalc.analyses.positions import positions_of
-from archcalc.analyses.receptive_field import MAX_PERIOD, receptive_fields
+from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, remarks
 from archcalc.errors import UsageError

@@ -11,7 +11,8 @@ import pytest
 
 from archcalc.__main__ import main
 from archcalc.analyses.cost import depth
-from archcalc.analyses.receptive_field import Field, receptive_fields
+from archcalc.analyses.field import Field
+from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.claims import quantity
 from archcalc.errors import ArchcalcError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from archcalc.analyses.receptive_field import Field, Fields, disagreement
+from archcalc.analyses.field import Field, Fields, disagreement
 from archcalc.analyses.receptive_field_exact import reads_of
 from archcalc.graph import Graph
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import prod
 
-from archcalc.analyses.receptive_field import Field, slide
+from archcalc.analyses.field import Field, slide
 from archcalc.errors import UsageError
 from archcalc.shape import Window, repeated
 from archcalc.symbolic import known

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archcalc.analyses.receptive_field import Field, slide
+from archcalc.analyses.field import Field, slide
 from archcalc.errors import LocalError
 from archcalc.graph import Application
 from archcalc.layers.base import Layer

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from archcalc.analyses.field import Field, Fields
 from archcalc.analyses.positions import Seen, middle_of
-from archcalc.analyses.receptive_field import Field, Fields, receptive_fields
+from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
 from archcalc.analyses.receptive_field_paths import Remark, merged, misalignments, quantity, remarks
 from archcalc.analyses.receptive_field_stack import Stack, StackLayer, divided_by_x

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archcalc.analyses.field import Field, Interval
 from archcalc.analyses.positions import middle_of
-from archcalc.analyses.receptive_field import Field, Interval, receptive_fields
+from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
 from archcalc.errors import UsageError, suggestion
 from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text

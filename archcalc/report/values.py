@@ -18,7 +18,7 @@ from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact
 
 if TYPE_CHECKING:
-    from archcalc.analyses.receptive_field import Fields
+    from archcalc.analyses.field import Fields
 
     class Totals(dict[str, Dim | None]):
         """A dict, of which type checkers know which numbers there always are."""
