@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archcalc.graph import Graph, Node
     from archcalc.pytorch import to_torch
     from archcalc.questions.compare import Comparison, compare
+    from archcalc.questions.revisions import Differences, diff
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
@@ -37,6 +38,7 @@ _HOMES = {
     ),
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.questions.compare": ("Comparison", "compare"),
+    "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
@@ -49,6 +51,7 @@ __all__ = [
     "ArchcalcError",
     "Architecture",
     "Comparison",
+    "Differences",
     "Graph",
     "Node",
     "Report",
@@ -63,6 +66,7 @@ __all__ = [
     "analyze",
     "build",
     "compare",
+    "diff",
     "dim",
     "load",
     "to_torch",

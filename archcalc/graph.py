@@ -11,6 +11,8 @@ from archcalc.errors import Diagnostic, Mark, UnknownNameError, suggestion
 from archcalc.layers import Layer
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Condition
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.answer import Answer
 from archcalc.work import spend
 
 T = TypeVar("T")
@@ -105,7 +107,7 @@ class Node(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Answer):
     """An architecture with every size in place.
 
     `scopes` maps the names in the spec to the nodes whose outputs they stand for; `layout` is the order in
@@ -193,6 +195,20 @@ class Graph:
         if path and path not in self.places and not any(node.name.startswith(scope) for node in nodes):
             self.place(path)  # fails, and says what there is
         return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))
+
+    def table(self) -> Table:
+        """What a notebook shows: each node, what it reads, and its output volume."""
+        return Table(
+            [Column("name", Kind.NAME), Column("layer", Kind.LAYERS), Column("inputs", Kind.LAYERS),
+             Column("output_shape", Kind.SIZES, "output")],
+            lambda: (
+                [node.name, node.application.text, ", ".join(self.nodes[i].name for i in node.inputs),
+                 node.shape.text(self.layout)]
+                for node in self.nodes
+            ),
+            self.name,
+            self.title,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         inputs = " and ".join(str(node.shape) for node in self.inputs)

@@ -26,9 +26,9 @@ from archcalc.__main__ import main
 from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
-from archcalc.report import REPR_ROWS
 from archcalc.report.listing import TEXTS, Listing
 from archcalc.tables import html, plain
+from archcalc.tables.answer import REPR_ROWS
 from archcalc.tables.numbers import decimal, exact, memory, short
 from archcalc.zoo import Architecture, architectures
 

@@ -49,7 +49,6 @@ def compare(
     ```
     """
     from archcalc.questions.compare import Comparison
-    from archcalc.questions.side_by_side import comparison_table
 
     chosen = chosen_format(form, output)
     shown = sums(columns)
@@ -65,6 +64,4 @@ def compare(
         typed = [" ".join([name, *own, *more]) for name, own, more in given]
         graphs = [replace(graph, name=name) for graph, name in zip(graphs, typed, strict=True)]
     found = Comparison(tuple(analyze(graph, batch, dtype) for graph in graphs))
-    for column in shown:
-        found.reports[0].check(column)
-    write_table(comparison_table(found, shown, changes), chosen, output)
+    write_table(found.table(shown, changes), chosen, output)

@@ -40,11 +40,10 @@ def diff(
     ```
     """
     from archcalc.questions.revisions import diff as differences
-    from archcalc.questions.side_by_side import differences_table
 
     chosen = chosen_format(form, output)
     shown = sums(columns)
     found = differences(base, head, specs)
-    write_table(differences_table(found, f"{base} to {head or 'the files as they are'}", shown), chosen, output)
-    if exit_code and (found.added or found.removed or found.changed or found.broken):
+    write_table(found.table(shown), chosen, output)
+    if exit_code and found:
         raise typer.Exit(1)

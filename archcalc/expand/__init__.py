@@ -41,7 +41,7 @@ def build(
     chosen = variant or spec.default
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
-    given = {axis: exact(size, f"the size of {axis}") for axis, size in _by_axis(spec, sizes or {}).items()}
+    given = {axis: exact(size, f"the size of {axis}") for axis, size in by_label(spec, sizes or {}).items()}
     # an axis may have an hparam's name only if it has its value, too: then they are one
     values = {**(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
     with collecting_conditions() as conditions:
@@ -50,7 +50,7 @@ def build(
     return made.graph(outputs, conditions)
 
 
-def _by_axis(spec: Spec, sizes: Sizes) -> dict[str, Any]:
+def by_label(spec: Spec, sizes: Sizes) -> dict[str, Any]:
     """Sizes by the names of `Spec.axes`, whether they're given so or by an input's name.
 
     Raises: UsageError: there is no such input or axis, or a size is given twice.

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from os import PathLike
-from typing import TypeAlias
+from functools import cached_property, partial
+from itertools import product
 
+from archcalc import text
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.quantities import TOTALLED, Total, names
-from archcalc.questions.changes import Change, Matching, changes, less
-from archcalc.report import Report, analyze
+from archcalc.quantities import QUANTITIES, TOTALLED, Total, names
+from archcalc.questions.changes import CONSEQUENCES, Change, Matching, changes, less
+from archcalc.questions.networks import Network, report_of
+from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic
-from archcalc.zoo import Architecture
+from archcalc.tables import Column, Table
+from archcalc.tables import Kind as Cells
+from archcalc.tables.answer import Answer
+from archcalc.tables.numbers import exact, percent, signed, times
 
-Network: TypeAlias = "Report | Graph | Architecture | str | PathLike[str]"
+ALIKE = Fraction(1, 2)
+"""The share of layers that two networks must have in common for a list of changes to say more than both tables."""
+DEFAULT = ("params", "macs")
+"""The quantities of which scopes and changes are listed."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,39 @@ class Part:
     amounts: Mapping[str, tuple[Dim | None, ...]]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Answer):
     """Two or more networks. `totals[name]` has an amount for each of them, in their order."""
 
     reports: tuple[Report, ...]
+
+    def table(self, columns: Sequence[str] = DEFAULT, changes: bool | None = None) -> Table:
+        """Totals, then the scopes that differ; of two networks that are much alike, or on demand, what changed.
+
+        `columns` are the quantities for scopes and changes.
+        Raises: UnknownNameError: there is no such quantity. UsageError: none with this dtype, or there are more than
+        two networks to list changes of.
+        """
+        for report, column in product(self.reports, columns):
+            report.check(column)
+        two = len(self.reports) == 2
+        shown = bool(changes) if changes is not None else two and self.alike >= ALIKE
+        notes = []
+        if two and changes is None and not shown:
+            share = percent(self.alike, places=0)
+            notes = [f"{share} of the layers are alike, too few for a list of changes: --changes lists them"]
+        sections: list[Callable[[], Table | None]] = [partial(_parts, self, column) for column in columns]
+        sections += [partial(changes_table, self.changes, columns)] if shown else []
+        return Table(
+            columns=_totals_columns(self.names),
+            rows=lambda: _totals(self),
+            values=lambda: ([name, *self.totals[name]] for name in _listed(self)),
+            keys=["quantity", *self.names],
+            name=" and ".join(filter(None, (", ".join(self.names[:-1]), self.names[-1]))),
+            sections=lambda: (section for make in sections if (section := make()) is not None),
+            notes=notes,
+            json=lambda: [text.json(comparison_data(self), default=str)],
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,5 +167,97 @@ def compare(*networks: Network, batch: Dim = 1, dtype: str = "float32") -> Compa
     """
     if len(networks) < 2:
         raise UsageError("a comparison needs two networks", "archcalc.compare('vgg16', 'resnet50')")
-    reports = (each if isinstance(each, Report) else analyze(each, batch, dtype) for each in networks)
-    return Comparison(tuple(reports))
+    return Comparison(tuple(report_of(each, batch=batch, dtype=dtype) for each in networks))
+
+
+def _listed(found: Comparison) -> list[str]:
+    """The quantities that all networks have and that are worth a line."""
+    return [name for name in names(*TOTALLED) if not QUANTITIES[name].seldom and None not in found.totals[name]]
+
+
+def _totals_columns(networks: Sequence[str]) -> list[Column]:
+    columns = [Column("quantity", Cells.NAME, ""), Column(networks[0])]
+    for name in networks[1:]:
+        columns += [Column(name), Column(f"{name} ratio", Cells.SIZES, "ratio", drop=1)]
+    return columns + ([Column("change")] if len(networks) == 2 else [])
+
+
+def _totals(found: Comparison) -> Iterator[list[str]]:
+    for name in _listed(found):
+        first, *others = found.totals[name]
+        cells = [QUANTITIES[name].heading, exact(first)]
+        for amount, ratio in zip(others, found.ratios(name)[1:], strict=True):
+            cells += [exact(amount), times(ratio)]
+        yield cells + ([signed(found.difference(name))] if len(others) == 1 else [])
+
+
+def _parts(found: Comparison, quantity: str) -> Table | None:
+    """A quantity of every scope that differs in it, and its share of the network's."""
+    differing = [part for part in found.parts if len(set(part.amounts[quantity])) > 1]
+    if not differing:
+        return None
+    columns = [Column("scope", Cells.NAME)]
+    for name in found.names:
+        columns += [Column(name), Column(f"{name} share", Cells.SIZES, "share", drop=1)]
+    heading = QUANTITIES[quantity].heading
+    return Table(
+        columns=columns,
+        rows=lambda: (_part(part, quantity, found.totals[quantity]) for part in differing),
+        title=f"{heading}, scope by scope where they differ",
+    )
+
+
+def _part(part: Part, quantity: str, totals: Sequence[Dim | None]) -> list[str]:
+    cells = [part.name]
+    for amount, total in zip(part.amounts[quantity], totals, strict=True):
+        share = ratios([total, amount])[1]
+        cells += ["" if amount is None else exact(amount), "" if share is None else percent(share)]
+    return cells
+
+
+def changes_table(found: Sequence[Change], columns: Sequence[str] = DEFAULT) -> Table:
+    """What changed, where, in how many places, and what it costs."""
+    shown = [Column("change", Cells.WORD), Column("where", Cells.NAME), Column("what", Cells.LAYERS)]
+    shown += [Column("places", label="×", drop=1), *(Column(name, label=QUANTITIES[name].heading) for name in columns)]
+    return Table(
+        columns=shown,
+        rows=lambda: (_change(change, columns) for change in found),
+        values=lambda: (
+            [change.kind.value, change.path, _what(change), change.places, *(change.cost[name] for name in columns)]
+            for change in found
+        ),
+        title="what changed, and what it costs" if found else "nothing changed",
+    )
+
+
+def _change(change: Change, columns: Sequence[str]) -> list[str]:
+    costs = (signed(change.cost[name]) for name in columns)
+    return [change.kind.value, change.path, _what(change), str(change.places), *costs]
+
+
+def _what(change: Change) -> str:
+    if change.kind in CONSEQUENCES:
+        return f"{change.layers:,} layers" if change.layers > 1 else "1 layer"
+    return " → ".join(filter(None, (change.before, change.after)))
+
+
+def comparison_data(found: Comparison) -> Mapping[str, object]:
+    """A comparison for programs."""
+    data: dict[str, object] = {
+        "archcalc": 1,
+        "networks": list(found.names),
+        "totals": {name: list(amounts) for name, amounts in found.totals.items()},
+        "parts": [
+            {"name": part.name, **{name: list(each) for name, each in part.amounts.items()}} for part in found.parts
+        ],
+    }
+    if len(found.reports) == 2:
+        data["changes"] = [_change_data(change) for change in found.changes]
+    return data
+
+
+def _change_data(change: Change) -> Mapping[str, object]:
+    return {
+        "change": change.kind.value, "path": change.path, "before": change.before, "after": change.after,
+        "layers": change.layers, "places": change.places, "cost": dict(change.cost),
+    }  # fmt: skip

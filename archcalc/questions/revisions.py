@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from archcalc import text
 from archcalc.errors import SpecError, UsageError
 from archcalc.files import write_bytes
-from archcalc.questions.compare import Comparison
+from archcalc.quantities import QUANTITIES, Total, known
+from archcalc.questions.compare import DEFAULT, Comparison, changes_table, comparison_data
 from archcalc.report import Report, analyze
 from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import MAX_BYTES
+from archcalc.tables import Column, Table
+from archcalc.tables import Kind as Cells
+from archcalc.tables.answer import Answer
+from archcalc.tables.numbers import signed
 from archcalc.work import TooMuchWork, renewed
 from archcalc.zoo import Architecture, spec_files
 
@@ -24,24 +30,60 @@ _BLOB = re.compile(rb"100\d{3} blob (?P<id>[0-9a-f]+) +(?P<size>\d+)\t(?P<name>[
 """A plain file that is a spec, as `git ls-tree` lists it; links have the mode 120000."""
 
 
-@dataclass(frozen=True)
-class Differences:
+@dataclass(frozen=True, repr=False)
+class Differences(Answer):
     """The networks that are new, gone or changed, by name; and files that could not be read or built, with the reason.
 
-    `unchanged` is how many are the same on both sides.
+    `revisions` says between what; `unchanged` is how many are the same on both sides.
     """
 
+    revisions: str
     added: Mapping[str, Report]
     removed: Mapping[str, Report]
     changed: Mapping[str, Comparison]
     broken: Mapping[str, str]
     unchanged: int
 
+    def __bool__(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.added or self.removed or self.changed or self.broken)
+
+    def table(self, columns: Sequence[str] = DEFAULT) -> Table:
+        """The networks that are new, gone or changed and the difference in these sums, each with what changed in it.
+
+        Raises: UnknownNameError: there is no such quantity, or it isn't a sum.
+        """
+        for column in columns:
+            known(column, Total.SUM)
+        head = [Column("network", Cells.NAME), Column("change", Cells.WORD)]
+        head += [Column(name, label=QUANTITIES[name].heading) for name in columns]
+        rows = [(name, "added", [each.totals[column] for column in columns]) for name, each in self.added.items()]
+        rows += [(name, "removed", [-each.total(column) for column in columns]) for name, each in self.removed.items()]
+        rows += [
+            (name, "changed", [each.difference(column) for column in columns]) for name, each in self.changed.items()
+        ]
+        counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed"
+        return Table(
+            columns=head,
+            rows=lambda: ([name, kind, *map(signed, costs)] for name, kind, costs in rows),
+            values=lambda: ([name, kind, *costs] for name, kind, costs in rows),
+            name=self.revisions,
+            sections=lambda: (_changed(name, each, columns) for name, each in self.changed.items()),
+            notes=[f"{name} can't be compared: {reason}" for name, reason in self.broken.items()],
+            summary=f"{counts}, {self.unchanged} unchanged",
+            json=lambda: [text.json(_differences_data(self), default=str)],
+        )
+
 
 def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
     """Compare the networks of a folder of specs at two git revisions; without `head`, with the files as they are.
 
     Raises: UsageError: there is no such revision or folder, or git can't be called.
+
+    >>> diff("main", specs="no/such/folder")
+    Traceback (most recent call last):
+    archcalc.errors.UsageError: there is no folder 'no/such/folder'
+    hint: archcalc diff main --specs my/specs
     """
     folder = Path(specs)
     if not folder.is_dir():
@@ -59,7 +101,8 @@ def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
                 changed[name] = found
             else:
                 unchanged += 1
-    return Differences(_without(after, before, broken), _without(before, after, broken), changed, broken, unchanged)
+    added, removed = _without(after, before, broken), _without(before, after, broken)
+    return Differences(f"{base} to {head or 'the files as they are'}", added, removed, changed, broken, unchanged)
 
 
 @contextmanager
@@ -146,3 +189,19 @@ def _git(folder: Path, *arguments: str) -> bytes:
         return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False).stdout
     except FileNotFoundError:
         raise UsageError("git can't be found", "archcalc compare OLD.yaml NEW.yaml needs none") from None
+
+
+def _changed(name: str, found: Comparison, columns: Sequence[str]) -> Table:
+    table = changes_table(found.changes, columns)
+    return Table(table.columns, table.rows, name=name, title=table.title)
+
+
+def _differences_data(found: Differences) -> Mapping[str, object]:
+    return {
+        "archcalc": 1,
+        "added": {name: dict(report.totals) for name, report in found.added.items()},
+        "removed": {name: dict(report.totals) for name, report in found.removed.items()},
+        "changed": {name: comparison_data(each) for name, each in found.changed.items()},
+        "broken": dict(found.broken),
+        "unchanged": found.unchanged,
+    }

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from os import PathLike
 
 from archcalc.graph import Graph
-from archcalc.report.listing import DEFAULT, Listing
+from archcalc.quantities import PER_LAYER, names
+from archcalc.report.listing import DEFAULT, TEXTS, Listing
 from archcalc.report.values import Row, Values
 from archcalc.symbolic import Dim
 from archcalc.tables import Table
+from archcalc.tables.answer import Answer
 from archcalc.zoo import Architecture, load
-
-REPR_ROWS, HTML_ROWS = 60, 300
-"""Rows that a report shows in a REPL and in a notebook."""
 
 
 @dataclass(frozen=True, repr=False)
-class Report(Values):
+class Report(Answer, Values):
     """Everything that is known about a graph, computed when it's asked for; printed, it's a table."""
 
     def table(
@@ -31,15 +30,8 @@ class Report(Values):
         """
         return Listing(self, tuple(columns), every, depth, sort, bias).table()
 
-    def __repr__(self) -> str:
-        from archcalc.tables.plain import lines
-
-        return "\n".join(lines(self.table(), REPR_ROWS))
-
-    def _repr_html_(self) -> str:
-        from archcalc.tables.html import fragment
-
-        return "\n".join(fragment(self.table(), HTML_ROWS))
+    def _wide(self) -> Table:
+        return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), every=True)
 
 
 def analyze(what: Graph | Architecture | str | PathLike[str], batch: Dim = 1, dtype: str = "float32") -> Report:
@@ -57,4 +49,4 @@ def analyze(what: Graph | Architecture | str | PathLike[str], batch: Dim = 1, dt
     return Report(what.build() if isinstance(what, Architecture) else what, batch, dtype)
 
 
-__all__ = ["HTML_ROWS", "REPR_ROWS", "Report", "Row", "analyze"]
+__all__ = ["Report", "Row", "analyze"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Dim, is_symbolic
 
 _SUFFIXES = ("", "K", "M", "G", "T", "P", "E")
 
@@ -57,3 +58,35 @@ def memory(amount: Any) -> str:
     if amount < 100_000:
         return f"{decimal(amount, 10**3)} kB ({decimal(amount, 2**10)} KiB)"
     return f"{decimal(amount, 10**6)} MB ({decimal(amount, 2**20)} MiB)"
+
+
+def times(ratio: Fraction | None) -> str:
+    """A ratio with three digits.
+
+    >>> times(Fraction(1, 3)), times(Fraction(11, 10)), times(Fraction(24690, 20)), times(None)
+    ('0.333x', '1.10x', '1,235x', '')
+    """
+    if ratio is None:
+        return ""
+    places = 3 - min(3, len(str(int(ratio))) if ratio >= 1 else 0)
+    return f"{decimal(ratio.numerator, ratio.denominator, places)}x"
+
+
+def percent(share: Fraction, places: int = 1) -> str:
+    """A share as a percentage.
+
+    >>> percent(Fraction(1, 3))
+    '33.3 %'
+    """
+    return f"{decimal(100 * share.numerator, share.denominator, places)} %"
+
+
+def signed(amount: Dim | None) -> str:
+    """A difference with its sign; nothing where there is none.
+
+    >>> signed(1234), signed(-5), signed(0)
+    ('+1,234', '-5', '0')
+    """
+    if amount is None:
+        return ""
+    return str(amount) if is_symbolic(amount) or amount == 0 else f"{amount:+,}"

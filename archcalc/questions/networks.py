@@ -1,0 +1,80 @@
+"""What a question may be about: a name, a path, an architecture, a graph or a report; and with which sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import TypeAlias
+
+from archcalc.errors import UsageError
+from archcalc.expand import Given, Sizes, by_label
+from archcalc.graph import Graph
+from archcalc.report import Report, analyze
+from archcalc.shape import BATCH
+from archcalc.symbolic import Dim, dim
+from archcalc.zoo import Architecture, load
+
+Network: TypeAlias = "Report | Graph | Architecture | str | PathLike[str]"
+
+
+def architecture_of(network: Network) -> Architecture:
+    """The architecture, for a question that builds it several times.
+
+    Raises: UsageError: it's a graph or a report, whose sizes are given, or there is no such name. SpecError: the spec
+    is wrong.
+    """
+    if isinstance(network, (Graph, Report)):
+        what = type(network).__name__.lower()
+        raise UsageError(f"{network.name} is a {what}, which is built already", "give its name, path or Architecture")
+    return network if isinstance(network, Architecture) else load(network)
+
+
+def graph_of(
+    network: Network,
+    hparams: Mapping[str, Given] | None = None,
+    sizes: Sizes | None = None,
+    symbolic: str | Iterable[str] = (),
+) -> Graph:
+    """The graph with these values, as `Architecture.build` takes them; `symbolic` names sizes that stay open.
+
+    Raises: UsageError: a graph is given values, or a name means nothing. SpecError: the spec is wrong, or its
+    structure depends on a symbol.
+    """
+    if isinstance(network, (Graph, Report)) and not (hparams or sizes or symbolic):
+        return network if isinstance(network, Graph) else network.graph
+    architecture, names = architecture_of(network), names_of(symbolic)
+    if not names and "sym" not in (hparams or {}).values():
+        return architecture.build(sizes, **(hparams or {}))
+    from archcalc.formulas.symbols import opened
+
+    return opened(architecture, names, hparams, by_label(architecture.spec, sizes or {})).graph
+
+
+def report_of(
+    network: Network,
+    hparams: Mapping[str, Given] | None = None,
+    sizes: Sizes | None = None,
+    symbolic: str | Iterable[str] = (),
+    batch: Dim = 1,
+    dtype: str = "float32",
+) -> Report:
+    """The report about it, in which N may be symbolic; a report keeps its own batch and dtype.
+
+    Raises: UsageError: a graph is given values, or a name or the dtype is unknown. SpecError: the spec is wrong.
+    """
+    if isinstance(network, Report) and not (hparams or sizes or symbolic):
+        return network
+    batch = dim(BATCH) if BATCH in names_of(symbolic) else batch
+    return analyze(graph_of(network, hparams, sizes, symbolic), batch, dtype)
+
+
+def names_of(symbolic: str | Iterable[str]) -> list[str]:
+    """`"H,W"`, or names one by one, as a list.
+
+    Raises: UsageError: one is not a name.
+    """
+    names = symbolic.split(",") if isinstance(symbolic, str) and symbolic else list(symbolic)
+    for name in names:
+        if not (isinstance(name, str) and name.strip().isascii() and name.strip().isidentifier()):
+            raise UsageError(f"{name!r:.60} is not the name of a size", "symbolic='H,W'")
+    return [name.strip() for name in names]

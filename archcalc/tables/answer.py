@@ -1,0 +1,106 @@
+"""What every answer can do, since it has a table: print, show itself in a notebook, be written, become a data frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archcalc import files
+from archcalc.errors import UsageError, suggestion
+from archcalc.tables import Table, formats, frames
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+REPR_ROWS, HTML_ROWS = 60, 300
+"""Rows that an answer shows in a REPL and in a notebook."""
+
+
+class Answer:
+    """What has a table, as every answer has; printed, it is that table.
+
+    `choices` are what its `table` takes, columns for instance. In a data frame an expression, a fraction and an integer
+    beyond 64 bits are texts, so that every number is exact.
+    """
+
+    table: Callable[..., Table]
+    """The rows and what stands around them; what it takes depends on the answer."""
+
+    def _wide(self) -> Table:
+        """The table that becomes a data frame: with more columns, where people are shown a few."""
+        return self.table()
+
+    def to(self, form: str, **choices: Any) -> str:
+        """The answer as a text in one of the formats: plain, markdown, html, latex, latex-siunitx, csv, json.
+
+        Raises: UsageError: there is no such format.
+
+        >>> import archcalc
+        >>> print(archcalc.analyze("lenet5").to("csv", columns=["name", "params"], depth=1).splitlines()[1])
+        input,0
+        """
+        if form not in formats.FORMATS:
+            raise UsageError(f"unknown format '{form}'", suggestion(str(form), formats.FORMATS))
+        return "\n".join(formats.lines(self.table(**choices), form)) + "\n"
+
+    def save(self, path: str | PathLike[str], **choices: Any) -> None:
+        """Write the answer to a file, in the format of its suffix: .txt, .md, .html, .tex, .csv or .json.
+
+        Raises: UsageError: no format has the suffix, or the file can't be written; what was there is then still there.
+        """
+        file = Path(path)
+        if (form := formats.SUFFIXES.get(file.suffix.lower())) is None:
+            known = ", ".join(filter(None, formats.SUFFIXES))
+            raise UsageError(f"can't tell the format from '{path}'", f"one of {known}")
+        files.write_text(file, self.to(form, **choices))
+
+    def to_dict(self) -> Any:
+        """What `--format json` prints: an object; of an answer that is rows alone, a list with an object for each.
+
+        >>> import archcalc
+        >>> archcalc.analyze("lenet5").to_dict()["totals"]["depth"]
+        4
+        """
+        return json.loads(self.to("json"))
+
+    def to_pandas(self, **choices: Any) -> pandas.DataFrame:
+        """The rows as a data frame of pandas; without choices, all columns.
+
+        Raises: UsageError: pandas isn't installed.
+        """
+        return frames.to_pandas(self._framed(choices))
+
+    def to_polars(self, **choices: Any) -> polars.DataFrame:
+        """The rows as a data frame of Polars; without choices, all columns.
+
+        Raises: UsageError: Polars isn't installed.
+        """
+        return frames.to_polars(self._framed(choices))
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The rows for whatever reads Arrow's streams (DuckDB, Polars, pandas …).
+
+        Raises: UsageError: pyarrow isn't installed.
+        """
+        return frames.to_arrow(self._framed({})).__arrow_c_stream__(requested_schema)
+
+    def _framed(self, choices: dict[str, Any]) -> Table:
+        return self.table(**choices) if choices else self._wide()
+
+    def __repr__(self) -> str:
+        from archcalc.tables.plain import lines
+
+        return "\n".join(lines(self.table(), REPR_ROWS))
+
+    def _repr_html_(self) -> str:
+        from archcalc.tables.html import fragment
+
+        return "\n".join(fragment(self.table(), HTML_ROWS))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What a notebook shows: a table, or the text where it shows no HTML."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
