@@ -119,6 +119,14 @@ class VerificationError(ArchcalcError):
     """What archcalc computed differs from what was recorded, published or executed."""
 
 
+def reason_of(error: SpecError | UsageError) -> str:
+    """Why something can't be built, in one line."""
+    if isinstance(error, SpecError):
+        first = next(each for each in error.diagnostics if each.severity == "error")
+        return f"{first.code} {first.message}"
+    return str(error.args[0])
+
+
 def printable(text: str) -> str:
     """A text that a terminal shows as it is: control characters as escapes, and not endless."""
     return visible(text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…")

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
-from archcalc.formulas.amounts import alternatives, budget
+from archcalc.formulas.amounts import alternatives
+from archcalc.formulas.budgets import budget
 from archcalc.formulas.solve import Question, Unknowns, answered, output_conditions
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
@@ -101,7 +103,7 @@ def test_budgets(name: str, symbol: str, last: int, budgets: dict[str, int]) -> 
     steps = range(1, last + 1, 5 if name == "alphago_policy" else 11)
     expected = [value for value in steps if within(name, symbol, value, budgets)]
     assert expected == [value for value in steps if value in solution]
-    edge = solution.greatest
+    edge = solution.max
     assert edge is not None
     assert within(name, symbol, edge, budgets)
     assert not within(name, symbol, edge + 1, budgets)
@@ -162,20 +164,30 @@ def test_ranges_that_do_not_only_grow() -> None:
         ("64 kB", True, (None, 64_000)),
         ("12B", True, (None, 12)),
         ("8GB..16GiB", True, (8 * 10**9, 16 * 2**30)),
+        ("4M..", False, (4_000_000, None)),
+        ("..1.5KB", True, (None, 1500)),
+        (16 * 10**9, True, (None, 16 * 10**9)),
+        (np.int64(5), False, (None, 5)),
+        ((4_000_000, "5M"), False, (4_000_000, 5_000_000)),
+        ((None, "8GB"), True, (None, 8 * 10**9)),
+        (["8GB", None], True, (8 * 10**9, None)),
     ],
 )
-def test_budgets_are_read(text: str, in_bytes: bool, expected: tuple[int | None, int]) -> None:
-    """Counts are numbers of the spec language, bytes have a unit; both may be ranges."""
-    assert expected == budget(text, "--amount", in_bytes)
+def test_budgets_are_read(text: Any, in_bytes: bool, expected: tuple[int | None, int | None]) -> None:
+    """Counts are numbers of the spec language, bytes have a unit; both may be bands, and pairs from Python."""
+    assert expected == budget("amount", text, in_bytes)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "[1]", "__import__('os')", "5..", "1/0", "true", "5MB", "64KiB", "-5M", "5M..4M", "-1..4"]
-)
-def test_bad_counts_are_refused(text: str) -> None:
+    "text",
+    ["", "x", "[1]", "__import__('os')", "..", "1/0", "true", "5MB", "64KiB", "-5M", "5M..4M", "-1..4", "1..2..3",
+     5e6, True, None, {}, (1, 2, 3), (None, None), (5, 4), (1.0, 2), -5, dim("k"), b"5M"],
+)  # fmt: skip
+def test_bad_counts_are_refused(text: Any) -> None:
     """Nothing else is read, let alone run; bytes aren't a count, and a budget that nothing meets is a mistake."""
-    with pytest.raises(UsageError):
-        budget(text, "--params")
+    with pytest.raises(UsageError) as caught:
+        budget("params", text)
+    assert "5M, or 4M..5M" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +196,7 @@ def test_bad_counts_are_refused(text: str) -> None:
 def test_bytes_need_a_unit(text: str) -> None:
     """A bare number of bytes is refused with an example, not taken for single bytes."""
     with pytest.raises(UsageError) as caught:
-        budget(text, "--peak-bytes", in_bytes=True)
+        budget("peak_bytes", text, in_bytes=True)
     assert "GB" in str(caught.value)
 
 
@@ -240,7 +252,7 @@ def cases() -> Iterator[tuple[str, int, str]]:
     yield "solve resnet:cifar --params 1M --set n=0..30", 2, "can't solve for n"
     yield "solve resnet50 --memory 16GB --symbolic N", 2, "which memory?"
     yield "solve resnet50 --saved-bytes 16 --symbolic N", 2, "has no unit of bytes"
-    yield "solve resnet50 --params 5MB --symbolic H", 2, "--params is a count, '5MB' is in bytes"
+    yield "solve resnet50 --params 5MB --symbolic H", 2, "params is a count, '5MB' is in bytes"
 
 
 @pytest.mark.parametrize(("command", "code", "expected"), list(cases()))
@@ -286,7 +298,7 @@ def test_stairs_are_exact(names: tuple[str, ...]) -> None:
     solution = solved_for([*found.graph.conditions, *band], {})
     function = Program([macs], [dim(name) for name in solution.together]).python()
     for row in solution.rows[:: len(solution.rows) // 60]:
-        ends = [{numbers.least or 0, numbers.greatest or 0} for numbers in row.sets]
+        ends = [{numbers.min or 0, numbers.max or 0} for numbers in row.sets]
         near = [{n + step for n in two for step in (-1, 0, 1) if n + step > 0} for two in ends]
         for values in itertools.product(*near):
             expected = most // 2 <= function(*values)[0] <= most
@@ -313,7 +325,7 @@ def test_large_budgets_with_two_unknowns_are_answered() -> None:
     solution = solved_for([*found.graph.conditions, Condition(peak, "<=", 8 * 10**9)], {})
     function = Program([peak], [dim("H"), dim("W")]).python()
     for row in solution.rows[:: len(solution.rows) // 40]:
-        height, width = (found.greatest or 0 for found in row.sets)
+        height, width = (found.max or 0 for found in row.sets)
         assert function(height, width)[0] <= 8 * 10**9 < function(height, width + 1)[0]
 
 
@@ -425,8 +437,8 @@ def test_squares_within_a_peak_of_many_extremes(name: str, most: int) -> None:
     architecture = load(name)
     unknowns = Unknowns([], sizes={"H": dim("s"), "W": dim("s")})
     found = answered(architecture, Question({"peak_bytes": (None, most)}), unknowns).solution.alone["s"]
-    assert found.greatest is not None
-    for size in (*range(28, 60), *range(found.greatest - 9, found.greatest + 10)):
+    assert found.max is not None
+    for size in (*range(28, 60), *range(found.max - 9, found.max + 10)):
         try:
             graph = architecture.build({"H": size, "W": size})
         except SpecError:

@@ -13,6 +13,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archcalc.errors import UsageError
 from archcalc.symbolic import (
     Integers,
     ceil_div,
@@ -138,6 +139,35 @@ def test_sets_unite() -> None:
         both = sets[0] | sets[1]
         assert [n for n in range(1, 200) if n in sets[0] or n in sets[1]] == list(both.up_to(199))
     assert "multiples of 16 to 48; 64..65" == str(Integers.of([16, 32, 48, 64, 65]))
+
+
+def test_sets_unite_all_at_once() -> None:
+    """The union of many sets is that of one after the other, ranges and residue classes, with and without ends."""
+    generator = random.Random(9)
+    for _ in range(40):
+        sets = []
+        for _ in range(generator.randint(0, 12)):
+            period = generator.choice([1, 1, 1, 2, 3, 4])
+            residues = frozenset(generator.sample(range(period), generator.randint(1, period)))
+            first = generator.randint(1, 90)
+            last = None if generator.random() < 0.1 else first + generator.randint(0, 9)
+            sets.append(Integers([Segment(first, last, period, residues)]))
+        expected = [n for n in range(1, 200) if any(n in numbers for numbers in sets)]
+        assert expected == list(Integers.union(sets).up_to(199))
+
+
+def test_sets_behave_like_sets() -> None:
+    """What has an end can be listed and counted; what has none says so instead of running for ever."""
+    numbers = Integers.of([3, 4, 5, 9])
+    assert ([3, 4, 5, 9], 4, 3, 9) == (list(numbers), len(numbers), numbers.min, numbers.max)
+    assert "Integers(3..5; 9)" == repr(numbers)
+    assert [True, False, False, False] == [each in numbers for each in (4, 6, "4", None)]
+    assert [] == list(Integers())
+    endless = Integers.between(7)
+    for ask in (list, len, min):
+        with pytest.raises(UsageError, match="there is no end to '7 and more'"):
+            ask(endless)
+    assert endless == pickle.loads(pickle.dumps(endless))
 
 
 def test_patterns_are_not_too_long_to_list() -> None:

@@ -58,7 +58,7 @@ def test_numbers_put_in_give_the_numeric_analysis(name: str) -> None:
     for attempt in range(4):
         numbers = []
         for variable in variables:
-            least = allowed[variable].least or 1 if variable in allowed else 1
+            least = allowed[variable].min or 1 if variable in allowed else 1
             numbers.append(generator.randint(max(1, least - 2 if attempt == 0 else least), least + 60))
         results = function(*numbers)
         sides = results[len(values) : len(values) + 2 * len(conditions)]

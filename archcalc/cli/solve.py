@@ -156,13 +156,15 @@ def _unknowns(
     return Unknowns(names, ranges, hparams, open_sizes, numbers.get(BATCH, batch))
 
 
-def _limits(column: str, amount: str) -> tuple[int | None, int]:
-    from archcalc.formulas.amounts import budget
+def _limits(column: str, amount: str) -> tuple[int | None, int | None]:
+    from archcalc.formulas.budgets import budget
 
-    return budget(amount, f"--{column.replace('_', '-')}", in_bytes=QUANTITIES[column].in_bytes)
+    return budget(column, amount, in_bytes=QUANTITIES[column].in_bytes)
 
 
-def _goal(column: str, least: int | None, most: int) -> str:
+def _goal(column: str, least: int | None, most: int | None) -> str:
+    if most is None:
+        return f"{column} >= {least:,}"
     return f"{column} <= {most:,}" if least is None else f"{least:,} <= {column} <= {most:,}"
 
 

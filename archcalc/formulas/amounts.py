@@ -1,10 +1,8 @@
-"""What people type for numbers: budgets such as 5M, 4M..5M or 64MiB, and several values for one hyperparameter."""
+"""Several values for one name: ranges, lists, and repeated options."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError
@@ -15,76 +13,12 @@ from archcalc.spec.grammar import parse_expression
 from archcalc.spec.tree import Diagnostics
 from archcalc.zoo import Architecture
 
-_BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)(?:(?<=[KMGT])(i))?B")
-_BYTES_WITHIN = re.compile(rf"(?<![\w.]){_BYTES.pattern}(?!\w)")
-_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 MAX_DIGITS = 18
 """Of a size: as many as `--input` takes."""
 
 
 MAX_LISTED = 100_000
 """Values of one name that are listed one by one; a single range isn't."""
-
-
-def budget(text: str, option: str, in_bytes: bool = False) -> tuple[int | None, int]:
-    """The least (None: any) and the most that a budget allows: of a count, or of bytes, which need a unit.
-
-    Raises: UsageError: it can't be read, has the wrong unit, is negative, or leaves nothing.
-
-    >>> budget("5M", "--params"), budget("4M..5M", "--params"), budget("64MiB", "--peak-bytes", in_bytes=True)
-    ((None, 5000000), (4000000, 5000000), (None, 67108864))
-    """
-    read = _bytes if in_bytes else _count
-    low, dots, high = text.partition("..")
-    least = -(-read(low, option) // 1) if dots else None
-    most = read(high if dots else low, option) // 1
-    if most < 0 or (least is not None and not 0 <= least <= most):
-        raise UsageError(f"nothing lies within {option} '{text}'", f"{option} {EXAMPLES[in_bytes]}")
-    return least, most
-
-
-EXAMPLES = {False: "5M, or 4M..5M", True: "16GB (powers of 1000) or 16GiB (of 1024), or 8GB..16GB"}
-
-
-def _bytes(text: str, option: str) -> Fraction:
-    match = _BYTES.fullmatch(text.strip())
-    if not match:
-        number = re.fullmatch(r"\d+(?:\.\d+)?\s*[KMGT]?", text.strip())
-        wrong = f"{option} '{text.strip()}' has no unit of bytes" if number else f"can't read {option} '{text}'"
-        raise UsageError(wrong, f"{option} {EXAMPLES[True]}")
-    return _in_bytes(match)
-
-
-def _in_bytes(match: re.Match[str]) -> Fraction:
-    unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
-    return Fraction(match[1]) * unit
-
-
-def without_units(text: str) -> tuple[str, dict[int, str]]:
-    """An expression with its amounts of bytes as plain numbers, and by their offsets in it the amounts as typed.
-
-    >>> without_units("saved_bytes < 1.5kB or saved_bytes > 2 MiB")
-    ('saved_bytes < 1500 or saved_bytes > 2097152', {14: '1.5kB', 36: '2 MiB'})
-    """
-    written, typed, end = "", {}, 0
-    for match in _BYTES_WITHIN.finditer(text):
-        written += text[end : match.start()]
-        typed[len(written)], end = match[0], match.end()
-        whole, billionths = divmod(int(_in_bytes(match) * 10**9), 10**9)
-        written += f"{whole}.{billionths:09d}".rstrip("0").rstrip(".")
-    return written + text[end:], typed
-
-
-def _count(text: str, option: str) -> Any:
-    if _BYTES.fullmatch(text.strip()):
-        raise UsageError(f"{option} is a count, '{text.strip()}' is in bytes", f"{option} {EXAMPLES[False]}")
-    try:
-        value = parse_expression(text).evaluate(Environment({}))
-    except LocalError as error:
-        raise UsageError(f"can't read {option} '{text}': {error.message}", f"{option} {EXAMPLES[False]}") from None
-    if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
-        raise UsageError(f"can't read {option} '{text}'", f"{option} {EXAMPLES[False]}")
-    return value
 
 
 def positive_among(name: str, values: Sequence[Any]) -> Sequence[int]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError, suggestion
-from archcalc.formulas.amounts import without_units
+from archcalc.formulas.budgets import without_units
 from archcalc.formulas.sweep import BLOCK, Columns
 from archcalc.quantities import QUANTITIES
 from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.errors import SpecError, UsageError, reason_of, suggestion
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, is_list
 from archcalc.formulas.symbols import Opened, opened, placed
 from archcalc.report import Report, analyze
 from archcalc.symbolic import Condition, Integers, dim, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
-from archcalc.symbolic.systems import Row, Solution, solved_for
+from archcalc.symbolic.systems import Row, SolutionSet, solved_for
 from archcalc.zoo import Architecture
 
 MAX_BUILDS = 2_000
@@ -24,9 +24,9 @@ MAX_BUILDS = 2_000
 
 @dataclass(frozen=True)
 class Question:
-    """What is wanted: budgets, the least (None: any) and the most of each total, and an output as people write it."""
+    """What is wanted: budgets, the least and the most (None: any) of each total, and an output as people write it."""
 
-    budgets: Mapping[str, tuple[int | None, int]] = field(default_factory=dict)
+    budgets: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
     output: str = ""
     layer: str = ""
     dtype: str = "float32"
@@ -72,7 +72,7 @@ class Unknowns:
 class Answer:
     """All solutions, and what is to be said beside them."""
 
-    solution: Solution
+    solution: SolutionSet
     totals: Mapping[str, Any]
     """The totals that have a budget; empty if there are as many formulas as structures."""
     conditions: tuple[Any, ...] = ()
@@ -141,14 +141,6 @@ def _answered(architecture: Architecture, question: Question, unknowns: Unknowns
     return replace(first, solution=solution, totals=totals, tried=tuple(tried), refused=refused)
 
 
-def reason_of(error: SpecError | UsageError) -> str:
-    """Why something can't be built, in one line."""
-    if isinstance(error, SpecError):
-        first = next(each for each in error.diagnostics if each.severity == "error")
-        return f"{first.code} {first.message}"
-    return str(error.args[0])
-
-
 def _structural(architecture: Architecture, unknowns: Unknowns) -> list[str]:
     """The unknowns with a range that can't stay symbols."""
     if not unknowns.ranges or _opens(architecture, unknowns, unknowns.all):
@@ -180,7 +172,8 @@ def _one_structure(architecture: Architecture, question: Question, unknowns: Unk
         where, equalities = output_conditions(report, question.output, question.layer, tried)
         conditions += equalities
     for column, (least, most) in question.budgets.items():
-        conditions.append(Condition(totals[column], "<=", most))
+        if most is not None:
+            conditions.append(Condition(totals[column], "<=", most))
         if least is not None:
             conditions.append(Condition(totals[column], ">=", least))
     domains = _domains(architecture, found, unknowns, [*totals.values()])
@@ -203,7 +196,7 @@ def _domains(
     return domains
 
 
-def _joined(tried: Sequence[str], found: Sequence[tuple[tuple[int, ...], Solution]]) -> Solution:
+def _joined(tried: Sequence[str], found: Sequence[tuple[tuple[int, ...], SolutionSet]]) -> SolutionSet:
     """The solutions of several structures as one: rows of the values that were tried, then of the rest."""
     rest = sorted({name for _, solution in found for name in (*solution.alone, *solution.together)})
     rows = []
@@ -213,12 +206,12 @@ def _joined(tried: Sequence[str], found: Sequence[tuple[tuple[int, ...], Solutio
         sets = [Integers.of([n]) for n in ahead] + [Integers.of(values[-1] for values, _ in members)]
         rows += [Row((*sets, *inner)) for inner in _products(solution, rest)]
     if len(tried) == 1 and not rest:
-        values = [value for row in rows for value in row.sets[0].up_to(row.sets[0].greatest or 0)]
-        return Solution({tried[0]: Integers.of(values)})
-    return Solution({}, (*tried, *rest), tuple(rows))
+        values = [value for row in rows for value in row.sets[0].up_to(row.sets[0].max or 0)]
+        return SolutionSet({tried[0]: Integers.of(values)})
+    return SolutionSet({}, (*tried, *rest), tuple(rows))
 
 
-def _products(solution: Solution, names: Sequence[str]) -> Iterator[tuple[Integers, ...]]:
+def _products(solution: SolutionSet, names: Sequence[str]) -> Iterator[tuple[Integers, ...]]:
     """A solution's sets in the order of the names, one row after the other; nothing if there are no solutions."""
     if not solution:
         return

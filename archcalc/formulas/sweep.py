@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.errors import SpecError, UsageError, reason_of, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.amounts import combinations, sizes_among
-from archcalc.formulas.solve import reason_of
 from archcalc.formulas.symbols import opened, placed
 from archcalc.quantities import TOTALLED, names
 from archcalc.report import analyze

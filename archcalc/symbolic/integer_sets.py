@@ -66,11 +66,16 @@ class Segment:
 
 
 class Integers:
-    """A set of positive integers: disjoint segments in order.
+    """A set of positive integers, maybe without end: disjoint segments in order.
+
+    `in`, `&`, `|` and `==` work on all; iterating and `len` on those that have an end, of others see `up_to`.
 
     >>> multiples = Integers([Segment(1, None, 32, frozenset({0}))])
-    >>> str(multiples & Integers.between(100, None))
-    'multiples of 32 from 128'
+    >>> multiples & Integers.between(100, None)
+    Integers(multiples of 32 from 128)
+    >>> small = multiples & Integers.between(100, 200)
+    >>> 160 in small, small.min, small.max, list(small)
+    (True, 128, 192, [128, 160, 192])
     """
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
@@ -90,8 +95,32 @@ class Integers:
         """
         return cls(_runs(sorted({number for number in numbers if number > 0})))
 
-    def __contains__(self, number: int) -> bool:
-        return any(number in segment for segment in self.segments)
+    @classmethod
+    def union(cls, sets: Iterable[Integers]) -> Integers:
+        """The integers that are in any of the sets.
+
+        >>> Integers.union([Integers.between(1, 3), Integers.of([7]), Integers.between(2, 5)])
+        Integers(1..5; 7)
+        """
+        segments = {segment for numbers in sets for segment in numbers.segments}
+        plain = sorted(((s.first, s.last) for s in segments if s.period == 1), key=lambda ends: ends[0])
+        rest = [cls(_overlapping_joined(plain)), *(cls([segment]) for segment in segments if segment.period > 1)]
+        while len(rest) > 1:
+            rest = [a | b for a, b in zip(rest[::2], [*rest[1::2], cls()], strict=False)]
+        return rest[0]
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and any(number in segment for segment in self.segments)
+
+    def __iter__(self) -> Iterator[int]:
+        if self.is_endless:
+            raise UsageError(f"there is no end to '{self}'", "up_to(1000) has an end")
+        return self.up_to(self.max or 0)
+
+    def __len__(self) -> int:
+        if (count := self.count) is None:
+            raise UsageError(f"there is no end to '{self}'", "up_to(1000) has an end")
+        return count
 
     def __bool__(self) -> bool:
         return bool(self.segments)
@@ -113,7 +142,7 @@ class Integers:
         return hash(self.segments)
 
     def __repr__(self) -> str:
-        return f"Integers({list(self.segments)!r})"
+        return f"Integers({self})"
 
     def up_to(self, last: int) -> Iterator[int]:
         """The members up to a number, in order."""
@@ -137,12 +166,12 @@ class Integers:
         return None if None in counts else sum(count for count in counts if count is not None)
 
     @cached_property
-    def least(self) -> int | None:
+    def min(self) -> int | None:
         """The least member; None of an empty set."""
         return self.up(1)
 
     @property
-    def greatest(self) -> int | None:
+    def max(self) -> int | None:
         """The greatest member; None if there is none."""
         last = self.segments[-1].last if self.segments else None
         return None if last is None else self.segments[-1].down(last)
@@ -207,6 +236,21 @@ def _united(ones: Sequence[Segment], others: Sequence[Segment], cuts: Sequence[i
         if here:
             period = _joint_period(*(segment.period for segment in here))
             yield Segment(first, last, period, frozenset().union(*(segment.over(period) for segment in here)))
+
+
+def _overlapping_joined(ranges: Iterable[tuple[int, int | None]]) -> Iterator[Segment]:
+    """Ranges in the order of their starts, those that overlap as one."""
+    start: int | None = None
+    end: int | None = 0
+    for first, last in ranges:
+        if start is not None and end is not None and first > end + 1:
+            yield Segment(start, end)
+            start, end = first, last
+        else:
+            start = first if start is None else start
+            end = None if end is None or last is None else max(end, last)
+    if start is not None:
+        yield Segment(start, end)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[Segment]:

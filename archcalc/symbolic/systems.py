@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Solution:
+class SolutionSet:
     """All solutions: unknowns that are free of each other, and rows of sets for those that depend on each other."""
 
     alone: Mapping[str, Integers]
@@ -69,14 +69,14 @@ class Solution:
     @property
     def largest(self) -> dict[str, int | None]:
         """The greatest value of each unknown (None: there's no end), each by itself."""
-        found = {name: numbers.greatest for name, numbers in self.alone.items()}
+        found = {name: numbers.max for name, numbers in self.alone.items()}
         for place, name in enumerate(self.together):
-            ends = {row.sets[place].greatest for row in self.rows}
+            ends = {row.sets[place].max for row in self.rows}
             found[name] = None if None in ends else max((end for end in ends if end is not None), default=None)
         return found
 
 
-def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> Solution:
+def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> SolutionSet:
     """All values of the unknowns, each within its domain (else any positive integer), that meet all conditions.
 
     Raises: Unsolvable: there would be no end to the list, it would be too long, or a condition can't be solved.
@@ -88,7 +88,7 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
         if not symbols:
             left, right = (side.doit() if is_symbolic(side) else side for side in (condition.left, condition.right))
             if not compare(left, condition.relation, right):
-                return Solution(dict.fromkeys(alone, Integers()), possible=False)
+                return SolutionSet(dict.fromkeys(alone, Integers()), possible=False)
             continue
         found = None
         for symbol in symbols:
@@ -102,13 +102,13 @@ def solved_for(conditions: Iterable[Any], domains: Mapping[str, Integers]) -> So
         else:
             alone[symbols[0].name] = alone[symbols[0].name] & found
     if not joint or not all(alone.values()):
-        return Solution(alone)
+        return SolutionSet(alone)
     names = sorted({symbol.name for condition in joint for symbol in condition.symbols})
     order, rows = _System(names, joint, [alone.pop(name) for name in names]).solved()
     if len(order) == 1:
         only = next((row.sets[0] for row in rows), Integers())
-        return Solution({**alone, order[0]: only})
-    return Solution(alone, order, rows)
+        return SolutionSet({**alone, order[0]: only})
+    return SolutionSet(alone, order, rows)
 
 
 def _has_extremes(condition: Any) -> bool:
@@ -122,7 +122,7 @@ def _looked_at(condition: Any, symbol: Any, numbers: Integers) -> Integers | Non
     """Those of few numbers that meet a condition, looked at one by one; None: they're many, or it can't be compiled."""
     import sympy
 
-    if numbers.greatest is None or (numbers.count or 0) > MAX_TRIED:
+    if numbers.max is None or (numbers.count or 0) > MAX_TRIED:
         return None
     try:
         difference = as_fraction(sympy.sympify(condition.left) - sympy.sympify(condition.right))[0]
@@ -130,7 +130,7 @@ def _looked_at(condition: Any, symbol: Any, numbers: Integers) -> Integers | Non
     except Uncompilable:
         return None
     spend(numbers.count or 0, "looking at numbers one by one")
-    members = list(numbers.up_to(numbers.greatest))
+    members = list(numbers.up_to(numbers.max))
     kept = [n for n in members if _holds(function, (n,), condition.relation)]
     if kept and kept == members[: len(kept)]:  # mostly; what they have in common stays a pattern
         return Integers.between(1, kept[-1])
@@ -155,8 +155,8 @@ class _System:
         self.symbols = [dim(name) for name in names]
         places = {symbol: place for place, symbol in enumerate(self.symbols)}
         self.uses = [{places[symbol] for symbol in relation.symbols} for relation in relations]
-        self.low: list[int] = [found.least or 1 for found in allowed]
-        self.high: list[int | None] = [found.greatest for found in allowed]
+        self.low: list[int] = [found.min or 1 for found in allowed]
+        self.high: list[int | None] = [found.max for found in allowed]
         self.limits = Limits(self.symbols, relations, self.low)
         self._programs: dict[int, Program | None] = {}
 
