@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
     from archcalc.symbolic import dim
+    from archcalc.tables.answer import Answer
     from archcalc.zoo import Architecture, load
 
 _HOMES = {
@@ -43,11 +44,13 @@ _HOMES = {
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
     "archcalc.symbolic": ("dim",),
+    "archcalc.tables.answer": ("Answer",),
     "archcalc.pytorch": ("to_torch",),
     "archcalc.zoo": ("Architecture", "load"),
 }
 
 __all__ = [
+    "Answer",
     "ArchcalcError",
     "Architecture",
     "Comparison",

@@ -33,9 +33,10 @@ SPATIAL = ("D", "H", "W")
 class Shape(Mapping[str, Dim]):
     """A volume's size along each named axis, without the batch; immutable, hashable, kept in the order of `AXES`.
 
-    >>> Shape(H=224, W=224, C=3)
+    >>> import archcalc
+    >>> archcalc.Shape(H=224, W=224, C=3)
     Shape(C=3, H=224, W=224)
-    >>> Shape(C=3, H=224, W=224).numel
+    >>> archcalc.Shape(C=3, H=224, W=224).numel
     150528
     """
 

@@ -70,6 +70,10 @@ def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
+
+    >>> import archcalc
+    >>> archcalc.load("resnet:plain34").name
+    'resnet:plain34'
     """
     if not isinstance(name, (str, PathLike)):
         raise UsageError(f"an architecture is loaded by its name or path, not by {name!r:.60}")

@@ -35,6 +35,11 @@ def build(
     `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input, and of any
     input by its name: `{"H": 64, "right": {"H": 32}}`.
     Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant, hparam or axis.
+
+    >>> import archcalc
+    >>> spec = archcalc.load("alphago_policy").spec
+    >>> archcalc.build(spec, sets={"k": 128})["conv1"].shape
+    Shape(C=128, H=19, W=19)
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
         raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")

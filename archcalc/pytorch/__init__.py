@@ -34,6 +34,11 @@ def to_torch(
     `conv1/1/conv` has `conv1.1.conv.weight`. `forward` takes the graph's inputs, batch first, and returns its output;
     of several outputs, a dict by name.
     Raises: UsageError: PyTorch isn't installed, there's no such name, or a size is still symbolic.
+
+    >>> import archcalc, torch
+    >>> net = archcalc.to_torch("lenet5")
+    >>> net(torch.zeros(2, 1, 32, 32)).shape
+    torch.Size([2, 10])
     """
     need_torch()
     from archcalc.pytorch.network import Network

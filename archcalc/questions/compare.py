@@ -84,7 +84,8 @@ class Comparison(Answer):
     def ratios(self, name: str) -> tuple[Fraction | None, ...]:
         """What share each network has of the first one's amount; None where that is 0, or one is symbolic.
 
-        >>> compare("resnet18", "resnet34").ratios("depth")
+        >>> import archcalc
+        >>> archcalc.compare("resnet18", "resnet34").ratios("depth")
         (Fraction(1, 1), Fraction(17, 9))
         """
         return ratios(self.totals[name])
@@ -92,7 +93,8 @@ class Comparison(Answer):
     def difference(self, name: str) -> Dim | None:
         """How much more of a quantity the last network has than the first; None where the dtype has none.
 
-        >>> compare("vgg16", "vgg19").difference("params")
+        >>> import archcalc
+        >>> archcalc.compare("vgg16", "vgg19").difference("params")
         5309696
         """
         first, last = self.totals[name][0], self.totals[name][-1]
@@ -159,7 +161,8 @@ def compare(*networks: Network, batch: Dim = 1, dtype: str = "float32") -> Compa
     A report keeps its own batch and dtype.
     Raises: UsageError: fewer than two are given, or there is no such name or dtype. SpecError: a spec is wrong.
 
-    >>> found = compare("vgg16", "vgg19")
+    >>> import archcalc
+    >>> found = archcalc.compare("vgg16", "vgg19")
     >>> found.totals["params"]
     (138357544, 143667240)
     >>> [part.name for part in found.parts]

@@ -80,10 +80,11 @@ def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
 
     Raises: UsageError: there is no such revision or folder, or git can't be called.
 
-    >>> diff("main", specs="no/such/folder")
+    >>> import archcalc
+    >>> archcalc.diff("main", specs="no/such/folder")
     Traceback (most recent call last):
     archcalc.errors.UsageError: there is no folder 'no/such/folder'
-    hint: archcalc diff main --specs my/specs
+        hint: archcalc diff main --specs my/specs
     """
     folder = Path(specs)
     if not folder.is_dir():

@@ -36,6 +36,10 @@ def dim(name: str) -> Expression:
 
     Symbols with different assumptions are unequal in SymPy even under one name, so no other place makes them.
     Raises: UsageError: the name is not an identifier.
+
+    >>> import archcalc
+    >>> archcalc.load("alphago_policy").build(k=archcalc.dim("k"))["conv1"].shape.C + 1
+    k + 1
     """
     return _symbol(name)
 

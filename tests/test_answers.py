@@ -1,0 +1,138 @@
+"""What every answer can do: each format, a file, a dict, data frames, a notebook; and that it's frozen."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archcalc
+from archcalc.errors import UsageError
+from archcalc.tables import Column, Table, frames
+from archcalc.tables.answer import Answer
+from archcalc.tables.csv import lines
+from archcalc.tables.formats import FORMATS, SUFFIXES
+
+ANSWERS: dict[str, Callable[[], Answer]] = {
+    "graph": lambda: archcalc.load("lenet5").build(),
+    "report": lambda: archcalc.analyze("lenet5"),
+    "symbolic report": lambda: archcalc.analyze(archcalc.load("lenet5").build(), batch=archcalc.dim("N")),
+    "report in int8": lambda: archcalc.analyze("lenet5", dtype="int8"),
+    "comparison": lambda: archcalc.compare("vgg16", "vgg19"),
+    "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
+}
+
+each = pytest.mark.parametrize("name", ANSWERS)
+
+
+@each
+def test_every_format(name: str, tmp_path: Path) -> None:
+    """A text in each format; a file has the same text by its suffix."""
+    answer = ANSWERS[name]()
+    for form in FORMATS:
+        assert answer.to(form).strip()
+    for suffix, form in SUFFIXES.items():
+        answer.save(tmp_path / f"answer{suffix}")
+        assert answer.to(form) == (tmp_path / f"answer{suffix}").read_text(encoding="utf-8")
+    assert json.loads(answer.to("json")) == answer.to_dict()
+
+
+@each
+def test_it_shows_itself(name: str) -> None:
+    """In a REPL and in a notebook, which prefers HTML."""
+    answer = ANSWERS[name]()
+    bundle = answer._repr_mimebundle_(include=None, exclude=None)
+    assert {"text/plain", "text/html"} == set(bundle)
+    assert repr(answer) == bundle["text/plain"]
+    assert bundle["text/html"].startswith("<table>")
+
+
+@each
+def test_it_is_a_value(name: str) -> None:
+    """It can be copied and pickled, is equal to another answer to the same question, and can't be changed."""
+    answer = ANSWERS[name]()
+    assert ANSWERS[name]() == copy.deepcopy(answer) == pickle.loads(pickle.dumps(answer)) == answer
+    with pytest.raises(FrozenInstanceError):
+        setattr(answer, fields(answer)[0].name, None)  # type: ignore[arg-type]
+
+
+@each
+def test_data_frames_are_exact(name: str) -> None:
+    """pandas, Polars and Arrow have the rows of the CSV file of the same columns, digit by digit."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    answer = ANSWERS[name]()
+    found = [answer.to_pandas(), answer.to_polars(), pyarrow.table(answer)]
+    header, *rows = csv.reader(io.StringIO("\n".join(lines(answer._wide()))))
+    as_rows = [
+        [[_text(value) for value in row] for row in found[0].itertuples(index=False)],
+        [[_text(value) for value in row] for row in found[1].rows()],
+        [[_text(value) for value in row.values()] for row in found[2].to_pylist()],
+    ]
+    assert [header] * 3 == [list(found[0].columns), found[1].columns, found[2].column_names]
+    assert [rows] * 3 == as_rows
+    assert isinstance(found[0], pandas.DataFrame)
+    assert isinstance(found[1], polars.DataFrame)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or repr(value) in ("<NA>", "nan") else str(value)
+
+
+COLUMNS = {
+    "small": [1, -2, 3],
+    "missing": [1, None, 2**53 + 1],
+    "largest": [2**63 - 1, -(2**63), 0],
+    "beyond": [2**63, 1, 2],
+    "mixed": [1, Fraction(1, 2), None],
+    "symbolic": [archcalc.dim("H") + 1, 2, 3],
+    "yes": [True, False, None],
+    "words": ["a", None, "1"],
+}
+
+
+def test_columns_of_a_data_frame_have_one_type() -> None:
+    """Integers of 64 bits stay integers, next to missing ones too; what no data frame has exactly is a text."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    table = Table([Column(name) for name in COLUMNS], values=lambda: zip(*COLUMNS.values(), strict=True))
+    expected = {
+        **COLUMNS, "beyond": [str(2**63), "1", "2"], "mixed": ["1", "1/2", None], "symbolic": ["H + 1", "2", "3"],
+    }  # fmt: skip
+    assert expected == frames.frame(table) == frames.to_polars(table).to_dict(as_series=False)
+    found = frames.to_pandas(table)
+    assert ["int64", "Int64", "int64"] == [str(kind) for kind in found.dtypes[:3]]
+    assert expected == {
+        name: [None if value is pandas.NA or value != value else value for value in found[name].astype(object)]
+        for name in COLUMNS
+    }
+    assert polars.Int64 == frames.to_polars(table)["missing"].dtype
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archcalc needs none of them; the hint says what to install."""
+    monkeypatch.setitem(sys.modules, library, None)
+    report = archcalc.analyze("lenet5")
+    ask = {"pandas": report.to_pandas, "polars": report.to_polars, "pyarrow": report.__arrow_c_stream__}[library]
+    with pytest.raises(UsageError, match=f"{library} isn't installed\n.*pip install {library}"):
+        ask()
+
+
+def test_unknown_formats(tmp_path: Path) -> None:
+    """A format or a suffix that isn't known is refused, with those that are; nothing is written."""
+    report = archcalc.analyze("lenet5")
+    with pytest.raises(UsageError, match=r"unknown format 'marckdown'\n.*markdown"):
+        report.to("marckdown")
+    with pytest.raises(UsageError, match=r"can't tell the format from .*answer.docx'\n.*\.html"):
+        report.save(tmp_path / "answer.docx")
+    assert [] == list(tmp_path.iterdir())
