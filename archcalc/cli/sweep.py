@@ -40,7 +40,8 @@ def sweep(
         typer.Option(
             "--set",
             metavar="NAME=VALUES",
-            help="An hparam, an axis of the input or N: a range (1..200), a list ([64,128]), or one value; repeatable.",
+            help="An hparam, an axis of the input, or N: 1..200, in steps 8..128:8, a list (64,128), or a value; "
+            "repeatable.",
             show_default=False,
         ),
     ] = [],  # noqa: B006  # typer copies it

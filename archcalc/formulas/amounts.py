@@ -8,7 +8,7 @@ from typing import Any
 from archcalc.errors import LocalError, UsageError
 from archcalc.expand.hparams import Reported, make_module
 from archcalc.spec.arithmetic import MAX_RANGE, Word
-from archcalc.spec.expression import Binary, Environment, Several
+from archcalc.spec.expression import Binary, Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.tree import Diagnostics
 from archcalc.zoo import Architecture
@@ -51,11 +51,13 @@ def sizes_among(name: str, values: Sequence[Any]) -> Sequence[int]:
     return found
 
 
-def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict[str, str], dict[str, Sequence[Any]]]:
+def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """`HPARAM=VALUE` options → those with one value, and those with several: ranges, lists, and repeated options.
 
-    A list of lists gives several values to an hparam that is a list itself. Values stay texts in the spec language,
-    except for the integers of a range.
+    A range is `8..128` or, in steps, `8..128:8`; a list `16,32,64`, with ranges in it or in brackets. Lists give
+    several values to an hparam that is a list itself. Values stay texts in the spec language, except for the integers
+    of a range.
+    Raises: UsageError: an option can't be read, or has too many values.
     """
     texts: dict[str, list[str]] = {}
     for option in given:
@@ -63,7 +65,7 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
         if not equals or not name.strip() or not value.strip():
             raise UsageError(f"can't read --set '{option}'", "--set HPARAM=VALUE")
         texts.setdefault(name.strip(), []).append(value.strip())
-    fixed: dict[str, str] = {}
+    fixed: dict[str, Any] = {}
     several: dict[str, Sequence[Any]] = {}
     for name, values in texts.items():
         parts = [_several(architecture, name, text) for text in values]
@@ -72,7 +74,7 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
         if len(parts) == 1 and isinstance(parts[0], range):
             several[name] = parts[0]
         elif len(parts) == 1 and len(parts[0]) == 1:
-            fixed[name] = values[0]
+            fixed[name] = parts[0][0]
         else:
             several[name] = _once(value for part in parts for value in part)
     return fixed, several
@@ -101,39 +103,84 @@ def _meaning(value: Any) -> Any:
 
 def _several(architecture: Architecture, name: str, text: str) -> Sequence[Any]:
     """The values that one option gives."""
+    inside = _inside(text)
+    parts = _split(text if inside is None else inside.rstrip().removesuffix(","))
     try:
-        expr = parse_expression(text)
-        if isinstance(expr, Binary) and expr.operation == "..":
-            return _range(expr, text)
+        if inside is None and len(parts) == 1:
+            values = _range(text)
+            return [text] if values is None else values
+        if is_list(architecture, name) and not all(part.startswith("[") for part in parts):
+            if inside is not None:
+                return [text]
+            hint = f"[{text}] is one value, [{parts[0]}],[{parts[1]}] are two"
+            raise UsageError(f"'{name}' is a list, and '{text}' may be one or several", hint)
+        return _listed(name, parts, text)
     except LocalError as error:
-        raise UsageError(f"{name}: {error.message}", error.hint) from None
-    if not isinstance(expr, Several) or expr.dims:  # [8, 16]*2 is one value
-        return [text]
-    items = _items(text)
-    if is_list(architecture, name) and not all(item.startswith("[") for item in items):
-        return [text]
-    return items
+        hint = "a range with steps: 8..128:8" if ":" in text else error.hint
+        raise UsageError(f"{name}: {error.message}", hint) from None
 
 
-def _range(expr: Binary, text: str) -> range:
-    environment = Environment({})
-    first, last = expr.left.evaluate(environment), expr.right.evaluate(environment)
-    if any(isinstance(end, (bool, Word)) or not isinstance(end, int) for end in (first, last)) or first > last:
-        raise UsageError(f"can't read the range '{text}'", "FIRST..LAST, two integers")
-    if last - first >= 1000 * MAX_RANGE:
-        raise UsageError(f"the range '{text}' is too long")
-    return range(first, last + 1)
+def _listed(name: str, parts: Sequence[str], text: str) -> list[Any]:
+    """The values of a list, each as it's written; of the ranges in it their integers."""
+    found: list[Any] = []
+    for part in parts:
+        if not part:
+            raise UsageError(f"can't read the list '{text}' for {name}: a value is missing", "16,32,64")
+        values = _range(part)
+        found += [part] if values is None else values[: MAX_LISTED + 1]
+        if len(found) > MAX_LISTED:
+            raise UsageError(f"{name} has more than {MAX_LISTED:,} values", "give one range")
+    return found
 
 
-def _items(text: str) -> list[str]:
-    """The items of a list's text, split at its own commas."""
-    items, depth, start = [], 0, 1
+def _split(text: str) -> list[str]:
+    """A text at its own commas, those outside of all brackets.
+
+    >>> _split("8, [1,2], max(3,4)")
+    ['8', '[1,2]', 'max(3,4)']
+    """
+    parts, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter in "[(") - (letter in "])")
-        if (depth == 1 and letter == ",") or (depth == 0 and letter == "]"):
-            items.append(text[start:place].strip())
+        if letter == "," and depth == 0:
+            parts.append(text[start:place].strip())
             start = place + 1
-    return [item for item in items if item]
+    return [*parts, text[start:].strip()]
+
+
+def _inside(text: str) -> str | None:
+    """What is in the brackets of a list; None if they don't hold the whole text, as in [8, 16]*2."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "[") - (letter == "]")
+        if depth == 0:
+            return text[1:-1] if text.startswith("[") and place == len(text) - 1 else None
+    return None
+
+
+def _range(text: str) -> range | None:
+    """`8..128` or, in steps, `8..128:8` as a range, the last included if a step ends there; None if it's neither.
+
+    Raises: UsageError: it's a range, but not one of integers that goes upwards.
+    """
+    ends, colon, step = text.partition(":")
+    expr = parse_expression(ends if ".." in ends else text)
+    if not isinstance(expr, Binary) or expr.operation != "..":
+        return None
+    found = [part.evaluate(Environment({})) for part in (expr.left, expr.right)]
+    found.append(parse_expression(step).evaluate(Environment({})) if colon else 1)
+    if any(isinstance(number, (bool, Word)) or not isinstance(number, int) for number in found):
+        raise _unreadable(text)
+    first, last, by = found
+    if first > last or by < 1:
+        raise _unreadable(text)
+    if (last - first) // by >= 1000 * MAX_RANGE:
+        raise UsageError(f"the range '{text}' is too long")
+    return range(first, last + 1, by)
+
+
+def _unreadable(text: str) -> UsageError:
+    return UsageError(f"can't read the range '{text}'", "FIRST..LAST or FIRST..LAST:STEP, integers that go upwards")
 
 
 def is_list(architecture: Architecture, name: str) -> bool:

@@ -192,7 +192,7 @@ def _domains(
     names = {name for name in unknowns.names if not is_list(architecture, name)}
     domains = {name: Integers.between() for name in sorted(symbols | names)}
     for name, values in unknowns.ranges.items():
-        domains[name] = Integers.between(values[0], values[-1]) if isinstance(values, range) else Integers.of(values)
+        domains[name] = Integers.of(values)
     return domains
 
 

@@ -88,11 +88,13 @@ class Integers:
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> Integers:
-        """The given numbers, runs of equal steps as one segment.
+        """The given numbers, runs of equal steps as one segment; a range isn't gone through.
 
         >>> print(Integers.of([1, 2, 3, 16, 32, 48]))
         1..3; multiples of 16 to 48
         """
+        if isinstance(numbers, range) and numbers and numbers[0] > 0 and numbers.step > 0:
+            return cls([Segment(numbers[0], numbers[-1], numbers.step, frozenset({numbers[0] % numbers.step}))])
         return cls(_runs(sorted({number for number in numbers if number > 0})))
 
     @classmethod
