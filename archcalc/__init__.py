@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from archcalc.graph import Graph, Node
     from archcalc.pytorch import to_torch
     from archcalc.questions.compare import Comparison, compare
+    from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
+    from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
+    from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
+    from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
@@ -39,6 +43,10 @@ _HOMES = {
     ),
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.questions.compare": ("Comparison", "compare"),
+    "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
+    "archcalc.questions.receptive_field": ("LayerField", "ReceptiveFields", "receptive_field"),
+    "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
+    "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
@@ -55,13 +63,18 @@ __all__ = [
     "Architecture",
     "Comparison",
     "Differences",
+    "EffectiveField",
     "Graph",
+    "LayerField",
     "Node",
+    "PositionField",
+    "ReceptiveFields",
     "Report",
     "Shape",
     "ShapeError",
     "Spec",
     "SpecError",
+    "Stack",
     "UnknownNameError",
     "UsageError",
     "VerificationError",
@@ -71,7 +84,11 @@ __all__ = [
     "compare",
     "diff",
     "dim",
+    "effective_receptive_field",
     "load",
+    "receptive_field",
+    "receptive_field_at",
+    "receptive_field_stack",
     "to_torch",
 ]
 

@@ -29,6 +29,12 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "symbolic report": lambda: archcalc.analyze(archcalc.load("lenet5").build(), batch=archcalc.dim("N")),
     "report in int8": lambda: archcalc.analyze("lenet5", dtype="int8"),
     "comparison": lambda: archcalc.compare("vgg16", "vgg19"),
+    "receptive fields": lambda: archcalc.receptive_field("resnet50_v1"),
+    "receptive fields with symbols": lambda: archcalc.receptive_field("fcn_vgg16", symbolic="H,W"),
+    "receptive field of a layer": lambda: archcalc.receptive_field("unet")["up1"],
+    "receptive field of a position": lambda: archcalc.receptive_field_at("vgg16", (3, 0)),
+    "receptive field of a stack": lambda: archcalc.receptive_field_stack("3d2,3d2"),
+    "effective field": lambda: archcalc.effective_receptive_field("lenet5", "C3", measure=False),
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
 }
 
@@ -96,6 +102,7 @@ COLUMNS = {
     "beyond": [2**63, 1, 2],
     "mixed": [1, Fraction(1, 2), None],
     "symbolic": [archcalc.dim("H") + 1, 2, 3],
+    "shares": [0.5, 0.1, None],
     "yes": [True, False, None],
     "words": ["a", None, "1"],
 }

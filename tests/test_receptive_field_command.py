@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from archcalc.analyses.effective_field import Profile, effective_field
-from archcalc.analyses.receptive_field_stack import GRAMMAR, read_stack
 from archcalc.cli.receptive_field import app
 from archcalc.errors import UsageError
+from archcalc.questions.effective_field import effective_receptive_field
+from archcalc.questions.receptive_field_stack import GRAMMAR, receptive_field_stack
 from archcalc.zoo import load
 
 
@@ -50,7 +51,7 @@ def test_three_small_layers_see_seven() -> None:
 )
 def test_stack_grammar(text: str, sizes: list[tuple[int, ...]], strides: tuple[int, ...]) -> None:
     """Strides, dilation, unequal sides and pools, as their arithmetic says."""
-    stack = read_stack(text)
+    stack = receptive_field_stack(text)
     assert sizes == [tuple(field.size for field in fields) for fields in stack.fields]
     assert strides == tuple(field.stride for field in stack.fields[-1])
 
@@ -62,7 +63,7 @@ def test_stack_grammar(text: str, sizes: list[tuple[int, ...]], strides: tuple[i
 def test_wrong_stacks_show_the_grammar(text: str) -> None:
     """What can't be read is refused with the whole grammar."""
     with pytest.raises(UsageError, match="can't read the stack") as error:
-        read_stack(text)
+        receptive_field_stack(text)
     assert error.value.hint == GRAMMAR
 
 
@@ -70,7 +71,7 @@ def test_wrong_stacks_show_the_grammar(text: str) -> None:
 def test_spaces_are_refused(text: str, meant: str) -> None:
     """A space divides nothing and joins nothing: what may be meant is in the hint."""
     with pytest.raises(UsageError, match="it has spaces") as error:
-        read_stack(text)
+        receptive_field_stack(text)
     assert error.value.hint.startswith(f"a comma divides layers, as in {meant}; ")
 
 
@@ -94,7 +95,7 @@ def test_the_other_reading_of_x_is_told() -> None:
     """7x7 is two layers; how one layer of 7x7 is written stands below, and is true."""
     assert "one layer with a 7x7 kernel is written 7 or 7x7," in run("--stack", "7x7")
     for text in ("7", "7x7,"):
-        assert [(7, 7)] == [tuple(field.size for field in fields) for fields in read_stack(text).fields]
+        assert [(7, 7)] == [tuple(field.size for field in fields) for fields in receptive_field_stack(text).fields]
     assert "is written" not in run("--stack", "7x7,")
 
 
@@ -102,12 +103,12 @@ def test_the_other_reading_of_x_is_told() -> None:
 def test_huge_stacks_are_refused(text: str) -> None:
     """A field of more positions than can be counted one by one is refused at once."""
     with pytest.raises(UsageError, match="sees or skips more than 1,000,000 positions"):
-        read_stack(text)
+        receptive_field_stack(text)
 
 
 def test_dilated_stack_is_gridded() -> None:
     """Dilation 2 throughout touches every second position of each axis."""
-    assert [9 / 25, 25 / 81] == list(read_stack("3d2,3d2").touched)
+    assert [9 / 25, 25 / 81] == list(receptive_field_stack("3d2,3d2").touched)
     assert "30.9 %" in run("--stack", "3d2,3d2")
 
 
@@ -190,8 +191,8 @@ def test_open_arguments_between_numeric_sizes(step: str, tmp_path: Path) -> None
         (("vgg16", "--layer", "conv9"), "has no layer 'conv9'"),
         (("vgg16", "--from", "conv9"), "has no layer 'conv9'"),
         (("vgg16", "--at", "7,7"), "has no position H=7"),
-        (("vgg16", "--at", "1"), "can't read --at '1'"),
-        (("vgg16", "--at", "a,b"), "can't read --at 'a,b'"),
+        (("vgg16", "--at", "1"), "can't read the position '1' of 'conv5/pool', whose positions are H,W"),
+        (("vgg16", "--at", "a,b"), "can't read the position 'a,b'"),
         (("vgg16", "--at", "D=1,H=1"), "has no position D=1"),
         (("vgg16", "--input", "3xHx224", "--set", "fcn=true", "--at", "1,1"), "symbolic sizes"),
         (("gpt2_small", "--effective"), "has no spatial axes"),
@@ -291,12 +292,11 @@ def test_where_no_gradient_arrives_nothing_is_measured() -> None:
 
 def test_picture_without_measurement_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PyTorch the estimate takes the page, and nothing in the figure says how to install something."""
-    from archcalc.cli.receptive_field import _effective
-    from archcalc.report import analyze
+    from archcalc.render.effective_field import effective_drawing
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    found = _effective(analyze(load("lenet5").build()), "C3", "5,5", 0)
-    drawing = found.drawing()
+    found = effective_receptive_field("lenet5", "C3", (5, 5))
+    drawing = effective_drawing(found)
     widest = max(shape.x + shape.width for shape in drawing.shapes if hasattr(shape, "height"))
     assert widest > 0.9 * (drawing.width - 36)
     texts = [shape.text for shape in drawing.shapes if hasattr(shape, "text")]

@@ -18,7 +18,7 @@ from archcalc.claims import quantity
 from archcalc.errors import ArchcalcError
 from archcalc.golden import golden
 from archcalc.graph import Graph
-from archcalc.render.receptive_field import layers_table
+from archcalc.questions.receptive_field import receptive_field
 from archcalc.report import analyze
 from archcalc.zoo import load
 from tests.field_networks import SPECS, text
@@ -40,7 +40,7 @@ def test_each_network_takes_seconds(name: str, tmp_path: Path) -> None:
     """The whole table, remarks and touched shares included: in far less than five seconds of this processor."""
     report = analyze(network(name, tmp_path, 224))
     start = time.process_time()
-    table = layers_table(report)
+    table = receptive_field(report).table()
     assert time.process_time() - start < 5
     assert len(list(table.rows())) > 30
 

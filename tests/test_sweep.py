@@ -18,10 +18,10 @@ from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.formulas import selection
 from archcalc.formulas.amounts import alternatives
-from archcalc.formulas.plot import Scatter
 from archcalc.formulas.selection import condition, objectives, pareto
 from archcalc.formulas.sweep import Sweep, planned
 from archcalc.quantities import TOTALLED, names
+from archcalc.render.plot import Scatter
 from archcalc.zoo import load
 
 COLUMNS = ("params", "macs", "activation_bytes", "saved_bytes", "peak_bytes", "least_bytes", "total_bytes", "depth")

@@ -9,6 +9,7 @@ from typing import Any
 from archcalc.analyses.field import Field, Fields, disagreement
 from archcalc.analyses.receptive_field_exact import reads_of
 from archcalc.graph import Graph
+from archcalc.tables.numbers import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Misalignment:
         first, second = self.paths
         where = "the first position" if self.position == 0 else f"position {self.position}"
         if self.strides[0] != self.strides[1]:
-            told = "strides {} and {}".format(*map(quantity, self.strides))
+            told = "strides {} and {}".format(*map(number, self.strides))
         else:
-            told = "centres {} and {} of {}".format(*map(quantity, self.centres), where)
+            told = "centres {} and {} of {}".format(*map(number, self.centres), where)
         return f"{self.node}: {first} and {second} are misaligned along {self.axis}: {told}"
 
 
@@ -109,18 +110,3 @@ def _range(field: Field) -> str:
 
 def _once(values: list[Any]) -> list[Any]:
     return values[:1] if all(value == values[0] for value in values) else values
-
-
-def quantity(value: Any) -> str:
-    """A number as people read it: halves and other short fractions as decimals, the rest as they are.
-
-    >>> from fractions import Fraction
-    >>> quantity(Fraction(31, 2)), quantity(Fraction(1, 3)), quantity(7), quantity(None)
-    ('15.5', '1/3', '7', '-')
-    """
-    if value is None:
-        return "-"
-    denominator = getattr(value, "denominator", 1)
-    if isinstance(denominator, int) and denominator in (2, 4, 8):
-        return str(float(value))
-    return str(value)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,57 +11,60 @@ from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Form, Input, Output, Quiet, Set, complete_name
 from archcalc.cli.output import chosen_format, write_table
-from archcalc.errors import UsageError, suggestion
+from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.report import Report, analyze
-from archcalc.tables import Table
 from archcalc.work import allow_listing
 
 if TYPE_CHECKING:
-    from archcalc.analyses.effective_field import Measurement
-    from archcalc.render.effective_field import Effective
+    from archcalc.tables.answer import Answer
 
 PICTURES = (".svg", ".png", ".pdf")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
+OptionalName = Annotated[
+    str,
+    typer.Argument(
+        metavar="[NAME]",
+        help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
+        autocompletion=complete_name,
+        show_default=False,
+    ),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYERS",
+        show_default=False,
+        help="A stack instead of a net: 3x3x3 is three layers of size 3; 7s2,3s2,3; 3d2; 5x1,1x5; 3,p2,3.",
+    ),
+]
+Layer = Annotated[str, typer.Option(metavar="PATH", help="One layer or scope.", show_default=False)]
+At = Annotated[str, typer.Option(metavar="3,4", help="The exact window of one output position.", show_default=False)]
+Start = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="On an inner layer's output, or on another input, instead of the first input.",
+        show_default=False,
+    ),
+]
+Effective = Annotated[
+    bool, typer.Option("--effective", help="Which part matters most: estimated, and with PyTorch measured.")
+]
+Every = Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")]
+
 
 @app.command(cls=Command)
 def receptive_field(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="[NAME]",
-            help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
-            autocompletion=complete_name,
-            show_default=False,
-        ),
-    ] = "",
-    stack: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAYERS",
-            show_default=False,
-            help="A stack instead of a net: 3x3x3 is three layers of size 3; 7s2,3s2,3; 3d2; 5x1,1x5; 3,p2,3.",
-        ),
-    ] = None,
-    layer: Annotated[str, typer.Option(metavar="PATH", help="One layer or scope.", show_default=False)] = "",
-    at: Annotated[
-        str, typer.Option(metavar="3,4", help="The exact window of one output position.", show_default=False)
-    ] = "",
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="PATH",
-            help="On an inner layer's output, or on another input, instead of the first input.",
-            show_default=False,
-        ),
-    ] = "",
-    effective: Annotated[
-        bool, typer.Option("--effective", help="Which part matters most: estimated, and with PyTorch measured.")
-    ] = False,
-    every: Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")] = False,
+    name: OptionalName = "",
+    stack: Stack = None,
+    layer: Layer = "",
+    at: At = "",
+    start: Start = "",
+    effective: Effective = False,
+    every: Every = False,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
     form: Form = None,
@@ -85,128 +86,73 @@ def receptive_field(
     archcalc receptive-field vgg16 --layer conv5 --effective -o effective.svg
     ```
     """
-    picture = output is not None and output.suffix.lower() in PICTURES
+    picture = output if output is not None and output.suffix.lower() in PICTURES else None
     chosen = chosen_format(form, None if picture else output)
+    asked = {"--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every}
     if stack is not None:
-        others = {
-            "NAME": name, "--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every,
-            "--set": sets, "--input": sizes,
-        }  # fmt: skip
-        write_table(_stack(stack, [what for what, given in others.items() if given], picture), chosen, output)
-        return
+        others = {"NAME": name, **asked, "--set": sets, "--input": sizes}
+        answer = _stack(stack, [what for what, given in others.items() if given], picture)
+    else:
+        _check(name, asked, form, picture)
+        graph = built(name, sets, sizes, quiet)[1]
+        answer = _answer(graph, layer, at, start, effective, every, picture)
+    if picture is not None:
+        _draw(answer, layer, picture)
+    if picture is None or effective:
+        write_table(answer.table(), chosen, None if picture else output)
+
+
+def _check(name: str, asked: dict[str, object], form: str | None, picture: Path | None) -> None:
+    """See that the options fit together, and allow for much work where all layers are listed."""
     if not name:
         raise UsageError("name an architecture, or give --stack", "archcalc receptive-field vgg16, or --stack 3x3x3")
     if picture and form is not None:
         raise UsageError(f"--format {form} does not draw", "leave it out: the file's suffix says which picture")
-    if every and (picture or effective or at):
-        what = "a picture" if picture else "--effective" if effective else "--at"
+    if asked["--all"] and (picture or asked["--effective"] or asked["--at"]):
+        what = "a picture" if picture else "--effective" if asked["--effective"] else "--at"
         raise UsageError(f"{what} is not about rows for every layer", "leave out --all")
-    if not (layer or at or effective or picture):
+    if not (asked["--layer"] or asked["--at"] or asked["--effective"] or picture):
         allow_listing()
-    _, graph = built(name, sets, sizes, quiet)
-    report = analyze(graph)
-    source = _index(report, start) if start else 0
-    if effective:
-        field = _effective(report, layer, at, source)
-        if picture and output is not None:
-            field.drawing().save(output)
-            output = None
-        write_table(field.table(), chosen, output)
-    elif picture and output is not None:
-        from archcalc.render.receptive_field_picture import draw_fields
-
-        draw_fields(
-            report,
-            output,
-            layer.split(",") if layer and not at else [],
-            _at(report, layer, at, source) if at else None,
-            source,
-        )
-    else:
-        write_table(_table(report, layer, at, source, every), chosen, output)
 
 
-def _stack(text: str, others: Iterable[str], picture: bool) -> Table:
-    from archcalc.analyses.receptive_field_stack import read_stack
-    from archcalc.render.receptive_field import stack_table
+def _stack(text: str, others: list[str], picture: Path | None) -> Answer:
+    from archcalc.questions.receptive_field_stack import receptive_field_stack
 
     for what in others:
         raise UsageError(f"--stack describes a net of its own: leave out {what}")
     if picture:
         raise UsageError("--stack has no picture", "archcalc receptive-field NAME -o rf.svg draws a net's fields")
-    return stack_table(text, read_stack(text))
+    return receptive_field_stack(text)
 
 
-def _table(report: Report, layer: str, at: str, source: int, every: bool) -> Table:
-    from archcalc.render.receptive_field import layers_table, position_table
+def _answer(
+    graph: Graph, layer: str, at: str, start: str, effective: bool, every: bool, picture: Path | None
+) -> Answer:
+    """The answer to the question that the options ask."""
+    if effective:
+        from archcalc.questions.effective_field import effective_receptive_field
 
+        return effective_receptive_field(graph, layer, at or None, start=start)
     if at:
-        index, position = _at(report, layer, at, source)
-        return position_table(report, index, position, source)
-    only = ""
-    if layer:
-        index = _index(report, layer)
-        only = layer if any(report.graph.within(layer)) else report.graph.nodes[index].name
-    return layers_table(report, every or bool(only), only, source)
+        from archcalc.questions.receptive_field_at import receptive_field_at
+
+        return receptive_field_at(graph, at, layer, start=start)
+    from archcalc.questions.receptive_field import receptive_field
+
+    return receptive_field(graph, "" if picture else layer, start=start, every=every)
 
 
-def _index(report: Report, path: str) -> int:
-    """The node that a name stands for.
+def _draw(answer: Answer, layer: str, path: Path) -> None:
+    from archcalc.questions.effective_field import EffectiveField
+    from archcalc.questions.receptive_field import ReceptiveFields
+    from archcalc.questions.receptive_field_at import PositionField
+    from archcalc.render.effective_field import effective_drawing
+    from archcalc.render.receptive_field_picture import fields_drawing, position_drawing
 
-    Raises: UsageError: there is none.
-    """
-    places = report.graph.places
-    if path not in places:
-        raise UsageError(f"{report.name} has no layer '{path}'", suggestion(path, places))
-    return places[path]
-
-
-def _at(report: Report, layer: str, text: str, source: int) -> tuple[int, Mapping[str, int]]:
-    """A node, by default the last one with spatial axes, and a position: 3,4 in the spec's order, or H=3,W=4."""
-    from archcalc.analyses.positions import positions_of
-
-    index = _index(report, layer) if layer else _last_wide(report, source)
-    node = report.graph.nodes[index]
-    axes = list(report.ordered(positions_of(node.shape)))
-    parts = text.replace(" ", "").split(",") if axes else []
-    named = [part.partition("=")[::2] if "=" in part else (axis, part) for axis, part in zip(axes, parts, strict=False)]
-    position = dict(named)
-    if len(parts) != len(axes) or not all(value.isdecimal() and len(value) < 10 for value in position.values()):
-        order = ",".join(axes) or "nothing: it is one vector"
-        raise UsageError(f"can't read --at '{text}' for '{node.name}', whose positions are {order}", "--at 3,4")
-    if twice := next((axis for axis, count in Counter(axis for axis, _ in named).items() if count > 1), ""):
-        where = f"the positions of '{node.name}' are {','.join(axes)}"
-        raise UsageError(f"--at '{text}' gives {twice} twice; {where}", "--at H=3,W=4")
-    return index, {axis: int(value) for axis, value in position.items()}
-
-
-def _last_wide(report: Report, source: int) -> int:
-    """The last node that has spatial axes and doesn't see everything."""
-    nodes = report.graph.nodes
-    fields = report.fields_on(nodes[source].name)
-    wide = (i for i in range(source + 1, len(nodes)) if nodes[i].shape.spatial and fields[i])
-    return max((i for i in wide if not any(field.constant for field in fields[i].values())), default=source)
-
-
-def _effective(report: Report, layer: str, at: str, source: int) -> Effective:
-    from archcalc.analyses.positions import middle_of
-    from archcalc.render.effective_field import Effective
-
-    if at:
-        index, position = _at(report, layer, at, source)
-    else:
-        index = _index(report, layer) if layer else _last_wide(report, source)
-        position = middle_of(report.graph.nodes[index].shape)
-    return Effective(report, index, position, source, _measured)
-
-
-def _measured(graph: Graph, index: int, position: Mapping[str, int], source: int) -> Measurement | str:
-    """What PyTorch finds, or why nothing."""
-    if graph.nodes[source].inputs:
-        return "measured on inputs only, not on an inner layer"
-    if importlib.util.find_spec("torch") is None:
-        return "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
-    from archcalc.pytorch.effective import measurement
-
-    found = measurement(graph, index, position, source)
-    return found or "not measured: no gradient arrives, whatever the initialisation"
+    if isinstance(answer, EffectiveField):
+        drawing = effective_drawing(answer)
+    elif isinstance(answer, PositionField):
+        drawing = position_drawing(answer)
+    elif isinstance(answer, ReceptiveFields):
+        drawing = fields_drawing(answer, layer.split(",") if layer else [])
+    drawing.save(path)

@@ -161,7 +161,7 @@ def _counted(plan: Sweep, quiet: bool) -> Iterator[Columns]:
 def _plotted(blocks: Iterable[Columns], path: Path, axes: str, names: list[str], title: str) -> Iterator[Columns]:
     """The blocks again, after all of which the plot is written."""
     from archcalc.errors import suggestion
-    from archcalc.formulas.plot import Scatter
+    from archcalc.render.plot import Scatter
 
     x, comma, y = (part.strip() for part in axes.partition(","))
     for name in (x, y):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from archcalc.analyses.field import Field, Interval
+from archcalc.analyses.field import Field, Fields, Interval
 from archcalc.analyses.positions import middle_of
-from archcalc.analyses.receptive_field import receptive_fields
-from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
-from archcalc.errors import UsageError, suggestion
+from archcalc.analyses.receptive_field_exact import has_symbols
+from archcalc.errors import UsageError
+from archcalc.graph import Graph
+from archcalc.questions.field_places import fields_on
+from archcalc.questions.receptive_field import ReceptiveFields
+from archcalc.questions.receptive_field_at import PositionField
 from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.report import Report
 
@@ -32,60 +34,60 @@ class Frame:
     exact: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
-def draw_fields(
-    report: Report,
-    path: Path,
-    layers: Sequence[str] = (),
-    at: tuple[int, Mapping[str, int]] | None = None,
-    source: int = 0,
-) -> None:
-    """Write the picture: of the chosen layers, or of the last one of every stage; each at its middle position.
+def fields_drawing(found: ReceptiveFields, layers: Sequence[str] = ()) -> Drawing:
+    """The fields of some layers, by default of the last one of every stage; each at its middle position.
 
-    Raises: UsageError: the sizes are symbolic, the input has no spatial axes, or the file can't be written.
+    Raises: UsageError: a size is symbolic, the input has no spatial axes, or a layer doesn't see it or isn't there.
     """
-    fields_drawing(report, layers, at, source).save(path)
+    graph = found.report.graph
+    _check(graph, found.source)
+    chosen = list(map(graph.place, layers)) or stages(found)
+    for index in chosen if layers else ():
+        _check_seen(found.fields[index], graph, index, found.source)
+    frames = [_frame(found.fields[index], _middle(found, index)) for index in chosen]
+    return _laid_out(found.report, found.source, frames)
 
 
-def fields_drawing(
-    report: Report, layers: Sequence[str] = (), at: tuple[int, Mapping[str, int]] | None = None, source: int = 0
-) -> Drawing:
-    """The drawing behind `draw_fields`."""
-    graph = report.graph
-    shape = graph.nodes[source].shape
-    if not shape.spatial:
-        raise UsageError(f"{report.name} has nothing to draw: the input has no spatial axes")
+def position_drawing(found: PositionField) -> Drawing:
+    """One position's window, what is inside the borders shaded.
+
+    Raises: UsageError: a size is symbolic, the input has no spatial axes, or the layer doesn't see it.
+    """
+    fields = fields_on(found.report, found.source)[found.index]
+    _check(found.report.graph, found.source)
+    _check_seen(fields, found.report.graph, found.index, found.source)
+    return _laid_out(found.report, found.source, [_frame(fields, found, exact=True)])
+
+
+def _check(graph: Graph, source: int) -> None:
+    if not graph.nodes[source].shape.spatial:
+        raise UsageError(f"{graph.name} has nothing to draw: the input has no spatial axes")
     if any(node.application.once(has_symbols) for node in graph.nodes):
         raise UsageError("a picture needs numbers for all sizes and arguments", "give them with --input or --set")
-    fields = receptive_fields(graph, source) if source else report.receptive_fields
-    for index in [at[0]] if at is not None else [graph.places[layer] for layer in layers if layer in graph.places]:
-        if not fields[index]:
-            raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
-    if at is not None:
-        frames = [_frame(report, at[0], fields[at[0]], at[1], source, exact=True)]
-    else:
-        if unknown := [layer for layer in layers if layer not in graph.places]:
-            raise UsageError(f"{report.name} has no layer '{unknown[0]}'", suggestion(unknown[0], graph.places))
-        chosen = [graph.places[layer] for layer in layers] if layers else stages(report, fields, source)
-        frames = [
-            _frame(
-                report,
-                index,
-                fields[index],
-                middle_of(graph.nodes[index].shape),
-                source,
-            )
-            for index in chosen
-        ]
+
+
+def _check_seen(fields: Fields, graph: Graph, index: int, source: int) -> None:
+    if not fields:
+        raise UsageError(f"'{graph.nodes[index].name}' does not depend on '{graph.nodes[source].name}'")
+
+
+def _middle(found: ReceptiveFields, index: int) -> PositionField:
+    position = middle_of(found.report.graph.nodes[index].shape)
+    return PositionField(found.report, index, position, found.source)
+
+
+def _laid_out(report: Report, source: int, frames: Sequence[Frame]) -> Drawing:
+    graph, shape = report.graph, report.graph.nodes[source].shape
     place = "input" if source == 0 and not graph.first_of_several else graph.nodes[source].name
     return _drawing(f"{report.name}: receptive fields", f"{place} {report.text(shape)}", _sides(shape), frames)
 
 
-def stages(report: Report, fields: Sequence[Mapping[str, Field]], source: int = 0) -> list[int]:
+def stages(whole: ReceptiveFields) -> list[int]:
     """The last layer of each stage, a name's first part, that has a field of its own; of many some, evenly."""
-    graph, last = report.graph, {}
-    for index, node in enumerate(graph.nodes):
+    fields, last = whole.fields, {}
+    for index, node in enumerate(whole.report.graph.nodes):
         found = fields[index].values()
-        if index > source and node.shape.spatial and found and all(map(_moves, found)):
+        if index > whole.source and node.shape.spatial and found and all(map(_moves, found)):
             last[node.name.split("/")[0]] = index
     sizes: dict[tuple[Any, ...], int] = {}
     for index in last.values():
@@ -107,19 +109,12 @@ def _sides(shape: Any) -> tuple[int, int]:
     return (above[-1] if above else 1), across
 
 
-def _frame(
-    report: Report,
-    index: int,
-    fields: Mapping[str, Field],
-    position: Mapping[str, int],
-    source: int,
-    exact: bool = False,
-) -> Frame:
-    graph = report.graph
-    node, place = graph.nodes[index], graph.nodes[source].shape
+def _frame(fields: Fields, at: PositionField, exact: bool = False) -> Frame:
+    """One position's window, as it goes on past the borders where that is known; with what is inside, if `exact`."""
+    place, position = at.report.graph.nodes[at.source].shape, at.position
     free: dict[str, Interval] = {}
     plain = fields and all(_moves(field) and not field.drifts for field in fields.values())
-    seen = None if plain and not exact else exact_field(graph, index, position, source)
+    seen = None if plain and not exact else at.seen
     for axis in place.spatial:
         field = fields.get(axis)
         if field is None or not _moves(field) or field.drifts:
@@ -130,9 +125,9 @@ def _frame(
     sizes = "x".join("0" if w is None else str(int(w[1] - w[0]) + 1) for w in free.values())
     strides = {str(field.stride) for field in fields.values()}
     stride = f", stride {strides.pop()}" if len(strides) == 1 and all(map(_moves, fields.values())) else ""
-    where = f" at {','.join(map(str, report.ordered(position).values()))}" if exact else ""
+    where = f" at {','.join(map(str, at.report.ordered(position).values()))}" if exact else ""
     down, across = _two(free)
-    return Frame(f"{node.name}{where}: {sizes}{stride}", down, across, _two(inside) if inside else None)
+    return Frame(f"{at.node.name}{where}: {sizes}{stride}", down, across, _two(inside) if inside else None)
 
 
 def _two(windows: Mapping[str, Any]) -> tuple[Any, Any]:

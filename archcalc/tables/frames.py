@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _BEYOND = 1 << 63
 """The integers of data frames end before it."""
+_ALIKE = (bool, float)
+"""Other types that data frames have; a fraction is a text, since no float is exact."""
 
 
 def to_pandas(table: Table) -> pandas.DataFrame:
@@ -42,7 +44,7 @@ def to_arrow(table: Table) -> pyarrow.Table:
 
 
 def frame(table: Table) -> dict[str, list[Any]]:
-    """The columns of a table, each of one type: booleans, integers of 64 bits or texts; None is missing."""
+    """The columns of a table, each of one type: booleans, integers of 64 bits, floats or texts; None is missing."""
     columns: list[list[Any]] = [[] for _ in table.fields]
     for row in table.records():
         for column, value in zip(columns, row, strict=True):
@@ -51,7 +53,7 @@ def frame(table: Table) -> dict[str, list[Any]]:
 
 
 def _of_one_type(values: list[Any]) -> list[Any]:
-    if _are_integers(values) or all(value is None or isinstance(value, bool) for value in values):
+    if _are_integers(values) or any(all(value is None or type(value) is one for value in values) for one in _ALIKE):
         return values
     return [None if value is None else str(value) for value in values]
 

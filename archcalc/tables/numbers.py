@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -90,3 +91,36 @@ def signed(amount: Dim | None) -> str:
     if amount is None:
         return ""
     return str(amount) if is_symbolic(amount) or amount == 0 else f"{amount:+,}"
+
+
+def percentage(share: float) -> str:
+    """A share with one decimal, or none if it is whole.
+
+    >>> percentage(25 / 81), percentage(1.0)
+    ('30.9 %', '100 %')
+    """
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def number(value: Any) -> str:
+    """A number as people read it: halves and other short fractions as decimals, the rest as they are.
+
+    >>> number(Fraction(31, 2)), number(Fraction(1, 3)), number(7), number(None)
+    ('15.5', '1/3', '7', '-')
+    """
+    if value is None:
+        return "-"
+    denominator = getattr(value, "denominator", 1)
+    if isinstance(denominator, int) and denominator in (2, 4, 8):
+        return str(float(value))
+    return str(value)
+
+
+def sides(values: Sequence[Any]) -> str:
+    """One text for all axes: 7, or 7x1 where they differ.
+
+    >>> sides([7, 7]), sides([7, 1]), sides([])
+    ('7', '7x1', '-')
+    """
+    texts = list(map(number, values)) or ["-"]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)

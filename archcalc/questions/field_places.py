@@ -1,0 +1,75 @@
+"""What questions about fields are asked of: an input or a layer, and a position, as people give them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from archcalc.analyses.field import Fields
+from archcalc.analyses.positions import positions_of
+from archcalc.analyses.receptive_field import receptive_fields
+from archcalc.errors import UsageError
+from archcalc.graph import Graph
+from archcalc.report import Report
+from archcalc.symbolic import exact, known
+
+Position: TypeAlias = "str | int | Sequence[int] | Mapping[str, int]"
+"""Coordinates along the axes but C: `(3, 4)` in the spec's order, `{"H": 3, "W": 4}`, or `"3,4"`, `"H=3,W=4"`."""
+
+
+def fields_on(report: Report, source: int) -> Sequence[Fields]:
+    """Each node's receptive field on another one's volume."""
+    return report.receptive_fields if source == 0 else receptive_fields(report.graph, source)
+
+
+def place_text(graph: Graph, source: int) -> str:
+    """What fields are about: the input, one of several by its name, or a layer."""
+    if graph.nodes[source].inputs:
+        return graph.nodes[source].name
+    return f"the input {graph.nodes[source].name}" if len(graph.inputs) > 1 else "the input"
+
+
+def last_wide(report: Report, source: int) -> int:
+    """The last node that has spatial axes and doesn't see everything."""
+    nodes, fields = report.graph.nodes, fields_on(report, source)
+    wide = (i for i in range(source + 1, len(nodes)) if nodes[i].shape.spatial and fields[i])
+    return max((i for i in wide if not any(field.constant for field in fields[i].values())), default=source)
+
+
+def position_of(report: Report, index: int, at: Position) -> dict[str, int]:
+    """A position of a node, by axis.
+
+    Raises: UsageError: it can't be read, has too few or too many coordinates, or names an axis twice.
+    """
+    node = report.graph.nodes[index]
+    axes = list(report.ordered(positions_of(node.shape)))
+    found = _pairs(at, axes)
+    if found is None or len(found) != len(axes):
+        order = ",".join(axes) or "nothing: it is one vector"
+        message = f"can't read the position {at!r:.60} of '{node.name}', whose positions are {order}"
+        raise UsageError(message, "3,4 or H=3,W=4")
+    if twice := next((axis for axis, count in Counter(axis for axis, _ in found).items() if count > 1), ""):
+        where = f"the positions of '{node.name}' are {','.join(axes)}"
+        raise UsageError(f"the position '{at}' gives {twice} twice; {where}", "H=3,W=4")
+    return {axis: known(exact(value, f"the position along {axis}")) for axis, value in found}
+
+
+def _pairs(at: Any, axes: Sequence[str]) -> list[tuple[str, Any]] | None:
+    """Axes and coordinates; None if they can't be read."""
+    if isinstance(at, str):
+        return _read(at, axes)
+    if isinstance(at, Mapping):
+        return list(at.items())
+    values = list(at) if isinstance(at, (tuple, list)) else [at]
+    return list(zip(axes, values, strict=True)) if len(values) == len(axes) else None
+
+
+def _read(text: str, axes: Sequence[str]) -> list[tuple[str, int]] | None:
+    parts = text.replace(" ", "").split(",") if axes else []
+    if len(parts) != len(axes):
+        return None
+    named = [part.partition("=")[::2] if "=" in part else (axis, part) for axis, part in zip(axes, parts, strict=True)]
+    if not all(value.isdecimal() and len(value) < 10 for _, value in named):
+        return None
+    return [(axis, int(value)) for axis, value in named]
