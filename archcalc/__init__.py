@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
+    from archcalc.questions.solve import Solution, solve
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
-    from archcalc.symbolic import dim
+    from archcalc.symbolic import Integers, dim
     from archcalc.tables.answer import Answer
     from archcalc.zoo import Architecture, load
 
@@ -48,10 +49,11 @@ _HOMES = {
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
+    "archcalc.questions.solve": ("Solution", "solve"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
-    "archcalc.symbolic": ("dim",),
+    "archcalc.symbolic": ("Integers", "dim"),
     "archcalc.tables.answer": ("Answer",),
     "archcalc.pytorch": ("to_torch",),
     "archcalc.zoo": ("Architecture", "load"),
@@ -65,6 +67,7 @@ __all__ = [
     "Differences",
     "EffectiveField",
     "Graph",
+    "Integers",
     "LayerField",
     "Node",
     "PositionField",
@@ -72,6 +75,7 @@ __all__ = [
     "Report",
     "Shape",
     "ShapeError",
+    "Solution",
     "Spec",
     "SpecError",
     "Stack",
@@ -89,6 +93,7 @@ __all__ = [
     "receptive_field",
     "receptive_field_at",
     "receptive_field_stack",
+    "solve",
     "to_torch",
 ]
 

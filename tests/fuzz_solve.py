@@ -21,10 +21,10 @@ from itertools import product
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
-from archcalc.formulas.solve import Answer, Question, Unknowns, answered
 from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import BATCH
 from archcalc.graph import Graph
+from archcalc.questions.solve import Solution, solve
 from archcalc.report import analyze
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.zoo import Architecture, load
@@ -73,12 +73,22 @@ ZOO: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is wanted: budgets, and an output."""
+
+    budgets: Mapping[str, tuple[int | None, int]]
+    output: str = ""
+    layer: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """A question, and the values of each unknown that are tried."""
 
     architecture: Architecture
     question: Question
-    unknowns: Unknowns
+    open: Sequence[str]
+    ranges: Mapping[str, Sequence[int]]
     box: Mapping[str, Sequence[int]]
     text: str
 
@@ -167,9 +177,9 @@ def case(draw: random.Random) -> Case | None:
         if name in STRUCTURAL or draw.random() < 0.35:
             low = draw.randint(1, 3)
             ranges[name] = range(low, low + draw.randint(1, 5 if name in STRUCTURAL else 12))
-    unknowns = Unknowns([name for name in names if name not in ranges], ranges)
     question = asked(draw, architecture, box)
-    return None if question is None else Case(architecture, question, unknowns, box, text)
+    left = [name for name in names if name not in ranges]
+    return None if question is None else Case(architecture, question, left, ranges, box, text)
 
 
 def asked(draw: random.Random, architecture: Architecture, box: Mapping[str, Sequence[int]]) -> Question | None:
@@ -203,7 +213,7 @@ def asked(draw: random.Random, architecture: Architecture, box: Mapping[str, Seq
 
 def meets(case: Case, values: Mapping[str, int]) -> bool:
     """Whether a configuration can be built, lies in the ranges, and meets the question."""
-    if not all(values[name] in numbers for name, numbers in case.unknowns.ranges.items()):
+    if not all(values[name] in numbers for name, numbers in case.ranges.items()):
         return False
     graph = given(case.architecture, values)
     if graph is None:
@@ -219,19 +229,15 @@ def meets(case: Case, values: Mapping[str, int]) -> bool:
     return all((least or 0) <= totals[c] <= most for c, (least, most) in case.question.budgets.items())
 
 
-def probes(draw: random.Random, case: Case, answer: Answer | None) -> Iterator[dict[str, int]]:
+def probes(draw: random.Random, case: Case, answer: Solution | None) -> Iterator[dict[str, int]]:
     """Configurations of the box, and others around the ends of the answer and outside."""
     grid = list(product(*case.box.values()))
     for numbers in draw.sample(grid, min(len(grid), MAX_BUILDS)):
         yield dict(zip(case.box, numbers, strict=True))
     ends = {name: {1, draw.randint(1, 400)} for name in case.box}
     if answer is not None:
-        sets = [answer.solution.alone]
-        rows = answer.solution.rows
-        sets += [
-            dict(zip(answer.solution.together, row.sets, strict=True)) for row in draw.sample(rows, min(len(rows), 3))
-        ]
-        for found in sets:
+        rows = list(answer)
+        for found in [answer.solutions.alone, *draw.sample(rows, min(len(rows), 3))]:
             for name, numbers in found.items():
                 for segment in numbers.segments[:3]:
                     last = segment.last or segment.first + draw.randint(0, 300)
@@ -250,7 +256,14 @@ def check(draw: random.Random, case: Case) -> str:
     """
     answer, outcome = None, "answered"
     try:
-        answer = answered(case.architecture, case.question, case.unknowns)
+        answer = solve(
+            case.architecture,
+            output=case.question.output or None,
+            layer=case.question.layer,
+            hparams=case.ranges,
+            symbolic=case.open,
+            **case.question.budgets,
+        )
     except Unsolvable as error:
         return f"refused: {str(error).split(chr(10))[0][:24]}"
     except UsageError as error:
@@ -264,11 +277,11 @@ def check(draw: random.Random, case: Case) -> str:
     hits = 0
     for values in probes(draw, case, answer):
         truth = meets(case, values)
-        found = answer is not None and values in answer.solution
+        found = answer is not None and values in answer
         hits += truth
         if truth != found:
             raise Wrong(
-                f"{values} {'is a solution' if truth else 'is no solution'}; the answer: {answer and answer.solution}"
+                f"{values} {'is a solution' if truth else 'is no solution'}; the answer: {answer and answer.solutions}"
             )
     if answer is not None and draw.random() < 0.2:
         swept(case)
@@ -311,7 +324,9 @@ def search(examples: int, seed: int, report_every: int = 0) -> Counter[str]:
         try:
             outcomes[check(draw, found)] += 1
         except Exception as error:
-            error.add_note(f"seed {seed}, number {number}\n{found.text}\n{found.question}\n{found.unknowns}")
+            error.add_note(
+                f"seed {seed}, number {number}\n{found.text}\n{found.question}\n{found.open}, {found.ranges}"
+            )
             raise
         if (took := time.process_time() - start) > 20:
             print(f"number {number} took {took:.0f} s", flush=True)

@@ -10,9 +10,9 @@ import archcalc
 from archcalc.__main__ import main
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.errors import SpecError, UsageError
-from archcalc.formulas.solve import Question, Unknowns, answered
 from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import opened
+from archcalc.questions.solve import solve
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load
 from tests.helpers import spec_of
@@ -182,7 +182,7 @@ def test_solve_and_sweep_reach_sizes_of_every_input(two: Path) -> None:
         except SpecError:
             continue
         expected[left, right] = archcalc.analyze(graph).total("macs")
-    solution = answered(architecture, Question({"macs": (None, most)}), Unknowns(["H", "right_H"])).solution
+    solution = solve(architecture, symbolic="H,right_H", macs=most)
     pairs = product(range(1, 45), range(1, 25))
     found = {pair for pair in pairs if dict(zip(("H", "right_H"), pair, strict=True)) in solution}
     assert {pair for pair, macs in expected.items() if macs <= most} == found

@@ -17,9 +17,10 @@ from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.formulas.amounts import alternatives
 from archcalc.formulas.budgets import budget
-from archcalc.formulas.solve import Question, Unknowns, answered, output_conditions
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
+from archcalc.questions.goals import goals_of
+from archcalc.questions.solve import solve
 from archcalc.report import analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import Condition, Integers, dim
@@ -59,13 +60,13 @@ def test_every_size_for_an_output(name: str, layer: str, targets: tuple[int, ...
     """The sizes that solve finds are those that brute force finds, up to 1,024, and none is missing."""
     found = opened(load(name), ["H", "W"])
     report = analyze(found.graph)
-    path, _ = output_conditions(report, "1x1", layer)
+    path, _ = goals_of("1x1", layer, {}, {}).conditions(report, (), ())
     heights = {}
     for size in range(1, LAST + 1):
         shapes = shapes_at(found.graph, H=size, W=other)
         heights[size] = shapes[path]["H"] if shapes else None
     for target in targets:
-        where, conditions = output_conditions(report, f"H={target}", layer)
+        where, conditions = goals_of(f"H={target}", layer, {}, {}).conditions(report, (), ())
         solution = solved_for(
             [*found.graph.conditions, *conditions], {"H": Integers.between(), "W": Integers.between()}
         )
@@ -76,7 +77,7 @@ def test_every_size_for_an_output(name: str, layer: str, targets: tuple[int, ...
 def test_vgg_ends_in_7x7_from_224_to_255() -> None:
     """The lecture's question."""
     found = opened(load("vgg16"), ["H", "W"])
-    _, conditions = output_conditions(analyze(found.graph), "7x7")
+    _, conditions = goals_of("7x7", "", {}, {}).conditions(analyze(found.graph), (), ())
     solution = solved_for([*found.graph.conditions, *conditions], {})
     assert {"H": "224..255", "W": "224..255"} == {name: str(sizes) for name, sizes in solution.alone.items()}
 
@@ -435,8 +436,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_squares_within_a_peak_of_many_extremes(name: str, most: int) -> None:
     """Where minima and maxima stand in each other, one unknown that has an end is looked at number by number."""
     architecture = load(name)
-    unknowns = Unknowns([], sizes={"H": dim("s"), "W": dim("s")})
-    found = answered(architecture, Question({"peak_bytes": (None, most)}), unknowns).solution.alone["s"]
+    found = solve(architecture, sizes={"H": dim("s"), "W": dim("s")}, peak_bytes=most)["s"]
     assert found.max is not None
     for size in (*range(28, 60), *range(found.max - 9, found.max + 10)):
         try:

@@ -70,12 +70,12 @@ class Integers:
 
     `in`, `&`, `|` and `==` work on all; iterating and `len` on those that have an end, of others see `up_to`.
 
-    >>> multiples = Integers([Segment(1, None, 32, frozenset({0}))])
-    >>> multiples & Integers.between(100, None)
-    Integers(multiples of 32 from 128)
-    >>> small = multiples & Integers.between(100, 200)
-    >>> 160 in small, small.min, small.max, list(small)
-    (True, 128, 192, [128, 160, 192])
+    >>> import archcalc
+    >>> numbers = archcalc.Integers.of(range(32, 257, 32))
+    >>> numbers
+    Integers(multiples of 32 to 256)
+    >>> 160 in numbers, numbers.min, numbers.max, list(numbers & archcalc.Integers.between(100, 200))
+    (True, 32, 256, [128, 160, 192])
     """
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
@@ -90,7 +90,8 @@ class Integers:
     def of(cls, numbers: Iterable[int]) -> Integers:
         """The given numbers, runs of equal steps as one segment; a range isn't gone through.
 
-        >>> print(Integers.of([1, 2, 3, 16, 32, 48]))
+        >>> import archcalc
+        >>> print(archcalc.Integers.of([1, 2, 3, 16, 32, 48]))
         1..3; multiples of 16 to 48
         """
         if isinstance(numbers, range) and numbers and numbers[0] > 0 and numbers.step > 0:
@@ -101,6 +102,7 @@ class Integers:
     def union(cls, sets: Iterable[Integers]) -> Integers:
         """The integers that are in any of the sets.
 
+        >>> from archcalc import Integers
         >>> Integers.union([Integers.between(1, 3), Integers.of([7]), Integers.between(2, 5)])
         Integers(1..5; 7)
         """
