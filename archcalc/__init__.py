@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
     from archcalc.questions.solve import Solution, solve
+    from archcalc.render.diagram import Diagram, draw
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
@@ -50,6 +51,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.questions.solve": ("Solution", "solve"),
+    "archcalc.render.diagram": ("Diagram", "draw"),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
@@ -64,6 +66,7 @@ __all__ = [
     "ArchcalcError",
     "Architecture",
     "Comparison",
+    "Diagram",
     "Differences",
     "EffectiveField",
     "Graph",
@@ -88,6 +91,7 @@ __all__ = [
     "compare",
     "diff",
     "dim",
+    "draw",
     "effective_receptive_field",
     "load",
     "receptive_field",

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from archcalc.cli import run as runner
 from archcalc.cli.app import COMMANDS
 from archcalc.cli.options import complete_name
 from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
+from archcalc.render.diagram import Diagram
 from archcalc.tables.formats import FORMATS
 from tests.helpers import HEAD
 
@@ -455,26 +455,29 @@ def test_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found == json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What `render` asks the renderer to draw."""
-    calls: list[Any] = []
-    fake = types.ModuleType("archcalc.render.svg")
-    fake.render_file = lambda report, path, form, **how: calls.append((report.name, path, form, how))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "archcalc.render.svg", fake)
-    return calls
-
-
-def test_render_passes_on_what_was_asked(drawn: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_passes_on_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`render` takes file, format and folding; no file, or -, means stdout."""
-    told(capsys, "render", "vgg16", "-o", "net.svg")
-    told(capsys, "render", "vgg16", "--format", "dot", "--no-fold", "--depth", "1")
-    told(capsys, "render", "vgg16", "-o", "-")
-    assert [
-        ("vgg16", Path("net.svg"), None, {"fold": True, "depth": None}),
-        ("vgg16", None, "dot", {"fold": False, "depth": 1}),
-        ("vgg16", None, None, {"fold": True, "depth": None}),
-    ] == drawn
+    report = archcalc.analyze("lenet5")
+    assert Diagram(report).svg == told(capsys, "render", "lenet5")[1] == told(capsys, "render", "lenet5", "-o", "-")[1]
+    expected = Diagram(report, fold=False, depth=1).to("dot").decode()
+    assert expected == told(capsys, "render", "lenet5", "--format", "dot", "--no-fold", "--depth", "1")[1]
+    told(capsys, "render", "lenet5", "-o", tmp_path / "net.txt", "--format", "dot")
+    assert Diagram(report).to("dot") == (tmp_path / "net.txt").read_bytes()
+
+
+def test_render_in_a_terminal_writes_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads SVG: a file named after the network is written and named, and no other file is replaced."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert (0, "", "resnet-plain34.svg is written\n") == told(capsys, "render", "resnet:plain34")
+    assert (0, "", "lenet5.png is written\n") == told(capsys, "render", "lenet5", "--format", "png")
+    assert Diagram(archcalc.analyze("resnet:plain34")).svg == Path("resnet-plain34.svg").read_text(encoding="utf-8")
+    code, out, err = told(capsys, "render", "resnet:plain34", "--depth", "1")
+    assert (2, "") == (code, out)
+    assert "there is a 'resnet-plain34.svg' already\n    hint: -o resnet-plain34.svg replaces it" in err
+    assert 0 == told(capsys, "render", "resnet:plain34", "-o", "resnet-plain34.svg")[0]
 
 
 def test_render_draws(tmp_path: Path, net: Path, capsys: pytest.CaptureFixture[str]) -> None:

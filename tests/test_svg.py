@@ -18,9 +18,10 @@ import pytest
 import archcalc
 from archcalc import Report
 from archcalc.errors import UsageError
+from archcalc.render.diagram import Diagram
 from archcalc.render.dot import to_dot
 from archcalc.render.picture import Picture, picture
-from archcalc.render.svg import picture_bytes, render_file
+from archcalc.render.svg import picture_bytes
 from archcalc.zoo import architectures
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
@@ -237,15 +238,15 @@ def test_other_formats(tmp_path: Path) -> None:
     report = report_of("conv_stack")
     for suffix, magic in {"png": b"\x89PNG", "pdf": b"%PDF", "SVG": b"<?xml", "dot": b"digraph"}.items():
         path = tmp_path / f"net.{suffix}"
-        render_file(report, path)
+        Diagram(report).save(path)
         assert path.read_bytes().startswith(magic)
-    render_file(report, tmp_path / "net.txt", "dot")
+    Diagram(report).save(tmp_path / "net.txt", "dot")
     assert to_dot(report) == (tmp_path / "net.txt").read_text(encoding="utf-8")
 
 
 def test_stdout_has_the_picture_and_stderr_nothing(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """Without a path the picture goes to stdout, as SVG; what Graphviz's libraries have to say is kept."""
-    render_file(report_of("conv_stack"), None)
+    subprocess.run([sys.executable, "-m", "archcalc", "render", "conv_stack"], check=True)
     out, err = capfdbinary.readouterr()
     assert ElementTree.fromstring(out).tag == f"{SVG}svg"
     assert b"" == err
@@ -253,8 +254,7 @@ def test_stdout_has_the_picture_and_stderr_nothing(capfdbinary: pytest.CaptureFi
 
 def test_same_bytes_from_two_processes() -> None:
     """A picture depends on nothing but its net."""
-    code = "import archcalc, sys; from archcalc.render.svg import render_file\n"
-    code += "render_file(archcalc.analyze(archcalc.load('googlenet').build()), None, sys.argv[1])"
+    code = "import archcalc, sys; sys.stdout.buffer.write(archcalc.draw('googlenet').to(sys.argv[1]))"
     for format_ in ("dot", "svg"):
         results = [
             subprocess.run(
@@ -296,7 +296,7 @@ def test_errors(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> No
     """A wrong format or path is told in a line."""
     path, *format_ = arguments
     with pytest.raises(UsageError) as error:
-        render_file(report_of("conv_stack"), tmp_path / path, *format_)
+        Diagram(report_of("conv_stack")).save(tmp_path / path, *format_)
     assert expected.format(tmp_path) == str(error.value)
 
 
@@ -334,8 +334,7 @@ def test_without_fonts(tmp_path: Path) -> None:
     """On a machine without fonts a PNG would have boxes for letters: that is an error; an SVG is fine."""
     config = tmp_path / "fonts.conf"
     config.write_text(f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}</cachedir></fontconfig>")
-    code = "import archcalc, sys; from pathlib import Path; from archcalc.render.svg import render_file\n"
-    code += "render_file(archcalc.analyze(archcalc.load('conv_stack').build()), Path(sys.argv[1]))"
+    code = "import archcalc, sys; archcalc.draw('conv_stack').save(sys.argv[1])"
     runs = {
         suffix: subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / f"net.{suffix}")],

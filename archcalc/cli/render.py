@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,17 +14,11 @@ from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Input, Name, Output, Quiet, Set
 from archcalc.cli.output import writing
+from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.report import analyze
 
-
-class PictureFormat(StrEnum):
-    """What Graphviz writes."""
-
-    svg = "svg"
-    pdf = "pdf"
-    png = "png"
-    dot = "dot"
+PictureFormat = StrEnum("PictureFormat", ["svg", "pdf", "png", "dot"])
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -47,20 +43,39 @@ def render(
 ) -> None:
     """Draw the layer graph: scopes as boxes, volumes on the edges, kind, kernel and params in the nodes.
 
-    Without a file, SVG or DOT goes to stdout.
+    Without `-o` the picture goes to stdout; in a terminal, to a file that is named after the network.
 
     Examples:
     ```
-    archcalc render vgg16 -o vgg16.svg
+    archcalc render vgg16
     archcalc render googlenet -o googlenet.pdf
     archcalc render resnet50 --depth 1 --format dot
     ```
     """
-    from archcalc.render.svg import render_file
+    from archcalc.render.diagram import Diagram
 
     _, graph = built(name, sets, sizes, quiet)
+    diagram = Diagram(analyze(graph), fold, depth)
     path = None if output is None or str(output) == "-" else output
-    if path is None and form in (PictureFormat.png, PictureFormat.pdf) and sys.stdout.isatty():
-        raise UsageError(f"a {form.value} in a terminal can't be read", f"archcalc render {name} -o FILE.{form.value}")
-    with writing(path):
-        render_file(analyze(graph), path, form.value if form else None, fold=fold, depth=depth)
+    if output is None and sys.stdout.isatty():
+        path = _unused(graph.name, form.value if form else "svg")
+    if path is not None:
+        diagram.save(path, form.value if form else "")
+    else:
+        with writing(None):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(diagram.to(form.value if form else "svg"))
+            sys.stdout.buffer.flush()
+    if output is None and path is not None:
+        note(f"{path} is written")
+
+
+def _unused(name: str, suffix: str) -> Path:
+    """The file for a network's picture in the current folder.
+
+    Raises: UsageError: there is such a file; nobody has named it, so nobody wants it replaced.
+    """
+    path = Path(re.sub(r"[^\w.-]+", "-", name) + f".{suffix}")
+    if path.exists():
+        raise UsageError(f"there is a '{path}' already", f"-o {path} replaces it")
+    return path

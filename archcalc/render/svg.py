@@ -1,4 +1,4 @@
-"""A report as a picture file: DOT is laid out by the Graphviz inside pygraphviz's wheels, in this process."""
+"""DOT laid out and drawn by the Graphviz inside pygraphviz's wheels, in this process."""
 
 from __future__ import annotations
 
@@ -9,36 +9,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from archcalc import files
 from archcalc.errors import UsageError
-from archcalc.render.dot import FRAME_MARGIN, to_dot
-from archcalc.report import Report
+from archcalc.render.dot import FRAME_MARGIN
 
 FORMATS = ("svg", "pdf", "png", "dot")
 MAX_PIXELS, DPI = 32_000, 144
 """The longest side of a PNG (cairo's limit is 32,767), and its resolution where it isn't too long for that."""
-
-
-def render_file(
-    report: Report, path: Path | None, format: str | None = None, *, fold: bool = True, depth: int | None = None
-) -> None:
-    """Write a picture to a file, or to stdout; the format follows from the file's suffix, and is SVG without one.
-
-    Raises: UsageError: the format is unknown, the file can't be written, the graph is too large, or a font is missing.
-    """
-    format = (format or (path.suffix[1:] if path and path.suffix else "svg")).lower()
-    if format not in FORMATS:
-        raise UsageError(f"can't draw '{format}'", "known: " + ", ".join(FORMATS))
-    data = picture_bytes(to_dot(report, fold=fold, depth=depth), format)
-    if path is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    files.write_bytes(path, data)
 
 
 def picture_bytes(dot: str, format: str) -> bytes:
