@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -465,6 +466,23 @@ def test_imports_go_one_way() -> None:
     assert set() == upward
 
 
+def test_no_modules_import_each_other() -> None:
+    """There is an order in which each module comes after all that it imports, inside functions too."""
+    files = {module_of(path): path for path in (ROOT / "archcalc").rglob("*.py")}
+    needs = {
+        module: set(imports(path.read_text(encoding="utf-8"), files, typing=False)) for module, path in files.items()
+    }
+    assert set(files) == set(TopologicalSorter(needs).static_order())  # a circle is a CycleError
+
+
+def test_circles_of_imports_are_seen() -> None:
+    """The question finds a circle if there is one; what only type checkers import makes none."""
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from archcalc.b import B\n"
+    assert (["archcalc.b"], []) == (list(imports(text)), list(imports(text, typing=False)))
+    with pytest.raises(CycleError):
+        list(TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+
+
 def test_imports_inside_functions_are_seen() -> None:
     """The question finds imports of every form, wherever they stand."""
     text = "import archcalc.a\nif x:\n    from archcalc.b import c\ndef f():\n    from archcalc import d\n"
@@ -476,15 +494,31 @@ def part_of(module: str) -> str:
     return module.removesuffix(".__init__").removeprefix("archcalc").removeprefix(".").partition(".")[0] or "__init__"
 
 
-def imports(text: str) -> Iterator[str]:
-    """The modules of archcalc that a module imports, at its top or inside functions."""
-    for statement in ast.walk(ast.parse(text)):
-        if isinstance(statement, ast.ImportFrom) and statement.module == "archcalc":
-            yield from (f"archcalc.{alias.name}" for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("archcalc."):
-            yield str(statement.module)
+def module_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(text: str, modules: Iterable[str] = (), typing: bool = True) -> Iterator[str]:
+    """The modules of archcalc that a module imports, at its top or inside functions; or for type checkers alone.
+
+    `from archcalc.a import b` is about `archcalc.a.b` where that is one of `modules`.
+    """
+    for statement in ast.walk(ast.parse(text)) if typing else run_statements(ast.parse(text)):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] == "archcalc":
+            for alias in statement.names:
+                inner = f"{statement.module}.{alias.name}"
+                yield inner if inner in modules or statement.module == "archcalc" else str(statement.module)
         elif isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names if alias.name.startswith("archcalc."))
+
+
+def run_statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a syntax tree but those under `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from run_statements(child)
 
 
 @each_document

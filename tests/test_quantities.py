@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE, of_layer
+from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
+from archcalc.analyses.registry import of_layer
 from archcalc.errors import UnknownNameError
 from archcalc.quantities import QUANTITIES, Total, known
 from tests.test_docs import ROOT, extended

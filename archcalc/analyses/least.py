@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archcalc.analyses import of_places
 from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
+from archcalc.analyses.registry import of_places
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim, is_symbolic, maximum

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archcalc.analyses import of_layer
+from archcalc.analyses.registry import of_layer
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim, is_symbolic, minimum
 

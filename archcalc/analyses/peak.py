@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archcalc.analyses import of_places
 from archcalc.analyses.lifetimes import Wire, held_until
 from archcalc.analyses.memory import INDEX_BYTES, token_volumes, undone_pools, volume_bytes
+from archcalc.analyses.registry import of_places
 from archcalc.analyses.saved import width_bytes
 from archcalc.analyses.storages import homes, places
 from archcalc.graph import FORMULA, Application, Graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archcalc.analyses import of_places
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
+from archcalc.analyses.registry import of_places
 from archcalc.analyses.storages import Places, homes, places
 from archcalc.graph import FORMULA, Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width

@@ -8,8 +8,6 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, TypeAlias
 
-from archcalc.symbolic.arithmetic import is_symbolic
-
 Number: TypeAlias = "int | Fraction"
 
 
@@ -26,7 +24,7 @@ def value_at(expr: Any, values: Mapping[str, int]) -> Number:
 
     Raises: NoValue: there is none. KeyError: a symbol isn't given.
     """
-    return _plain(_value(expr, values, {}) if is_symbolic(expr) else Fraction(expr))
+    return _plain(Fraction(expr) if isinstance(expr, (int, Fraction)) else _value(expr, values, {}))
 
 
 def _plain(value: Number) -> Number:
