@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
     from archcalc.pytorch import to_torch
+    from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
@@ -44,6 +45,7 @@ _HOMES = {
         "VerificationError",
     ),
     "archcalc.graph": ("Graph", "Node"),
+    "archcalc.questions.claims": ("Claims", "claims"),
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
     "archcalc.questions.receptive_field": ("LayerField", "ReceptiveFields", "receptive_field"),
@@ -65,6 +67,7 @@ __all__ = [
     "Answer",
     "ArchcalcError",
     "Architecture",
+    "Claims",
     "Comparison",
     "Diagram",
     "Differences",
@@ -88,6 +91,7 @@ __all__ = [
     "__version__",
     "analyze",
     "build",
+    "claims",
     "compare",
     "diff",
     "dim",

@@ -13,7 +13,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localco
 from fractions import Fraction
 from math import prod
 
-from archcalc.claims import check_claims
+from archcalc.questions.judging import verdicts_on
 from archcalc.spec.expression import Literal
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.printed import Printed
@@ -74,7 +74,7 @@ def wrong_verdicts(examples: int, seed: int) -> list[str]:
     found = []
     for number in range(examples):
         text, expected = _random_spec(rng)
-        verdicts = [v.verdict for v in check_claims(parse_spec(Source(f"random{number}.yaml", text)))]
+        verdicts = [v.verdict for v in verdicts_on(parse_spec(Source(f"random{number}.yaml", text)))]
         if verdicts != expected:
             found.append(f"{verdicts} instead of {expected}\n{text}")
     return found
@@ -104,8 +104,10 @@ def _random_spec(rng: random.Random) -> tuple[str, list[str]]:
 
 
 def _random_claim(rng: random.Random, value: int) -> tuple[str, str]:
-    """A figure about a value, and its verdict: exact, rounded, cut off, a bit wrong, or recorded as wrong."""
-    how = rng.choice(["exact", "off", "printed", "printed", "printed", "tolerance"])
+    """A figure about a value, and its verdict: exact, rounded, cut off, a bit wrong, or recorded as wrong; a budget."""
+    how = rng.choice(["exact", "off", "printed", "printed", "printed", "tolerance", "budget"])
+    if how == "budget":
+        return _random_budget(rng, value)
     if how in ("exact", "off"):
         wrong = how == "off"
         erratum = rng.random() < 0.5
@@ -120,6 +122,16 @@ def _random_claim(rng: random.Random, value: int) -> tuple[str, str]:
     digits = max(1, value * 10**decimals // UNITS[suffix] + rng.choice([-1, 0, 0, 1]))
     printed = (f"{digits // 10**decimals}.{digits % 10**decimals:0{decimals}}" if decimals else str(digits)) + suffix
     return printed, judged(printed, value)
+
+
+def _random_budget(rng: random.Random, value: int) -> tuple[str, str]:
+    """A budget with limits near a value, and its verdict."""
+    low, high = sorted(max(2, value + rng.choice([-100, -1, 0, 1, 100])) for _ in range(2))
+    sign = rng.choice(["<", "<=", ">", ">=", ".."])
+    if sign == "..":
+        return f"{low}..{high}", "within" if low <= value <= high else "exceeded"
+    keeps = {"<": value < low, "<=": value <= low, ">": value > low, ">=": value >= low}
+    return f"'{sign}{rng.choice(['', ' '])}{low}'", "within" if keeps[sign] else "exceeded"
 
 
 def main() -> int:

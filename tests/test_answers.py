@@ -35,6 +35,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "receptive field of a position": lambda: archcalc.receptive_field_at("vgg16", (3, 0)),
     "receptive field of a stack": lambda: archcalc.receptive_field_stack("3d2,3d2"),
     "effective field": lambda: archcalc.effective_receptive_field("lenet5", "C3", measure=False),
+    "claims": lambda: archcalc.claims("vgg16", "alexnet_slides"),
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "solution": lambda: archcalc.solve("vgg16", output=(7, 7)),
     "solution in rows": lambda: archcalc.solve("lenet5", symbolic="H,W", macs="3M"),

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from archcalc import claims as claims_module
 from archcalc.__main__ import main
-from archcalc.claims import check_claims, claim_findings
 from archcalc.errors import SpecError
+from archcalc.questions import judging
+from archcalc.questions.contradictions import claim_findings
+from archcalc.questions.judging import verdicts_on
 from archcalc.spec.expression import Literal
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Spec
@@ -28,7 +29,7 @@ SPECS = {spec.name: spec for spec, _ in declared_names()}
 @pytest.mark.parametrize("name", SPECS)
 def test_every_published_figure_holds_or_is_a_recorded_erratum(name: str) -> None:
     """No claim of the zoo is wrong."""
-    wrong = [v for v in check_claims(SPECS[name]) if v.verdict == "wrong"]
+    wrong = [v for v in verdicts_on(SPECS[name]) if v.verdict == "wrong"]
     assert [] == [(v.claim.subject, v.claim.expected.text, str(v.computed), v.problem) for v in wrong]
 
 
@@ -106,7 +107,7 @@ def tiny(tmp_path: Path, *entries: str, more: str = "") -> Spec:
 def test_how_a_claim_is_judged(tmp_path: Path, claim: str, verdict: str) -> None:
     """Digits decide: plain integers are exact, others round; what is cut off is neither right nor wrong."""
     try:
-        assert [verdict] == [v.verdict for v in check_claims(tiny(tmp_path, claim))]
+        assert [verdict] == [v.verdict for v in verdicts_on(tiny(tmp_path, claim))]
     except SpecError as error:
         assert [verdict] == [found.code for found in error.diagnostics]
 
@@ -125,7 +126,7 @@ def test_how_a_claim_is_judged(tmp_path: Path, claim: str, verdict: str) -> None
 )
 def test_what_a_wrong_figure_is_right_for(tmp_path: Path, claim: str, problem: str) -> None:
     """A rounded figure that is another quantity's, or has another unit, says so."""
-    (verdict,) = check_claims(tiny(tmp_path, claim))
+    (verdict,) = verdicts_on(tiny(tmp_path, claim))
     assert ("wrong", problem) == (verdict.verdict, verdict.problem)
 
 
@@ -306,7 +307,7 @@ def test_why_nothing_can_be_built_is_an_error_not_a_warning(tmp_path: Path) -> N
     spec = tiny(tmp_path, "at: {k: 9}, params: 5", more="blocks: {b(k): relu}\n")
     assert "W404" in [found.code for found in spec.warnings]
     reason = "conv: kernel 9 is larger than the padded input 8"
-    assert [reason] == [verdict.problem for verdict in check_claims(spec)]
+    assert [reason] == [verdict.problem for verdict in verdicts_on(spec)]
     assert [f"nothing can be built with this 'at': {reason}"] == [d.message for d in claim_findings(spec, ("",))]
 
 
@@ -328,15 +329,15 @@ def test_names_that_mean_nothing_do_not_hide_others(tmp_path: Path, capsys: pyte
 def test_a_variant_that_fails_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty claims about what can't be built cost one attempt."""
     built: list[Any] = []
-    original = claims_module.build
-    monkeypatch.setattr(claims_module, "build", lambda *given: built.append(given) or original(*given))
-    verdicts = check_claims(tiny(tmp_path, *["at: {k: 9}, params: 5"] * 50))
+    original = judging.build
+    monkeypatch.setattr(judging, "build", lambda *given: built.append(given) or original(*given))
+    verdicts = verdicts_on(tiny(tmp_path, *["at: {k: 9}, params: 5"] * 50))
     assert (50, 1) == (sum(v.verdict == "wrong" for v in verdicts), len(built))
 
 
 def test_a_claim_may_stay_symbolic() -> None:
     """AlphaGo's params are 99k² + 1213k + 361 for every k, as one claim."""
-    symbolic = [v for v in check_claims(load("alphago_policy").spec) if v.claim.at and "k**2" in v.claim.expected.text]
+    symbolic = [v for v in verdicts_on(load("alphago_policy").spec) if v.claim.at and "k**2" in v.claim.expected.text]
     assert {"holds"} == {v.verdict for v in symbolic}
 
 
@@ -344,7 +345,7 @@ def test_fields_may_be_claimed_for_each_axis() -> None:
     """Where both sides are alike, one number and one for each axis say the same; a third axis is none."""
     text = HEAD + "layers: [{a: conv 4 3x3}]\nclaims: [{source: me, rf(a): FIELD}]\n"
     for field, verdict in (("3", "holds"), ("3x3", "holds"), ("3x5", "wrong"), ("3x3x3", "wrong")):
-        assert [verdict] == [each.verdict for each in check_claims(spec_of(text.replace("FIELD", field)))]
+        assert [verdict] == [each.verdict for each in verdicts_on(spec_of(text.replace("FIELD", field)))]
 
 
 @pytest.mark.parametrize(

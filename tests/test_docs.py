@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 
 import archcalc
-from archcalc.claims import claim_findings
 from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
@@ -32,6 +31,7 @@ from archcalc.layers import REGISTRY, Layer, activation
 from archcalc.layers.arguments import ARGUMENT_TYPES
 from archcalc.layers.base import SHORTHANDS
 from archcalc.quantities import QUANTITIES, claimable
+from archcalc.questions.contradictions import claim_findings
 from archcalc.shape import Shape
 from archcalc.spec import arithmetic, parser, tree
 from archcalc.spec.reader import TOP_LEVEL, parse_spec

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from archcalc.claims import check_claims, claim_findings
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.layers.conv import Conv
+from archcalc.questions.contradictions import claim_findings
+from archcalc.questions.judging import verdicts_on
 from archcalc.report import analyze
 from archcalc.spec.reader import load_spec
 from archcalc.symbolic import dim
@@ -25,8 +26,8 @@ def test_the_examples_load_expand_and_satisfy_their_claims(name: str) -> None:
     spec = load_spec(EXAMPLES[name])
     for variant in spec.variants or ("",):
         assert build(spec, variant).nodes
-    verdicts = check_claims(spec)
-    assert {"holds"} == {v.verdict for v in verdicts} or (name, []) == ("densenet", verdicts)
+    verdicts = verdicts_on(spec)
+    assert {"holds"} == {v.verdict for v in verdicts} or (name, []) == ("densenet", list(verdicts))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from archcalc.analyses.cost import depth
 from archcalc.analyses.field import Field
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
-from archcalc.claims import quantity
 from archcalc.errors import ArchcalcError
 from archcalc.golden import golden
 from archcalc.graph import Graph
+from archcalc.questions.judging import quantity
 from archcalc.questions.receptive_field import receptive_field
 from archcalc.report import analyze
 from archcalc.zoo import load

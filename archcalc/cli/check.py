@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from archcalc.claims import claim_findings
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import read_sets, refuse_contradictions, symbol_names
 from archcalc.cli.options import Output, Set, Symbolic, complete_name, form_option
@@ -17,6 +16,7 @@ from archcalc.cli.output import text_format, write, write_commands, write_table
 from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
 from archcalc.expand import build
+from archcalc.questions.contradictions import claim_findings
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.tables import Column, Kind, Table

@@ -107,10 +107,10 @@ def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
 
 def _figures(architecture: Architecture, report: Report) -> list[Table]:
     """The published figures about the whole network, if there are any."""
-    from archcalc.claims import check_totals
-    from archcalc.render.claims import Judged
+    from archcalc.questions.claims import Judged
+    from archcalc.questions.judging import verdicts_on_totals
 
-    verdicts = check_totals(architecture.spec, architecture.variant, report)
+    verdicts = verdicts_on_totals(architecture.spec, architecture.variant, report)
     return [Judged("", verdicts).table()] if verdicts else []
 
 

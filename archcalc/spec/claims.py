@@ -9,8 +9,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import LocalError, suggestion
-from archcalc.quantities import Total, claimable
-from archcalc.spec.expression import Expr, Literal, Several, Unary
+from archcalc.quantities import SHAPE, Total, claimable
+from archcalc.spec.budgets import FORMS, Amount, Budget, Written, is_budget
+from archcalc.spec.expression import Environment, Expr, Literal, Several, Unary
 from archcalc.spec.model import Claim, Hparam, Value, Variant
 from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Map, Scalar, Seq, Tree
@@ -64,6 +65,9 @@ class ClaimReader:
         if not subjects:
             hint = "known: " + ", ".join(claimable())
             self.reader.error("E030", "a claim needs a quantity", tree.mark, hint=hint)
+        figures = [figure for _, value in subjects for figure in _figures(value)]
+        if not entry.source and not (figures and all(map(_is_budget, figures))):
+            self.reader.error("E030", "a claim needs a 'source'", tree.mark)
         for key, value in subjects:
             match = _SUBJECT.fullmatch(key.text)
             if not match or match[1] not in claimable():
@@ -75,21 +79,30 @@ class ClaimReader:
                 self.reader.error("E031", f"'{quantity}' needs a path: {quantity}(conv1)", key.mark)
                 continue
             for variant, figure in self.by_variant(key, value, entry.variant):
-                if (expected := self.expected(figure, quantity)) is None:
-                    continue
-                printed = self.printed(expected, entry)
-                yield Claim(
-                    entry.source, quantity, path, variant, expected, printed, entry.digits, entry.tolerance, entry.at,
-                    entry.holds, entry.note, key.mark,
-                )  # fmt: skip
+                if (said := self.said(figure, quantity, entry)) is not None:
+                    expected, printed, budget = said
+                    yield Claim(
+                        entry.source, quantity, path, variant, expected, printed, entry.digits, entry.tolerance,
+                        entry.at, entry.holds, entry.note, key.mark, budget,
+                    )  # fmt: skip
+
+    def said(self, figure: Tree, quantity: str, entry: _Entry) -> tuple[Value, Printed | None, Budget | None] | None:
+        """What is claimed, and how it's judged; None after reporting that it can't be read."""
+        if isinstance(figure, Scalar) and is_budget(figure.text):
+            budget = self.budget(figure, quantity, entry)
+            return None if budget is None else (Value(Several(0, ()), figure.text.strip(), figure.mark), None, budget)
+        if isinstance(figure, Scalar) and not figure.text.strip() and ">" in self.reader.source.line(figure.mark):
+            hint = "a text that starts with > needs quotes: '>= 5M'"
+            self.reader.error("E012", "a value is missing", figure.mark, hint=hint)
+            return None
+        expected = self.expected(figure, quantity)
+        return None if expected is None else (expected, self.printed(expected, entry), None)
 
     # --- what an entry says besides its figures -------------------------------------------------------------------
 
     def entry(self, tree: Map) -> _Entry:
         reader = self.reader
         source, note, holds = reader.text(tree, "source"), reader.text(tree, "note"), reader.text(tree, "holds")
-        if not source:
-            reader.error("E030", "a claim needs a 'source'", tree.mark)
         if holds not in ("", "true", "false"):
             reader.error("E012", "'holds' takes true or false", tree.mark)
         if holds == "false" and not note:
@@ -206,6 +219,56 @@ class ClaimReader:
             message = f"'{value.text}' has more than {entry.digits} digits that are not zeros"
             self.reader.error("E032", message, value.mark)
         return shortened
+
+    def budget(self, figure: Scalar, quantity: str, entry: _Entry) -> Budget | None:
+        """What a figure allows the quantity to be; None after reporting why it's no budget."""
+        for name, given in (("digits", entry.digits), ("tol", entry.tolerance)):
+            if given is not None:
+                message = f"'{name}' needs a printed number, and '{figure.text.strip()}' is a budget"
+                self.reader.error("E032", message, figure.mark, hint="a budget is exact")
+        try:
+            if quantity == SHAPE.name:
+                raise LocalError("'shape' is several sizes, and a budget is about one number", code="E039")
+            written = Written.of(figure.text)
+            limits: list[Amount | None] = []
+            for place in (written.low, written.high):
+                limit = self.amount(_part(figure, *place), quantity) if place else None
+                if place and limit is None:
+                    return None  # it can't be read, which is reported
+                limits.append(None if limit is None else _limit(limit))
+            low, high = limits
+            return written.budget(low, high, claimable()[quantity])
+        except LocalError as error:
+            self.reader.error(error.code, error.message, figure.mark, hint=error.hint)
+            return None
+
+
+def _figures(tree: Tree) -> Iterator[Tree]:
+    """The figures that stand under a quantity: one, or one for each variant."""
+    yield from (figure for _, figure in tree.entries) if isinstance(tree, Map) else (tree,)
+
+
+def _is_budget(figure: Tree) -> bool:
+    return isinstance(figure, Scalar) and is_budget(figure.text)
+
+
+def _part(scalar: Scalar, start: int, end: int) -> Scalar:
+    """A part of a text, at its place."""
+    return Scalar(" " * start + scalar.text[start:end], scalar.mark, scalar.in_flow)
+
+
+def _limit(value: Value) -> Amount:
+    """A limit of a budget.
+
+    Raises: LocalError: it isn't a number, or has no exact value.
+    """
+    if names := value.expr.names():
+        hint = "give the figure for each variant, or in a claim of its own with 'at'"
+        raise LocalError(f"a budget's limit is a number, which '{min(names)}' isn't", code="E039", hint=hint)
+    found = value.expr.evaluate(Environment({}))
+    if isinstance(found, bool) or not isinstance(found, (int, Fraction)) or value.text.rstrip().endswith("%"):
+        raise LocalError(f"a budget's limit is a number, not '{value.text.strip()}'", code="E039", hint=FORMS)
+    return found
 
 
 def _impossible(value: Value, quantity: str) -> LocalError | None:

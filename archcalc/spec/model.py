@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import Diagnostic, Mark
+from archcalc.spec.budgets import Budget
 from archcalc.spec.expression import Expr
 from archcalc.spec.items import Item, Template
 from archcalc.spec.printed import Printed
@@ -96,10 +97,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One published figure: a quantity of the whole graph or of one scope, for one variant.
+    """One published figure, or a budget: a quantity of the whole graph or of one scope, for one variant.
 
     `printed` are the digits that decide; without them the value itself does, or the tolerance, a share of it.
-    `digits` says how many the source means, where trailing zeros are none of them.
+    `digits` says how many the source means, where trailing zeros are none of them. `budget` is what the quantity has
+    to stay within: then `expected` has nothing but its text.
     `holds` is false for an erratum: a printed figure that the mathematics contradicts.
     """
 
@@ -115,6 +117,7 @@ class Claim:
     holds: bool
     note: str
     mark: Mark
+    budget: Budget | None = None
 
     @property
     def subject(self) -> str:

@@ -11,6 +11,7 @@ from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
 from archcalc.quantities import claimable
 from archcalc.shape import AXES
+from archcalc.spec.budgets import BUDGET
 from archcalc.spec.item_reader import MERGES
 
 _VALUE = {"type": ["string", "number", "boolean", "array"], "description": "a number, an expression, or a list"}
@@ -160,10 +161,17 @@ def _item() -> dict[str, Any]:
 
 
 def _claim() -> dict[str, Any]:
+    subject = rf"^({'|'.join(claimable())})(\(.+\))?$"
+    figure = {
+        "description": "a figure as it is printed (138M, 93MB), an expression, or a budget (<10M, '>= 5M', 4G..5G)",
+        "type": ["string", "number", "array"],
+    }
+    budget = {"type": "string", "pattern": BUDGET}
     return {
         "type": "object",
-        "description": "published figures with their source",
-        "required": ["source"],
+        "description": "published figures with their source, or budgets",
+        "minProperties": 1,
+        "anyOf": [{"required": ["source"]}, {"patternProperties": {subject: _by_variant(budget)}}],
         "properties": {
             "source": {**_TEXT, "description": "where the figure is printed"},
             "digits": {
@@ -182,6 +190,11 @@ def _claim() -> dict[str, Any]:
             "holds": {"type": "boolean", "description": "false for an erratum, which must fail"},
             "note": {**_TEXT, "description": "why a printed figure is wrong"},
         },
-        "patternProperties": {rf"^({'|'.join(claimable())})(\(.+\))?$": {}},
+        "patternProperties": {subject: _by_variant(figure)},
         "additionalProperties": False,
     }
+
+
+def _by_variant(figure: dict[str, Any]) -> dict[str, Any]:
+    """A figure, or one for each of several variants."""
+    return {"anyOf": [figure, {"type": "object", "additionalProperties": figure}]}

@@ -182,7 +182,9 @@ def _yaml_hint(problem: str) -> str:
     if "mapping values are not allowed" in problem:
         return "': ' inside a value needs quotes, or the value its own line"
     if "cannot start any token" in problem:
-        return "indent with spaces, not tabs; quote a text that starts with @, ` or %"
+        return "indent with spaces, not tabs; quote a text that starts with >, @, ` or %"
+    if "comment or" in problem and "line break" in problem:
+        return "quote a text that starts with > or |: '>= 5M'"
     if "expected ',' or" in problem:
         return "a '{', '[' or ']' inside [ ] or { } ends the item: write the list with '- '"
     return ""

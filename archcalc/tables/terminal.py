@@ -17,7 +17,7 @@ GAP = 2
 LEAST, BESIDE = 12, 24
 """How far names and layers may shrink, and how much room sentences need beside their row."""
 COLOURS = {"holds": "green", "equal": "green", "cut off": "cyan", "erratum": "yellow", "wrong": "bold red",
-           "differs": "bold red"}  # fmt: skip
+           "differs": "bold red", "within": "green", "exceeded": "bold red"}  # fmt: skip
 _FORMULA = re.compile(r"\*|\w\(| [-+] |[A-Za-z]/")
 
 

@@ -1,36 +1,39 @@
-"""Published figures against computed ones."""
+"""Claims judged: published figures, and budgets, against what is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from archcalc.errors import Diagnostic, LocalError, SpecError, UsageError, suggestion
+from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module
 from archcalc.quantities import claimable
 from archcalc.report import Report, analyze
 from archcalc.spec.arithmetic import Dims, integer, number
-from archcalc.spec.expression import Environment, Literal
+from archcalc.spec.budgets import Budget
+from archcalc.spec.expression import Environment
 from archcalc.spec.model import Claim, Spec, Value
 from archcalc.spec.printed import Printed
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
+from archcalc.tables.numbers import exact
 from archcalc.work import spend
 
 MISTAKEN = {"flops": "macs", "macs": "flops", "params": "weights", "weights": "params"}
 """What papers call by another name: many write FLOPs for multiply-adds, and leave biases out of params."""
 
-VERDICTS = ("holds", "cut off", "erratum", "wrong")
+VERDICTS = ("holds", "cut off", "erratum", "wrong", "within", "exceeded")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A claim and what archcalc computes: it holds, is cut off instead of rounded, is a recorded erratum, or is wrong.
+    """A claim and what archcalc computes.
 
-    Wrong means either that a claim does not hold, or that a recorded erratum is none.
+    The verdict on a figure: it `holds`, is `cut off` instead of rounded, is a recorded `erratum`, or is `wrong`, which
+    also a recorded erratum is that holds. A budget is `within`, or `exceeded`.
     """
 
     claim: Claim
@@ -39,14 +42,19 @@ class Verdict:
     verdict: str
     problem: str = ""
 
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has to be done about it."""
+        return self.verdict not in ("wrong", "exceeded")
 
-def check_claims(spec: Spec, variant: str | None = None) -> list[Verdict]:
-    """Check the claims of a spec, all of them or those about one variant."""
-    return list(_verdicts(spec, variant))
+
+def verdicts_on(spec: Spec, variant: str | None = None) -> tuple[Verdict, ...]:
+    """The verdicts on the claims of a spec, on all of them or on those about one variant."""
+    return tuple(_verdicts(spec, variant))
 
 
-def check_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
-    """Check the claims about the whole graph of one variant, as it stands in the spec, against its report."""
+def verdicts_on_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
+    """The verdicts on the claims about the whole graph of one variant, as it stands in the spec."""
     return [
         judge(claim, report, spec, variant)
         for claim in spec.claims
@@ -55,7 +63,7 @@ def check_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
 
 
 def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:
-    reports = _Reports(spec)
+    reports = Reports(spec)
     for claim in spec.claims:
         about = claim.variant or spec.default
         if variant is not None and about != variant:
@@ -63,12 +71,12 @@ def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:
         try:
             report = reports.of(about, claim.at)
         except (SpecError, UsageError) as error:
-            yield Verdict(claim, claim.variant, None, "wrong", _why(error))
+            yield Verdict(claim, claim.variant, None, "wrong", why(error))
         else:
             yield judge(claim, report, spec, about)
 
 
-class _Reports:
+class Reports:
     """Reports on the variants of a spec, perhaps with other values (`at`): each is made, or fails, once."""
 
     def __init__(self, spec: Spec) -> None:
@@ -80,7 +88,7 @@ class _Reports:
 
         Raises: SpecError, UsageError: it can't be built.
         """
-        key = (variant, _text(at))
+        key = (variant, values_text(at))
         if key not in self.known:
             try:
                 self.known[key] = analyze(build(self.spec, variant, at))
@@ -92,14 +100,15 @@ class _Reports:
         raise found
 
 
-def _why(error: SpecError | UsageError) -> str:
+def why(error: SpecError | UsageError) -> str:
     """What is wrong, in one line."""
     if isinstance(error, UsageError):
         return str(error.args[0])
     return next(found.message for found in error.diagnostics if found.severity == "error")
 
 
-def _text(at: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+def values_text(at: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+    """What an `at` says, in an order of its own: equal for equal values."""
     return tuple(sorted((name, value.text) for name, value in at.items()))
 
 
@@ -116,34 +125,50 @@ def _expected(spec: Spec, variant: str, claim: Claim) -> Any:
 def judge(claim: Claim, report: Report, spec: Spec, about: str) -> Verdict:
     """Compare one claim with a report on the variant that it's about."""
     try:
-        computed, found = _judged(claim, report, spec, about)
+        computed, found = judged(claim, report, spec, about)
     except LocalError as error:
         problem = f"{error.message}; {error.hint}" if error.hint else error.message
         return Verdict(claim, claim.variant, None, "wrong", problem)
-    if problem := _no_erratum(claim, found):
+    if problem := no_erratum(claim, found):
         return Verdict(claim, claim.variant, computed, "wrong", problem)
     if not claim.holds:
         return Verdict(claim, claim.variant, computed, "erratum")
+    if claim.budget is not None:
+        return Verdict(claim, claim.variant, computed, found, _distance(claim.budget, computed))
     problem = _mistaken(claim, report, computed) if found == "wrong" else ""
     return Verdict(claim, claim.variant, computed, found, problem)
 
 
-def _judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, str]:
-    """The computed value, and whether the figure `holds`, is `cut off` or `wrong`.
+def _distance(budget: Budget, computed: Any) -> str:
+    """How far a number is outside of a budget, exactly; of several the one that is farthest. Nothing within it."""
+    values = computed if isinstance(computed, tuple) else (computed,)
+    over = [value - budget.high for value in values if budget.high is not None and budget.over(value)]
+    under = [budget.low - value for value in values if budget.low is not None and budget.under(value)]
+    found = [f"over by {exact(max(over))}"] if over else []
+    found += [f"under by {exact(max(under))}"] if under else []
+    return ", ".join(found)
+
+
+def judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, str]:
+    """The computed value, and the verdict: a figure `holds`, is `cut off` or `wrong`, a budget `within` or `exceeded`.
 
     Raises: LocalError: the two can't be compared.
     """
-    computed, expected = quantity(report, claim.quantity, claim.path), _expected(spec, about, claim)
+    computed = quantity(report, claim.quantity, claim.path)
+    if claim.budget is not None:
+        return computed, _within(computed, claim.budget, claim)
+    expected = _expected(spec, about, claim)
     if claimable()[claim.quantity].axis and isinstance(expected, tuple) and not isinstance(computed, tuple):
         computed = Dims([computed] * len(report[claim.path].fields))  # alike along all axes, and claimed for each
     return computed, _compared(computed, expected, claim)
 
 
-def _no_erratum(claim: Claim, found: str) -> str:
+def no_erratum(claim: Claim, found: str) -> str:
     """Why a figure that is recorded as an erratum isn't one; nothing if it is, or isn't recorded so."""
-    if claim.holds or found == "wrong":
+    if claim.holds or found in ("wrong", "exceeded"):
         return ""
-    return f"recorded as an erratum, but it {'holds' if found == 'holds' else 'is cut off instead of rounded'}"
+    right = {"holds": "it holds", "cut off": "it is cut off instead of rounded", "within": "it is within"}
+    return f"recorded as an erratum, but {right[found]}"
 
 
 def _mistaken(claim: Claim, report: Report, computed: Any) -> str:
@@ -191,6 +216,18 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     return report.total(name, path)
 
 
+def _within(computed: Any, budget: Budget, claim: Claim) -> str:
+    """Whether a number, or each of several, is `within` a budget or has `exceeded` it.
+
+    Raises: LocalError: it depends on a symbol.
+    """
+    values = computed if isinstance(computed, tuple) else (computed,)
+    if any(map(is_symbolic, values)):
+        hint = "give the symbols values with 'at'"
+        raise LocalError(f"{claim.subject} is {computed}, no number", code="E033", hint=hint)
+    return "within" if all(map(budget.allows, values)) else "exceeded"
+
+
 def _compared(computed: Any, expected: Any, claim: Claim) -> str:
     """Whether a figure `holds`, is `cut off` or `wrong`: by its digits, within `tol`, or else exactly."""
     if isinstance(computed, tuple) or isinstance(expected, tuple):
@@ -218,92 +255,3 @@ def _equal(a: Any, b: Any) -> bool:
     from sympy import expand
 
     return bool(expand(a - b) == 0)
-
-
-def totals_of(verdicts: list[Verdict]) -> Mapping[str, int]:
-    """How many claims hold, are cut off, are errata, or are wrong."""
-    return {kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS}
-
-
-# --- what can't be true, for `archcalc check` -------------------------------------------------------------------------
-
-
-def claim_findings(spec: Spec, variants: Collection[str]) -> list[Diagnostic]:
-    """What is wrong with the claims about these variants whatever their figures: in the order of the file."""
-    found = Diagnostics()
-    reports = _Reports(spec)
-    claims = [claim for claim in spec.claims if (claim.variant or spec.default) in variants]
-    for claim in claims:
-        _find(claim, spec, reports, found)
-    _find_disagreements(claims, spec, found)
-    return found.sorted()
-
-
-def _find(claim: Claim, spec: Spec, reports: _Reports, found: Diagnostics) -> None:
-    """Report a claim that can't be compared with anything, or an erratum that is none."""
-    about = claim.variant or spec.default
-    try:
-        reports.of(about, {})
-    except (SpecError, UsageError):
-        return  # what is wrong with the variant itself is reported elsewhere
-    try:
-        report = reports.of(about, claim.at)
-        _, verdict = _judged(claim, report, spec, about)
-    except (SpecError, UsageError) as error:
-        mark = next(iter(claim.at.values())).mark
-        found.report(spec.source, "E036", f"nothing can be built with this 'at': {_why(error)}", mark)
-    except LocalError as error:
-        mark = claim.mark if error.code == "E035" else claim.expected.mark
-        found.report(spec.source, error.code, error.message, mark, hint=error.hint)
-    else:
-        if problem := _no_erratum(claim, verdict):
-            message = f"{claim.subject} is {problem}"
-            found.report(spec.source, "E037", message, claim.mark, hint="leave 'holds: false' out")
-
-
-def _find_disagreements(claims: Sequence[Claim], spec: Spec, found: Diagnostics) -> None:
-    """Report figures that can't all be right (E038), whatever is computed, and those that stand twice (W405)."""
-    seen: dict[Any, Claim] = {}
-    bounds: dict[Any, _Bounds] = {}
-    for claim in claims:
-        subject = (claim.subject, claim.variant or spec.default, _text(claim.at))
-        first = seen.setdefault((*subject, claim.source, claim.expected.text, claim.holds), claim)
-        if first is not claim:
-            found.report(spec.source, "W405", f"the same figure stands at line {first.mark.line}", claim.mark)
-        elif (values := _range(claim)) is not None:
-            other = bounds.setdefault(subject, _Bounds(*values, claim, claim)).narrowed(*values, claim)
-            if other is not None:
-                message = f"{claim.subject} can't be both {claim.expected.text} and {other.expected.text}"
-                detail = f"{other.expected.text} stands at line {other.mark.line}"
-                hint = "a printed figure that is wrong is recorded with holds: false"
-                found.report(spec.source, "E038", message, claim.mark, details=(detail,), hint=hint)
-
-
-@dataclass
-class _Bounds:
-    """The values with which all figures so far are right, and the claims that set the bounds."""
-
-    low: Any
-    high: Any
-    lowest: Claim
-    highest: Claim
-
-    def narrowed(self, low: Any, high: Any, claim: Claim) -> Claim | None:
-        """Take in one more figure, unless it contradicts another: then that one."""
-        if low > self.high or high < self.low:
-            return self.highest if low > self.high else self.lowest
-        if low > self.low:
-            self.low, self.lowest = low, claim
-        if high < self.high:
-            self.high, self.highest = high, claim
-        return None
-
-
-def _range(claim: Claim) -> tuple[Any, Any] | None:
-    """The least and the largest value with which a figure is right, if it is one number."""
-    expr = claim.expected.expr
-    if not claim.holds or not isinstance(expr, Literal):
-        return None
-    if claim.tolerance is not None:
-        return expr.value * (1 - claim.tolerance), expr.value * (1 + claim.tolerance)
-    return (expr.value, expr.value) if claim.printed is None else (claim.printed.least, claim.printed.end)
