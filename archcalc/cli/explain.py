@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import built, read_sets, sizes_of, warn_of_unread
+from archcalc.cli.graphs import built, read_sets, warn_of_unread
 from archcalc.cli.options import Input, Name, Output, Set
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
+from archcalc.questions.sizes import sizes_of
 from archcalc.report import analyze
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import batch_of, built, read_sets, sizes_of, symbol_names
+from archcalc.cli.graphs import batch_of, built, read_sets, symbol_names
 from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
 from archcalc.cli.output import write
 from archcalc.cli.run import note
 from archcalc.errors import SpecError, UsageError
 from archcalc.graph import Graph
+from archcalc.questions.sizes import sizes_of
 from archcalc.report import analyze
 from archcalc.shape import BATCH
 from archcalc.zoo import Architecture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,11 @@ from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.graph import Graph
+from archcalc.questions.sizes import input_texts, sizes_of
 from archcalc.shape import BATCH
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, is_path, load
 
-_SIZE = re.compile(r"\d{1,18}")
 LEAVE_OUT = "leave one of them out"
 
 
@@ -72,8 +71,8 @@ def _with_nearest(
     """
     if not any(diagnostic.code.startswith("E2") for diagnostic in error.diagnostics) or not (sets or sizes):
         return error
-    from archcalc.cli.orders import explained
     from archcalc.formulas.symbols import misfits
+    from archcalc.questions.sizes import explained
 
     orders = (
         explained(architecture, sets, sizes, source, text) for source, text in input_texts(architecture, texts).items()
@@ -83,23 +82,6 @@ def _with_nearest(
     found = list(error.diagnostics)
     found[place] = replace(found[place], details=(*found[place].details, *told))
     return SpecError(found)
-
-
-def sizes_of(architecture: Architecture, texts: Sequence[str]) -> Mapping[str, Any]:
-    """What the `--input` options say, by the names of `Spec.axes`.
-
-    Raises: UsageError: an input is given twice, there are too few or too many sizes, or one can't be read.
-    """
-    taken = {BATCH: "the batch", **dict.fromkeys(architecture.spec.hparams, "an hparam")}
-    found: dict[str, Any] = {}
-    for source, text in input_texts(architecture, texts).items():
-        axes = {axis: label for label, (name, axis) in architecture.spec.axes.items() if name == source}
-        sizes = read_sizes(text, source, architecture)
-        for axis, size in sizes.items():
-            if str(size) in taken and str(size) != axes[axis]:  # left open, both would be one symbol
-                raise UsageError(f"--input '{text}': '{size}' is {taken[str(size)]}", f"call the size {axes[axis]}")
-        found |= {axes[axis]: size for axis, size in sizes.items()}
-    return found
 
 
 def refuse_contradictions(sets: Mapping[str, Any], sizes: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -139,31 +121,12 @@ def warn_of_unread(architecture: Architecture, sets: Mapping[str, Any], sizes: M
     tell_diagnostics(tuple(each for each in graph.warnings if each.code == "W406"))
 
 
-def input_texts(architecture: Architecture, texts: Sequence[str]) -> dict[str, str]:
-    """The sizes of each input that is given: of the one whose name stands ahead, `right=3x64x64`, else of the first.
-
-    Raises: UsageError: an input is given twice.
-    """
-    inputs = architecture.spec.inputs
-    first = next(iter(inputs))
-    found: dict[str, str] = {}
-    for text in texts:
-        ahead, equals, rest = text.partition("=")
-        name = ahead.strip()
-        source, sizes = (name, rest) if equals and name in inputs and name not in inputs[first] else (first, text)
-        if source in found:
-            which = f"the input '{source}'" if len(inputs) > 1 else "the input"
-            raise UsageError(f"{which} is given twice", "all its sizes in one: --input H=256,W=256")
-        found[source] = sizes
-    return found
-
-
 def warn_of_order(
     architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], texts: Sequence[str]
 ) -> None:
     """On stderr, a warning where the sizes of `--input` were probably meant in another order of axes."""
     if texts:
-        from archcalc.cli.orders import doubt
+        from archcalc.questions.sizes import doubt
 
         for source, text in input_texts(architecture, texts).items():
             if warning := doubt(architecture, sets, sizes, source, text):
@@ -206,39 +169,3 @@ def read_sets(given: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"'{name.strip()}' is set twice", "give it one value")
         found[name.strip()] = value.strip()
     return found
-
-
-def read_sizes(text: str, source: str, architecture: Architecture) -> Mapping[str, Any]:
-    """`3x224x224` or `H=256,W=256` as sizes of one input by axis; names become symbols.
-
-    Raises: UsageError: there are too few or too many sizes, or one can't be read.
-    """
-    inputs = architecture.spec.inputs
-    axes, several = list(inputs[source]), len(inputs) > 1
-    which = f"input '{source}' of {architecture.name}" if several else f"the input of {architecture.name}"
-    if "=" in text:
-        pairs = [part.partition("=")[::2] for part in text.split(",")]
-        found = {axis.strip(): size.strip() for axis, size in pairs}
-        if len(found) < len(pairs):
-            raise UsageError(f"--input '{text}' gives an axis twice", "give each axis one size")
-        for axis in found:
-            if axis not in axes:
-                others = f"; the inputs are {', '.join(inputs)}" if several else ""
-                raise UsageError(f"{which} has no axis '{axis}'", f"its axes are {', '.join(axes)}{others}")
-    else:
-        sizes = text.split("x")
-        if len(sizes) != len(axes):
-            form = "x".join(axes)
-            count = "1 size" if len(sizes) == 1 else f"{len(sizes)} sizes"
-            ahead = f"{source}=" if several else ""
-            raise UsageError(f"{which} is {form}: '{text}' has {count}", f"--input {ahead}{form}")
-        found = dict(zip(axes, sizes, strict=True))
-    return {axis: _size(size, text) for axis, size in found.items()}
-
-
-def _size(text: str, whole: str) -> Any:
-    if _SIZE.fullmatch(text) and int(text) > 0:
-        return int(text)
-    if text.isascii() and text.isidentifier():
-        return dim(text)
-    raise UsageError(f"can't read --input '{whole}': '{text}' is not a size", "--input 3x224x224, --input H=256,W=256")

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import refuse_contradictions, sizes_of, symbol_names, warn_of_order
+from archcalc.cli.graphs import refuse_contradictions, symbol_names, warn_of_order
 from archcalc.cli.options import Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note, tell_diagnostics
 from archcalc.errors import UsageError
 from archcalc.quantities import QUANTITIES, Quantity, Total, names
+from archcalc.questions.sizes import sizes_of
 from archcalc.zoo import load
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import refuse_contradictions, sizes_of, warn_of_order, warn_of_unread
+from archcalc.cli.graphs import refuse_contradictions, warn_of_order, warn_of_unread
 from archcalc.cli.options import Input, Name, Output, Quiet, described, form_option, no_spec
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.files import replacing
 from archcalc.quantities import TOTALLED, names
+from archcalc.questions.sizes import sizes_of
 from archcalc.tables import Column, Table
 from archcalc.tables.numbers import exact
 from archcalc.zoo import load

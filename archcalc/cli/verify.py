@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import read_sets, refuse_unused_folder, sizes_of
+from archcalc.cli.graphs import read_sets, refuse_unused_folder
 from archcalc.cli.options import Form, Input, Output, Set, Specs, complete_name, no_spec
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import build
 from archcalc.files import check_writable
 from archcalc.pytorch import need_torch
+from archcalc.questions.sizes import sizes_of
 from archcalc.report import Report, analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Table
