@@ -106,12 +106,25 @@ class Node(NamedTuple):
         return f"Node({self.name!r}: {self.layer} -> {self.shape.text()})"
 
 
+class Change(NamedTuple):
+    """An argument of one layer that was given another value than its spec's; both as a spec writes them.
+
+    `before` is empty where the spec's own value has an error on what enters the layer now.
+    """
+
+    name: str
+    argument: str
+    before: str
+    after: str
+
+
 @dataclass(frozen=True)
 class Graph(Answer):
     """An architecture with every size in place.
 
     `scopes` maps the names in the spec to the nodes whose outputs they stand for; `layout` is the order in
-    which the spec writes axes; `conditions` are what symbolic sizes must fulfil.
+    which the spec writes axes; `conditions` are what symbolic sizes must fulfil; `changes` are the arguments of layers
+    that were given from outside.
     """
 
     name: str
@@ -123,6 +136,7 @@ class Graph(Answer):
     warnings: tuple[Diagnostic, ...] = ()
     title: str = ""
     citation: str = ""
+    changes: tuple[Change, ...] = ()
 
     @cached_property
     def places(self) -> Mapping[str, int]:

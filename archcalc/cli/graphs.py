@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from archcalc.cli.run import note, tell_diagnostics
@@ -41,7 +42,7 @@ def built(
     if graph.warnings and sizes and not quiet:
         tell_diagnostics(graph.warnings)  # check has no --input that would show them
     elif graph.warnings and not quiet:
-        shows = " ".join(["archcalc check", name, *(f"--set {text}" for text in sets)])
+        shows = " ".join(["archcalc check", name, *(f"--set {quote(text)}" for text in sets)])
         count = len(graph.warnings)
         note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
     return architecture, graph
@@ -159,12 +160,12 @@ def batch_of(symbolic: str, batch: int = 1) -> Any:
 
 
 def read_sets(given: Iterable[str]) -> dict[str, str]:
-    """`HPARAM=VALUE` options as a mapping; the values stay texts in the spec language."""
+    """`NAME=VALUE` options as a mapping; the values stay texts in the spec language."""
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise UsageError(f"can't read --set '{text}'", "--set HPARAM=VALUE")
+            raise UsageError(f"can't read --set '{text}'", "--set width=96, --set conv1.stride=3")
         if name.strip() in found:
             raise UsageError(f"'{name.strip()}' is set twice", "give it one value")
         found[name.strip()] = value.strip()

@@ -96,7 +96,11 @@ Names = Annotated[
 Set = Annotated[
     list[str],
     typer.Option(
-        "--set", metavar="HPARAM=VALUE", help="Give a hyperparameter a value; repeatable.", show_default=False
+        "--set",
+        metavar="NAME=VALUE",
+        help="Give a hyperparameter a value (width=96), or an argument of a layer or of a scope's layers "
+        "(conv1.stride=3, '*.bias=false'); repeatable.",
+        show_default=False,
     ),
 ]
 Input = Annotated[

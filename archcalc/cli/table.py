@@ -88,7 +88,8 @@ def table(
         write(_slides(report, figures), output)
         return
     table = report.table(shown, every, depth, sort, not no_bias)
-    write_table(replace(table, sections=lambda: figures), chosen, output, fixed=bool(columns))
+    notes = [] if quiet or not sets else _unchecked(architecture)
+    write_table(replace(table, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
 
 
 def _asked(columns: str, every: bool, depth: int, sort: str, no_bias: bool) -> Iterable[tuple[str, object]]:
@@ -112,6 +113,13 @@ def _figures(architecture: Architecture, report: Report) -> list[Table]:
 
     verdicts = verdicts_on_totals(architecture.spec, architecture.variant, report)
     return [Judged("", verdicts).table()] if verdicts else []
+
+
+def _unchecked(architecture: Architecture) -> list[str]:
+    """What stands in place of the published figures, if there are any, of a network with other values."""
+    spec = architecture.spec
+    claims = [c for c in spec.claims if not (c.path or c.at) and (c.variant or spec.default) == architecture.variant]
+    return ["published figures not checked: changed"] if claims else []
 
 
 def _slides(report: Report, figures: Iterable[Table]) -> Iterable[str]:

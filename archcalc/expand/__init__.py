@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
 from archcalc.expand.expander import Expander
-from archcalc.expand.hparams import Given, Module, Reported, Sizes, make_module
+from archcalc.expand.hparams import Given, Module, Reported, Sizes, UnknownHparam, is_override, make_module
+from archcalc.expand.overrides import Overrides, argument_called, flat
 from archcalc.expand.scope import Context, Scope
-from archcalc.graph import Application, Graph, Input, Node, layout_of
-from archcalc.shape import Shape
+from archcalc.graph import Application, Change, Graph, Input, Node, layout_of
+from archcalc.layers import REGISTRY
+from archcalc.shape import BATCH, Shape
 from archcalc.spec.arithmetic import Word, integer
 from archcalc.spec.expression import decide
 from archcalc.spec.items import given_names
@@ -21,7 +25,7 @@ from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Condition, Dim, collecting_conditions, dim, exact, exceeds
 
-__all__ = ["Given", "Sizes", "build"]
+__all__ = ["Given", "Sizes", "build", "instead"]
 
 
 def build(
@@ -32,14 +36,15 @@ def build(
 ) -> Graph:
     """Build the graph of one variant.
 
-    `sets` gives hparams values (or texts in the spec language), `sizes` overrides axes of the first input, and of any
-    input by its name: `{"H": 64, "right": {"H": 32}}`.
-    Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant, hparam or axis.
+    `sets` gives values (or texts in the spec language) to hparams, and to arguments of layers by the layers' names:
+    `{"width": 96, "conv1.stride": 3, "conv5/*": {"bias": False}}`. `sizes` overrides axes of the first input, and of
+    any input by its name: `{"H": 64, "right": {"H": 32}}`.
+    Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant, hparam, layer or
+    axis.
 
     >>> import archcalc
-    >>> spec = archcalc.load("alphago_policy").spec
-    >>> archcalc.build(spec, sets={"k": 128})["conv1"].shape
-    Shape(C=128, H=19, W=19)
+    >>> archcalc.build(archcalc.load("alexnet").spec, sets={"conv1.stride": 3}).changes
+    (Change(name='conv1', argument='stride', before='4', after='3'),)
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
         raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")
@@ -48,11 +53,46 @@ def build(
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
     given = {axis: exact(size, f"the size of {axis}") for axis, size in by_label(spec, sizes or {}).items()}
     # an axis may have an hparam's name only if it has its value, too: then they are one
-    values = {**(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
+    values = {**flat(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
+    try:
+        return _built(spec, chosen, values, given)
+    except UnknownHparam as error:
+        raise UsageError(error.args[0], instead(spec, chosen, error.name, values[error.name]) or error.hint) from None
+
+
+def _built(
+    spec: Spec, variant: str, sets: Mapping[str, Any], sizes: Mapping[str, Any], literal: Collection[int] = frozenset()
+) -> Graph:
     with collecting_conditions() as conditions:
-        made = _Build(spec, chosen, values, given)
+        made = _Build(spec, variant, sets, sizes, literal)
         outputs = made.outcome()
+    if unsettled := made.overrides.unsettled - {*literal}:
+        return _built(spec, variant, sets, sizes, {*literal, *unsettled})
     return made.graph(outputs, conditions)
+
+
+def instead(spec: Spec, variant: str, word: str, value: Any = "…") -> str:
+    """A hint for a word that is given a value like an hparam, and is an argument of layers; empty if it isn't.
+
+    >>> import archcalc
+    >>> instead(archcalc.load("alexnet").spec, "", "stride", 3)
+    'arguments are given to layers: --set conv1.stride=3'
+    """
+    if not any(argument_called(kind, word) for kind in REGISTRY):
+        return ""
+    try:
+        nodes = build(spec, variant).nodes
+    except (SpecError, UsageError):
+        return ""
+    names = [node.name for node in nodes if node.inputs and argument_called(node.kind, word)]
+    scopes = Counter(scope for name in names for scope in _enclosing(name))
+    first = next((scope for scope in _enclosing(names[0]) if scopes[scope] == 1), "") if names else ""
+    return f"arguments are given to layers: --set {first}.{word}={value}" if first else ""
+
+
+def _enclosing(name: str) -> Iterator[str]:
+    """The scopes around a layer, the outermost first, and the layer itself."""
+    return accumulate(name.split("/"), "{}/{}".format)
 
 
 def by_label(spec: Spec, sizes: Sizes) -> dict[str, Any]:
@@ -82,14 +122,18 @@ def by_label(spec: Spec, sizes: Sizes) -> dict[str, Any]:
 class _Build:
     """One run of the expander, from inputs to outputs."""
 
-    def __init__(self, spec: Spec, variant: str, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, spec: Spec, variant: str, sets: Mapping[str, Any], sizes: Mapping[str, Any], literal: Collection[int]
+    ) -> None:
         self.spec, self.variant, self.sizes, self.diagnostics = spec, variant, sizes, Diagnostics()
         self.diagnostics.add(spec.warnings)
         self.loaded: dict[Path, Spec] = {}
         self.layout = layout_of(*(tuple(axes) for axes in spec.inputs.values()))
-        self.expander = Expander(self.layout, self.diagnostics, self.load)
-        self.given = list(sets)
+        self.given = [name for name in sets if not is_override(name)]
         module = make_module(spec, variant, sets, self.diagnostics)
+        outside = {name: value for name, value in sets.items() if is_override(name)}
+        self.overrides = Overrides(outside, {*spec.hparams, *spec.axes, BATCH}, literal)
+        self.expander = Expander(self.layout, self.diagnostics, self.load, self.overrides)
         trace = (None, "variant", f"variant {variant}") if variant else None
         self.context = Context(module, module.env, Scope(), None, trace)
         self.context.scope.reserve(given_names(spec.layers))
@@ -113,21 +157,24 @@ class _Build:
 
         Raises: SpecError: there were errors.
         """
+        made = self.expander.made
         if not self.diagnostics.failed:
+            self.overrides.check(self.spec.name, (*(node.name for node in made.nodes), *made.scopes))
             self.warn_of_dangling(outputs)
             self.warn_of_unread()
         if self.diagnostics.failed:
             raise SpecError(self.diagnostics.sorted())
         return Graph(
             name=self.spec.name,
-            nodes=tuple(self.expander.made.nodes),
+            nodes=tuple(made.nodes),
             outputs=outputs,
-            scopes={path: tensor for path, tensor in self.expander.made.scopes.items() if tensor is not None},
+            scopes={path: tensor for path, tensor in made.scopes.items() if tensor is not None},
             layout=self.layout,
             conditions=tuple(conditions),
             warnings=tuple(self.diagnostics.sorted()),
             title=self.spec.title_of(self.variant),
             citation=self.spec.citation,
+            changes=tuple(Change(made.nodes[index].name, *change) for index, *change in made.changed),
         )
 
     def add_inputs(self) -> None:

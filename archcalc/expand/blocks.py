@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from archcalc.errors import LocalError, Mark
 from archcalc.expand.hparams import Callee, Module, Reported, make_module
 from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
+from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context, Scope
 from archcalc.spec.calls import ArgumentError, assign
 from archcalc.spec.expression import Environment
@@ -40,6 +41,7 @@ class Builder(Protocol):
     """What expanding a body needs from the expander."""
 
     made: Nodes
+    overrides: Overrides
     failures: int
     diagnostics: Diagnostics
 
@@ -80,16 +82,19 @@ class Blocks:
         made = self.builder.made
         if at is None or made.upto or any(isinstance(value, Place) for value in values.values()):
             return self._expand(callee.target, values, callee.module, ctx, at, path)
-        key = (id(callee.target), id(callee.module), made.shape(at), *map(plain, values.values()))
+        outside = self.builder.overrides.below(path)
+        key = (id(callee.target), id(callee.module), made.shape(at), outside, *map(plain, values.values()))
         if known := self._built.get(key):
             self.builder.spend(ctx, mark, known.nodes.stop - known.nodes.start)
             return made.copy(known, path, at)
-        started, named, failures = len(made.nodes), len(made.settled), self.builder.failures
+        started, named, changed = len(made.nodes), len(made.settled), len(made.changed)
+        failures = self.builder.failures
         output = self._expand(callee.target, values, callee.module, ctx, at, path)
         shares = any(node.tied is not None and node.tied < started for node in made.nodes[started:])
         if output is not None and self.builder.failures == failures and not shares:
             nodes, names = slice(started, len(made.nodes)), slice(named, len(made.settled))
-            self._built[key] = Built(path, at, nodes, names, output)
+            changes = slice(changed, len(made.changed))
+            self._built[key] = Built(path, at, nodes, names, changes, output)
         return output
 
     def _expand(

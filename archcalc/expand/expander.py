@@ -15,6 +15,7 @@ from archcalc.expand.blocks import Blocks, Place, TooLarge
 from archcalc.expand.calls import Layers, references
 from archcalc.expand.hparams import Callee, Module, Reported
 from archcalc.expand.nodes import Nodes, Tensor
+from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.arguments import describe
@@ -58,8 +59,14 @@ ADD = CallUnit("add", (), 0)
 class Expander:
     """Builds nodes from items. Each method takes the tensor that enters and returns the one that leaves."""
 
-    def __init__(self, layout: tuple[str, ...], diagnostics: Diagnostics, load: Callable[[Module, Use], Spec]) -> None:
-        self.layout, self.diagnostics = layout, diagnostics
+    def __init__(
+        self,
+        layout: tuple[str, ...],
+        diagnostics: Diagnostics,
+        load: Callable[[Module, Use], Spec],
+        overrides: Overrides,
+    ) -> None:
+        self.layout, self.diagnostics, self.overrides = layout, diagnostics, overrides
         self.made = Nodes()
         self.layers = Layers()
         self.blocks = Blocks(self, load)
@@ -257,7 +264,7 @@ class Expander:
         inputs = [tensor for _, tensor, _ in branches]
         path = ctx.scope.fresh(call.name)
         try:
-            layer = self.layers.make(call.name, call, ctx.module, ctx.env)
+            layer = self.layer_of(call.name, call, ctx, path, mark)
             return self.made.reached(path, self.add(layer, inputs, path, mark, ctx))
         except ShapeError as error:
             told = ";  ".join(
@@ -336,6 +343,8 @@ class Expander:
             if at is not None or error.code != "E092":
                 self.report(ctx, error, mark_of(error.given) if error.given else mark)
         except LocalError as error:
+            if self.overrides and isinstance(target, str):
+                error.details += self.overrides.details(target, path)
             self.report(ctx, error, mark, call.name if isinstance(error, ShapeError) else "")
         except TooMuchWork as error:
             error.place = error.place or f"at {mark}"
@@ -357,10 +366,10 @@ class Expander:
 
     def layer(self, kind: str, call: CallUnit, ctx: Context, at: Tensor, path: str, mark: Mark) -> Tensor:
         """Append the layer that a call means."""
-        layer = self.layers.make(kind, call, ctx.module, ctx.env)
+        layer = self.layer_of(kind, call, ctx, path, mark)
         inputs: list[Tensor] = [at]
         tied: int | None = None
-        for name, reference in references(layer).items() if call.arguments else ():
+        for name, reference in references(layer).items() if call.arguments or self.overrides else ():
             full, tensor = self.lookup(reference, ctx)
             if layer.arguments()[name].type.name != "Tie":
                 inputs.append(tensor)
@@ -379,8 +388,33 @@ class Expander:
         index = self.made.add(layer, known, path, mark, tied)
         for remark in self.made.nodes[index].application.remarks:
             source = ctx.module.spec.source
-            self.diagnostics.report(source, layer.remark_code, f"{layer.kind}: {remark}", mark, trace=ctx.told())
+            more: Any = {"details": self.overrides.details(layer.kind, path), "trace": ctx.told()}
+            self.diagnostics.report(source, layer.remark_code, f"{layer.kind}: {remark}", mark, **more)
         return index
+
+    def layer_of(self, kind: str, call: CallUnit, ctx: Context, path: str, mark: Mark) -> Layer:
+        """The layer that a call means, with the arguments that are given from outside.
+
+        Raises: ArgumentError: an argument is wrong. OutOfBounds: one that is given from outside is.
+        """
+        own = self.overrides.call(kind, call, path) if self.overrides else call
+        if own is call:
+            return self.layers.make(kind, call, ctx.module, ctx.env)
+        try:
+            layer = self.layers.make(kind, own, ctx.module, ctx.env)
+        except ArgumentError as error:
+            if error.code == "E092" and ctx.env.tensors["x"] is None:  # an error has been reported before
+                raise
+            raise self.overrides.refused(error, path, mark) from None
+        self.made.changed += self.overrides.changes(layer, self._as_written(kind, call, ctx), len(self.made.nodes))
+        return layer
+
+    def _as_written(self, kind: str, call: CallUnit, ctx: Context) -> Layer | None:
+        """The layer that the spec itself means; None if its arguments have an error on what enters it now."""
+        try:
+            return self.layers.make(kind, call, ctx.module, ctx.env)
+        except ArgumentError:
+            return None
 
     # --- references -----------------------------------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ from archcalc.spec.model import Block, Hparam, Spec, Use, Value
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Dim, dim, exact, exceeds, indivisible, is_zero
 
-Given: TypeAlias = "Dim | bool | Fraction | str | Sequence[Given]"
-"""What an hparam may be given from outside: an exact value, a list of them, or a text in the spec language."""
+Given: TypeAlias = "Dim | bool | Fraction | str | Sequence[Given] | Mapping[str, Given]"
+"""What an hparam or an argument of a layer may be given from outside: an exact value, a list of them, or a text in the
+spec language; for a layer's name, values by argument."""
 
 Sizes: TypeAlias = "Mapping[str, Dim | Mapping[str, Dim]]"
 """The sizes of inputs, by axis, or by an input's name and then by axis."""
@@ -32,7 +33,20 @@ class Reported(LocalError):
 
 
 class OutOfBounds(UsageError):
-    """A value from outside breaks its hparam's `min` or `multiple_of`."""
+    """A value from outside breaks its hparam's `min` or `multiple_of`, or its layer can't take it."""
+
+
+def is_override(name: str) -> bool:
+    """Whether a name under which a value is given is an argument of layers, `conv1.stride`; no hparam has a dot."""
+    return "." in name
+
+
+class UnknownHparam(UsageError):
+    """A spec has no hparam of this name."""
+
+    def __init__(self, message: str, hint: str, name: str) -> None:
+        super().__init__(message, hint)
+        self.name = name
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +78,8 @@ def make_module(
 ) -> Module:
     """Put values in place: the spec's own, the variant's over them, and `sets` over both.
 
-    `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`).
+    `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`); those of
+    layers are passed over.
     Raises: UsageError: `sets` names no hparam, or its text can't be read.
     """
     names: dict[str, Any] = {name: table.rows for name, table in spec.tables.items()}
@@ -72,13 +87,13 @@ def make_module(
     names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})
     for name in sets:
-        if name not in spec.hparams:
+        if name not in spec.hparams and not is_override(name):
             hint = suggestion(name, spec.hparams)
             if name in (axes := spec.axes):
                 source, axis = axes[name]
                 ahead = "" if name == axis else f"{source}="
                 hint = f"sizes have a place of their own: --input {ahead}{axis}=64, or build({{'{name}': 64}})"
-            raise UsageError(f"{spec.name} has no hparam '{name}'", hint)
+            raise UnknownHparam(f"{spec.name} has no hparam '{name}'", hint, name)
     assigned = spec.assigned(variant)
     for name, hparam in spec.hparams.items():
         names[name] = (
@@ -196,7 +211,7 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
             if isinstance(given, Word) and given not in WORDS:
                 raise UnknownName(given, env.visible())
         else:
-            given = _from_python(given, hparam.name)
+            given = from_outside(given, hparam.name)
         _check_bounds(hparam, given, env)
     except Reported:
         raise
@@ -207,7 +222,7 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
     return given
 
 
-def _from_python(value: Any, name: str) -> Any:
+def from_outside(value: Any, name: str) -> Any:
     """A Python value as the language's: exact numbers, truth values, and lists of them.
 
     Raises: UsageError: it's something else; a float isn't exact, its text is.
@@ -216,7 +231,7 @@ def _from_python(value: Any, name: str) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         kind = Items if isinstance(value, list) else Dims
-        return kind(_from_python(part, name) for part in value)
+        return kind(from_outside(part, name) for part in value)
     if isinstance(value, float):
         raise UsageError(f"{name}: {value!r} is not exact", f"give it as a text, {name}='{value!r}'")
     return exact(value, name)

@@ -33,12 +33,13 @@ class Reached(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What one call of a block built: a range of nodes and of names, to be copied under another name."""
+    """What one call of a block built: ranges of nodes, names and changes, to be copied under another name."""
 
     path: str
     entered: int
     nodes: slice
     names: slice
+    changes: slice
     output: int
 
 
@@ -49,6 +50,8 @@ class Nodes:
         self.nodes: list[Node] = []
         self.scopes: dict[str, Tensor] = {}
         self.settled: list[str] = []
+        self.changed: list[tuple[int, str, str, str]] = []
+        """Arguments given from outside: the node, the argument's name, its value before and after."""
         self.upto = ""
         """The name at which building a used spec ends."""
         self._by_name: dict[str, int] = {}
@@ -117,6 +120,7 @@ class Nodes:
             tensor = scopes[old]
             scopes[name] = entered if tensor == built.entered or tensor is None else tensor + shift
         self.settled += names
+        self.changed += [(index + shift, *change) for index, *change in self.changed[built.changes]]
         return entered if built.output == built.entered else built.output + shift
 
     def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:

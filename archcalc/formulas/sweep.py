@@ -17,7 +17,8 @@ from typing import Any
 
 from archcalc.errors import SpecError, UsageError, reason_of, suggestion
 from archcalc.expand import build
-from archcalc.expand.hparams import OutOfBounds
+from archcalc.expand.hparams import OutOfBounds, is_override
+from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.symbols import opened, placed
 from archcalc.quantities import TOTALLED, names
@@ -155,7 +156,7 @@ class _Plan:
         self.conditions: list[Any] = list(found.graph.conditions)
         totals = [_expanded(report.total(column)) for column in sweep.columns]
         differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in self.conditions]
-        self.program = Program([*totals, *differences], [dim(name) for name in sweep.symbols])
+        self.program = Program([*totals, *differences], [dim(symbol_of(name)) for name in sweep.symbols])
 
     def truths(self, results: Sequence[Any]) -> list[Any]:
         """Whether each condition holds, and each division comes out even."""
@@ -318,7 +319,7 @@ def planned(
             hint = "total_bytes, activation_bytes, saved_bytes or peak_bytes" if column == "memory" else ""
             raise UsageError(f"there's no total '{column}'", hint or suggestion(column, names(*TOTALLED)))
     choices = {
-        name: values if name in architecture.spec.hparams else sizes_among(name, values)
+        name: values if name in architecture.spec.hparams or is_override(name) else sizes_among(name, values)
         for name, values in choices.items()
     }
     sweep = Sweep(architecture, choices, fixed or {}, sizes or {}, (), tuple(columns), dtype)

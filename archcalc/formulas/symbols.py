@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archcalc.errors import SpecError, UsageError, suggestion
-from archcalc.expand import build
-from archcalc.expand.hparams import Reported, make_module
+from archcalc.expand import build, instead
+from archcalc.expand.hparams import Reported, is_override, make_module
+from archcalc.expand.overrides import flat, symbol_of
 from archcalc.graph import Graph
 from archcalc.shape import BATCH
 from archcalc.spec.tree import Diagnostics
@@ -40,7 +41,7 @@ def opened(
     sizes: Mapping[str, Any] | None = None,
     batch: Any = 1,
 ) -> Opened:
-    """Build with symbols: each name is one of `Spec.axes`, an hparam, or N.
+    """Build with symbols: each name is one of `Spec.axes`, an hparam, N, or an argument of layers.
 
     An hparam whose value is a list of n numbers becomes n symbols, `widths_1` to `widths_n`; those on which the
     structure depends stay numbers.
@@ -50,6 +51,7 @@ def opened(
     axes = spec.axes
     sides = {axis: size for axis, size in (sizes or {}).items() if axis not in names}
     given, lists = {**(sets or {}), **{axis: sides.pop(axis) for axis in [*sides] if axis in spec.hparams}}, {}
+    given = flat(given)
     names = [*names, *(name for name, value in given.items() if value == "sym" and name not in names)]
     given = {name: value for name, value in given.items() if name not in names}
     for name in names:
@@ -63,23 +65,27 @@ def opened(
             sides[name] = dim(name)
         elif name == BATCH:
             batch = dim(BATCH)
+        elif is_override(name):
+            given[name] = dim(symbol_of(name))
         else:
             known = {*axes, *spec.hparams, BATCH}
-            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", suggestion(name, known))
+            hint = instead(spec, architecture.variant, name, "sym") or suggestion(name, known)
+            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", hint)
     return _built(architecture, given, sides, lists, batch)
 
 
 def placed(architecture: Architecture, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Values by name as hparams, as sizes by the names of `Spec.axes`, and as the batch (None: it isn't given).
+    """Values by name: of hparams and layers' arguments, sizes by the names of `Spec.axes`, and the batch if it's given.
 
     Raises: UsageError: a name means nothing.
     """
     hparams, axes = architecture.spec.hparams, architecture.spec.axes
     known = {*axes, *hparams, BATCH}
     for name in values:
-        if name not in known:
-            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", suggestion(name, known))
-    sets = {name: value for name, value in values.items() if name in hparams}
+        if name not in known and not is_override(name):
+            hint = instead(architecture.spec, architecture.variant, name) or suggestion(name, known)
+            raise UsageError(f"{architecture.name} has no axis and no hparam '{name}'", hint)
+    sets = {name: value for name, value in values.items() if name in hparams or is_override(name)}
     sizes = {name: value for name, value in values.items() if name in axes and name not in hparams}
     return sets, sizes, None if BATCH in sets else values.get(BATCH)
 
@@ -122,6 +128,11 @@ def _value(architecture: Architecture, name: str, sets: Mapping[str, Any]) -> An
         return value() if callable(value) and not is_symbolic(value) else value
     except Reported:
         return None
+
+
+def _given(value: Any) -> Any:
+    """The number that an argument of layers is given, in a text or not."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 19 else value
 
 
 def _numbers(name: str, value: Sequence[Any], hparams: Container[str]) -> list[Any]:
@@ -210,7 +221,7 @@ def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[
     """
     numbers = {name: size for name, size in sizes.items() if isinstance(size, int)}
     for name in sets:
-        value = _value(architecture, name, sets)
+        value = _given(sets[name]) if is_override(name) else _value(architecture, name, sets)
         if isinstance(value, int) and not isinstance(value, bool):
             numbers[name] = value
     for name, number in numbers.items():
@@ -226,9 +237,9 @@ def _misfit(graph: Graph, name: str, number: int) -> Iterator[str]:
     broken = []
     for condition in graph.conditions:
         pair = solved(condition)
-        if pair is not None and pair[0].name == name and number not in pair[1]:
-            broken.append((str(condition), pair[1].text(name)))
-    fits = allowed(graph.conditions).get(dim(name), Integers.between())
+        if pair is not None and pair[0].name == symbol_of(name) and number not in pair[1]:
+            broken.append((str(condition), pair[1].text(symbol_of(name))))
+    fits = allowed(graph.conditions).get(dim(symbol_of(name)), Integers.between())
     if not broken:
         return
     texts = dict.fromkeys(meaning if meaning == text else f"{text}, that is {meaning}" for text, meaning in broken)

@@ -14,6 +14,7 @@ from typing import Any
 
 from archcalc.errors import Diagnostic, SpecError, UsageError, reason_of
 from archcalc.expand.hparams import OutOfBounds
+from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.amounts import combinations, is_list
 from archcalc.formulas.symbols import Opened, opened
 from archcalc.questions.goals import Goals, NoClosedForm, NotThere
@@ -151,9 +152,9 @@ class _Question:
         sizes = [*(size for shape in inputs for size in shape.values()), found.batch, *totals]
         symbols = {symbol.name for size in sizes if is_symbolic(size) for symbol in size.free_symbols}
         symbols |= {symbol.name for condition in found.graph.conditions for symbol in condition.symbols}
-        names = {name for name in unknowns.names if not is_list(self.architecture, name)}
+        names = {symbol_of(name) for name in unknowns.names if not is_list(self.architecture, name)}
         domains = {name: Integers.between() for name in sorted(symbols | names)}
-        return domains | {name: Integers.of(values) for name, values in unknowns.ranges.items()}
+        return domains | {symbol_of(name): Integers.of(values) for name, values in unknowns.ranges.items()}
 
 
 def _dependent(error: SpecError) -> str:

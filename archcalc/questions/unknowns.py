@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
+from archcalc.expand.overrides import flat
 from archcalc.formulas.amounts import alternatives, is_list, positive_among, sizes_among
 from archcalc.formulas.symbols import placed
 from archcalc.questions.networks import names_of
@@ -102,7 +103,7 @@ def _parted(architecture: Architecture, given: Mapping[str, Values]) -> tuple[di
         raise UsageError(f"hparams are values by name, not {given!r:.60}", "hparams={'k': 'sym'}")
     fixed: dict[str, Any] = {}
     several: dict[str, Sequence[Any]] = {}
-    for name, value in given.items():
+    for name, value in flat(given).items():
         if isinstance(value, str):
             one, many = alternatives(architecture, [f"{name}={value}"])
             fixed, several = {**fixed, **one}, {**several, **many}

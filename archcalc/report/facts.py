@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.graph import Change
 from archcalc.report.values import Values
 from archcalc.symbolic import is_symbolic
 from archcalc.tables.numbers import exact, memory
 
 ALL_NARROW = "all values and params in {}; autocast, which keeps params and some results in float32, needs more"
+SHOWN = 3
+"""Names of layers that are changed alike."""
 LONGEST = 300
 """Characters of a formula that stands below a table."""
 
@@ -34,11 +37,23 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     yield "depth", f"{counts['depth']} weight layers on the longest path"
     if report.batch != 1:
         yield "batch", f"{report.batch}; MACs, FLOPs and memory are for all examples together"
+    if report.graph.changes:
+        yield "changed", "; ".join(_changes(report.graph.changes))
     if report.uncounted:
         kinds = (f"{kind} ({what})" for kind, what in report.uncounted.items())
         yield "not in MACs", ", ".join(kinds)
     if report.graph.conditions:
         yield "valid if", "; ".join(map(str, report.graph.conditions))
+
+
+def _changes(changes: Iterable[Change]) -> Iterator[str]:
+    """What layers were given from outside, `conv1 stride 4 → 3`; of equal changes the first few names."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, *change in changes:
+        alike.setdefault(tuple(change), []).append(name)
+    for (argument, before, after), names in alike.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield " ".join(filter(None, (f"{', '.join(names[:SHOWN])}{more}: {argument}", before, "→", after)))
 
 
 def _peak(report: Values) -> str:

@@ -28,6 +28,7 @@ def json_lines(report: Values) -> Iterator[str]:
         "batch": report.batch,
         "dtype": report.dtype,
         "conditions": list(map(str, graph.conditions)),
+        **({"changes": [change._asdict() for change in graph.changes]} if graph.changes else {}),
     }
     yield _dump(head)[:-1] + ', "layers": ['
     known: dict[Application, tuple[str, str]] = {}
