@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
     from archcalc.questions.solve import Solution, solve
-    from archcalc.render.diagram import Diagram, draw
+    from archcalc.render.diagram import Diagram
+    from archcalc.render.draw import draw
+    from archcalc.render.drawable import Drawable
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
     from archcalc.spec.model import Spec
@@ -53,7 +55,9 @@ _HOMES = {
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.questions.solve": ("Solution", "solve"),
-    "archcalc.render.diagram": ("Diagram", "draw"),
+    "archcalc.render.diagram": ("Diagram",),
+    "archcalc.render.draw": ("draw",),
+    "archcalc.render.drawable": ("Drawable",),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
     "archcalc.spec.model": ("Spec",),
@@ -71,6 +75,7 @@ __all__ = [
     "Comparison",
     "Diagram",
     "Differences",
+    "Drawable",
     "EffectiveField",
     "Graph",
     "Integers",

@@ -13,11 +13,13 @@ from dataclasses import FrozenInstanceError, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 import archcalc
 from archcalc.errors import UsageError
+from archcalc.render.drawable import Drawable
 from archcalc.tables import Column, Table, frames
 from archcalc.tables.answer import Answer
 from archcalc.tables.csv import lines
@@ -146,3 +148,37 @@ def test_unknown_formats(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't tell the format from .*answer.docx'\n.*\.html"):
         report.save(tmp_path / "answer.docx")
     assert [] == list(tmp_path.iterdir())
+
+
+PICTURES: dict[str, Callable[[], Drawable]] = {
+    "a network": lambda: archcalc.draw("lenet5"),
+    "a network by scopes": lambda: archcalc.draw("resnet50", depth=1),
+    "a graph": lambda: archcalc.draw(archcalc.load("lenet5").build(), fold=False),
+    "a report": lambda: archcalc.draw(archcalc.analyze("lenet5")),
+    "fields": lambda: archcalc.draw(archcalc.receptive_field("vgg16"), layers=["conv3", "conv5"]),
+    "a position": lambda: archcalc.draw(archcalc.receptive_field_at("vgg16", (3, 4), "conv5")),
+    "an effective field": lambda: archcalc.draw(archcalc.effective_receptive_field("lenet5", "C3")),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(name: str, tmp_path: Path) -> None:
+    """A notebook shows the SVG; files have the format of their suffix; the repr is short."""
+    picture = PICTURES[name]()
+    assert "svg" == ElementTree.fromstring(picture.svg).tag.rpartition("}")[2]
+    assert {"text/plain": repr(picture), "image/svg+xml": picture.svg} == picture._repr_mimebundle_()
+    assert len(repr(picture)) < 200
+    for form in picture.formats:
+        picture.save(tmp_path / f"picture.{form}")
+        starts = {"svg": b"<", "pdf": b"%PDF", "png": b"\x89PNG", "dot": b"digraph"}
+        assert (tmp_path / f"picture.{form}").read_bytes().startswith(starts[form])
+    with pytest.raises(UsageError, match="can't draw 'gif'"):
+        picture.save(tmp_path / "picture.gif")
+
+
+def test_some_answers_have_no_picture() -> None:
+    """They're named, with those that have one."""
+    with pytest.raises(UsageError, match="Comparison has no picture"):
+        archcalc.draw(archcalc.compare("vgg16", "vgg19"))
+    with pytest.raises(UsageError, match="no architecture is called 'vgg17'"):
+        archcalc.draw("vgg17")

@@ -97,7 +97,10 @@ def receptive_field(
         graph = built(name, sets, sizes, quiet)[1]
         answer = _answer(graph, layer, at, start, effective, every, picture)
     if picture is not None:
-        _draw(answer, layer, picture)
+        from archcalc.render.draw import draw
+
+        layers = layer.split(",") if layer and not (at or effective) else ()
+        draw(answer, layers=layers).save(picture)
     if picture is None or effective:
         write_table(answer.table(), chosen, None if picture else output)
 
@@ -140,19 +143,3 @@ def _answer(
     from archcalc.questions.receptive_field import receptive_field
 
     return receptive_field(graph, "" if picture else layer, start=start, every=every)
-
-
-def _draw(answer: Answer, layer: str, path: Path) -> None:
-    from archcalc.questions.effective_field import EffectiveField
-    from archcalc.questions.receptive_field import ReceptiveFields
-    from archcalc.questions.receptive_field_at import PositionField
-    from archcalc.render.effective_field import effective_drawing
-    from archcalc.render.receptive_field_picture import fields_drawing, position_drawing
-
-    if isinstance(answer, EffectiveField):
-        drawing = effective_drawing(answer)
-    elif isinstance(answer, PositionField):
-        drawing = position_drawing(answer)
-    elif isinstance(answer, ReceptiveFields):
-        drawing = fields_drawing(answer, layer.split(",") if layer else [])
-    drawing.save(path)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from archcalc import files, text
+from archcalc import text
 from archcalc.errors import UsageError
+from archcalc.render.drawable import Drawable
 from archcalc.render.svg import DPI
 
 FONT, WIDTH_OF_LETTER = "Helvetica,Arial,sans-serif", 0.56
@@ -58,8 +58,8 @@ class Text:
 Shape = Rect | Line | Text
 
 
-@dataclass(frozen=True)
-class Drawing:
+@dataclass(frozen=True, repr=False)
+class Drawing(Drawable):
     """Shapes on a white page, the first ones below."""
 
     width: float
@@ -67,16 +67,11 @@ class Drawing:
     shapes: Sequence[Shape]
     title: str = ""
 
-    def save(self, path: Path) -> None:
-        """Write a file; its suffix says whether SVG, PNG or PDF.
+    def _content(self, form: str) -> bytes:
+        return "\n".join(svg_lines(self)).encode() if form == "svg" else _drawn(self, form)
 
-        Raises: UsageError: the format is unknown, Graphviz is missing, or the file can't be written.
-        """
-        suffix = path.suffix[1:].lower()
-        if suffix not in ("svg", "png", "pdf"):
-            raise UsageError(f"can't draw '{suffix}'", "known: svg, png, pdf")
-        data = "\n".join(svg_lines(self)).encode() if suffix == "svg" else _drawn(self, suffix)
-        files.write_bytes(path, data)
+    def __repr__(self) -> str:
+        return f"Drawing({self.title!r})"
 
 
 def svg_lines(drawing: Drawing) -> Iterator[str]:

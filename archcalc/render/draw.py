@@ -1,0 +1,53 @@
+"""Networks and answers as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archcalc.errors import UsageError
+from archcalc.expand import Given, Sizes
+from archcalc.graph import Graph
+from archcalc.questions.effective_field import EffectiveField
+from archcalc.questions.networks import Network, report_of
+from archcalc.questions.receptive_field import ReceptiveFields
+from archcalc.questions.receptive_field_at import PositionField
+from archcalc.render.diagram import Diagram
+from archcalc.render.drawable import Drawable
+from archcalc.render.effective_field import effective_drawing
+from archcalc.render.receptive_field_picture import fields_drawing, position_drawing
+from archcalc.report import Report
+from archcalc.tables.answer import Answer
+
+
+def draw(
+    what: Network | Answer,
+    *,
+    fold: bool = True,
+    depth: int | None = None,
+    layers: Sequence[str] = (),
+    hparams: Mapping[str, Given] | None = None,
+    sizes: Sizes | None = None,
+) -> Drawable:
+    """A picture of a network or of receptive fields, to be shown in a notebook or written to a file.
+
+    Of a network its graph: with `fold` equal blocks in a row are drawn once, scopes below `depth` as one node;
+    `hparams` and `sizes` are those of `Architecture.build`. Of the fields of layers those of `layers`, else of the last
+    one in every stage.
+    Raises: UsageError: there is no such name, the depth isn't positive, the answer has no picture, or a layer sees
+    nothing. SpecError: the spec is wrong.
+
+    >>> import archcalc
+    >>> archcalc.draw("resnet50", depth=1)
+    Diagram('resnet50')
+    >>> archcalc.draw(archcalc.receptive_field("vgg16"), layers=["conv3", "conv5"]).svg.count("<svg")
+    1
+    """
+    if isinstance(what, ReceptiveFields):
+        return fields_drawing(what, layers)
+    if isinstance(what, PositionField):
+        return position_drawing(what)
+    if isinstance(what, EffectiveField):
+        return effective_drawing(what)
+    if isinstance(what, Answer) and not isinstance(what, (Graph, Report)):
+        raise UsageError(f"{type(what).__name__} has no picture", "networks and receptive fields have")
+    return Diagram(report_of(what, hparams, sizes), fold, depth)
