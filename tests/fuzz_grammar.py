@@ -327,7 +327,7 @@ class Fuzz:
             "formula": (*self.pick(((), (layer,))), *self.pick(((), ("--symbolic", symbols))), "--format",
                         self.pick(("unicode", "latex", "sympy", "python"))),
             "solve": (self.pick(("--params", "--macs", "--output", "--peak-bytes", "--saved-bytes")), self.pick((*NUMBERS, "5M", "1..9", "7x7", "1MB")),
-                      *self.pick(((), ("--symbolic", symbols)))),
+                      *self.pick(((), ("--symbolic", symbols), ("--square",), ("--field", f"{layer}={self.pick(('3..', '5', '..9', 'x'))}")))),
             "sweep": ("--set", f"{self.pick(('a', 'k', 'H', 'N', 'W'))}={self.pick(('1..5', '[1,2]', '1..30', '0', '-2..1', self.expression(1)))}",
                       *self.pick(((), ("--where", self.where())))),
             "receptive-field": self.pick(((), ("--all",), ("--layer", layer), ("--layer", layer, "--at", self.pick(("0,0", "3", "1,1,1", "-1,0", "10**9,0"))),

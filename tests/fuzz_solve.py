@@ -1,8 +1,8 @@
 """Random inverse questions against building: `python -m tests.fuzz_solve --examples 10000 --seed 1`.
 
 One to three unknowns (widths, kernels, strides, loop counts, sizes of one or two inputs, the batch) in small random
-specs of many kinds and in networks of the zoo; upper bounds, bands and outputs, one or several at once; impossible and unbounded
-ones too. Every configuration of a box, and samples around the ends of the answer and far outside, is built with numbers:
+specs of many kinds and in networks of the zoo; upper bounds, bands, outputs and receptive fields, one or several at once;
+squares; impossible and unbounded ones too. Every configuration of a box, and samples around the ends of the answer and far outside, is built with numbers:
 it must be in the answer exactly if it can be built and meets the question. The same grid is swept: the rows must be
 those that can be built, with their totals.
 """
@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from archcalc.errors import SpecError, UsageError
@@ -24,8 +24,10 @@ from archcalc.expand.hparams import OutOfBounds
 from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import BATCH
 from archcalc.graph import Graph
+from archcalc.questions.goals import NotThere
 from archcalc.questions.solve import Solution, solve
-from archcalc.report import analyze
+from archcalc.questions.unknowns import squares
+from archcalc.report import Report, analyze
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.zoo import Architecture, load
 from tests.helpers import fuzz_options, spec_of
@@ -74,11 +76,13 @@ ZOO: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is wanted: budgets, and an output."""
+    """What is wanted: budgets, an output, and receptive fields; maybe of squares alone."""
 
     budgets: Mapping[str, tuple[int | None, int]]
     output: str = ""
     layer: str = ""
+    fields: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    square: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,11 @@ def spec_text(draw: random.Random) -> str:
 # --- random questions -----------------------------------------------------------------------------------------------
 
 
-def given(architecture: Architecture, values: Mapping[str, int]) -> Graph | None:
-    """The graph for numbers; None if it can't be built."""
+def given(architecture: Architecture, values: Mapping[str, int], square: bool = False) -> Graph | None:
+    """The graph for numbers; None if it can't be built. Of squares the first axis is given."""
     sizes = {name: value for name, value in values.items() if name in architecture.spec.axes}
+    for first, *others in squares(architecture) if square else ():
+        sizes |= dict.fromkeys(others, values[first])
     sets = {name: value for name, value in values.items() if name in architecture.spec.hparams}
     try:
         return build(architecture.spec, architecture.variant, sets, sizes)
@@ -172,21 +178,30 @@ def case(draw: random.Random) -> Case | None:
         names = tuple(dict.fromkeys(draw.choices(pool, k=draw.choice([1, 2, 3, 4]))))[:3]
         wide = {1: 40, 2: 11, 3: 5}[len(names)]
         box = {name: range(1, (5 if name in STRUCTURAL else wide) + 1) for name in names}
+    square = architecture.name == "random" and bool(squares(architecture)) and draw.random() < 0.15
+    if square:
+        axes = [first for first, *_ in squares(architecture)]
+        names = (*axes, *(name for name in names[:1] if name not in architecture.spec.axes))
+        box = {name: range(1, (5 if name in STRUCTURAL else 24 // len(names)) + 1) for name in names}
     ranges = {}
     for name in names:
         if name in STRUCTURAL or draw.random() < 0.35:
             low = draw.randint(1, 3)
             ranges[name] = range(low, low + draw.randint(1, 5 if name in STRUCTURAL else 12))
-    question = asked(draw, architecture, box)
+    question = asked(draw, architecture, box, square)
     left = [name for name in names if name not in ranges]
+    if question is not None and square:
+        left = [name for name in left if name not in architecture.spec.axes]  # they're open without being named
     return None if question is None else Case(architecture, question, left, ranges, box, text)
 
 
-def asked(draw: random.Random, architecture: Architecture, box: Mapping[str, Sequence[int]]) -> Question | None:
-    """Budgets and an output around those of some configuration, met by it or not."""
+def asked(
+    draw: random.Random, architecture: Architecture, box: Mapping[str, Sequence[int]], square: bool = False
+) -> Question | None:
+    """Budgets, an output and fields around those of some configuration, met by it or not."""
     for _ in range(8):
         values = {name: draw.choice(list(numbers)) for name, numbers in box.items()}
-        if (graph := given(architecture, values)) is not None:
+        if (graph := given(architecture, values, square)) is not None:
             break
     else:
         return None
@@ -205,7 +220,22 @@ def asked(draw: random.Random, architecture: Architecture, box: Mapping[str, Seq
         axes = draw.sample(list(graph["out"].shape), 1)
         output = ",".join(f"{axis}={graph['out'].shape[axis]}" for axis in axes)
         budgets = budgets if draw.random() < 0.4 else {}
-    return Question(budgets, output, layer)
+    fields: dict[str, tuple[int | None, int | None]] = {}
+    if architecture.name == "random" and graph.input.spatial and draw.random() < 0.3:
+        fields = seen(draw, report)
+        budgets = budgets if draw.random() < 0.3 else {}
+    return Question(budgets, output, layer, fields, square)
+
+
+def seen(draw: random.Random, report: Report) -> dict[str, tuple[int | None, int | None]]:
+    """A band around the field of some layer, along all axes or one."""
+    node = draw.choice([node for node in report.graph.nodes if node.inputs])
+    sizes = [each.size for each in report[node.name].fields.values() if each.follows]
+    if not sizes:
+        return {"out": (1, None)}
+    size = draw.choice([*sizes, max(sizes) + draw.randint(0, 5), max(min(sizes) - 1, 1)])
+    band = draw.choice([(size, size), (size, None), (None, size), (max(size - 3, 0), size + 3)])
+    return {draw.choice([node.name, node.name, f"{node.name}.H"]): band}
 
 
 # --- the truth ------------------------------------------------------------------------------------------------------
@@ -215,8 +245,11 @@ def meets(case: Case, values: Mapping[str, int]) -> bool:
     """Whether a configuration can be built, lies in the ranges, and meets the question."""
     if not all(values[name] in numbers for name, numbers in case.ranges.items()):
         return False
-    graph = given(case.architecture, values)
+    graph = given(case.architecture, values, case.question.square)
     if graph is None:
+        return False
+    report = analyze(graph, values.get(BATCH, 1))
+    if not all(sees(report, name, band) for name, band in case.question.fields.items()):
         return False
     if case.question.output:
         sizes = graph[case.question.layer].shape
@@ -224,9 +257,23 @@ def meets(case: Case, values: Mapping[str, int]) -> bool:
             axis, _, number = part.partition("=")
             if sizes.get(axis) != int(number):
                 return False
-    report = analyze(graph, values.get(BATCH, 1))
     totals = {column: report.total(column) for column in case.question.budgets}
     return all((least or 0) <= totals[c] <= most for c, (least, most) in case.question.budgets.items())
+
+
+def sees(report: Report, name: str, band: tuple[int | None, int | None]) -> bool:
+    """Whether a layer's field is known to lie within a band, along each axis or the one that is named."""
+    layer, _, axis = name.partition(".")
+    least, most = band
+    if layer not in report.graph or not report[layer].fields:
+        return False
+    fields = [each for label, each in report[layer].fields.items() if axis in ("", label)]
+    return all(
+        each.follows
+        and (least is None or (not each.bounded and each.size >= least))
+        and (most is None or each.size <= most)
+        for each in fields
+    )
 
 
 def probes(draw: random.Random, case: Case, answer: Solution | None) -> Iterator[dict[str, int]]:
@@ -262,8 +309,12 @@ def check(draw: random.Random, case: Case) -> str:
             layer=case.question.layer,
             hparams=case.ranges,
             symbolic=case.open,
+            field=case.question.fields,
+            square=case.question.square,
             **case.question.budgets,
         )
+    except NotThere:
+        outcome = "no such layer, or no field"
     except Unsolvable as error:
         return f"refused: {str(error).split(chr(10))[0][:24]}"
     except UsageError as error:
@@ -283,7 +334,7 @@ def check(draw: random.Random, case: Case) -> str:
             raise Wrong(
                 f"{values} {'is a solution' if truth else 'is no solution'}; the answer: {answer and answer.solutions}"
             )
-    if answer is not None and draw.random() < 0.2:
+    if answer is not None and not case.question.square and draw.random() < 0.2:
         swept(case)
     return f"{outcome}, {'some' if hits else 'none'}"
 

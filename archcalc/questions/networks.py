@@ -73,7 +73,9 @@ def names_of(symbolic: str | Iterable[str]) -> list[str]:
 
     Raises: UsageError: one is not a name.
     """
-    names = symbolic.split(",") if isinstance(symbolic, str) and symbolic else list(symbolic)
+    if isinstance(symbolic, str):
+        symbolic = symbolic.split(",") if symbolic else ()
+    names = list(symbolic) if isinstance(symbolic, Iterable) else [symbolic]
     for name in names:
         if not (isinstance(name, str) and name.strip().isascii() and name.strip().isidentifier()):
             raise UsageError(f"{name!r:.60} is not the name of a size", "symbolic='H,W'")

@@ -144,7 +144,7 @@ class Values:
                 f"a report is about a Graph, not {type(self.graph).__name__}",
                 "archcalc.load('vgg16').build() makes one",
             )
-        if self.dtype not in BYTES:
+        if not isinstance(self.dtype, str) or self.dtype not in BYTES:
             raise UsageError(f"unknown dtype '{self.dtype}'", suggestion(str(self.dtype), BYTES))
         object.__setattr__(self, "batch", exact(self.batch, "the batch", least=1))
 
