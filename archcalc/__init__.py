@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
+    from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
@@ -50,6 +51,7 @@ _HOMES = {
     "archcalc.questions.claims": ("Claims", "claims"),
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
+    "archcalc.questions.golden": ("GoldenCheck", "GoldenUpdate", "golden_check", "golden_update"),
     "archcalc.questions.receptive_field": ("LayerField", "ReceptiveFields", "receptive_field"),
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
@@ -77,6 +79,8 @@ __all__ = [
     "Differences",
     "Drawable",
     "EffectiveField",
+    "GoldenCheck",
+    "GoldenUpdate",
     "Graph",
     "Integers",
     "LayerField",
@@ -102,6 +106,8 @@ __all__ = [
     "dim",
     "draw",
     "effective_receptive_field",
+    "golden_check",
+    "golden_update",
     "load",
     "receptive_field",
     "receptive_field_at",

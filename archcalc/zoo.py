@@ -171,5 +171,9 @@ def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str,
 def architectures(folder: Path | None = None) -> Iterator[Architecture]:
     """Every variant of every spec of a folder."""
     for spec, _ in declared_names(folder):
-        for variant in spec.variants or ("",):
-            yield Architecture(spec, variant)
+        yield from variants(spec)
+
+
+def variants(spec: Spec) -> Iterator[Architecture]:
+    """Every variant of a spec; one without a name of a spec that has none."""
+    return (Architecture(spec, variant) for variant in spec.variants or ("",))

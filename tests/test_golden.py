@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from archcalc import golden as recorded
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
-from archcalc.golden import file_name, golden, to_text, update
+from archcalc.questions.golden import golden_check, golden_update
+from archcalc.questions.golden_files import file_name, golden, to_text
 from archcalc.zoo import load
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -23,7 +23,12 @@ SPEC = "archcalc: 1\nname: tiny\ninput: {C: 3, H: 8, W: 8}\nlayers: [conv 4 3x3,
 
 def check(names: list[str], specs: Path | None, folder: Path) -> list[str]:
     """The differences as lines."""
-    return list(map(str, recorded.check(names, specs, folder)))
+    return list(map(str, golden_check(*names, specs=specs, folder=folder)))
+
+
+def update(names: list[str], specs: Path | None, folder: Path, prune: bool = False) -> list[str]:
+    """The changes as lines."""
+    return list(map(str, golden_update(*names, specs=specs, folder=folder, prune=prune)))
 
 
 def test_the_zoo_is_as_it_was() -> None:
@@ -342,3 +347,21 @@ def test_no_change_of_a_letter_passes(own: tuple[Path, Path]) -> None:
         told = check([], specs, folder)
         same = "".join(changed.split()) == "".join(text.split())
         assert same or told, changed
+
+
+def test_golden_values_from_python(own: tuple[Path, Path]) -> None:
+    """Answers say whether all is well, and what isn't; a spec and a folder may be given instead of names."""
+    specs, folder = own
+    assert not golden_check(specs, folder=folder).ok
+    assert golden_update(specs / "tiny.yaml", folder=str(folder)).ok
+    assert ["all values are as recorded"] == list(golden_check(specs, folder=folder).sentences())
+    assert golden_check(specs=specs, folder=folder) == golden_check(load(specs / "tiny.yaml").spec, folder=folder)
+    (specs / "tiny.yaml").write_text(SPEC.replace("conv 4", "conv 5"))
+    found = golden_check(specs=str(specs), folder=folder)
+    assert ("112", "140") == next((each.recorded, each.computed) for each in found if each.what == "params")
+    assert len(found) == len(found.to_dict())
+    (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "new"))
+    updated = golden_update(specs=specs, folder=folder)
+    assert (False, [str(folder / "tiny.json")]) == (updated.ok, [each.name for each in updated.left])
+    assert golden_update(specs=specs, folder=folder, prune=True).ok
+    assert [] == list(golden_update(specs=specs, folder=folder))

@@ -15,8 +15,8 @@ from archcalc.analyses.field import Field
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.errors import ArchcalcError
-from archcalc.golden import golden
 from archcalc.graph import Graph
+from archcalc.questions.golden_files import golden
 from archcalc.questions.judging import quantity
 from archcalc.questions.receptive_field import receptive_field
 from archcalc.report import analyze

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from archcalc import golden
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_unused_folder
 from archcalc.cli.options import Output, Specs, complete_name, form_option
 from archcalc.cli.output import text_format, write, write_table
-from archcalc.errors import UsageError
-from archcalc.tables import Column, Kind, Table
+from archcalc.questions.golden import golden_check, golden_update
 
 Chosen = Annotated[
     list[str] | None,
@@ -25,14 +20,6 @@ Chosen = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Option("--golden", metavar="DIR", help="The folder of golden files.")]
-
-COLUMNS = (
-    Column("name", Kind.NAME), Column("where", Kind.NAME), Column("what", Kind.WORD), Column("recorded"),
-    Column("computed"),
-)  # fmt: skip
-SAME = "all values are as recorded"
-SHOWN = 20
-"""Differences of one network that are listed as sentences."""
 
 app = typer.Typer(
     add_completion=False,
@@ -68,28 +55,14 @@ def check(
     ```
     """
     refuse_unused_folder(names or [], specs)
-    differences = golden.check(names or [], specs, folder)
+    found = golden_check(*names or [], specs=specs, folder=folder)
     chosen = text_format(form, output)
     if chosen == "text":
-        write(_told(differences) if differences else [SAME], output)
+        write(found.sentences(), output)
     else:
-        rows = [astuple(difference) for difference in differences]
-        keys = [column.key for column in COLUMNS]
-        table = Table(COLUMNS, lambda: rows, title="golden values", keys=keys)
-        write_table(table if rows else replace(table, columns=(), summary=SAME), chosen, output)
-    if differences:
+        write_table(found.table(), chosen, output)
+    if not found.ok:
         raise typer.Exit(1)
-
-
-def _told(differences: Sequence[golden.Difference]) -> Iterator[str]:
-    """The differences, of each network the first ones, and what to do about them."""
-    for name, found in groupby(differences, key=lambda difference: difference.name):
-        several = list(found)
-        yield from map(str, several[:SHOWN])
-        if len(several) > SHOWN:
-            yield f"{name}: {len(several) - SHOWN:,} more differences; --format plain lists all"
-    count = len({difference.name for difference in differences})
-    yield f"{'1 differs' if count == 1 else f'{count:,} differ'}; archcalc golden update records what is computed now"
 
 
 @app.command(cls=Command)
@@ -108,7 +81,5 @@ def update(
     archcalc golden update --specs my/specs --golden my/golden --prune
     ```
     """
-    if prune and names:
-        raise UsageError("--prune looks at all specs: leave out the names")
     refuse_unused_folder(names or [], specs)
-    write(golden.update(names or [], specs, folder, prune) or ["nothing changed"])
+    write(golden_update(*names or [], specs=specs, folder=folder, prune=prune).sentences())

@@ -1,7 +1,6 @@
-"""Golden values: what archcalc computed for an architecture when somebody last looked, as files under version control.
+"""Golden files: what is kept of an architecture, under which name, and how a file differs from what is computed.
 
-They guard against change. Truth comes from PyTorch and from the published figures (claims), not from here. A file may
-come from a stranger: it is read strictly, no link is followed, and only what is recognised as written here is removed.
+A file may come from a stranger: it is read strictly, and no link is followed.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +20,7 @@ from archcalc.quantities import QUANTITIES, fields, principal
 from archcalc.report import analyze
 from archcalc.symbolic import is_symbolic
 from archcalc.work import renewed
-from archcalc.zoo import Architecture, architectures, load
+from archcalc.zoo import Architecture
 
 _KEYS = dict.fromkeys(("archcalc", "name", "conditions", "outputs", "layers", "totals")).keys()
 _LATER = ("outputs", "layer", "inputs")
@@ -91,80 +90,13 @@ class Difference:
         return ": ".join(filter(None, (self.name, self.where, self.what + change)))
 
 
-def check(names: Sequence[str], specs: Path | None, folder: Path) -> list[Difference]:
-    """Compare golden files with what is computed now; with no names, those of all architectures.
-
-    Returns: the differences: changed values, missing and broken files, and files that no spec owns.
-    Raises: UsageError: the folder is a symbolic link, or two architectures have one name.
-    """
-    _check_folder(folder)
-    chosen = _chosen(names, specs)
-    found: list[Difference] = []
-    for architecture in chosen:
-        name = architecture.name
-        before, problem = _read(folder / file_name(name))
-        found += [Difference(name, what=problem)] if problem else _differences(name, before, golden(architecture))
-    ownerless = () if names else _ownerless(folder, chosen)
-    return found + [Difference(str(file), what="no spec owns this file") for file in ownerless]
-
-
-def update(names: Sequence[str], specs: Path | None, folder: Path, prune: bool = False) -> list[str]:
-    """Write the golden files that differ from what is computed now; with no names, those of all architectures.
-
-    Golden files that no spec owns are reported, and removed if `prune`; other files are left alone.
-
-    Returns: what changed, a line each.
-    Raises: UsageError: a file can't be written or is in the way, the folder is a symbolic link, or two architectures
-    have one name.
-    """
-    _check_folder(folder)
-    chosen = _chosen(names, specs)
-    changed: list[str] = []
-    _make(folder)
-    for architecture in chosen:
-        file, values = folder / file_name(architecture.name), golden(architecture)
-        before, problem = _read(file)
-        name = architecture.name
-        lines = [f"{name}: replaced: {problem}"] if problem else list(map(str, _differences(name, before, values)))
-        if problem and not _begins_as_golden(file):
-            raise UsageError(
-                f"{architecture.name}: {problem}", f"it stays as it is: remove {file}, or name another folder"
-            )
-        if lines:
-            files.write_text(file, to_text(values), own=True)
-        if before is None and not problem:
-            lines = [f"{name}: recorded"]
-        changed += lines
-    if not names:
-        changed += _pruned(folder, chosen, prune)
-    return changed
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_symlink():
-        raise UsageError(f"'{folder}' is a symbolic link, which is not followed", "name the folder it leads to")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"can't write '{folder}': {(error.strerror or str(error)).lower()}") from None
-
-
-def _ownerless(folder: Path, chosen: Sequence[Architecture]) -> list[Path]:
-    """The golden files, recognised by what is in them, that none of the architectures has written."""
-    owned = {file_name(architecture.name) for architecture in chosen}
-    return [file for file in sorted(folder.glob("*.json")) if file.name not in owned and _is_golden(file)]
-
-
-def _is_golden(file: Path) -> bool:
+def is_golden(file: Path) -> bool:
     """Whether a file is as `update` writes it: of its form, and under the name that follows from what is in it."""
-    values, problem = _read(file)
+    values, problem = read(file)
     return values is not None and not problem and file.name in (file_name(values["name"]), _old_name(values["name"]))
 
 
-def _begins_as_golden(file: Path) -> bool:
+def begins_as_golden(file: Path) -> bool:
     """Whether a file that can't be read is what is left of a golden file: cut short, or with a mistake further on."""
     start = '{"archcalc": '
     try:
@@ -172,30 +104,6 @@ def _begins_as_golden(file: Path) -> bool:
     except OSError:
         return False
     return found.startswith(start) or start.startswith(found)
-
-
-def _pruned(folder: Path, chosen: Sequence[Architecture], prune: bool) -> Iterator[str]:
-    for file in _ownerless(folder, chosen):
-        if prune:
-            file.unlink(missing_ok=True)
-            yield f"{file}: removed, no spec owns it"
-        else:
-            yield f"{file}: no spec owns this file; --prune removes it"
-
-
-def _chosen(names: Sequence[str], specs: Path | None) -> list[Architecture]:
-    """The architectures that are meant.
-
-    Raises: UsageError: two of them have one name, so that their files would be one.
-    """
-    chosen = [load(name, specs) for name in names] if names else list(architectures(specs))
-    by_name: dict[str, Architecture] = {}
-    for architecture in chosen:
-        other = by_name.setdefault(architecture.name, architecture)
-        first, second = (f"{found.spec.source.file}:{found.variant}".rstrip(":") for found in (other, architecture))
-        if first != second:
-            raise UsageError(f"two networks are called '{architecture.name}': {first} and {second}")
-    return list(by_name.values())
 
 
 def file_name(name: str) -> str:
@@ -217,7 +125,7 @@ def _old_name(name: str) -> str:
     return f"{name.replace(':', '.')}.json"
 
 
-def _read(file: Path) -> tuple[Any, str]:
+def read(file: Path) -> tuple[Any, str]:
     """The file's values, or None if there is no such file; and what is wrong with it."""
     try:
         values = files.read_json(file)
@@ -267,7 +175,8 @@ def _is_record(found: Any) -> bool:
     )
 
 
-def _differences(name: str, old: Any, new: Mapping[str, Any]) -> Iterator[Difference]:
+def differences(name: str, old: Any, new: Mapping[str, Any]) -> Iterator[Difference]:
+    """What changed from the values of a file, None if there is none, to those that are computed."""
     if old is None:
         yield Difference(name, what="there is no golden file")
         return
