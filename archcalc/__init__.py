@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
+    from archcalc.questions.explain import Explanation, explain
+    from archcalc.questions.explain_steps import Step
     from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
@@ -52,6 +54,8 @@ _HOMES = {
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
     "archcalc.questions.golden": ("GoldenCheck", "GoldenUpdate", "golden_check", "golden_update"),
+    "archcalc.questions.explain": ("Explanation", "explain"),
+    "archcalc.questions.explain_steps": ("Step",),
     "archcalc.questions.receptive_field": ("LayerField", "ReceptiveFields", "receptive_field"),
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
@@ -79,6 +83,7 @@ __all__ = [
     "Differences",
     "Drawable",
     "EffectiveField",
+    "Explanation",
     "GoldenCheck",
     "GoldenUpdate",
     "Graph",
@@ -94,6 +99,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "Stack",
+    "Step",
     "UnknownNameError",
     "UsageError",
     "VerificationError",
@@ -106,6 +112,7 @@ __all__ = [
     "dim",
     "draw",
     "effective_receptive_field",
+    "explain",
     "golden_check",
     "golden_update",
     "load",

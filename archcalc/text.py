@@ -137,16 +137,16 @@ def latex(text: str) -> str:
 def csv_row(values: Iterable[Any]) -> str:
     r"""A row of comma-separated values. A text that a spreadsheet would run as a formula starts with an apostrophe.
 
-    Numbers and what isn't a text stay as they are.
+    Numbers and what isn't a text stay as they are; what is missing is empty.
 
-    >>> csv_row(["a,b", "=1+1", "-3", -3])
-    '"a,b",\'=1+1,-3,-3'
+    >>> csv_row(["a,b", "=1+1", "-3", -3, None])
+    '"a,b",\'=1+1,-3,-3,'
     """
     return ",".join(_csv_cell(value) for value in values)
 
 
 def _csv_cell(value: Any) -> str:
-    cell = str(value)
+    cell = "" if value is None else str(value)
     if isinstance(value, str):
         cell = line(cell)
         if cell[:1] in ("=", "+", "-", "@") and not _NUMBER.fullmatch(cell):

@@ -14,13 +14,13 @@ import pytest
 
 from archcalc.cli.run import run
 from archcalc.errors import LocalError
-from archcalc.formulas.explain import explained
 from archcalc.formulas.general import Formulas, layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE
 from archcalc.formulas.told import FORMATS, Sheet, condition_text, layer_at, layer_sheet, lines
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
-from archcalc.report import Row, analyze
+from archcalc.questions.explain import explain
+from archcalc.report import Report, Row, analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, maximum, minimum
 from archcalc.zoo import load
@@ -296,7 +296,7 @@ def test_unlike_axes_have_a_field_each() -> None:
         numbers = {key: sheet.names[key] for key in inspect.signature(scope["formulas"]).parameters}
         assert values.items() <= scope["formulas"](**numbers).items()
     assert "r_out_w     = r_in_w + d·j_in_w·(k_w − 1)" in lines(sheets["b"], "unicode")
-    told = list(explained(report["b"]))
+    told = explained(report["b"])
     assert "receptive field along H: 1 + 1*(3 - 1) = 3" in told
     assert "receptive field along W: 5 + 1*(3 - 1) = 7" in told
     square = analyze(graph_of("layers: [a: conv 3 5 p=2]\n"))["a"]
@@ -331,7 +331,7 @@ def test_explanations_are_the_lectures() -> None:
     report = analyze(load("alexnet").build())
     row = layer_at(report, "conv1")
     assert row is not None
-    told = list(explained(row))
+    told = explained(row)
     for line in (
         "H and W: (227 - 11 + 2*0)/4 + 1 = 55",
         "weights: (11*11*3)*96 = 34,848",
@@ -364,7 +364,7 @@ def test_explanations_are_the_lectures() -> None:
 def test_what_is_kept_is_explained(layer: str, expected: list[str]) -> None:
     """What the layer needs for the backward pass, and which of it another layer keeps already."""
     report = analyze(load("vgg16").build())
-    told = list(explained(report[layer]))
+    told = explained(report[layer])
     start = told.index(expected[0])
     assert expected == told[start : start + len(expected)]
 
@@ -373,7 +373,7 @@ def test_a_stride_that_does_not_fit_is_explained() -> None:
     """The famous 224 gives 54.25, and a warning."""
     row = layer_at(analyze(load("alexnet").build({"H": 224, "W": 224})), "conv1")
     assert row is not None
-    told = list(explained(row))
+    told = explained(row)
     assert "H and W: (224 - 11 + 2*0)/4 + 1 = 54.25, rounded down to 54" in told
     assert "warning: (224 + 2*0 - 11)/4 + 1 = 54.25 is not an integer; rounded down to 54" in told
 
@@ -429,6 +429,12 @@ def test_errors(arguments: list[str], code: int, expected: str, capsys: pytest.C
     """What is wrong is said, with what would be right."""
     assert code == run(arguments)
     assert expected in capsys.readouterr().err
+
+
+def explained(row: Row) -> list[str]:
+    """What `explain` says of a layer, line by line."""
+    assert isinstance(row.report, Report)
+    return list(explain(row.report, row.node.name).lines())
 
 
 def explanation(layers: str) -> str:

@@ -20,7 +20,7 @@ class Kind(Enum):
     NUMBER = auto()
     """A number, never cut; or a formula, which may be. On the right."""
     SIZES = auto()
-    """Sizes such as 3x224x224, or words about numbers; never cut. On the right."""
+    """Sizes such as 3x224x224, or words about numbers, never cut; or formulas, which may be. On the right."""
     WORD = auto()
     """A word or two, never cut."""
     VERDICT = auto()

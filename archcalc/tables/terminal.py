@@ -36,7 +36,8 @@ def _lines(table: Table, console: Console, fixed: bool) -> Iterator[Text]:
 def _blocks(table: Table, console: Console, fixed: bool, inner: bool = False) -> list[Iterable[Text]]:
     """The heading, the rows, the facts, the notes and the summary; of an `inner` table there's no line between."""
     name, title = line(table.name), line(table.title)
-    heading = [Text.assemble((name, "bold"), "  " if name and title else "", title)] if name or title else []
+    head = Text.assemble((name, "bold"), "  " if name and title else "", title)
+    heading = _wrapped(head, console) if head else []
     notes = (row for note in table.notes for row in _wrapped(Text(line(note), "dim"), console))
     summary = _wrapped(Text(line(table.summary)), console) if table.summary else []
     return [heading, _Grid(table, console, fixed).lines(inner), _facts(table, console), notes, summary]
@@ -148,7 +149,8 @@ class _Grid:
         while excess > 0 and dropped:
             chosen.remove(dropped.pop(0))
             widths, excess = self._shrunk(chosen, [Kind.LAYERS, Kind.NAME])
-        return widths if excess <= 0 else self._shrunk(chosen, [Kind.LAYERS, Kind.NAME, Kind.NUMBER])[0]
+        formulas = [Kind.NUMBER, Kind.SIZES]
+        return widths if excess <= 0 else self._shrunk(chosen, [Kind.LAYERS, Kind.NAME, *formulas])[0]
 
     def _shrunk(self, chosen: Sequence[int], kinds: Sequence[Kind]) -> tuple[dict[int, int], int]:
         """The widths with texts of these kinds shortened as far as needed, and how much they're too wide even so."""
@@ -163,7 +165,7 @@ class _Grid:
         return widths, excess
 
     def _least(self, place: int) -> int:
-        if self.columns[place].kind is not Kind.NUMBER:
+        if self.columns[place].kind not in (Kind.NUMBER, Kind.SIZES):
             return LEAST
         cells = [self.labels[place], *(row[place] for row in [*self.rows, *([self.total] if self.total else [])])]
         return max(LEAST, *(cell_len(cell) for cell in cells if not _FORMULA.search(cell)), 0)

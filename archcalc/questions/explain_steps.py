@@ -1,4 +1,4 @@
-"""One layer, worked out for a person who is learning it: the numbers, and a sentence on each term.
+"""One layer worked out in steps, for a person who is learning it: the numbers, and a sentence on each term.
 
 The arithmetic is that of `general`, with this layer's numbers in it; the sentences are the kinds' own.
 """
@@ -6,17 +6,18 @@ The arithmetic is that of `general`, with this layer's numbers in it; the senten
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from archcalc.formulas.explain_kept import kept_lines
+from archcalc.analyses.field import Field
 from archcalc.formulas.general import Formula, Formulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
+from archcalc.questions.explain_kept import kept_sentences
 from archcalc.report import Row
 from archcalc.shape import TransposedWindow
-from archcalc.symbolic import dim, is_symbolic
+from archcalc.symbolic import Dim, dim, is_symbolic
 from archcalc.tables.numbers import exact, memory
 
 LECTURE = (
@@ -25,43 +26,49 @@ LECTURE = (
 )  # fmt: skip
 """The order of the lecture: (227 - 11 + 2*0)/4 + 1."""
 LABELS = {"activations": "values", "macs": "MACs"}
+FIELD = ("receptive_field",)
 
 
-def explained(row: Row) -> Iterator[str]:
-    """The layer's arithmetic, line by line."""
-    node = row.node
-    at, report = node.application, row.report
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one number of a layer comes about.
+
+    `names`: which quantity, or the axes of the output that have this size. `arithmetic` has the layer's numbers in it;
+    it's empty where there is nothing to compute. `result` is the outcome in words, `value` the exact number. Sentences
+    say why.
+    """
+
+    names: tuple[str, ...]
+    label: str
+    arithmetic: str
+    result: str
+    value: Dim | None = None
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def equation(self) -> str:
+        """The arithmetic and its result."""
+        return f"{self.arithmetic} = {self.result}" if self.arithmetic else self.result
+
+
+def steps(row: Row) -> Iterator[Step]:
+    """A layer's sizes, quantities, and what it sees, each worked out."""
+    at = row.node.application
     found = layer_formulas(at, usual=True)
-    volumes = " and ".join(report.text(shape) for shape in at.input_shapes)
-    if node.inputs:
-        yield f"{node.name}: {at.text}"
-        yield f"{volumes} -> {report.text(at.output_shape)}"
-    else:
-        yield f"{node.name}: {report.text(at.output_shape)}"
-    summary = " ".join((type(node.layer).__doc__ or "").split("\n")[0].split())
-    if summary:
-        yield summary
     yield from _sizes(row, found)
     for name in ("weights", "biases", "params", "buffers", "activations", "macs"):
         formula = found[name]
         if formula is not None and not (name == "params" and not (found["weights"] and found["biases"])):
-            yield ""
-            yield from _quantity(row, found, formula)
+            yield _quantity(row, found, formula)
     if at.layer.in_place:
-        yield ""
         how = "it works on its input in place" if at.layer.has_inplace() else "its output takes its input's place"
         how = "it is a view of its input" if at.layer.is_view(*at.input_shapes) else how
-        yield f"values: none of its own; {how}"
+        yield Step(("activations",), "values", "", f"none of its own; {how}", 0)
     if row.node.inputs and row.report.has("saved_bytes"):
-        yield ""
-        yield from kept_lines(row)
-    yield from _field(row, found)
-    if at.layer.uncounted:
-        yield ""
-        yield f"not counted as MACs: {at.layer.uncounted}"
-    for remark in at.remarks:
-        yield ""
-        yield f"warning: {remark}"
+        kept = row["saved_bytes"]
+        sentences = tuple(kept_sentences(row))
+        yield Step(("saved_bytes",), "kept for the backward pass", "", f"{exact(kept)} bytes", kept, sentences)
+    yield from _fields(row, found)
 
 
 def _notation(found: Formulas) -> Notation:
@@ -89,19 +96,18 @@ def _rounds_down_once(general: Any) -> bool:
     return len(general.atoms(sympy.floor)) == 1 and not rest.has(sympy.floor) and bool(rest.is_integer)
 
 
-def _sizes(row: Row, found: Formulas) -> Iterator[str]:
-    """How each size of the output comes about; axes with the same arithmetic share their lines."""
-    shown: dict[tuple[str, str], list[str]] = {}
+def _sizes(row: Row, found: Formulas) -> Iterator[Step]:
+    """How each size of the output comes about; axes with the same arithmetic share a step."""
+    shown: dict[tuple[str, str], list[Formula]] = {}
     for formula in found.listed:
         if formula.name.endswith("_out") and is_symbolic(formula.general):
-            key = (_written(formula.general, found), _result(formula, found))
-            shown.setdefault(key, []).append(formula.name.removesuffix("_out"))
+            shown.setdefault((_written(formula.general, found), _result(formula, found)), []).append(formula)
     windows = row.node.layer.windows(*row.node.application.input_shapes)
-    for (arithmetic, result), axes in shown.items():
-        yield ""
-        yield f"{' and '.join(axes)}: {arithmetic} = {result}"
-        if window := windows.get(axes[0]):
-            yield f"  {_travel(window, row.node.application.input_shapes[0][axes[0]])}"
+    for (arithmetic, result), alike in shown.items():
+        axes = tuple(formula.name.removesuffix("_out") for formula in alike)
+        window = windows.get(axes[0])
+        why = (_travel(window, row.node.application.input_shapes[0][axes[0]]),) if window else ()
+        yield Step(axes, " and ".join(axes), arithmetic, result, alike[0].value, why)
 
 
 def _result(formula: Formula, found: Formulas) -> str:
@@ -128,22 +134,21 @@ def _travel(window: Any, size: Any) -> str:
     )
 
 
-def _quantity(row: Row, found: Formulas, formula: Formula) -> Iterator[str]:
-    label = LABELS.get(formula.name, formula.name)
+def _quantity(row: Row, found: Formulas, formula: Formula) -> Step:
+    name, value, at = formula.name, exact(formula.value), row.node.application
     arithmetic = _arithmetic(formula, found, found["weights"])
-    value = exact(formula.value)
-    if formula.name == "params":
-        parts = [f for name in ("weights", "biases") if (f := found[name])]
+    if name == "params":
+        parts = [part for each in ("weights", "biases") if (part := found[each])]
         arithmetic = " + ".join(exact(part.value) for part in parts)
-    yield (
-        f"{label}: {arithmetic} = {value}" if arithmetic not in (value, value.replace(",", "")) else f"{label}: {value}"
-    )
-    at = row.node.application
-    if text := at.layer.sentence(formula.name, *at.input_shapes):
-        yield "  " + re.sub(r"{(\w+)}", lambda name: PLAIN.write(found.names.get(name[1], name[1])), text)
-    if formula.name == "activations":
-        yield "  one value for each position and channel of the output"
-        yield f"  {memory(row['activation_bytes'])} as {row.report.dtype}"
+    if arithmetic in (value, value.replace(",", "")):
+        arithmetic = ""
+    sentences = []
+    if text := at.layer.sentence(name, *at.input_shapes):
+        sentences.append(re.sub(r"{(\w+)}", lambda word: PLAIN.write(found.names.get(word[1], word[1])), text))
+    if name == "activations":
+        sentences.append("one value for each position and channel of the output")
+        sentences.append(f"{memory(row['activation_bytes'])} as {row.report.dtype}")
+    return Step((name,), LABELS.get(name, name), arithmetic, value, formula.value, tuple(sentences))
 
 
 def _arithmetic(formula: Formula, found: Formulas, weights: Formula | None) -> str:
@@ -166,36 +171,43 @@ def _factor(notation: Notation, expr: Any) -> str:
     return f"({text})" if not text.isalnum() else text
 
 
-def _field(row: Row, found: Formulas) -> Iterator[str]:
-    """The receptive field on the first input, and how it grew here."""
+def _fields(row: Row, found: Formulas) -> Iterator[Step]:
+    """The receptive field on the first input, and how it grew here; a step for each axis if they differ."""
     fields, first = row.report.ordered(row.fields), row.report.graph.first_of_several
     label = f"receptive field on {first}" if first else "receptive field"
     if not fields:
         if first and row.report.graph.input.spatial:
-            yield from ("", f"{label}: none, it isn't seen")
-        return
-    yield ""
-    if not all(field.follows for field in fields.values()):
+            yield Step(FIELD, label, "", "none, it isn't seen")
+    elif not all(field.follows for field in fields.values()):
         numbered = any(field.numbered for field in fields.values())
         what = "tokens number the input's positions" if numbered else "positions no longer follow the input's axes"
-        yield f"{label}: no number, {what}; archcalc receptive-field --at shows what one sees"
-        return
-    size = "x".join(str(field.size) for field in fields.values())
-    if all(field.constant for field in fields.values()):
+        yield Step(FIELD, label, "", f"no number, {what}; archcalc receptive-field --at shows what one sees")
+    elif all(field.constant for field in fields.values()):
         whole = all(field.whole for field in fields.values())
-        yield f"{label}: {'the whole input' if whole else 'every position sees the same part'}, {size}"
-        return
-    before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
-    steps = list(field_formulas(row, found))
-    alike = alike_along_all(row, [axis for axis, _ in steps])
-    for axis, (grown, _) in steps[:1] if alike else steps:
-        values = {**_notation(found).values, "r_in": str(before[axis].size), "j_in": str(before[axis].stride)}
-        arithmetic = replace(_notation(found), order=("r_in", *LECTURE), values=values).write(grown.general)
-        along, in_all = ("", f" ({size} in all)" if len(fields) > 1 else "") if alike else (f" along {axis}", "")
-        yield f"{label}{along}: {arithmetic} = {grown.value}{in_all}"
-    if steps:
-        yield "  each further tap reaches one step on; a step here is that of the layer before, seen on the input"
+        seen = "the whole input" if whole else "every position sees the same part"
+        yield Step(FIELD, label, "", f"{seen}, {_by_axis(fields, 'size')}")
     else:
-        yield f"{label}: {size}"
-    stride = "x".join(str(field.stride) for field in fields.values())
-    yield f"  neighbouring outputs look {stride} input positions apart"
+        yield from _grown(row, found, fields, label)
+
+
+def _grown(row: Row, found: Formulas, fields: Mapping[str, Field], label: str) -> Iterator[Step]:
+    """A field whose positions see different parts: from that of the layer's input, where one formula says how."""
+    size = _by_axis(fields, "size")
+    apart = f"neighbouring outputs look {_by_axis(fields, 'stride')} input positions apart"
+    why = "each further tap reaches one step on; a step here is that of the layer before, seen on the input"
+    before = Row(row.report, row.node.inputs[0]).fields if row.node.inputs else {}
+    grown = [(axis, formulas[0]) for axis, formulas in field_formulas(row, found)]
+    alike = alike_along_all(row, [axis for axis, _ in grown])
+    grown = grown[:1] if alike else grown
+    for number, (axis, formula) in enumerate(grown, start=1):
+        values = {**_notation(found).values, "r_in": str(before[axis].size), "j_in": str(before[axis].stride)}
+        arithmetic = replace(_notation(found), order=("r_in", *LECTURE), values=values).write(formula.general)
+        along, in_all = ("", f" ({size} in all)" if len(fields) > 1 else "") if alike else (f" along {axis}", "")
+        sentences = (why, apart) if number == len(grown) else ()
+        yield Step(FIELD, label + along, arithmetic, f"{formula.value}{in_all}", formula.value, sentences)
+    if not grown:
+        yield Step(FIELD, label, "", size, sentences=(apart,))
+
+
+def _by_axis(fields: Mapping[str, Field], what: str) -> str:
+    return "x".join(str(getattr(field, what)) for field in fields.values())

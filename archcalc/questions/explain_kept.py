@@ -1,4 +1,4 @@
-"""What a layer keeps for the backward pass, worked out for a person who is learning it."""
+"""What a layer keeps for the backward pass, in sentences."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ WORDS = {
 }
 
 
-def kept_lines(row: Row) -> Iterator[str]:
-    """The bytes that autograd keeps because of this layer, and what else it needs that is kept already."""
+def kept_sentences(row: Row) -> Iterator[str]:
+    """What autograd keeps because of this layer, and what else the layer needs that is kept already."""
     report, index = row.report, row.index
     where = places(report.graph)
     kept = kept_by_layer(report.graph, where)[index]
-    yield f"kept for the backward pass: {exact(row['saved_bytes'])} bytes"
     held = list(storages(report.graph, report.batch, report.dtype))
     for storage, size in held[index].items():
         first = next(i for i, earlier in enumerate(held) if storage in earlier)
         if isinstance(storage, tuple):
             amount, width, per_example = kept.extras[storage[1]]
             amount = amount * report.batch if per_example else amount
-            what = f"{exact(amount)} {WORDS[width]}, {_bytes(width_bytes(width, report.dtype))} each"
+            what = f"{exact(amount)} {WORDS[width]}, {written_bytes(width_bytes(width, report.dtype))} each"
         else:
-            what = f"{_volume(report.graph, index, kept, storage, where)}, {_bytes(size)}"
+            what = f"{_volume(report.graph, index, kept, storage, where)}, {written_bytes(size)}"
         already = f", kept by {report.graph.nodes[first].name} already" if first < index else ""
-        yield f"  {what}{already}"
+        yield what + already
 
 
 def _volume(graph: Graph, index: int, kept: Kept, home: Any, where: Places) -> str:
@@ -48,5 +47,6 @@ def _volume(graph: Graph, index: int, kept: Kept, home: Any, where: Places) -> s
     return f"the volume of {graph.nodes[max(makers)].name}"
 
 
-def _bytes(amount: Any) -> str:
+def written_bytes(amount: Any) -> str:
+    """An amount with its unit: 1 byte, 2 bytes."""
     return f"{exact(amount)} byte{'' if amount == 1 else 's'}"
