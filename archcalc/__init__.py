@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
     from archcalc.pytorch import to_torch
+    from archcalc.questions.architectures import Architectures, architectures
     from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
@@ -50,6 +51,7 @@ _HOMES = {
         "VerificationError",
     ),
     "archcalc.graph": ("Graph", "Node"),
+    "archcalc.questions.architectures": ("Architectures", "architectures"),
     "archcalc.questions.claims": ("Claims", "claims"),
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
@@ -77,6 +79,7 @@ __all__ = [
     "Answer",
     "ArchcalcError",
     "Architecture",
+    "Architectures",
     "Claims",
     "Comparison",
     "Diagram",
@@ -105,6 +108,7 @@ __all__ = [
     "VerificationError",
     "__version__",
     "analyze",
+    "architectures",
     "build",
     "claims",
     "compare",

@@ -41,6 +41,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "receptive field of a stack": lambda: archcalc.receptive_field_stack("3d2,3d2"),
     "effective field": lambda: archcalc.effective_receptive_field("lenet5", "C3", measure=False),
     "golden check": lambda: archcalc.golden_check("lenet5", "vgg16", folder="nowhere"),
+    "architectures": lambda: archcalc.architectures("lenet"),
     "claims": lambda: archcalc.claims("vgg16", "alexnet_slides"),
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "solution": lambda: archcalc.solve("vgg16", output=(7, 7)),

@@ -384,28 +384,64 @@ def test_check_looks_at_claims(net: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    """`list` has a line for every architecture, with exact figures."""
+    """`list` has a line for every architecture, with exact figures, and one for each family."""
     _, out, _ = told(capsys, "list")
-    assert ["vgg16", "138,357,544", "15,470,264,320", "16", "VGG-16,"] == next(
-        line.split()[:5] for line in out.splitlines() if line.startswith("vgg16 ")
+    assert ["vgg16", "138,357,544", "15,470,264,320", "60.95", "MB", "16", "3x224x224:", "VGG-16,"] == next(
+        line.split()[:8] for line in out.splitlines() if line.startswith("  vgg16 ")
     )
     records = {record["name"]: record for record in json.loads(told(capsys, "list", "--format", "json")[1])}
     assert len({record["title"] for record in records.values()}) == len(records)
-    assert {"params": 138357544, "macs": 15470264320, "depth": 16} == {
-        key: records["vgg16"][key] for key in ("params", "macs", "depth")
+    assert {"params": 138357544, "macs": 15470264320, "depth": 16, "activation_bytes": 60950432} == {
+        key: records["vgg16"][key] for key in ("params", "macs", "depth", "activation_bytes")
     }
-    assert {"spec": "vgg", "variant": "D", "aliases": ["vgg16"]} == {
-        key: records["vgg16"][key] for key in ("spec", "variant", "aliases")
+    assert {"spec": "vgg", "variant": "D", "aliases": ["vgg16"], "inputs": {"input": {"C": 3, "H": 224, "W": 224}}} == {
+        key: records["vgg16"][key] for key in ("spec", "variant", "aliases", "inputs")
     }
-    assert len(records) == len(out.splitlines()) - 1
+    families = [record["spec"] for record in records.values()]
+    assert len(records) + len({spec for spec in families if families.count(spec) > 1}) == len(out.splitlines()) - 3
+
+
+def test_list_fits_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 80 columns nothing is cut or left out: every title is there, and every number."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = told(capsys, "list", "--format", "table")
+    assert 80 >= max(map(len, out.splitlines()))
+    assert "…" not in out
+    for entry in archcalc.architectures():
+        assert " ".join(entry.title.split()) in " ".join(out.split())
+        assert f"  {entry.name} " in "\n" + out.replace("\n", "\n  ")
+
+
+def test_list_by_text_and_in_another_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that mention a text, from the largest to the least; what depends on a symbol comes last."""
+    out = told(capsys, "list", "GPT-2", "--sort", "params", "--format", "csv")[1]
+    assert ["name", "gpt2_xl", "gpt2_large", "gpt2_medium", "gpt2_small"] == [
+        row.split(",")[0] for row in out.split()[:1]
+    ] + [row.split(",")[0] for row in out.splitlines()[1:]]
+    out = told(capsys, "list", "--sort", "macs", "--columns", "macs", "--format", "csv")[1]
+    assert out.splitlines()[-1].startswith("faster_rcnn,")
+    numbers = [int(line.split(",")[2]) for line in out.splitlines()[1:-1]]
+    assert sorted(numbers, reverse=True) == numbers
+    code, _, err = told(capsys, "list", "resnt50")
+    assert (2, True) == (code, "did you mean 'resnet50'?" in err)
+
+
+def test_list_leaves_out_what_is_wrong_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One wrong spec of a folder doesn't hide the others."""
+    (tmp_path / "a.yaml").write_text(HEAD + "layers: cnv 3\n")
+    (tmp_path / "b.yaml").write_text(HEAD.replace("name: t", "name: b") + "layers: relu\n")
+    (tmp_path / "c.yaml").write_text(HEAD.replace("name: t", "name: c") + "layers: conv 8 99x99\n")
+    code, out, err = told(capsys, "list", "--specs", tmp_path)
+    assert 1 == code
+    assert ["b", "left", "left"] == [line.split()[0] for line in out.splitlines() if line[:2] in ("b ", "le")]
+    assert "E080" in err
+    assert "E204" in err
 
 
 def test_list_of_own_specs(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--specs lists a user's own folder; as a table, titles are cut rather than numbers."""
-    _, out, _ = told(capsys, "list", "--specs", net.parent)
-    assert ["net", "112", "3,888", "1", "big", "224", "7,776", "1"] == out.split()[5:]
-    _, out, _ = told(capsys, "list", "--format", "table")
-    assert "138,357,544" in out
+    """--specs lists a user's own folder."""
+    _, out, _ = told(capsys, "list", "--specs", net.parent, "--columns", "params,macs,depth")
+    assert ["net", "net", "112", "3,888", "1", "3x8x8", "big", "224", "7,776", "1", "3x8x8"] == out.split()[7:]
 
 
 def test_claims(net: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from typing import Annotated
 
 import typer
 
@@ -11,55 +10,35 @@ from archcalc.cli.command import Command
 from archcalc.cli.options import Form, Output, Specs
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import refuse
-from archcalc.errors import ArchcalcError
-from archcalc.report import analyze
-from archcalc.tables import Column, Kind, Table
-from archcalc.tables.json import document
-from archcalc.tables.numbers import exact
-from archcalc.work import TooMuchWork, renewed
-from archcalc.zoo import Architecture, architectures
-
-COLUMNS = (
-    Column("name", Kind.NAME), Column("params"), Column("macs", label="MACs"), Column("depth"),
-    Column("title", Kind.TEXT),
-)  # fmt: skip
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command(cls=Command)
-def list_architectures(specs: Specs = None, form: Form = None, output: Output = None) -> None:
-    """List every architecture of the zoo, or of a folder of specs: name, params, MACs, depth and title.
+def list_architectures(
+    text: Annotated[
+        str, typer.Argument(metavar="[TEXT]", help="Those that mention it in names or title.", show_default=False)
+    ] = "",
+    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which totals.", show_default=False)] = "",
+    sort: Annotated[str, typer.Option(metavar="COLUMN", help="Largest values first.", show_default=False)] = "",
+    specs: Specs = None,
+    form: Form = None,
+    output: Output = None,
+) -> None:
+    """List the architectures of the zoo, or of a folder of specs, by family: input, params, MACs, memory and depth.
 
     Examples:
     ```
     archcalc list
-    archcalc list --format latex
+    archcalc list resnet --sort macs
+    archcalc list --columns params,saved_bytes --format markdown
     archcalc list --specs my/specs -o specs.csv
     ```
     """
+    from archcalc.questions.architectures import DEFAULT, architectures
+
     chosen = chosen_format(form, output)
-    found, refused = list[dict[str, Any]](), list[ArchcalcError]()
-    for architecture in architectures(specs):
-        try:
-            with renewed():
-                found.append(_record(architecture))
-        except TooMuchWork as error:
-            refused.append(error)
-    values = [[row[column.key] for column in COLUMNS] for row in found]
-    rows = [[name, *map(exact, numbers), title] for name, *numbers, title in values]
-    write_table(Table(COLUMNS, lambda: rows, values=lambda: values, json=partial(document, found)), chosen, output)
-    refuse(refused)
-
-
-def _record(architecture: Architecture) -> dict[str, Any]:
-    report = analyze(architecture.build())
-    spec, variant = architecture.spec, architecture.spec.variant(architecture.variant)
-    return {
-        "name": architecture.name,
-        "spec": spec.name,
-        "variant": architecture.variant,
-        "aliases": list(variant.aliases) if variant else [],
-        "title": spec.title_of(architecture.variant),
-        **{column: report.total(column) for column in ("params", "macs", "depth")},
-    }
+    found = architectures(text, folder=specs)
+    shown = [column.strip() for column in columns.split(",")] if columns else DEFAULT
+    write_table(found.table(shown, sort), chosen, output)
+    refuse(found.refused)
