@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
     from archcalc.questions.solve import Solution, solve
+    from archcalc.questions.sweep import Sweep, sweep
     from archcalc.render.diagram import Diagram
     from archcalc.render.draw import draw
     from archcalc.render.drawable import Drawable
@@ -63,6 +64,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.questions.solve": ("Solution", "solve"),
+    "archcalc.questions.sweep": ("Sweep", "sweep"),
     "archcalc.render.diagram": ("Diagram",),
     "archcalc.render.draw": ("draw",),
     "archcalc.render.drawable": ("Drawable",),
@@ -103,6 +105,7 @@ __all__ = [
     "SpecError",
     "Stack",
     "Step",
+    "Sweep",
     "UnknownNameError",
     "UsageError",
     "VerificationError",
@@ -124,6 +127,7 @@ __all__ = [
     "receptive_field_at",
     "receptive_field_stack",
     "solve",
+    "sweep",
     "to_torch",
 ]
 

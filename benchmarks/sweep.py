@@ -50,33 +50,33 @@ def child(name: str) -> None:
     import numpy  # noqa: F401  # so that its import isn't measured
     import sympy  # noqa: F401
 
-    from archcalc.formulas.sweep import planned
+    from archcalc.questions.sweep import sweep
     from archcalc.zoo import load
 
     spec, choices, columns = SWEEPS[name]
     architecture = load(spec)
     started = time.process_time()
-    sweep = planned(architecture, choices, columns=columns)
+    grid = sweep(architecture, columns, choices=choices).grid
     planning = time.process_time() - started
     few = {axis: values[: int(SMALL ** (1 / len(choices)))] for axis, values in choices.items()}
-    small = planned(architecture, few, columns=columns)
+    small = sweep(architecture, columns, choices=few).grid
     started = time.process_time()
-    singles = [sweep.one({axis: values[place] for axis, values in choices.items()}) for place in range(SINGLE)]
+    singles = [grid.one({axis: values[place] for axis, values in choices.items()}) for place in range(SINGLE)]
     alone = SINGLE / (time.process_time() - started)
     if None in singles:
         raise AssertionError("a configuration can't be built")
     print(json.dumps({
-        "count": sweep.count, "planning": planning, "single": alone,
-        "numpy": _speed(sweep, columns[0], True), "python": _speed(small, columns[0], False),
+        "count": grid.count, "planning": planning, "single": alone,
+        "numpy": _speed(grid, columns[0], True), "python": _speed(small, columns[0], False),
     }))  # fmt: skip
 
 
-def _speed(sweep: Any, column: str, numpy: bool) -> float:
+def _speed(grid: Any, column: str, numpy: bool) -> float:
     started = time.process_time()
-    done = sum(len(block[column]) for block in sweep.blocks(numpy))
+    done = sum(len(block[column]) for block in grid.blocks(numpy))
     spent = time.process_time() - started
-    if done != sweep.count:
-        raise AssertionError(f"{done} of {sweep.count}")
+    if done != grid.count:
+        raise AssertionError(f"{done} of {grid.count}")
     return done / spent
 
 

@@ -21,11 +21,11 @@ from itertools import product
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
-from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import BATCH
 from archcalc.graph import Graph
 from archcalc.questions.goals import NotThere
 from archcalc.questions.solve import Solution, solve
+from archcalc.questions.sweep import sweep
 from archcalc.questions.unknowns import squares
 from archcalc.report import Report, analyze
 from archcalc.symbolic.integer_sets import Unsolvable
@@ -343,7 +343,7 @@ def swept(case: Case) -> None:
     """The sweep of the box has a row for each configuration that can be built, with its totals."""
     choices = {name: list(numbers)[:6] for name, numbers in case.box.items()}
     columns = ("params", "macs", "peak_bytes")
-    plan = planned(case.architecture, choices, columns=columns)
+    plan = sweep(case.architecture, columns, choices=choices).grid
     for numpy in (False, True):
         left_out: Counter[str] = Counter()
         rows = set()

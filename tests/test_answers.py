@@ -46,6 +46,8 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "solution": lambda: archcalc.solve("vgg16", output=(7, 7)),
     "solution in rows": lambda: archcalc.solve("lenet5", symbolic="H,W", macs="3M"),
+    "sweep": lambda: archcalc.sweep("alphago_policy", ["params", "conv2.rf"], k=range(4, 7), N=2),
+    "sweep of words": lambda: archcalc.sweep("resnet18", body=["two3x3", "bottleneck"], H=[32, 64]).pareto("macs:max"),
 }
 
 each = pytest.mark.parametrize("name", ANSWERS)

@@ -9,7 +9,7 @@ import pytest
 
 from archcalc.__main__ import main
 from archcalc.errors import UsageError
-from archcalc.formulas.amounts import alternatives
+from archcalc.questions.choices import alternatives
 from archcalc.symbolic import Integers
 from archcalc.zoo import load
 

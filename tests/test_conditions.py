@@ -10,10 +10,10 @@ import pytest
 
 from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
-from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
 from archcalc.layers import REGISTRY
+from archcalc.questions.sweep import sweep
 from archcalc.report import analyze
 from archcalc.spec.expression import Environment
 from archcalc.spec.grammar import parse_expression
@@ -145,7 +145,7 @@ def test_what_is_refused_as_a_symbol_can_be_swept(layer: str) -> None:
     with pytest.raises(SpecError) as refused:
         build(spec(layer), sets={"c": "sym"})
     assert "sweep builds each of several: --set NAME=1..8" in str(refused.value)
-    plan = planned(Architecture(spec(layer), ""), {"c": range(1, 7)}, columns=["saved_bytes"])
+    plan = sweep(Architecture(spec(layer), ""), ["saved_bytes"], c=range(1, 7))
     rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
     expected = []
     for size in range(1, 7):

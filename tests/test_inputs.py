@@ -10,9 +10,9 @@ import archcalc
 from archcalc.__main__ import main
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.errors import SpecError, UsageError
-from archcalc.formulas.sweep import planned
 from archcalc.formulas.symbols import opened
 from archcalc.questions.solve import solve
+from archcalc.questions.sweep import sweep
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load
 from tests.helpers import spec_of
@@ -186,7 +186,7 @@ def test_solve_and_sweep_reach_sizes_of_every_input(two: Path) -> None:
     pairs = product(range(1, 45), range(1, 25))
     found = {pair for pair in pairs if dict(zip(("H", "right_H"), pair, strict=True)) in solution}
     assert {pair for pair, macs in expected.items() if macs <= most} == found
-    plan = planned(architecture, {"H": range(1, 45), "right_H": range(1, 25)}, columns=["macs"])
+    plan = sweep(architecture, ["macs"], choices={"H": range(1, 45), "right_H": range(1, 25)}).grid
     assert ("H", "right_H") == plan.symbols
     rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
     assert [(*pair, macs) for pair, macs in expected.items()] == rows

@@ -160,7 +160,7 @@ UNTRAINED = "int8 has no gradients: nothing is kept for a backward pass, so ther
         ("table t.yaml --batch 2 --batch 3", "--batch is given twice"),
         ("table t.yaml --symbolic H --symbolic W --symbolic N", "--symbolic is given 3 times"),
         ("render t.yaml --fold --no-fold", "--fold/--no-fold is given twice"),
-        ("sweep t.yaml --set k=1..3 --pareto params,params:max", "--pareto names 'params' twice"),
+        ("sweep t.yaml --set k=1..3 --pareto params,params:max", "pareto names 'params' twice"),
         ("table t.yaml --columns=", "--columns is empty"),
         ("explain t.yaml --set= a", "--set is empty"),
         ("sweep t.yaml --set k=1..3 --columns params,macs,params", "a column can be shown once only"),

@@ -15,10 +15,10 @@ import pytest
 from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
-from archcalc.formulas.amounts import alternatives
-from archcalc.formulas.budgets import budget
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
+from archcalc.questions.budgets import budget
+from archcalc.questions.choices import alternatives
 from archcalc.questions.goals import goals_of
 from archcalc.questions.solve import solve
 from archcalc.report import analyze

@@ -90,7 +90,7 @@ def solve(
     archcalc solve resnet50 --saved-bytes 16GB --symbolic N
     ```
     """
-    from archcalc.formulas.amounts import alternatives
+    from archcalc.questions.choices import alternatives
     from archcalc.questions.solve import solve as solved
 
     chosen, architecture, open_names = text_format(form, file), load(name), symbol_names(symbolic)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError, suggestion
-from archcalc.formulas.budgets import Band, Budget, budget, interval
 from archcalc.graph import Graph, Node
 from archcalc.quantities import QUANTITIES, Total, names
+from archcalc.questions.budgets import Band, Budget, budget, interval
 from archcalc.report import Report
 from archcalc.shape import SPATIAL
 from archcalc.symbolic import Condition, exact, is_symbolic

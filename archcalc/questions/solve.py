@@ -10,8 +10,8 @@ from typing import Any
 from archcalc import text
 from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Sizes
-from archcalc.formulas.budgets import Budget
 from archcalc.formulas.general import put_in
+from archcalc.questions.budgets import Budget
 from archcalc.questions.goals import Output, goals_of
 from archcalc.questions.networks import Network, architecture_of
 from archcalc.questions.structures import solutions

@@ -15,8 +15,8 @@ from typing import Any
 from archcalc.errors import Diagnostic, SpecError, UsageError, reason_of
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.expand.overrides import symbol_of
-from archcalc.formulas.amounts import combinations, is_list
 from archcalc.formulas.symbols import Opened, opened
+from archcalc.questions.choices import combinations, is_list
 from archcalc.questions.goals import Goals, NoClosedForm, NotThere
 from archcalc.questions.unknowns import Unknowns
 from archcalc.report import analyze

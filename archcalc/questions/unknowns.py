@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.overrides import flat
-from archcalc.formulas.amounts import alternatives, is_list, positive_among, sizes_among
 from archcalc.formulas.symbols import placed
+from archcalc.questions.choices import alternatives, is_list, positive_among, sizes_among
 from archcalc.questions.networks import names_of
 from archcalc.shape import BATCH, SPATIAL
 from archcalc.symbolic import Dim, dim, exact, is_symbolic

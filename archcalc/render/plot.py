@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from archcalc import files
 from archcalc.errors import UsageError
-from archcalc.formulas.selection import integers
+from archcalc.questions.grid import Columns
+from archcalc.questions.measures import column
+from archcalc.questions.selection import integers, refuse_unknown
 from archcalc.tables.numbers import short
 from archcalc.text import dot_quoted
 
@@ -21,6 +23,28 @@ TICKS = 5
 FORMATS = ("svg", "png", "pdf")
 
 
+def scatter(axes: str) -> Scatter:
+    """`params,macs`: what is to the right, and what goes up.
+
+    Raises: UsageError: it isn't two columns.
+    """
+    found = [name.strip() for name in axes.split(",")]
+    if len(found) != 2:
+        raise UsageError(f"a plot has two axes, not '{axes}'", "axes: params,macs")
+    return Scatter(*map(column, found))
+
+
+def plot_format(path: Path) -> str:
+    """The format of a file.
+
+    Raises: UsageError: the suffix names none.
+    """
+    form = path.suffix[1:].lower()
+    if form not in FORMATS:
+        raise UsageError(f"can't plot '{path.name}'", "known: " + ", ".join(f".{name}" for name in FORMATS))
+    return form
+
+
 class Scatter:
     """Points, gathered block by block; of those in one cell of the grid the first is kept."""
 
@@ -28,9 +52,28 @@ class Scatter:
         self.x, self.y = x, y
         self.points: list[tuple[Any, Any]] = []
 
-    def add(self, block: Any) -> None:
+    @property
+    def names(self) -> tuple[str, str]:
+        """The columns that it shows."""
+        return self.x, self.y
+
+    def check(self, known: Sequence[str]) -> None:
+        """See that both are there.
+
+        Raises: UsageError: one isn't.
+        """
+        for name in self.names:
+            refuse_unknown(name, known, "axes")
+
+    def of(self, blocks: Iterable[Columns]) -> Iterator[Columns]:
+        """The same blocks, their points taken."""
+        for block in blocks:
+            self.add(block)
+            yield block
+
+    def add(self, block: Columns) -> None:
         """Take the points of a block; thinned out if there are many."""
-        xs, ys = (integers(block, name, "--axes") for name in (self.x, self.y))
+        xs, ys = (integers(block, name, "axes") for name in self.names)
         self.points.extend(zip(xs, ys, strict=True))
         if len(self.points) > 200_000:
             self.points = self._thinned()
@@ -51,9 +94,7 @@ class Scatter:
 
         Raises: UsageError: the suffix names no format, there are no points, or Graphviz can't.
         """
-        form = path.suffix[1:].lower()
-        if form not in FORMATS:
-            raise UsageError(f"can't plot '{path.name}'", "known: " + ", ".join(f".{name}" for name in FORMATS))
+        form = plot_format(path)
         if not self.points:
             raise UsageError("there's nothing to plot")
         files.write_bytes(path, _drawn("\n".join(self._dot(title)), form))

@@ -1,4 +1,4 @@
-"""Totals of all combinations of some values: one symbolic analysis, then integer arithmetic for every configuration.
+"""All combinations of some values, measured: one symbolic analysis, then integer arithmetic for every configuration.
 
 What changes the structure (a loop count, a block's name) can't be a symbol: it is built anew for each of its values.
 Few configurations are computed by generated Python, many by the same source on NumPy arrays, in blocks that fit the
@@ -15,21 +15,20 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from archcalc.errors import SpecError, UsageError, reason_of, suggestion
+from archcalc.errors import SpecError, UsageError, reason_of
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds, is_override
 from archcalc.expand.overrides import symbol_of
-from archcalc.formulas.amounts import combinations, sizes_among
 from archcalc.formulas.symbols import opened, placed
-from archcalc.quantities import TOTALLED, names
-from archcalc.report import analyze
+from archcalc.questions.choices import combinations, sizes_among
+from archcalc.questions.measures import Measure, Missing, NoLayer
+from archcalc.report import Report, analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.work import renewed
 from archcalc.zoo import Architecture
 
-DEFAULT = ("params", "macs", "activations", "activation_bytes")
 FEW = 20_000
 """Configurations that are computed without NumPy, whose import alone takes as long."""
 BLOCK = 1 << 16
@@ -42,7 +41,7 @@ Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Grid:
     """All combinations of `choices`; `symbols` are the names that stay symbols, the others change the structure."""
 
     architecture: Architecture
@@ -50,8 +49,13 @@ class Sweep:
     fixed: Mapping[str, Any]
     sizes: Mapping[str, Any]
     symbols: tuple[str, ...]
-    columns: tuple[str, ...]
+    measures: tuple[Measure, ...]
     dtype: str = "float32"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the measures are called."""
+        return tuple(each.name for each in self.measures)
 
     @property
     def structural(self) -> tuple[str, ...]:
@@ -90,7 +94,10 @@ class Sweep:
             return
         try:
             plan = _Plan(self, outer)
-        except (SpecError, OutOfBounds, Uncompilable):
+        except NoLayer as error:
+            left_out[reason_of(error)] += math.prod(map(len, inner.values()))
+            return
+        except (SpecError, OutOfBounds, Missing, Uncompilable, Unsettled):
             plan = None  # with these values nothing fits, or it's no integer arithmetic
         if plan is None or plan.program.divides or not plan.is_exact(inner):
             for numbers in combinations(list(inner.values())):
@@ -105,35 +112,47 @@ class Sweep:
     ) -> Iterator[Columns]:
         try:
             totals = self.totals({**outer, **numbers})
-        except (SpecError, OutOfBounds) as error:
+        except (SpecError, OutOfBounds, Missing) as error:
             left_out[reason_of(error)] += 1
             return
         named = {name: [int(value)] for name, value in numbers.items()}
         yield {**named, **{column: [value] for column, value in totals.items()}}
 
     def one(self, values: Mapping[str, Any]) -> dict[str, int] | None:
-        """One configuration built and analysed by itself; None if it can't be built."""
+        """One configuration built and analysed by itself; None if it can't be built, or has no such layer."""
         try:
             return self.totals(values)
-        except (SpecError, OutOfBounds):
+        except (SpecError, OutOfBounds, Missing):
             return None
 
     @renewed()
-    def totals(self, values: Mapping[str, Any]) -> dict[str, int]:
+    def totals(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same.
 
-        Raises: SpecError, OutOfBounds: it can't be built. UsageError: a total depends on a size that is left open.
+        Raises: SpecError, OutOfBounds: it can't be built. Missing: it has no such layer. UsageError: a number depends
+        on a size that is left open.
         """
-        sets, sizes, batch = self.given(values)
-        report = analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
-        totals: dict[str, int] = {}
-        for column in self.columns:
-            total = report.total(column)
+        report = self.report(values)
+        totals: dict[str, Any] = {}
+        for each in self.measures:
+            total = each.value(report)
             if is_symbolic(total):
                 symbol = min(symbol.name for symbol in total.free_symbols)
-                raise UsageError(f"{column} depends on {symbol}", f"--set {symbol}=…")
-            totals[column] = total
+                raise UsageError(f"{each.name} depends on {symbol}", f"--set {symbol}=…")
+            totals[each.name] = total
         return totals
+
+    def report(self, values: Mapping[str, Any]) -> Report:
+        """One configuration."""
+        sets, sizes, batch = self.given(values)
+        return analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
+
+    @renewed()
+    def structure(self, outer: Mapping[str, Any]) -> Report:
+        """All configurations with these values, which change the structure, at once: the others are symbols."""
+        sets, sizes, batch = self.given(outer)
+        found = opened(self.architecture, self.symbols, sets, sizes, batch)
+        return analyze(found.graph, found.batch, self.dtype)
 
     def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Values as hparams, input sizes and batch."""
@@ -142,25 +161,29 @@ class Sweep:
         return {**self.fixed, **sets}, {**self.sizes, **given}, 1 if batch is None else int(batch)
 
 
+class Unsettled(Exception):
+    """What a measure is for symbols isn't what it is for all of their numbers."""
+
+
 class _Plan:
     """The totals and conditions of one structure as a compiled program."""
 
     @renewed()
-    def __init__(self, sweep: Sweep, outer: Mapping[str, Any]) -> None:
+    def __init__(self, grid: Grid, outer: Mapping[str, Any]) -> None:
         import sympy
 
-        sets, sizes, batch = sweep.given(outer)
-        found = opened(sweep.architecture, sweep.symbols, sets, sizes, batch)
-        report = analyze(found.graph, found.batch, sweep.dtype)
-        self.sweep, self.outer = sweep, outer
-        self.conditions: list[Any] = list(found.graph.conditions)
-        totals = [_expanded(report.total(column)) for column in sweep.columns]
+        report = grid.structure(outer)
+        self.grid, self.outer, self.width = grid, outer, len(grid.measures)
+        self.conditions: list[Any] = list(report.graph.conditions)
+        if not all(each.is_settled(report) for each in grid.measures):
+            raise Unsettled
+        totals = [_expanded(each.value(report)) for each in grid.measures]
         differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in self.conditions]
-        self.program = Program([*totals, *differences], [dim(symbol_of(name)) for name in sweep.symbols])
+        self.program = Program([*totals, *differences], [dim(symbol_of(name)) for name in grid.symbols])
 
     def truths(self, results: Sequence[Any]) -> list[Any]:
         """Whether each condition holds, and each division comes out even."""
-        ahead, behind = len(self.sweep.columns), len(self.sweep.columns) + len(self.conditions)
+        ahead, behind = self.width, self.width + len(self.conditions)
         found = [compare(d, c.relation, 0) for c, d in zip(self.conditions, results[ahead:behind], strict=True)]
         return [*found, *(remainder == 0 for remainder in results[behind:])]
 
@@ -176,7 +199,7 @@ class _Plan:
         for numbers in _spread(inner):
             if all(self.truths(function(*numbers))):
                 continue
-            if self.sweep.one({**self.outer, **dict(zip(inner, numbers, strict=True))}) is not None:
+            if self.grid.one({**self.outer, **dict(zip(inner, numbers, strict=True))}) is not None:
                 return False
             probes += 1
             if probes == PROBES:
@@ -185,7 +208,7 @@ class _Plan:
 
     def lists(self, inner: Mapping[str, Sequence[int]], left_out: Counter[str]) -> Iterator[Columns]:
         """All configurations in Python integers."""
-        function, width = self.program.python(), len(self.sweep.columns)
+        function, width = self.program.python(), self.width
         rows = []
         for numbers in product(*(map(int, values) for values in inner.values())):
             results = function(*numbers)
@@ -194,7 +217,7 @@ class _Plan:
             else:
                 left_out[self.reason(truths.index(False))] += 1
         if rows:
-            yield dict(zip((*inner, *self.sweep.columns), map(list, zip(*rows, strict=True)), strict=True))
+            yield dict(zip((*inner, *self.grid.columns), map(list, zip(*rows, strict=True)), strict=True))
 
     def arrays(self, inner: Mapping[str, Sequence[int]], left_out: Counter[str]) -> Iterator[Columns]:
         """All configurations in NumPy arrays; each symbol varies along an axis of its own."""
@@ -208,14 +231,12 @@ class _Plan:
             axes = numpy.meshgrid(*(_line(numpy, values, kind) for values in part), indexing="ij", sparse=True)
             results = function(*axes)
             full = [numpy.broadcast_to(_array(numpy, a, kind), shape).ravel() for a in axes]
-            full += [
-                numpy.broadcast_to(_array(numpy, r, kind), shape).ravel() for r in results[: len(self.sweep.columns)]
-            ]
+            full += [numpy.broadcast_to(_array(numpy, r, kind), shape).ravel() for r in results[: self.width]]
             mask = self._mask(numpy, self.truths(results), shape, left_out)
             if mask is not None:
                 full = [values[mask] for values in full]
             if len(full[0]):
-                yield dict(zip((*inner, *self.sweep.columns), full, strict=True))
+                yield dict(zip((*inner, *self.grid.columns), full, strict=True))
 
     def _mask(self, numpy: Any, truths: Sequence[Any], shape: tuple[int, ...], left_out: Counter[str]) -> Any:
         """Where all conditions hold; None for everywhere."""
@@ -273,20 +294,20 @@ def _blocks(values: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
             yield [[value], *rest]
 
 
-def _symbols(sweep: Sweep) -> tuple[str, ...]:
+def _symbols(grid: Grid) -> tuple[str, ...]:
     """The names that can be symbols: several values, all positive integers, on which no structure depends."""
-    names = [name for name, values in sweep.choices.items() if len(values) > 1 and all(map(_is_size, _ends(values)))]
-    if names and _works(sweep, names):
+    names = [name for name, values in grid.choices.items() if len(values) > 1 and all(map(_is_size, _ends(values)))]
+    if names and _works(grid, names):
         return tuple(names)
-    alone = [name for name in names if _works(sweep, [name])]
-    return tuple(alone) if alone and _works(sweep, alone) else ()
+    alone = [name for name in names if _works(grid, [name])]
+    return tuple(alone) if alone and _works(grid, alone) else ()
 
 
-def _works(sweep: Sweep, names: Sequence[str]) -> bool:
-    first = {name: values[0] for name, values in sweep.choices.items() if name not in names}
-    sets, sizes, batch = sweep.given(first)
+def _works(grid: Grid, names: Sequence[str]) -> bool:
+    first = {name: values[0] for name, values in grid.choices.items() if name not in names}
+    sets, sizes, batch = grid.given(first)
     try:
-        return not opened(sweep.architecture, names, sets, sizes, batch).fixed
+        return not opened(grid.architecture, names, sets, sizes, batch).fixed
     except (SpecError, OutOfBounds):
         return False
 
@@ -296,33 +317,30 @@ def _ends(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _is_size(value: Any) -> bool:
-    return int(value) > 0 if isinstance(value, int) or str(value).isdecimal() else False
+    return int(value) > 0 if type(value) is int or str(value).isdecimal() else False
 
 
 def planned(
     architecture: Architecture,
     choices: Mapping[str, Sequence[Any]],
-    fixed: Mapping[str, Any] | None = None,
-    sizes: Mapping[str, Any] | None = None,
-    columns: Sequence[str] = DEFAULT,
+    fixed: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    measures: Sequence[Measure],
     dtype: str = "float32",
-) -> Sweep:
+) -> Grid:
     """Find out which names can stay symbols.
 
-    Raises: UsageError: a name or column is unknown, a size isn't one, or there are too many configurations.
+    Raises: UsageError: a name is unknown, a size isn't one, or there are too many configurations.
     """
     placed(architecture, choices)  # each name means something
-    for column in columns:
-        if column in choices:
-            raise UsageError(f"'{column}' would be two columns: what is swept, and the total", "--columns …")
-        if column not in names(*TOTALLED):
-            hint = "total_bytes, activation_bytes, saved_bytes or peak_bytes" if column == "memory" else ""
-            raise UsageError(f"there's no total '{column}'", hint or suggestion(column, names(*TOTALLED)))
     choices = {
         name: values if name in architecture.spec.hparams or is_override(name) else sizes_among(name, values)
         for name, values in choices.items()
     }
-    sweep = Sweep(architecture, choices, fixed or {}, sizes or {}, (), tuple(columns), dtype)
-    if sweep.count > MOST:
-        raise UsageError(f"{sweep.count:,} configurations are too many")
-    return replace(sweep, symbols=_symbols(sweep))
+    for each in measures:
+        if each.name in choices:
+            raise UsageError(f"'{each.name}' would be two columns: what is swept, and the total", "columns=…")
+    grid = Grid(architecture, choices, fixed, sizes, (), tuple(measures), dtype)
+    if grid.count > MOST:
+        raise UsageError(f"{grid.count:,} configurations are too many")
+    return replace(grid, symbols=_symbols(grid))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from fractions import Fraction
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol, TypeAlias
 
 from archcalc.errors import LocalError, UsageError, suggestion
-from archcalc.formulas.budgets import without_units
-from archcalc.formulas.sweep import BLOCK, Columns
-from archcalc.quantities import QUANTITIES
+from archcalc.questions.budgets import without_units
+from archcalc.questions.grid import BLOCK, Columns
+from archcalc.questions.measures import DOTTED, column, measure
 from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS
 from archcalc.spec.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
 from archcalc.spec.grammar import parse_expression
+
+Aims: TypeAlias = "str | Iterable[str] | Mapping[str, str]"
 
 _NUMBER = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
 _COUNT = re.compile(r"\d[\d.]*(?:[KMG]i?)(?!\w)")
@@ -24,22 +28,72 @@ SMALL = 500
 """Different rows of four costs or more that are compared without NumPy."""
 COMPARED = 1 << 20
 """Pairs of rows that are compared at once."""
-EXAMPLE = "--where 'params<5M and saved_bytes<64MB'"
+EXAMPLE = "where: 'params<5M and saved_bytes<64MB'"
 
 
-def condition(text: str, names: Sequence[str]) -> Callable[[Columns], Columns]:
-    """What keeps the configurations of a block for which `text`, in the spec language's expressions, is true.
+class Step(Protocol):
+    """What the blocks of a sweep go through."""
 
-    Bytes may have units, as budgets do: 64MB, 64MiB; counts have K, M and G.
-    Raises: UsageError: it can't be read, or mentions an unknown name, or gives counts in bytes or bytes without the B.
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that it's about."""
+
+    def check(self, known: Sequence[str]) -> None:
+        """See that all of its columns are there, else raise a UsageError."""
+
+    def of(self, blocks: Iterable[Columns]) -> Iterator[Columns]:
+        """What it makes of all blocks."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What keeps configurations: an expression in the spec language that is true of them.
+
+    Bytes may have units, as budgets do: 64MB, 64MiB; counts have K, M and G. Numbers of layers stand in it as in
+    columns: `conv5/pool.rf >= 200`.
     """
-    expr = _parsed(text, names)
 
-    def kept(block: Columns) -> Columns:
+    text: str
+
+    def __post_init__(self) -> None:
+        _read(self.text)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it's about, in order."""
+        return tuple(sorted(_read(self.text).columns.values()))
+
+    def check(self, known: Sequence[str]) -> None:
+        """See that all of its columns are there.
+
+        Raises: UsageError: one isn't, or counts are compared with bytes, or bytes without the B.
+        """
+        read = _read(self.text)
+        for name in self.names:
+            refuse_unknown(name, known, "where")
+        for comparison in _comparisons(read.expr):
+            _refuse_units(comparison, read)
+
+    def of(self, blocks: Iterable[Columns]) -> Iterator[Columns]:
+        """The configurations of all blocks for which it's true.
+
+        Raises: UsageError: it can't be computed.
+        """
+        return filter(_length, map(self.keep, blocks))
+
+    def keep(self, block: Columns) -> Columns:
+        """Those of one block.
+
+        Raises: UsageError: it can't be computed.
+        """
+        read = _read(self.text)
+        seen = {inner: block[name] for inner, name in read.columns.items()}
+        seen = seen or {"": next(iter(block.values()))}  # for the length
         try:
-            truth = _vectorised(expr, block) if _is_numpy(block) and _is_simple(expr) else _one_by_one(expr, block)
+            simple = _is_numpy(block) and _is_simple(read.expr)
+            truth = _vectorised(read.expr, seen) if simple else _one_by_one(read.expr, seen)
         except LocalError as error:
-            raise UsageError(f"can't compute --where '{text}': {error.message}", EXAMPLE) from None
+            raise UsageError(f"can't compute where '{self.text}': {error.message}", EXAMPLE) from None
         if _is_numpy(block):
             import numpy
 
@@ -47,42 +101,55 @@ def condition(text: str, names: Sequence[str]) -> Callable[[Columns], Columns]:
             return {name: _masked(values, mask) for name, values in block.items()}
         return {name: [v for v, keep in zip(values, truth, strict=True) if keep] for name, values in block.items()}
 
-    return kept
+
+@dataclass(frozen=True)
+class _Read:
+    """A condition that has been read: its expression, the column for each name in it, and amounts of bytes."""
+
+    text: str
+    expr: Expr
+    plain: str
+    columns: Mapping[str, str]
+    in_bytes: Mapping[int, str]
 
 
-def mentioned(text: str) -> set[str]:
-    """The names in a condition.
+@lru_cache(64)
+def _read(text: str) -> _Read:
+    found: dict[str, str] = {}
 
-    Raises: UsageError: it can't be read.
-    """
-    return _read(text)[0].names()
+    def replaced(match: re.Match[str]) -> str:
+        name = f"_{len(found)}_of_a_layer"
+        found[name] = column(match[0])
+        return name
 
-
-def _read(text: str) -> tuple[Expr, str, dict[int, str]]:
-    plain, in_bytes = without_units(text)
+    if not isinstance(text, str):
+        raise UsageError(f"where is a condition, not {text!r:.60}", EXAMPLE)
+    plain, in_bytes = without_units(DOTTED.sub(replaced, text))
     try:
-        return parse_expression(plain), plain, in_bytes
+        expr = parse_expression(plain)
     except LocalError as error:
-        raise UsageError(f"can't read --where '{text}': {error.message}", EXAMPLE) from None
+        raise UsageError(f"can't read where '{text}': {error.message}", EXAMPLE) from None
+    return _Read(text, expr, plain, {name: found.get(name, name) for name in expr.names()}, in_bytes)
 
 
-def _parsed(text: str, names: Sequence[str]) -> Expr:
-    expr, plain, in_bytes = _read(text)
-    for name in sorted(expr.names()):
-        if name not in names:
-            raise UsageError(f"--where doesn't know '{name}'", suggestion(name, names))
-    for comparison in _comparisons(expr):
-        offsets = [part.offset for part in _parts(comparison) if isinstance(part, Literal)]
-        compared = sorted(comparison.names())
-        measured = [name in QUANTITIES and QUANTITIES[name].in_bytes for name in compared]
-        for offset in offsets:
-            if offset in in_bytes and not any(measured):
-                wrong = f"{' and '.join(compared) or 'this'} {'is' if len(compared) < 2 else 'are'} not"
-                raise UsageError(f"--where '{text}': '{in_bytes[offset]}' is in bytes, and {wrong}", EXAMPLE)
-            count = _COUNT.match(plain, offset)
-            if count and compared and all(measured):
-                raise UsageError(f"--where '{text}': '{count[0]}' has no unit of bytes", f"{count[0]}B is in bytes")
-    return expr
+def _refuse_units(comparison: Expr, read: _Read) -> None:
+    offsets = [part.offset for part in _parts(comparison) if isinstance(part, Literal)]
+    compared = sorted(read.columns[name] for name in comparison.names())
+    measured = [_is_in_bytes(name) for name in compared]
+    for offset in offsets:
+        if offset in read.in_bytes and not any(measured):
+            wrong = f"{' and '.join(compared) or 'this'} {'is' if len(compared) < 2 else 'are'} not"
+            raise UsageError(f"where '{read.text}': '{read.in_bytes[offset]}' is in bytes, and {wrong}", EXAMPLE)
+        count = _COUNT.match(read.plain, offset)
+        if count and compared and all(measured):
+            raise UsageError(f"where '{read.text}': '{count[0]}' has no unit of bytes", f"{count[0]}B is in bytes")
+
+
+def _is_in_bytes(column: str) -> bool:
+    try:
+        return measure(column).in_bytes
+    except UsageError:
+        return False  # it's what is swept
 
 
 def _parts(expr: Expr) -> Iterator[Expr]:
@@ -181,6 +248,17 @@ def _side(expr: Expr, block: Columns) -> Any:
     return values if hasattr(values, "dtype") else numpy.array(_exact(values), dtype=object)
 
 
+def refuse_unknown(name: str, known: Sequence[str], what: str) -> None:
+    """See that there's a column of this name; `what` asks for it.
+
+    Raises: UsageError: there isn't.
+    """
+    if name not in known:
+        if "." in name:
+            measure(name, what)
+        raise UsageError(f"{what} doesn't know '{name}'", suggestion(name, known))
+
+
 def integers(block: Columns, name: str, option: str) -> list[int]:
     """A column's values as Python's integers.
 
@@ -190,42 +268,73 @@ def integers(block: Columns, name: str, option: str) -> list[int]:
     if all(isinstance(value, int) for value in found):
         return found
     word = next(value for value in found if not isinstance(value, int))
-    raise UsageError(f"{option} needs whole numbers: {name} is '{str(word)[:40]}'", f"{option} params,macs")
+    raise UsageError(f"{option} needs whole numbers: {name} is '{str(word)[:40]}'", f"{option}: params,macs")
 
 
-def objectives(text: str, names: Sequence[str]) -> list[tuple[str, bool]]:
-    """`params,macs` (the less the better) or `depth:max`: columns, and whether more is better.
+@dataclass(frozen=True)
+class Front:
+    """What keeps the configurations that no other one beats: nowhere worse, and better somewhere. Equal ones all stay.
 
-    Raises: UsageError: a column is unknown, or named twice.
+    `aims` are columns, and whether more is better.
+    """
+
+    aims: tuple[tuple[str, bool], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it's about, in order."""
+        return tuple(name for name, _ in self.aims)
+
+    def check(self, known: Sequence[str]) -> None:
+        """See that all of its columns are there.
+
+        Raises: UsageError: one isn't.
+        """
+        for name in self.names:
+            refuse_unknown(name, known, "pareto")
+
+    def of(self, blocks: Iterable[Columns]) -> Iterator[Columns]:
+        """The configurations of all blocks that are on the front, in order of the aims.
+
+        Blocks wait until they are as many as the front, so that it's seldom gone through.
+        """
+        best: list[Columns] = []
+        waiting: list[Columns] = []
+        for block in filter(_length, blocks):
+            waiting.append(_thinned(block, self.aims))
+            if sum(map(_length, waiting)) > max([BLOCK, *map(_length, best)]):
+                best, waiting = [_front([*best, *waiting], self.aims)], []
+        if best or waiting:
+            front = _front([*best, *waiting], self.aims)
+            for start in range(0, _length(front), BLOCK):
+                yield {name: values[start : start + BLOCK] for name, values in front.items()}
+
+
+def front(aims: Aims) -> Front:
+    """`"params,macs"` (the less the better), `"depth:max"`, a list of such texts, or `{"params": "min"}`.
+
+    Raises: UsageError: it can't be read, or a column is named twice.
     """
     found: list[tuple[str, bool]] = []
-    for part in text.split(","):
-        name, colon, way = (piece.strip() for piece in part.partition(":"))
-        if name not in names:
-            raise UsageError(f"--pareto doesn't know '{name}'", suggestion(name, names))
-        if colon and way not in ("min", "max"):
-            raise UsageError(f"can't read --pareto '{part.strip()}'", "--pareto params,depth:max")
+    for text in _aims(aims):
+        name, colon, way = (piece.strip() for piece in text.partition(":"))
+        if not name or (colon and way not in ("min", "max")):
+            raise UsageError(f"can't read pareto '{text.strip()}'", "pareto: params,depth:max")
+        name = column(name)
         if name in dict(found):
-            raise UsageError(f"--pareto names '{name}' twice", "--pareto params,depth:max")
+            raise UsageError(f"pareto names '{name}' twice", "pareto: params,depth:max")
         found.append((name, way == "max"))
-    return found
+    return Front(tuple(found))
 
 
-def pareto(blocks: Iterable[Columns], aims: Sequence[tuple[str, bool]]) -> Iterator[Columns]:
-    """The configurations that no other one beats: nowhere worse, and better somewhere. Equal ones all stay.
-
-    They come in order of the aims. Blocks wait until they are as many as the front, so that it's seldom gone through.
-    """
-    best: list[Columns] = []
-    waiting: list[Columns] = []
-    for block in filter(_length, blocks):
-        waiting.append(_thinned(block, aims))
-        if sum(map(_length, waiting)) > max([BLOCK, *map(_length, best)]):
-            best, waiting = [_front([*best, *waiting], aims)], []
-    if best or waiting:
-        front = _front([*best, *waiting], aims)
-        for start in range(0, _length(front), BLOCK):
-            yield {name: values[start : start + BLOCK] for name, values in front.items()}
+def _aims(aims: Aims) -> list[str]:
+    """The aims one by one."""
+    if isinstance(aims, Mapping):
+        return [f"{name}:{way}" for name, way in aims.items()]
+    texts = aims.split(",") if isinstance(aims, str) else list(aims) if isinstance(aims, Iterable) else [aims]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"pareto takes columns, not {aims!r:.60}", "pareto='params,macs:max'")
+    return texts
 
 
 def _front(blocks: Sequence[Columns], aims: Sequence[tuple[str, bool]]) -> Columns:
@@ -255,7 +364,7 @@ def _cost(block: Columns, name: str, more: bool) -> Any:
     values = block[name]
     if hasattr(values, "dtype") and values.dtype != object:
         return -values if more else values
-    return [-value if more else value for value in integers(block, name, "--pareto")]
+    return [-value if more else value for value in integers(block, name, "pareto")]
 
 
 def _sorted_front(costs: Sequence[Any]) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError
-from archcalc.expand.hparams import Reported, make_module
+from archcalc.expand.hparams import Given, Reported, from_outside, make_module
 from archcalc.spec.arithmetic import MAX_RANGE, Word
 from archcalc.spec.expression import Binary, Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.tree import Diagnostics
+from archcalc.symbolic import is_symbolic
 from archcalc.zoo import Architecture
 
 MAX_DIGITS = 18
@@ -39,7 +41,7 @@ def sizes_among(name: str, values: Sequence[Any]) -> Sequence[int]:
     Raises: UsageError: one isn't a positive integer of a size that can be.
     """
     if isinstance(values, range):
-        if values[0] < 1 or len(str(values[-1])) > MAX_DIGITS:
+        if min(values[0], values[-1]) < 1 or len(str(max(values[0], values[-1]))) > MAX_DIGITS:
             raise UsageError(f"{name} = {values[0]}..{values[-1]}: sizes are at least 1", f"--set {name}=1..100")
         return values
     found = []
@@ -80,16 +82,64 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
     return fixed, several
 
 
+def values_of(architecture: Architecture, name: str, given: Given) -> Sequence[Any]:
+    """The values that a Python value gives a name: those of a range or a list, of a text as of an option, or the one.
+
+    For an hparam that is a list itself, a list is one value, and a list of lists several.
+    Raises: UsageError: there are none, or too many, or one isn't exact.
+    """
+    if isinstance(given, range) and given:
+        return given
+    if isinstance(given, str):
+        found = _several(architecture, name, given)
+    elif isinstance(given, Iterable) and not isinstance(given, (tuple, Mapping, range)):
+        found = _among(architecture, name, list(islice(given, MAX_LISTED + 1)))
+    elif isinstance(given, tuple) and not is_list(architecture, name):
+        one, several = "x".join(map(str, given)), str(list(given))
+        raise UsageError(f"{name}: a tuple is one value, {one:.60}", f"several values are a list: {several:.60}")
+    else:
+        found = () if isinstance(given, range) else (given,)
+    if not found:
+        raise UsageError(f"{name} has no values", f"{name}=[8, 16, 32], or {name}=range(8, 33, 8)")
+    return found if isinstance(found, range) else _once(_plain(name, value) for value in found)
+
+
+def _among(architecture: Architecture, name: str, values: list[Any]) -> Sequence[Any]:
+    """The values in a list."""
+    if len(values) > MAX_LISTED:
+        raise UsageError(f"{name} has more than {MAX_LISTED:,} values", "give one range")
+    if is_list(architecture, name) and not all(_is_list_itself(value) for value in values):
+        return [values]
+    return [part for value in values for part in (_listed(name, [value], value) if isinstance(value, str) else [value])]
+
+
+def _is_list_itself(value: Any) -> bool:
+    return isinstance(value, (str, list, tuple))  # a text is one value, whatever it says
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as the language has it; a text that is an integer as that."""
+    if isinstance(value, str):
+        value = value.strip()
+        return int(value) if value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS else value
+    value = from_outside(value, name)
+    if is_symbolic(value):
+        raise UsageError(f"{name}: {value} is not a number", f"{name}=range(8, 33, 8)")
+    return value
+
+
 def _once(values: Iterable[Any]) -> list[Any]:
     """Each value once, as it's first written: 2 of a range, and 2, 02 and 4/2 of lists, are the same."""
     first: dict[Any, Any] = {}
-    for value in dict.fromkeys(values):
+    for value in values:
         first.setdefault(_meaning(value), value)
     return list(first.values())
 
 
 def _meaning(value: Any) -> Any:
     """What a text in the spec language says, to compare it; as it's written if that depends on other names."""
+    if isinstance(value, (bool, list, tuple)):
+        return "evaluated", repr(value)
     if not isinstance(value, str):
         return value
     if value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS:
