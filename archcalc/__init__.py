@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archcalc.graph import Graph, Node
     from archcalc.pytorch import to_torch
     from archcalc.questions.architectures import Architectures, architectures
+    from archcalc.questions.check import Findings, check
     from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
@@ -53,6 +54,7 @@ _HOMES = {
     ),
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.questions.architectures": ("Architectures", "architectures"),
+    "archcalc.questions.check": ("Findings", "check"),
     "archcalc.questions.claims": ("Claims", "claims"),
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
@@ -89,6 +91,7 @@ __all__ = [
     "Drawable",
     "EffectiveField",
     "Explanation",
+    "Findings",
     "GoldenCheck",
     "GoldenUpdate",
     "Graph",
@@ -113,6 +116,7 @@ __all__ = [
     "analyze",
     "architectures",
     "build",
+    "check",
     "claims",
     "compare",
     "diff",

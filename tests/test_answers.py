@@ -42,6 +42,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "effective field": lambda: archcalc.effective_receptive_field("lenet5", "C3", measure=False),
     "golden check": lambda: archcalc.golden_check("lenet5", "vgg16", folder="nowhere"),
     "architectures": lambda: archcalc.architectures("lenet"),
+    "findings": lambda: archcalc.check("alexnet", "vgg16", hparams={"size": 200}),
     "claims": lambda: archcalc.claims("vgg16", "alexnet_slides"),
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "solution": lambda: archcalc.solve("vgg16", output=(7, 7)),

@@ -9,7 +9,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_unused_folder
-from archcalc.cli.options import Form, Output, Specs, complete_name
+from archcalc.cli.options import Form, Output, Specs, Subjects
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, UsageError
@@ -20,15 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 @app.command(cls=Command)
 def claims(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME…]",
-            help="Zoo names, spec files, or folders of them.",
-            autocompletion=complete_name,
-            show_default=False,
-        ),
-    ] = None,
+    names: Subjects = None,
     every: Annotated[bool, typer.Option("--all", help="All specs.")] = False,
     specs: Specs = None,
     form: Form = None,

@@ -9,16 +9,11 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_unused_folder
-from archcalc.cli.options import Output, Specs, complete_name, form_option
+from archcalc.cli.options import Output, Specs, form_option, subjects
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.questions.golden import golden_check, golden_update
 
-Chosen = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[NAME…]", help="Default: all architectures.", autocompletion=complete_name, show_default=False
-    ),
-]
+Chosen = Annotated[list[str] | None, subjects(help="Names, or folders of specs. Default: all architectures.")]
 Folder = Annotated[Path, typer.Option("--golden", metavar="DIR", help="The folder of golden files.")]
 
 app = typer.Typer(

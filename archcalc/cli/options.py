@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -167,5 +168,23 @@ Specs = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _tell_of_folders(names: list[str] | None) -> list[str] | None:
+    """The same for folders among the names."""
+    for name in names or ():
+        if os.path.isdir(name):
+            _tell_of_subfolders(Path(name))
+    return names
+
+
+def subjects(metavar: str = "[NAME…]", help: str = "Zoo names, spec files, or folders of them.") -> Any:
+    """Names of networks, or of specs and folders of them."""
+    return typer.Argument(
+        metavar=metavar, help=help, autocompletion=complete_name, callback=_tell_of_folders, show_default=False
+    )
+
+
+Subjects = Annotated[list[str] | None, subjects()]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, and no published figures below the table.")]
 Form = Annotated[str | None, form_option()]

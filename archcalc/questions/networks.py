@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
@@ -80,3 +80,23 @@ def names_of(symbolic: str | Iterable[str]) -> list[str]:
         if not (isinstance(name, str) and name.strip().isascii() and name.strip().isidentifier()):
             raise UsageError(f"{name!r:.60} is not the name of a size", "symbolic='H,W'")
     return [name.strip() for name in names]
+
+
+def mapping_of(given: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
+    """Values by name, and `what` they are; None stands for no values.
+
+    Raises: UsageError: it isn't a mapping, or a name isn't a text.
+    """
+    if not isinstance(given, (Mapping, type(None))) or not all(isinstance(name, str) for name in given or ()):
+        raise UsageError(f"{what} are values by name, not {given!r:.60}", f"{what}={{'classes': 10}}")
+    return dict(given or {})
+
+
+def refuse_both(given: Mapping[str, Any], names: Iterable[str]) -> None:
+    """See that no size is given and left open.
+
+    Raises: UsageError: one is.
+    """
+    for name in names:
+        if given.get(name, "sym") != "sym":
+            raise UsageError(f"'{name}' is given a value, and left open", "leave one of them out")

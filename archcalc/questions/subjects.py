@@ -90,8 +90,8 @@ def answered(
             return []
 
     found = []
-    for named in networks or (None,):
-        for each in attempt(partial(_specs, named, folder)):
+    for several in [partial(_specs, named, folder) for named in networks] or [partial(_in_folder, folder)]:
+        for each in attempt(several):
             found += attempt(partial(_once, ask, each, folder))
     return tuple(found)
 
@@ -125,10 +125,12 @@ def is_folder(named: Any, folder: Path | None = None) -> bool:
     return False
 
 
-def _specs(named: Named | None, folder: Path | None) -> Iterable[Named | InFolder]:
+def _in_folder(folder: Path | None) -> Iterable[Named | InFolder]:
+    return map(InFolder, spec_files(folder))
+
+
+def _specs(named: Named, folder: Path | None) -> Iterable[Named | InFolder]:
     """What is named, a folder's specs one by one."""
-    if named is None:
-        return map(InFolder, spec_files(folder))
     if isinstance(named, (str, PathLike)) and is_folder(named, folder):
         return spec_files(Path(named))
     return (named,)
