@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +13,9 @@ from archcalc.text import visible
 
 MAX_MESSAGE = 600
 MAX_KNOWN = 500
+MAX_PATHS, MAX_MEANT = 10_000, 3
+"""Of how many paths the words are compared, and how many are offered."""
+_WORDS = re.compile(r"[a-z]+|[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
     >>> suggestion("VGG16", ["A", "vgg16", "vgg19"])
     "did you mean 'vgg16'?"
+    >>> suggestion("pool5", ["conv4/pool", "conv5/pool", "conv5/1/relu"])
+    "did you mean 'conv5/pool'?"
     """
     known = sorted(known)
+    if found := _paths_with(word, known):
+        return f"did you mean {' or '.join(repr(name) for name in found)}?"
     if len(known) > MAX_KNOWN:  # comparing with all would take seconds
         known = [name for name in known if name[:1].lower() == word[:1].lower()][:MAX_KNOWN]
     lowered = {name.lower(): name for name in reversed(known)}
@@ -149,3 +158,17 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     if not known:
         return ""
     return "known: " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+
+
+def _paths_with(word: str, known: Sequence[str]) -> list[str]:
+    """Of paths, such as conv5/pool, those few that consist of the same words and numbers, or have them all: pool5."""
+    meant = _WORDS.findall(word[:60].lower())
+    if not any(map(str.isalpha, meant)) or not any("/" in name for name in known[:MAX_PATHS]):
+        return []
+    parts = {name: _WORDS.findall(name.lower()) for name in known[:MAX_PATHS]}
+    wanted = Counter(meant)
+    found = [name for name in parts if parts[name] == meant] or [
+        name for name in parts if wanted <= Counter(parts[name])
+    ]
+    outer = [name for name in found if not any(name.startswith(f"{other}/") for other in found[: MAX_MEANT + 1])]
+    return outer if len(outer) <= MAX_MEANT else []

@@ -181,8 +181,8 @@ class Graph(Answer):
 
         Raises: UnknownNameError: there is no such layer or scope.
         """
-        if path not in self.places:
-            raise UnknownNameError(f"{self.name} has no layer '{path}'", suggestion(str(path), self.places))
+        if not isinstance(path, str) or path not in self.places:
+            raise UnknownNameError(f"{self.name} has no layer '{path!s:.60}'", suggestion(str(path), self.places))
         return self.places[path]
 
     def __contains__(self, path: str) -> bool:
@@ -203,11 +203,13 @@ class Graph(Answer):
 
         Raises: UnknownNameError: there is no such layer or scope.
         """
+        if not isinstance(path, str):
+            self.place(path)  # fails, and says what there is
         nodes, scope = self.nodes, path + "/"
         if path:
             spend(len(nodes) // 2, "looking for the layers of a scope")
         if path and path not in self.places and not any(node.name.startswith(scope) for node in nodes):
-            self.place(path)  # fails, and says what there is
+            self.place(path)  # likewise
         return (i for i, node in enumerate(nodes) if not path or node.name == path or node.name.startswith(scope))
 
     def table(self) -> Table:

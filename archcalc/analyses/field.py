@@ -27,7 +27,7 @@ MAX_PERIOD = 1024
 """With more different positions than this a field is bounded instead: 20 upsamplings by 2 would make a million."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Field:
     """The receptive field along one input axis.
 
@@ -44,6 +44,10 @@ class Field:
     numbered: tuple[tuple[str, Any], ...] = ()  # tokens number the positions along these axes, of these sizes
     bounded: bool = False  # no position sees more than this, some may see less
     size_dependent: bool = False  # `same` padding with a stride, a crop, bins: other input sizes shift the windows
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={getattr(self, name)}" for name in ("size", "stride", "padding", "centre"))
+        return f"Field({numbers})"
 
     def at(self, position: int) -> Interval:
         """What one output position sees."""

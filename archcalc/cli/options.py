@@ -81,15 +81,17 @@ def complete_name(incomplete: str) -> Iterator[str]:
             yield from (name for name in names if name.startswith(incomplete))
 
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
+def _name(metavar: str) -> Any:
+    return typer.Argument(
+        metavar=metavar,
         help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
         autocompletion=complete_name,
         show_default=False,
-    ),
-]
+    )
+
+
+Name = Annotated[str, _name("NAME")]
+OptionalName = Annotated[str, _name("[NAME]")]
 Names = Annotated[
     list[str],
     typer.Argument(metavar="NAME…", help="Zoo names or spec files.", autocompletion=complete_name, show_default=False),

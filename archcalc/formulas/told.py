@@ -70,14 +70,9 @@ def totals_sheet(report: Report, values: Mapping[str, Any], path: str = "") -> S
 def layer_at(report: Report, path: str) -> Row | None:
     """The layer of this name, or the only one with parameters in the scope of this name; None if there are several.
 
-    Raises: UsageError: there's no such name.
+    Raises: UnknownNameError: there's no such name.
     """
-    from archcalc.errors import suggestion
-
-    graph = report.graph
-    rows = [row for row in report.rows if row.node.name == path or row.node.name.startswith(path + "/")]
-    if not rows:
-        raise UsageError(f"{graph.name} has no layer '{path}'", suggestion(path, list(graph.places)))
+    rows = list(map(report.row, report.graph.indices(path))) or [report.row(report.graph.place(path))]
     if len(rows) == 1:
         return rows[0]
     having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]

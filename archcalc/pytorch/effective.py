@@ -33,7 +33,9 @@ def measured_field(
     Source: Luo et al. 2016, section 3.
     """
     graph = replace(graph, nodes=graph.nodes[: index + 1], outputs={"y": index})
-    found = [shares for seed in range(seeds) if (shares := _shares(graph, position, source, seed, device)) is not None]
+    with torch.random.fork_rng():  # the seeds are ours alone
+        drawn = [_shares(graph, position, source, seed, device) for seed in range(seeds)]
+    found = [shares for shares in drawn if shares is not None]
     return torch.stack(found).mean(dim=0) if found else None
 
 

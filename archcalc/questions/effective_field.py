@@ -15,7 +15,7 @@ from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph
-from archcalc.questions.field_places import Position, last_wide, position_of
+from archcalc.questions.field_places import Position, last_wide, named, position_of, source_of
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
@@ -160,8 +160,8 @@ def effective_receptive_field(
     """
     report = report_of(network, hparams, sizes)
     graph = report.graph
-    source = graph.place(start) if start else 0
-    index = graph.place(layer) if layer else last_wide(report, source)
+    source = source_of(graph, start)
+    index = graph.place(layer) if named(layer) else last_wide(report, source)
     position = middle_of(graph.nodes[index].shape) if at is None else position_of(report, index, at)
     found = EffectiveField(report, index, position, source, measure)
     found.seen, found.estimated  # noqa: B018  # what can't be answered is an error here

@@ -48,7 +48,7 @@ class Explanation(Answer):
         Raises: UnknownNameError: there is none.
         """
         found = {each: step for step in reversed(self.steps) for each in step.names}
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             raise UnknownNameError(
                 f"the explanation of '{self.name}' has no {name!r:.60}", suggestion(str(name), found)
             )

@@ -18,6 +18,19 @@ Position: TypeAlias = "str | int | Sequence[int] | Mapping[str, int]"
 """Coordinates along the axes but C: `(3, 4)` in the spec's order, `{"H": 3, "W": 4}`, or `"3,4"`, `"H=3,W=4"`."""
 
 
+def named(path: str | None) -> bool:
+    """Whether a layer is given."""
+    return not (path is None or (isinstance(path, str) and not path))
+
+
+def source_of(graph: Graph, start: str) -> int:
+    """The index of the node that is seen: by default the first input.
+
+    Raises: UnknownNameError: there is no such layer or scope.
+    """
+    return graph.place(start) if named(start) else 0
+
+
 def fields_on(report: Report, source: int) -> Sequence[Fields]:
     """Each node's receptive field on another one's volume."""
     return report.receptive_fields if source == 0 else receptive_fields(report.graph, source)

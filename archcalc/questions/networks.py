@@ -40,6 +40,8 @@ def graph_of(
     Raises: UsageError: a graph is given values, or a name means nothing. SpecError: the spec is wrong, or its
     structure depends on a symbol.
     """
+    _check(hparams, "hparams={'size': 256}")
+    _check(sizes, "sizes={'H': 256, 'W': 256}")
     if isinstance(network, (Graph, Report)) and not (hparams or sizes or symbolic):
         return network if isinstance(network, Graph) else network.graph
     architecture, names = architecture_of(network), names_of(symbolic)
@@ -48,6 +50,12 @@ def graph_of(
     from archcalc.formulas.symbols import opened
 
     return opened(architecture, names, hparams, by_label(architecture.spec, sizes or {})).graph
+
+
+def _check(values: object, example: str) -> None:
+    """See that values are given by their names."""
+    if values is not None and not (isinstance(values, Mapping) and all(isinstance(name, str) for name in values)):
+        raise UsageError(f"{example.partition('=')[0]} are given by their names, not as {values!r:.60}", example)
 
 
 def report_of(

@@ -14,7 +14,7 @@ from archcalc.analyses.receptive_field_paths import Misalignment, Remark, merged
 from archcalc.errors import UnknownNameError, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph, Node
-from archcalc.questions.field_places import fields_on, place_text
+from archcalc.questions.field_places import fields_on, named, place_text, source_of
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
 from archcalc.report.listing import layers_text
@@ -117,7 +117,7 @@ class LayerField(Answer):
 
         Raises: UnknownNameError: there is no such axis, or nothing is seen.
         """
-        if axis not in self.axes:
+        if not isinstance(axis, str) or axis not in self.axes:
             raise UnknownNameError(f"'{self.name}' has no field along {axis!r:.60}", suggestion(str(axis), self.axes))
         return self.axes[axis]
 
@@ -255,11 +255,10 @@ def receptive_field(
     """
     report = report_of(network, hparams, sizes, symbolic)
     graph = report.graph
-    source = graph.place(start) if start else 0
-    if layer:
-        index = graph.place(layer)
-        layer = layer if any(graph.within(layer)) else graph.nodes[index].name
-    return ReceptiveFields(report, source, layer, every or bool(layer))
+    only = ""
+    if named(layer):
+        only = layer if any(graph.within(layer)) else graph[layer].name
+    return ReceptiveFields(report, source_of(graph, start), only, every or bool(only))
 
 
 def _table(

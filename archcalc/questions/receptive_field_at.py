@@ -13,7 +13,7 @@ from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.errors import UnknownNameError, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Node
-from archcalc.questions.field_places import Position, fields_on, last_wide, place_text, position_of
+from archcalc.questions.field_places import Position, fields_on, last_wide, named, place_text, position_of, source_of
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
@@ -79,7 +79,7 @@ class PositionField(Answer):
 
         Raises: UnknownNameError: the input has no such axis.
         """
-        if axis not in self.windows:
+        if not isinstance(axis, str) or axis not in self.windows:
             name = self.report.graph.nodes[self.source].name
             raise UnknownNameError(f"'{name}' has no positions along {axis!r:.60}", suggestion(str(axis), self.windows))
         return self.windows[axis]
@@ -154,8 +154,8 @@ def receptive_field_at(
     """
     report = report_of(network, hparams, sizes)
     graph = report.graph
-    source = graph.place(start) if start else 0
-    index = graph.place(layer) if layer else last_wide(report, source)
+    source = source_of(graph, start)
+    index = graph.place(layer) if named(layer) else last_wide(report, source)
     found = PositionField(report, index, position_of(report, index, at), source)
     found.seen  # noqa: B018  # what can't be answered is an error here
     return found

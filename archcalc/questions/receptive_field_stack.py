@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -169,7 +169,7 @@ class Stack(Answer):
                 "nonlinearities": self.nonlinearities}  # fmt: skip
 
 
-def receptive_field_stack(layers: str | Iterable[int | Sequence[int] | str]) -> Stack:
+def receptive_field_stack(layers: str | Sequence[int | Sequence[int] | str]) -> Stack:
     """What a stack of layers sees, without padding, and what it costs; the input's side first.
 
     A text is read as the command reads it: `"3x3x3"`, `"7s2,3s2,3"`, `"3,p2,3"`. In a list each layer is its size, a
@@ -187,7 +187,7 @@ def receptive_field_stack(layers: str | Iterable[int | Sequence[int] | str]) -> 
     """
     if isinstance(layers, str):
         return _read(layers)
-    if not isinstance(layers, Iterable):
+    if not isinstance(layers, Sequence) or isinstance(layers, bytes) or not layers:
         raise UsageError(f"{layers!r:.60} is not a stack of layers", "'3x3x3', or [3, 3, 3]")
     parts = list(map(_written, layers))
     return _stack(",".join(parts) + ("," if len(parts) == 1 and "x" in parts[0] else ""), parts)

@@ -18,6 +18,7 @@ LEAST, BESIDE = 12, 24
 """How far names and layers may shrink, and how much room sentences need beside their row."""
 COLOURS = {"holds": "green", "equal": "green", "cut off": "cyan", "erratum": "yellow", "wrong": "bold red",
            "differs": "bold red", "within": "green", "exceeded": "bold red"}  # fmt: skip
+_REST, _NUMBER = re.compile(r"(?<=\d)[.,x]?\d|(?<=\dx)\d"), re.compile(r"\d[\d.,x]*$")
 _FORMULA = re.compile(r"\*|\w\(| [-+] |[A-Za-z]/")
 
 
@@ -172,8 +173,17 @@ class _Grid:
 
 
 def shortened(text: str, width: int) -> str:
-    """A text in at most `width` cells, its end left out."""
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+    """A text in at most `width` cells, its end left out; a number or a size before the cut is whole.
+
+    >>> shortened("floor(H/2) + 1024", 16), shortened("conv 128 1x1 + relu", 13)
+    ('floor(H/2) +…', 'conv 128…')
+    """
+    if cell_len(text) <= width:
+        return text
+    start = set_cell_size(text, width - 1)
+    if _REST.match(text, len(start)):  # half a number is another number
+        start = _NUMBER.sub("", start)
+    return start.rstrip() + "…"
 
 
 def folded(name: str, width: int) -> str:
