@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
     from archcalc.questions.revisions import Differences, diff
+    from archcalc.questions.show import Description, show
     from archcalc.questions.solve import Solution, solve
     from archcalc.questions.sweep import Sweep, sweep
     from archcalc.render.diagram import Diagram
@@ -65,6 +66,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
+    "archcalc.questions.show": ("Description", "show"),
     "archcalc.questions.solve": ("Solution", "solve"),
     "archcalc.questions.sweep": ("Sweep", "sweep"),
     "archcalc.render.diagram": ("Diagram",),
@@ -86,6 +88,7 @@ __all__ = [
     "Architectures",
     "Claims",
     "Comparison",
+    "Description",
     "Diagram",
     "Differences",
     "Drawable",
@@ -130,6 +133,7 @@ __all__ = [
     "receptive_field",
     "receptive_field_at",
     "receptive_field_stack",
+    "show",
     "solve",
     "sweep",
     "to_torch",

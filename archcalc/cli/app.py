@@ -13,8 +13,8 @@ from archcalc._version import __version__
 from archcalc.errors import UsageError, suggestion
 
 COMMANDS = (
-    "table", "compare", "diff", "receptive-field", "render", "list", "check", "formula", "explain", "solve", "sweep",
-    "claims", "golden", "verify", "export", "schema",
+    "table", "compare", "diff", "receptive-field", "render", "list", "show", "check", "formula", "explain", "solve",
+    "sweep", "claims", "golden", "verify", "export", "schema",
 )  # fmt: skip
 """Each is a module of this package, with its `app`."""
 
