@@ -175,7 +175,7 @@ class _Grid:
 def shortened(text: str, width: int) -> str:
     """A text in at most `width` cells, its end left out; a number or a size before the cut is whole.
 
-    >>> shortened("floor(H/2) + 1024", 16), shortened("conv 128 1x1 + relu", 13)
+    >>> shortened("floor(H/2) + 1024", 16), shortened("conv 128 1x1 + relu", 12)
     ('floor(H/2) +…', 'conv 128…')
     """
     if cell_len(text) <= width:
