@@ -40,22 +40,15 @@ def graph_of(
     Raises: UsageError: a graph is given values, or a name means nothing. SpecError: the spec is wrong, or its
     structure depends on a symbol.
     """
-    _check(hparams, "hparams={'size': 256}")
-    _check(sizes, "sizes={'H': 256, 'W': 256}")
+    hparams, sizes = mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
     if isinstance(network, (Graph, Report)) and not (hparams or sizes or symbolic):
         return network if isinstance(network, Graph) else network.graph
     architecture, names = architecture_of(network), names_of(symbolic)
-    if not names and "sym" not in (hparams or {}).values():
-        return architecture.build(sizes, **(hparams or {}))
+    if not names and "sym" not in hparams.values():
+        return architecture.build(sizes, **hparams)
     from archcalc.formulas.symbols import opened
 
-    return opened(architecture, names, hparams, by_label(architecture.spec, sizes or {})).graph
-
-
-def _check(values: object, example: str) -> None:
-    """See that values are given by their names."""
-    if values is not None and not (isinstance(values, Mapping) and all(isinstance(name, str) for name in values)):
-        raise UsageError(f"{example.partition('=')[0]} are given by their names, not as {values!r:.60}", example)
+    return opened(architecture, names, hparams, by_label(architecture.spec, sizes)).graph
 
 
 def report_of(
@@ -96,7 +89,8 @@ def mapping_of(given: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
     Raises: UsageError: it isn't a mapping, or a name isn't a text.
     """
     if not isinstance(given, (Mapping, type(None))) or not all(isinstance(name, str) for name in given or ()):
-        raise UsageError(f"{what} are values by name, not {given!r:.60}", f"{what}={{'classes': 10}}")
+        example = "{'H': 256, 'W': 256}" if what == "sizes" else "{'classes': 10}"
+        raise UsageError(f"{what} are values by name, not {given!r:.60}", f"{what}={example}")
     return dict(given or {})
 
 
