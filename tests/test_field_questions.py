@@ -23,7 +23,9 @@ from archcalc.tables.answer import Answer
 from archcalc.tables.plain import lines as plain_lines
 from archcalc.tables.terminal import show
 from archcalc.zoo import load
-from tests.helpers import spec_of
+from tests.helpers import graph_of, spec_of
+
+LONG = f"archcalc: 1\nname: t\ninput: {{C: 1, W: {1 << 25}}}\n"
 
 
 def printed(*arguments: str) -> str:
@@ -72,6 +74,14 @@ def test_every_place_of_a_network_has_a_field() -> None:
     fields, report = archcalc.receptive_field("googlenet"), analyze("googlenet")
     for path in report.graph.places:
         assert report[path]["receptive_field"] == fields[path].size
+
+
+def test_volumes_too_large_to_follow_positions_have_fields() -> None:
+    """What the middle position touches isn't known there; the fields are."""
+    fields = archcalc.receptive_field(graph_of("layers: [conv 1 3 d=2 p=2, conv 1 3 p=1]", LONG))
+    assert [1, 5, 7] == [row.size["W"] for row in fields]
+    assert "touched" not in repr(fields)
+    assert [None] * 3 == [row.touched for row in fields]
 
 
 def test_data_frames_have_a_column_for_each_axis() -> None:

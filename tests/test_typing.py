@@ -19,6 +19,7 @@ from archcalc.symbolic.expression import Expression
 RIGHT = """
 from fractions import Fraction
 
+import archcalc
 from archcalc import Architecture, Graph, Node, Report, Shape, analyze, build, dim, load
 from archcalc.symbolic import Dim
 
@@ -43,6 +44,13 @@ kind: str = report["conv1"]["kind"].upper()
 output: Dim = report["conv1"]["output_shape"].C
 limits: list[tuple[Dim, str, Dim]] = [(each.left, each.relation, each.right) for each in graph.conditions]
 saved: Dim = report.totals["saved_bytes"] or 0
+fields = archcalc.receptive_field("unet", hparams={"classes": 2}, sizes={"H": 572})
+widths: dict[str, Dim | None] = fields["down1"].size
+steps: list[tuple[str, str]] = [(step.label, step.equation) for step in archcalc.explain(report, "conv1")]
+rows: list[float] = [row.touched or 1.0 for row in fields if row.name.startswith("down") and row["H"].aligned]
+seen: int = archcalc.receptive_field_at(graph, {"H": 3, "W": 0}, "conv5").count
+weights: int = archcalc.receptive_field_stack([3, (5, 1), "7s2"]).weights
+effective: int = archcalc.effective_receptive_field(graph, at=(3, 4), measure=False).estimated["H"].size
 if isinstance(params, int):
     few: bool = params < 1_000_000
 else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from archcalc.analyses.field import Field, Fields
 from archcalc.analyses.positions import middle_of
-from archcalc.analyses.receptive_field_exact import exact_field, has_symbols
+from archcalc.analyses.receptive_field_exact import exact_field, problem_of
 from archcalc.analyses.receptive_field_paths import Misalignment, Remark, merged, misalignments, remarks
 from archcalc.errors import UnknownNameError, suggestion
 from archcalc.expand import Given, Sizes
@@ -106,9 +106,12 @@ class LayerField(Answer):
 
     @cached_property
     def touched(self) -> float | None:
-        """The share of its field that the middle position really depends on; None with symbols, or without a field."""
+        """The share of its field that the middle position really depends on.
+
+        None with symbols, in volumes of too many positions to follow single ones, or without a field.
+        """
         graph, index = self.report.graph, self.entry.output
-        if not self.axes or any(node.application.once(has_symbols) for node in graph.nodes[self.source : index + 1]):
+        if not self.axes or any(node.application.once(problem_of) for node in graph.nodes[self.source : index + 1]):
             return None
         return exact_field(graph, index, middle_of(self.node.shape), self.source).share
 
@@ -124,36 +127,7 @@ class LayerField(Answer):
     def table(self) -> Table:
         """The layer's row."""
         whole = ReceptiveFields(self.report, self.source)
-        return _table(whole, [self], lambda: document(self.record(self.touched)))
-
-    def cells(self, touched: float | None) -> dict[str, str]:
-        """The row's texts, by column."""
-        return {
-            "name": self.name,
-            "layer": layers_text(applications(self.report.graph, self.entry)),
-            "output": self.report.text(self.node.shape),
-            **{what: self._in_one(what) for what in NUMBERS},
-            TOUCHED.key: "" if touched is None else percentage(touched),
-            REMARKS.key: ", ".join(map(str, self.remarks)),
-        }
-
-    def _in_one(self, what: str) -> str:
-        """A number of all axes; where some have a field of their own, of each of them."""
-        found = list({id(field): field for field in self.axes.values()}.values())
-        found = found if len(found) < 2 else list(self.axes.values())
-        return sides([getattr(field, what) for field in found])
-
-    def record(self, touched: float | None) -> dict[str, Any]:
-        """The row for programs; exact fractions and symbolic values are texts. Of several inputs: on which."""
-        shape = self.report.ordered(self.node.shape)
-        found: dict[str, Any] = {"name": self.node.name, "kind": self.node.kind}
-        found["output_shape"] = {axis: _plain(size) for axis, size in shape.items()}
-        for key, what in zip(IN_JSON, NUMBERS, strict=True):
-            found[key] = {axis: _plain(getattr(field, what)) for axis, field in self.axes.items()}
-        found |= {"aligned": self.aligned, "touched": touched, "remarks": list(map(str, self.remarks))}
-        if len(self.report.graph.inputs) > 1:
-            found["from"] = self.report.graph.nodes[self.source].name
-        return found
+        return _table(whole, [self], lambda: document(_record(self, self.touched)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,8 +188,11 @@ class ReceptiveFields(Answer):
     def table(self) -> Table:
         """Size, stride, padding and centre of every layer's field; what is to be said about them below."""
         shown = len(self.rows) <= MOST_TOUCHED and _has_gaps(self.report.graph)
-        records = (row.record(row.touched if shown else None) for row in self)
-        return _table(self, self.rows, lambda: stacked(records), shown)
+
+        def records() -> Iterator[dict[str, Any]]:
+            return (_record(row, row.touched if shown else None) for row in self)
+
+        return _table(self, self.rows, lambda: stacked(records()), shown)
 
     def _wide(self) -> Table:
         """One column for each number along each axis."""
@@ -269,7 +246,7 @@ def _table(
     gaps = touchable and any(row.touched is not None and row.touched < 1 for row in rows)
     optional = ((TOUCHED, gaps), (REMARKS, any(row.remarks for row in rows)))
     columns = [*COLUMNS, *(column for column, shown in optional if shown)]
-    cells = [row.cells(row.touched if gaps else None) for row in rows]
+    cells = [_cells(row, row.touched if gaps else None) for row in rows]
     texts = [[each[column.key] for column in columns] for each in cells]
     volume = report.text(report.graph.nodes[source].shape)
     return Table(
@@ -296,6 +273,38 @@ def _nothing(found: ReceptiveFields) -> str:
     if not place.shape.spatial:
         return f"no layer has a receptive field: {place.name} has no spatial axis"
     return f"{found.only or 'no layer'} does not depend on {place.name}"
+
+
+def _cells(row: LayerField, touched: float | None) -> dict[str, str]:
+    """The row's texts, by column."""
+    return {
+        "name": row.name,
+        "layer": layers_text(applications(row.report.graph, row.entry)),
+        "output": row.report.text(row.node.shape),
+        **{what: _in_one(row, what) for what in NUMBERS},
+        TOUCHED.key: "" if touched is None else percentage(touched),
+        REMARKS.key: ", ".join(map(str, row.remarks)),
+    }
+
+
+def _in_one(row: LayerField, what: str) -> str:
+    """A number of all axes; where some have a field of their own, of each of them."""
+    found = list({id(field): field for field in row.axes.values()}.values())
+    found = found if len(found) < 2 else list(row.axes.values())
+    return sides([getattr(field, what) for field in found])
+
+
+def _record(row: LayerField, touched: float | None) -> dict[str, Any]:
+    """The row for programs; exact fractions and symbolic values are texts. Of several inputs: on which."""
+    shape = row.report.ordered(row.node.shape)
+    found: dict[str, Any] = {"name": row.node.name, "kind": row.node.kind}
+    found["output_shape"] = {axis: _plain(size) for axis, size in shape.items()}
+    for key, what in zip(IN_JSON, NUMBERS, strict=True):
+        found[key] = {axis: _plain(getattr(field, what)) for axis, field in row.axes.items()}
+    found |= {"aligned": row.aligned, "touched": touched, "remarks": list(map(str, row.remarks))}
+    if len(row.report.graph.inputs) > 1:
+        found["from"] = row.report.graph.nodes[row.source].name
+    return found
 
 
 def _within(graph: Graph, entry: Entry, only: str) -> bool:
