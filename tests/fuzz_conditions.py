@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -24,7 +25,9 @@ from archcalc.errors import ExpressionError, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.layers import REGISTRY, Argument
-from archcalc.report import analyze
+from archcalc.quantities import fields
+from archcalc.questions.measures import Measure, Missing
+from archcalc.report import Report, analyze
 from archcalc.spec.expression import Environment
 from archcalc.spec.grammar import parse_expression
 from archcalc.spec.model import Spec
@@ -288,8 +291,18 @@ def _misread(conditions: tuple[Condition, ...], points: list[dict[str, int]]) ->
                 yield f"{condition} reads as {truth} at {numbers}"
 
 
+def settled(graph: Graph) -> Iterator[tuple[Measure, Any]]:
+    """What is said of receptive fields in symbols for all of their numbers, layer by layer."""
+    report = analyze(graph)
+    for node, axis, quantity in product(graph.nodes[1:], graph.input.spatial, fields()):
+        measure = Measure(quantity, node.name, axis)
+        with suppress(Missing):
+            if measure.is_settled(report):
+                yield measure, measure.value(report)
+
+
 def _differences(spec: Spec, symbolic: Graph, fitting: list[dict[str, int]]) -> Iterator[str]:
-    general = facts(symbolic)
+    general, seen = facts(symbolic), list(settled(symbolic))
     step = max(1, len(fitting) // COMPARED)
     for numbers in fitting[:2] + fitting[2::step]:
         graph = built(spec, numbers)
@@ -298,6 +311,18 @@ def _differences(spec: Spec, symbolic: Graph, fitting: list[dict[str, int]]) -> 
             actual = value_at(general[name], numbers)
             if expected != actual:
                 yield f"{numbers}: {name} is {expected}, in symbols {actual} = {general[name]}"
+        report = analyze(graph)
+        for measure, value in seen:
+            expected, actual = _of_layer(measure, report), value_at(value, numbers)
+            if expected != actual:
+                yield f"{numbers}: {measure.name} is {expected}, in symbols {actual} = {value}"
+
+
+def _of_layer(measure: Measure, report: Report) -> Any:
+    try:
+        return measure.value(report)
+    except Missing as error:
+        return str(error)
 
 
 def openings(draw: Any, text: str) -> list[str]:

@@ -24,6 +24,24 @@ def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
     return _Propagation(graph, source).run()
 
 
+def may_stretch(graph: Graph) -> bool:
+    """Whether an input may be stretched along an axis: its size is a symbol's, and for some number it may be 1.
+
+    Then fields in symbols say nothing about that number.
+    """
+    return any(map(_stretches, {node.application for node in graph.nodes if node.inputs}))
+
+
+def _stretches(at: Application) -> bool:
+    y = at.output_shape
+    for reads, x in zip(at.layer.reads(*at.input_shapes), at.input_shapes, strict=True):
+        if reads is not None and not reads.groups and not reads.all_of_it:
+            axes = (axis for axis in x if axis != "C" and axis in y and axis not in reads.along)
+            if any(is_symbolic(x[axis]) and x[axis] != y[axis] for axis in axes):
+                return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Path:
     """One input of a layer that reaches its output, and how.

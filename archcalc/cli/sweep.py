@@ -87,13 +87,15 @@ def sweep(
     """
     from archcalc.questions.choices import alternatives
     from archcalc.questions.sweep import sweep as swept
-    from archcalc.render.plot import plot_format, scatter
+    from archcalc.render.plot import AXES, check_suffix, scatter
 
     chosen = chosen_format(form, output, pipe="csv", others={".parquet": "parquet"})
     if axes and plot is None:
         raise UsageError("--axes goes with --plot", "--plot sweep.svg")
-    points = scatter(axes or "params,macs") if plot and plot_format(plot) else None
+    if plot:
+        check_suffix(plot)
     architecture = load(name)
+    points = scatter(axes or AXES, architecture.name) if plot else None
     fixed, choices = alternatives(architecture, sets)
     if batch and BATCH in {**fixed, **choices}:
         raise UsageError("both --batch and --set say what N is", LEAVE_OUT)
@@ -114,7 +116,7 @@ def sweep(
         table = (found.through(points) if points else found).table(watch=watch)
         _parquet(table, output) if chosen == "parquet" else write_table(table, chosen, output)
     if points and plot:
-        points.write(plot, architecture.name)
+        points.save(plot)
     if not quiet:
         _tell_of_left_out(found)
 

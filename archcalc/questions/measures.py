@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from archcalc.analyses.field import Field
 from archcalc.errors import UsageError, suggestion
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, claimable, fields, names
 from archcalc.report import Report
 from archcalc.shape import AXES
 from archcalc.symbolic import Dim, is_symbolic
+
+if TYPE_CHECKING:
+    from archcalc.analyses.field import Field
 
 _BY_NAME = {**QUANTITIES, **{name: each for name, each in claimable().items() if each.name in QUANTITIES}}
 """All quantities, under the names that claims have for them, too."""
@@ -92,10 +94,14 @@ class Measure:
     def is_settled(self, report: Report) -> bool:
         """Whether what it is for symbols is what it is for all of their numbers.
 
-        A field that symbols merely bound, or of paths whose strides may be equal for some of the numbers, isn't.
+        A field that symbols merely bound isn't, nor one of paths whose strides, or shapes, some numbers make equal.
         """
         if self.quantity not in fields():
             return True
+        from archcalc.analyses.receptive_field import may_stretch  # most sweeps have no fields
+
+        if may_stretch(report.graph):
+            return False
         for field in self.fields(report).values():
             number: Any = getattr(field, fields()[self.quantity])
             if not field.follows or field.bounded or field.drifts or isinstance(number, Fraction):

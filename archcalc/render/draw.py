@@ -11,9 +11,11 @@ from archcalc.questions.effective_field import EffectiveField
 from archcalc.questions.networks import Network, report_of
 from archcalc.questions.receptive_field import ReceptiveFields
 from archcalc.questions.receptive_field_at import PositionField
+from archcalc.questions.sweep import Sweep
 from archcalc.render.diagram import Diagram
 from archcalc.render.drawable import Drawable
 from archcalc.render.effective_field import effective_drawing
+from archcalc.render.plot import AXES, plot
 from archcalc.render.receptive_field_picture import fields_drawing, position_drawing
 from archcalc.report import Report
 from archcalc.tables.answer import Answer
@@ -25,14 +27,15 @@ def draw(
     fold: bool = True,
     depth: int | None = None,
     layers: Sequence[str] = (),
+    axes: str | Sequence[str] = AXES,
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
 ) -> Drawable:
-    """A picture of a network or of receptive fields, to be shown in a notebook or written to a file.
+    """A picture of a network, of receptive fields, or of a sweep, to be shown in a notebook or written to a file.
 
     Of a network its graph: with `fold` equal blocks in a row are drawn once, scopes below `depth` as one node;
     `hparams` and `sizes` are those of `Architecture.build`. Of the fields of layers those of `layers`, else of the last
-    one in every stage.
+    one in every stage. Of a sweep each configuration is a point, and `axes` are two of its columns.
     Raises: UsageError: there is no such name, the depth isn't positive, the answer has no picture, or a layer sees
     nothing. SpecError: the spec is wrong.
 
@@ -48,6 +51,8 @@ def draw(
         return position_drawing(what)
     if isinstance(what, EffectiveField):
         return effective_drawing(what)
+    if isinstance(what, Sweep):
+        return plot(what, axes)
     if isinstance(what, Answer) and not isinstance(what, (Graph, Report)):
-        raise UsageError(f"{type(what).__name__} has no picture", "networks and receptive fields have")
+        raise UsageError(f"{type(what).__name__} has no picture", "networks, receptive fields and sweeps have")
     return Diagram(report_of(what, hparams, sizes), fold, depth)

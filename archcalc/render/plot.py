@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.questions.grid import Columns
 from archcalc.questions.measures import column
 from archcalc.questions.selection import integers, refuse_unknown
+from archcalc.questions.sweep import Sweep
+from archcalc.render.drawable import Drawable
 from archcalc.tables.numbers import short
 from archcalc.text import dot_quoted
 
@@ -20,37 +21,51 @@ WIDTH, HEIGHT = 640.0, 400.0
 GRID = (320, 200)
 """Dots closer than a cell of this grid are drawn as one."""
 TICKS = 5
-FORMATS = ("svg", "png", "pdf")
+AXES = ("params", "macs")
 
 
-def scatter(axes: str) -> Scatter:
-    """`params,macs`: what is to the right, and what goes up.
+def plot(found: Sweep, axes: str | Sequence[str] = AXES) -> Scatter:
+    """The configurations of a sweep as points.
+
+    Raises: UsageError: it isn't two columns, or they aren't whole numbers.
+    """
+    points = scatter(axes, found.grid.architecture.name)
+    for _ in found.through(points).blocks():
+        pass
+    return points
+
+
+def scatter(axes: str | Sequence[str], title: str) -> Scatter:
+    """A plot without points yet. `params,macs`: what is to the right, and what goes up.
 
     Raises: UsageError: it isn't two columns.
     """
-    found = [name.strip() for name in axes.split(",")]
-    if len(found) != 2:
-        raise UsageError(f"a plot has two axes, not '{axes}'", "axes: params,macs")
-    return Scatter(*map(column, found))
+    found = axes.split(",") if isinstance(axes, str) else list(axes)
+    if len(found) != 2 or not all(isinstance(name, str) for name in found):
+        raise UsageError(f"a plot has two axes, not {axes!r:.60}", "axes: params,macs")
+    x, y = (column(name.strip()) for name in found)
+    return Scatter(x, y, title)
 
 
-def plot_format(path: Path) -> str:
-    """The format of a file.
+def check_suffix(path: Path) -> None:
+    """See that a plot can be written to a file.
 
-    Raises: UsageError: the suffix names none.
+    Raises: UsageError: the suffix names no format.
     """
-    form = path.suffix[1:].lower()
-    if form not in FORMATS:
-        raise UsageError(f"can't plot '{path.name}'", "known: " + ", ".join(f".{name}" for name in FORMATS))
-    return form
+    if path.suffix[1:].lower() not in Scatter.formats:
+        known = ", ".join(f".{name}" for name in Scatter.formats)
+        raise UsageError(f"can't plot '{path.name}'", f"known: {known}")
 
 
-class Scatter:
+class Scatter(Drawable):
     """Points, gathered block by block; of those in one cell of the grid the first is kept."""
 
-    def __init__(self, x: str, y: str) -> None:
-        self.x, self.y = x, y
+    def __init__(self, x: str, y: str, title: str) -> None:
+        self.x, self.y, self.title = x, y, title
         self.points: list[tuple[Any, Any]] = []
+
+    def __repr__(self) -> str:
+        return f"Scatter({self.title!r}: {self.y} by {self.x})"
 
     @property
     def names(self) -> tuple[str, str]:
@@ -89,17 +104,12 @@ class Scatter:
     def _scales(self) -> list[_Scale]:
         return [_Scale([point[axis] for point in self.points]) for axis in (0, 1)]
 
-    def write(self, path: Path, title: str) -> None:
-        """Draw.
-
-        Raises: UsageError: the suffix names no format, there are no points, or Graphviz can't.
-        """
-        form = plot_format(path)
+    def _content(self, form: str) -> bytes:
         if not self.points:
             raise UsageError("there's nothing to plot")
-        files.write_bytes(path, _drawn("\n".join(self._dot(title)), form))
+        return _drawn("\n".join(self._dot()), form)
 
-    def _dot(self, title: str) -> Iterator[str]:
+    def _dot(self) -> Iterator[str]:
         """The plot as DOT whose nodes have positions."""
         yield 'graph { bgcolor="white"; outputorder=edgesfirst; splines=line;'
         font = 'fontname="DejaVu Sans,Helvetica,sans-serif", fontsize=10'
@@ -117,7 +127,7 @@ class Scatter:
             yield f'"y{value}" [pos="-30,{scales[1](value) * HEIGHT:.2f}", label="{short(value)}"];'
         yield f'"x name" [pos="{WIDTH / 2},-34", label={dot_quoted(self.x)}];'
         yield f'"y name" [pos="-30,{HEIGHT + 20}", label={dot_quoted(self.y)}];'
-        yield f'"title" [pos="{WIDTH / 2},{HEIGHT + 36}", label={dot_quoted(title)}, fontsize=12];'
+        yield f'"title" [pos="{WIDTH / 2},{HEIGHT + 36}", label={dot_quoted(self.title)}, fontsize=12];'
         for number, (x, y) in enumerate(self._thinned()):
             place = f"{scales[0](x) * WIDTH:.2f},{scales[1](y) * HEIGHT:.2f}"
             yield (
