@@ -166,6 +166,7 @@ PICTURES: dict[str, Callable[[], Drawable]] = {
     "a report": lambda: archcalc.draw(archcalc.analyze("lenet5")),
     "fields": lambda: archcalc.draw(archcalc.receptive_field("vgg16"), layers=["conv3", "conv5"]),
     "a position": lambda: archcalc.draw(archcalc.receptive_field_at("vgg16", (3, 4), "conv5")),
+    "a sweep": lambda: archcalc.draw(archcalc.sweep("lenet5", N=range(1, 9)), axes="N,saved_bytes"),
     "an effective field": lambda: archcalc.draw(archcalc.effective_receptive_field("lenet5", "C3")),
 }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,13 +22,31 @@ from archcalc.quantities import TOTALLED, names
 from archcalc.questions.sizes import sizes_of
 from archcalc.shape import BATCH
 from archcalc.tables import Table
-from archcalc.zoo import load
+from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.questions.sweep import Sweep
 
+DEFAULT = "params,macs,activations,activation_bytes"
 REASONS = 5
-"""How many reasons are given for configurations that can't be built."""
+"""How many reasons are given for configurations that aren't there."""
+
+
+def _option(metavar: str, meaning: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, help=meaning, show_default=False, **more)
+
+
+_VALUES = "An hparam, an axis of the input, or N: 1..200, in steps 8..128:8, a list (64,128), or a value; repeatable."
+Sets = Annotated[list[str], _option("NAME=VALUES", _VALUES, "--set")]
+Batch = Annotated[str, _option("N", "Examples at once: the same as --set N=…")]
+Columns = Annotated[str, typer.Option(metavar="A,B,C", help="Totals, or numbers of layers: params,conv5.macs.")]
+Field = Annotated[list[str], _option("LAYER", "The receptive field of a layer, too; repeatable.")]
+Where = Annotated[str, _option("CONDITION", "Keep these: 'params<5M and saved_bytes<64MB'.")]
+Pareto = Annotated[str, _option("A,B", "Keep what nothing beats: params,macs:max.")]
+Plot = Annotated[Path | None, _option("FILE", "A scatter plot: .svg, .png or .pdf.", callback=no_spec)]
+Axes = Annotated[str, _option("X,Y", "What the plot shows. [default: params,macs]", "--axes")]
+Dtype = Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")]
+Form = Annotated[str | None, form_option("parquet", default="table in a terminal, csv in a pipe")]
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
@@ -36,56 +54,32 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 @described(totals=names(*TOTALLED))
 def sweep(
     name: Name,
-    sets: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUES",
-            help="An hparam, an axis of the input, or N: 1..200, in steps 8..128:8, a list (64,128), or a value; "
-            "repeatable.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006  # typer copies it
-    batch: Annotated[str, typer.Option(metavar="N", help="The same as --set N=…", show_default=False)] = "",
-    columns: Annotated[
-        str, typer.Option(metavar="A,B,C", help="Totals, or numbers of layers: params,conv5.macs,conv5.rf.")
-    ] = "params,macs,activations,activation_bytes",
-    field: Annotated[
-        list[str],
-        typer.Option(metavar="LAYER", help="The layer's receptive field, too; repeatable.", show_default=False),
-    ] = [],  # noqa: B006  # likewise
-    where: Annotated[
-        str, typer.Option(metavar="CONDITION", help="Keep these: 'params<5M and saved_bytes<64MB'.", show_default=False)
-    ] = "",
-    pareto: Annotated[
-        str, typer.Option(metavar="A,B", help="Keep what nothing beats: params,macs:max.", show_default=False)
-    ] = "",
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", callback=no_spec, help="A scatter plot: .svg, .png or .pdf.", show_default=False),
-    ] = None,
-    axes: Annotated[
-        str,
-        typer.Option("--axes", metavar="X,Y", help="What the plot shows. [default: params,macs]", show_default=False),
-    ] = "",
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")] = "float32",
+    sets: Sets = [],  # noqa: B006  # typer copies it
+    batch: Batch = "",
+    columns: Columns = DEFAULT,
+    field: Field = [],  # noqa: B006  # likewise
+    where: Where = "",
+    pareto: Pareto = "",
+    plot: Plot = None,
+    axes: Axes = "",
+    dtype: Dtype = "float32",
     sizes: Input = [],  # noqa: B006  # likewise
-    form: Annotated[str | None, form_option("parquet", default="table in a terminal, csv in a pipe")] = None,
+    form: Form = None,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
     """Compute the totals of all combinations of some values, exactly; those that can't be built are left out.
 
-    Totals: {totals}. N is the batch.
+    Totals: {totals}. Of a layer LAYER.params, LAYER.rf … N is the batch.
 
     Examples:
     ```
-    archcalc sweep alphago_policy --set k=1..512 --where 'params<5M' --pareto params,macs
-    archcalc sweep resnet:cifar --set n=1..20 --columns params,depth
-    archcalc sweep vgg --set 'size=[128,160,192,224]' --columns macs -o vgg.csv --plot vgg.svg --axes size,macs
+    archcalc sweep alphago_policy --set k=1..512 --pareto params,macs:max
+    archcalc sweep resnet:cifar --set n=1..20 --where 'params<1M'
+    archcalc sweep alexnet --set conv1.stride=1..4 --field conv5 --columns macs
+    archcalc sweep vgg --set size=128..256:32 -o vgg.csv --plot vgg.svg
     ```
     """
-    from archcalc.questions.choices import alternatives
     from archcalc.questions.sweep import sweep as swept
     from archcalc.render.plot import AXES, check_suffix, scatter
 
@@ -96,29 +90,37 @@ def sweep(
         check_suffix(plot)
     architecture = load(name)
     points = scatter(axes or AXES, architecture.name) if plot else None
-    fixed, choices = alternatives(architecture, sets)
-    if batch and BATCH in {**fixed, **choices}:
-        raise UsageError("both --batch and --set say what N is", LEAVE_OUT)
-    inputs = sizes_of(architecture, sizes)
-    refuse_contradictions({**fixed, **choices}, inputs, ())
-    given = {key: value for key, value in fixed.items() if key in architecture.spec.hparams or is_override(key)}
-    outside = {key: [value] for key, value in fixed.items() if key not in given}
+    given = _given(architecture, sets, batch, sizes, quiet)
     shown = [*columns.split(","), *(f"{path}.receptive_field" for path in field)]
-    found = swept(
-        architecture, shown, where, pareto, choices={**outside, **choices}, hparams=given, sizes=inputs,
-        batch=batch or None, dtype=dtype,
-    )  # fmt: skip
-    if not quiet:
-        first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
-        warn_of_unread(architecture, {**given, **first}, inputs)
-        warn_of_order(architecture, given, inputs, sizes)
+    found = swept(architecture, shown, where, pareto, **given, dtype=dtype)
     with _progress(found, quiet) as watch:
-        table = (found.through(points) if points else found).table(watch=watch)
-        _parquet(table, output) if chosen == "parquet" else write_table(table, chosen, output)
+        table = (found.through(points) if points else found).table(watch)
+        fixed = bool(field) or columns != DEFAULT
+        _parquet(table, output) if chosen == "parquet" else write_table(table, chosen, output, fixed)
     if points and plot:
         points.save(plot)
     if not quiet:
         _tell_of_left_out(found)
+
+
+def _given(
+    architecture: Architecture, sets: Sequence[str], batch: str, sizes: Sequence[str], quiet: bool
+) -> dict[str, Mapping[str, Any]]:
+    """What is swept, and what is given beside it; on stderr, warnings about both."""
+    from archcalc.questions.choices import alternatives
+
+    fixed, choices = alternatives(architecture, [*sets, *([f"{BATCH}={batch}"] if batch else [])])
+    if batch and any(option.partition("=")[0].strip() == BATCH for option in sets):
+        raise UsageError("both --batch and --set say what N is", LEAVE_OUT)
+    inputs = sizes_of(architecture, sizes)
+    refuse_contradictions({**fixed, **choices}, inputs, ())
+    hparams = {key: value for key, value in fixed.items() if key in architecture.spec.hparams or is_override(key)}
+    if not quiet:
+        first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
+        warn_of_unread(architecture, {**hparams, **first}, inputs)
+        warn_of_order(architecture, hparams, inputs, sizes)
+    outside = {key: [value] for key, value in fixed.items() if key not in hparams}
+    return {"choices": {**outside, **choices}, "hparams": hparams, "sizes": inputs}
 
 
 @contextmanager

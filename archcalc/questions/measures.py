@@ -53,6 +53,11 @@ class Measure:
         return ".".join(filter(None, (self.path, self.quantity, self.axis)))
 
     @property
+    def label(self) -> str:
+        """The same, shorter where claims have a shorter name for it: `conv5.rf`."""
+        return ".".join(filter(None, (self.path, QUANTITIES[self.quantity].claimed, self.axis)))
+
+    @property
     def in_bytes(self) -> bool:
         """Whether it's measured in bytes, rather than counted."""
         return QUANTITIES[self.quantity].in_bytes

@@ -18,7 +18,7 @@ from archcalc.quantities import TOTALLED, names
 from archcalc.questions.choices import combinations, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, planned
 from archcalc.questions.measures import Measure, Missing, measure, measures
-from archcalc.questions.networks import Network, architecture_of
+from archcalc.questions.networks import Network, architecture_of, mapping_of
 from archcalc.questions.selection import Aims, Condition, Step, front
 from archcalc.report import Report
 from archcalc.shape import BATCH
@@ -143,17 +143,22 @@ class Sweep(Answer):
         """
         kept = cache(lambda: list(self.blocks(watch)))
         return Table(
-            [*map(self._column, self.grid.choices), *map(Column, self.columns)],
+            [*map(self._choice, self.grid.choices), *map(self._found, range(len(self.columns)))],
             lambda: (list(map(_text, row)) for row in _rows(kept(), self.names)),
             self.grid.architecture.name,
             f"totals by {', '.join(self.grid.choices)}",
             values=lambda: _rows(self.blocks(watch), self.names),
         )
 
-    def _column(self, name: str) -> Column:
+    def _choice(self, name: str) -> Column:
         values = self.grid.choices[name]
         numbers = isinstance(values, range) or all(isinstance(value, int) for value in values)
         return Column(name, Kind.NUMBER if numbers else Kind.WORD)
+
+    def _found(self, place: int) -> Column:
+        """What a narrow terminal leaves out first is the last one."""
+        name = self.columns[place]
+        return Column(name, label=measure(name).label, drop=len(self.columns) - place if place else 0)
 
     def __repr__(self) -> str:
         return super().__repr__() if self.count <= FEW else self._summary
@@ -174,8 +179,8 @@ def sweep(
     where: str = "",
     pareto: Aims = "",
     *,
-    choices: Mapping[str, Given] = {},
-    hparams: Mapping[str, Given] = {},
+    choices: Mapping[str, Given] | None = None,
+    hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
     batch: Given | None = None,
     dtype: str = "float32",
@@ -204,25 +209,25 @@ def sweep(
     {'size': 224, 'conv3.receptive_field': 44}
     """
     architecture = architecture_of(network)
-    given = _together(choices, named, batch)
+    given, fixed = _together(choices, named, batch), mapping_of(hparams, "hparams")
     inputs = _sizes(architecture, sizes)
-    _check_fixed(architecture, given, hparams, inputs)
+    _check_fixed(architecture, given, fixed, inputs)
     if dtype not in BYTES:
         raise UsageError(f"unknown dtype '{dtype}'", suggestion(str(dtype), BYTES))
     listed = {name: values_of(architecture, name, value) for name, value in given.items()}
-    grid = planned(architecture, listed, dict(hparams), inputs, measures(columns), dtype)
+    grid = planned(architecture, listed, fixed, inputs, measures(columns), dtype)
     shown = tuple(part for each in grid.measures for part in _along_axes(grid, each))
     found = Sweep(replace(grid, measures=shown), tuple(each.name for each in shown))
     found = found.where(where) if where else found
     return found.pareto(pareto) if pareto else found
 
 
-def _together(choices: Mapping[str, Given], named: Mapping[str, Given], batch: Given | None) -> dict[str, Given]:
+def _together(choices: Mapping[str, Given] | None, named: Mapping[str, Given], batch: Given | None) -> dict[str, Given]:
     """All that is swept, by name.
 
     Raises: UsageError: a name is given twice.
     """
-    found = dict(_mapping(choices, "choices"))
+    found = mapping_of(choices, "choices")
     for name, value in (*named.items(), *([] if batch is None else [(BATCH, batch)])):
         if name in found:
             raise UsageError(f"'{name}' is given twice", "leave one of them out")
@@ -230,18 +235,12 @@ def _together(choices: Mapping[str, Given], named: Mapping[str, Given], batch: G
     return found
 
 
-def _mapping(given: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise UsageError(f"{what} are values by name, not {given!r:.60}", f"{what}={{'H': 224}}")
-    return given
-
-
 def _sizes(architecture: Architecture, sizes: Sizes | None) -> Mapping[str, Any]:
     """Sizes by the names of `Spec.axes`.
 
     Raises: UsageError: there is no such axis, or a size is left open.
     """
-    found = by_label(architecture.spec, _mapping(sizes or {}, "sizes"))
+    found = by_label(architecture.spec, mapping_of(sizes, "sizes"))
     for name, size in found.items():
         if is_symbolic(size):
             raise UsageError(f"a sweep needs numbers: {name} is left open, as {size}", f"{name}=range(32, 65)")
@@ -255,7 +254,7 @@ def _check_fixed(
 
     Raises: UsageError: it doesn't, or is.
     """
-    for what, given in (("hparams", _mapping(hparams, "hparams")), ("sizes", sizes)):
+    for what, given in (("hparams", hparams), ("sizes", sizes)):
         for name in swept:
             if name in given:
                 raise UsageError(f"'{name}' is swept, and given by {what}", "leave one of them out")
