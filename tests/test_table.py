@@ -14,12 +14,15 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import sympy
+from rich.console import Console
 
 import archcalc
 from archcalc.__main__ import main
@@ -27,10 +30,13 @@ from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
 from archcalc.report.listing import TEXTS, Listing
+from archcalc.symbolic import dim
 from archcalc.tables import html, plain
 from archcalc.tables.answer import REPR_ROWS
 from archcalc.tables.numbers import decimal, exact, memory, short
-from archcalc.zoo import Architecture, architectures
+from archcalc.tables.terminal import show
+from archcalc.zoo import Architecture, architectures, load
+from tests.helpers import HEAD, spec_of
 
 ROOT = Path(__file__).parent.parent
 ZOO = list(architectures())
@@ -219,9 +225,61 @@ def test_columns(column: str, printed: Callable[..., str]) -> None:
     assert column == printed("table", "lenet5", "--columns", column, "--format", "csv").splitlines()[0]
 
 
+@pytest.mark.parametrize("choice", [{}, {"every": True}, {"depth": 1}])
+@pytest.mark.parametrize("name", ["resnet50", "googlenet", "gpt2_small", "unet"])
+def test_shares_are_parts_of_the_total(name: str, choice: dict[str, Any]) -> None:
+    """Of every sum: each row's value over the total, exact; together they are 1."""
+    report = archcalc.analyze(load(name).build())
+    for column in ("params", "macs", "activations", "saved_bytes"):
+        table = report.table(["name", column, f"{column}_share"], **choice)
+        rows = [(value, share) for _, value, share in table.records()]
+        total = report.totals[column]
+        assert total == sum(value for value, _ in rows)
+        assert [value / total for value, _ in rows] == [share for _, share in rows]
+        percents = [Decimal(100 * value) / Decimal(total) for value, _ in rows]
+        tenths = [f"{percent.quantize(Decimal('0.1'), ROUND_HALF_UP)} %" for percent in percents]
+        assert tenths == [row[2] for row in table.rows()]
+
+
+def test_shares_stand_after_their_column(printed: Callable[..., str]) -> None:
+    """--share adds them to the columns there are, or at the end."""
+    out = printed("table", "vgg16", "--depth", "1", "--share", "params,connections", "--format", "csv")
+    assert "name,layer,output_shape,activations,params,params_share,macs,connections_share" == out.splitlines()[0]
+    header = printed("table", "vgg16", "--depth", "1", "--share", "params,connections", "--quiet").splitlines()[2]
+    assert ["params", "share", "MACs", "connections", "share"] == header.split()[4:]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_shares_have_bars_in_a_terminal(width: int) -> None:
+    """The largest has ten cells, the others as many eighths as their part of it; a pipe has none."""
+    table = archcalc.analyze(load("resnet50").build()).table(
+        ["name", "layer", "params", "params_share", "macs"], depth=1
+    )
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    show(table, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    bars = {line.split()[0]: line.count("█") for line in text.splitlines() if line[:4] == "conv"}
+    assert {"conv1": 0, "conv2": 0, "conv3": 0, "conv4": 4, "conv5": 10} == bars
+    assert width >= max(map(len, text.splitlines()))
+    assert "█" not in "\n".join(plain.lines(table))
+
+
+def test_shares_of_nothing_and_of_symbols() -> None:
+    """A network without params has no shares of them; a share that depends on a symbol is refused."""
+    table = archcalc.analyze(archcalc.build(spec_of(HEAD + "layers: relu\n"))).table(["name", "params_share"])
+    assert [""] == [row[1] for row in table.rows()]
+    assert [None] == [row[1] for row in table.records()]
+    report = archcalc.analyze(load("vgg16").build(fcn=True, size=dim("H")))
+    assert "74.3 %" in [row[1] for row in report.table(["name", "params_share"]).rows()]
+    with pytest.raises(UsageError, match="shares of macs depend on a symbol"):
+        list(report.table(["name", "macs_share"]).rows())
+    with pytest.raises(UsageError, match="unknown column 'depth_share'"):
+        report.table(["name", "depth_share"])
+
+
 def test_help_names_every_column(printed: Callable[..., str]) -> None:
     """The help of table lists exactly the columns there are."""
-    listed = re.sub(r"\s+", "", printed("table", "--help")).partition("Columns:")[2].partition(".Examples")[0]
+    listed = re.sub(r"\s+", "", printed("table", "--help")).partition("Columns:")[2].partition(".")[0]
     assert [*TEXTS, *names(*PER_LAYER)] == listed.split(",")
 
 

@@ -33,12 +33,12 @@ COLUMNS = [Column(f"key {kind.name} {NASTY}", kind, nasty(f"label {kind.name}"))
 ROWS = [
     [nasty(f"{row} {kind.name}") for kind in Kind] for row in ("first", "second")
 ] + [
-    ["[x]", "conv 64 3x3 + relu", "1,234,567", "3x224x224", "=1+1", "holds", "a--b ``c'' ?`"],
-    ["*", "\\", "-1,000", "7", "-", "%", "&"],
-    ["", "", "0", "", "@A1", "", ""],
-    ["- a", "1. b", "12*H + 3", "HxW", "+1", "# c", "| d |"],
+    ["[x]", "conv 64 3x3 + relu", "1,234,567", "3x224x224", "12.5 %", "=1+1", "holds", "a--b ``c'' ?`"],
+    ["*", "\\", "-1,000", "7", "0.0 %", "-", "%", "&"],
+    ["", "", "0", "", "", "@A1", "", ""],
+    ["- a", "1. b", "12*H + 3", "HxW", "100.0 %", "+1", "# c", "| d |"],
 ]  # fmt: skip
-TOTAL = [nasty("total"), "", "1,233,567", "", "", "", ""]
+TOTAL = [nasty("total"), "", "1,233,567", "", "", "", "", ""]
 REMARKS = {1: (nasty("remark"), "another one")}
 FACTS = [(nasty("what"), nasty("how much")), ("plain", "1,234")]
 NOTES = [nasty("note"), "second note"]
@@ -233,12 +233,15 @@ def test_a_notebook_gets_a_fragment() -> None:
 
 ALIKE = [
     "table lenet5", "table resnet50 --all", "table vgg16 --symbolic N",
-    "list --specs {folder}", "receptive-field lenet5", "receptive-field lenet5 --layer C3 --at 3,4",
+    "receptive-field lenet5", "receptive-field lenet5 --layer C3 --at 3,4",
     "receptive-field --stack 3,p2,3d2", "sweep resnet:cifar --set n=1..4 --columns params,depth", "solve vgg16 --output 7x7",
     "solve resnet50 --macs 1G..2G --symbolic H,W", "check {folder}/warns.yaml", "golden check lenet5 --golden {folder}",
 ]  # fmt: skip
 """Commands whose CSV has the rows of their first table."""
 OTHERS = [
+    "list --specs {folder}",
+    "list lenet5 --sort params",
+    "show vgg16",
     "compare vgg16 alexnet",
     "compare resnet18 resnet34",
     "claims lenet5 alexnet",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.options import Form, Output, Specs
+from archcalc.cli.options import Form, Output, Specs, listed
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import refuse
 
@@ -39,6 +39,5 @@ def list_architectures(
 
     chosen = chosen_format(form, output)
     found = architectures(text, folder=specs)
-    shown = [column.strip() for column in columns.split(",")] if columns else DEFAULT
-    write_table(found.table(shown, sort), chosen, output)
+    write_table(found.table(listed(columns) or DEFAULT, sort), chosen, output)
     refuse(found.refused)

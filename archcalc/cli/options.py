@@ -40,12 +40,17 @@ def form_option(*others: str, default: str = "table in a terminal, plain in a pi
     )
 
 
+def listed(text: str) -> list[str]:
+    """`A,B,C` as names; none if nothing is given."""
+    return [name.strip() for name in text.split(",")] if text else []
+
+
 def sums(text: str) -> list[str]:
     """`params,macs` as names of quantities that add up.
 
     Raises: UsageError: one is unknown, isn't a sum, or is given twice.
     """
-    names = [name.strip() for name in text.split(",")]
+    names = listed(text)
     for name in names:
         known(name, Total.SUM)
     if len(set(names)) < len(names):

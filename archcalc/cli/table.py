@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
@@ -11,15 +11,18 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import Form, Input, Name, Output, Quiet, Set, Symbolic, described
+from archcalc.cli.options import Form, Input, Name, Output, Quiet, Set, Symbolic, described, listed
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
-from archcalc.quantities import PER_LAYER, names
+from archcalc.quantities import PER_LAYER, Total, known, names
 from archcalc.report import Report, analyze
-from archcalc.report.listing import DEFAULT, TEXTS
+from archcalc.report.listing import DEFAULT, SHARE, TEXTS
 from archcalc.tables import Table
 from archcalc.work import allow_listing
 from archcalc.zoo import Architecture
+
+UNCHECKED = "published figures not checked: changed"
+"""What stands in place of published figures, where the network isn't the one they're about."""
 
 
 class Style(StrEnum):
@@ -42,6 +45,9 @@ def table(
         int, typer.Option(min=0, metavar="N", help="One row for each scope at this depth.", show_default=False)
     ] = 0,
     columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which columns.", show_default=False)] = "",
+    share: Annotated[
+        str, typer.Option(metavar="A,B", help="Each row's share of params, macs …, with a bar.", show_default=False)
+    ] = "",
     sort: Annotated[str, typer.Option(metavar="COLUMN", help="Largest values first.", show_default=False)] = "",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 1,
     dtype: Annotated[
@@ -60,23 +66,24 @@ def table(
     Layers computed in place (relu, dropout, flatten) stand in the row of the volume they work on. Below the table:
     the totals, what MACs leave out, and the published figures about them with their verdicts.
 
-    Columns: {columns}.
+    Columns: {columns}. Of sums also each row's share: params_share.
 
     Examples:
     ```
     archcalc table vgg16
     archcalc table vgg16 --style slides
-    archcalc table resnet50 --depth 1 --batch 32 --dtype float16
-    archcalc table net.yaml --set width=256 --columns name,output_shape,receptive_field
+    archcalc table resnet50 --depth 1 --share params,macs
+    archcalc table resnet50 --batch 32 --dtype float16
+    archcalc table net.yaml --set width=256 --columns name,receptive_field
     archcalc table vgg16 --set fcn=true --symbolic H,W,N --format json
-    archcalc table vgg16 -o vgg16.html
-    archcalc table vgg16 --format latex-siunitx
+    archcalc table vgg16 --format latex-siunitx -o vgg16.tex
     ```
     """
     chosen = chosen_format(form, output)
-    shown = tuple(column.strip() for column in columns.split(",")) if columns else DEFAULT
-    _refuse_unused(style, chosen, [f"--{what}" for what, on in _asked(columns, every, depth, sort, no_bias) if on])
-    if no_bias and "params" not in (*shown, sort):
+    asked = {"columns": columns, "share": share, "all": every, "depth": depth, "sort": sort, "no-bias": no_bias}
+    _refuse_unused(style, chosen, [f"--{what}" for what, on in asked.items() if on])
+    shown = _shown(columns, share)
+    if no_bias and not {"params", "params_share"} & {*shown, sort}:
         raise UsageError("--no-bias is about params, and no column shows them", "leave it out")
     if not depth:
         allow_listing()
@@ -87,13 +94,19 @@ def table(
     if style is Style.slides:
         write(_slides(report, figures), output)
         return
-    table = report.table(shown, every, depth, sort, not no_bias)
-    notes = [] if quiet or not sets else _unchecked(architecture)
-    write_table(replace(table, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
+    found = report.table(shown, every, depth, sort, not no_bias)
+    notes = [UNCHECKED] if sets and not quiet and architecture.spec.claims_on_totals(architecture.variant) else []
+    write_table(replace(found, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
 
 
-def _asked(columns: str, every: bool, depth: int, sort: str, no_bias: bool) -> Iterable[tuple[str, object]]:
-    return (("columns", columns), ("all", every), ("depth", depth), ("sort", sort), ("no-bias", no_bias))
+def _shown(columns: str, share: str) -> Sequence[str]:
+    """The columns; shares that are asked for stand after what they're shares of, or at the end."""
+    shown = listed(columns) or list(DEFAULT)
+    for column in listed(share):
+        known(column, Total.SUM)
+        place = shown.index(column) + 1 if column in shown else len(shown)
+        shown.insert(place, column + SHARE)
+    return shown
 
 
 def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
@@ -108,18 +121,12 @@ def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
 
 def _figures(architecture: Architecture, report: Report) -> list[Table]:
     """The published figures about the whole network, if there are any."""
+    if not architecture.spec.claims_on_totals(architecture.variant):
+        return []
     from archcalc.questions.claims import Judged
     from archcalc.questions.judging import verdicts_on_totals
 
-    verdicts = verdicts_on_totals(architecture.spec, architecture.variant, report)
-    return [Judged("", verdicts).table()] if verdicts else []
-
-
-def _unchecked(architecture: Architecture) -> list[str]:
-    """What stands in place of the published figures, if there are any, of a network with other values."""
-    spec = architecture.spec
-    claims = [c for c in spec.claims if not (c.path or c.at) and (c.variant or spec.default) == architecture.variant]
-    return ["published figures not checked: changed"] if claims else []
+    return [Judged("", verdicts_on_totals(architecture.spec, architecture.variant, report)).table()]
 
 
 def _slides(report: Report, figures: Iterable[Table]) -> Iterable[str]:

@@ -44,7 +44,7 @@ def build(
 
     >>> import archcalc
     >>> archcalc.build(archcalc.load("alexnet").spec, sets={"conv1.stride": 3}).changes
-    (Change(name='conv1', argument='stride', before='4', after='3'),)
+    (Change(name='conv1/conv', argument='stride', before='4', after='3'),)
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
         raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")

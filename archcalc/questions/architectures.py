@@ -127,7 +127,7 @@ def architectures(text: str = "", *, folder: str | PathLike[str] | None = None) 
     Raises: UsageError: nothing mentions the text, or there is no spec in the folder.
 
     >>> import archcalc
-    >>> [entry.name for entry in archcalc.architectures("lenet")]
+    >>> [entry.name for entry in archcalc.architectures("lenet5")]
     ['lenet5', 'lenet5_modern']
     >>> archcalc.architectures("VGG-19")["vgg19"].report.totals["params"]
     143667240

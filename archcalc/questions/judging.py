@@ -55,11 +55,7 @@ def verdicts_on(spec: Spec, variant: str | None = None) -> tuple[Verdict, ...]:
 
 def verdicts_on_totals(spec: Spec, variant: str, report: Report) -> list[Verdict]:
     """The verdicts on the claims about the whole graph of one variant, as it stands in the spec."""
-    return [
-        judge(claim, report, spec, variant)
-        for claim in spec.claims
-        if not claim.path and not claim.at and (claim.variant or spec.default) == variant
-    ]
+    return [judge(claim, report, spec, variant) for claim in spec.claims_on_totals(variant)]
 
 
 def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,7 @@ from archcalc.report.rows import Entry, applications, entries
 from archcalc.report.values import Values, shared
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.numbers import exact
+from archcalc.tables.numbers import exact, percent
 from archcalc.text import line
 from archcalc.work import spend
 
@@ -28,10 +29,22 @@ KINDS = {"name": Kind.NAME, "kind": Kind.WORD, "layer": Kind.LAYERS,
 DROPPED = ("layer", "activations", "output_shape", "macs")
 """In which order a narrow terminal leaves columns out."""
 
+SHARE = "_share"
+"""After the name of a sum: each row's share of it."""
 ROWS = "writing so many rows"
 """What `spend` says."""
 LONGEST_TOTAL = 30
 TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
+
+
+def known_columns() -> tuple[str, ...]:
+    """What a table can show."""
+    return (*TEXTS, *names(*PER_LAYER), *(name + SHARE for name in names(Total.SUM)))
+
+
+def is_share(column: str) -> bool:
+    """Whether a column shows shares of a sum."""
+    return column.endswith(SHARE) and column.removesuffix(SHARE) in names(Total.SUM)
 
 
 @dataclass(frozen=True)
@@ -54,11 +67,11 @@ class Listing:
             if column in names(Total.OWN):
                 hint = "it stands below the table, and in --format json"
                 raise UsageError(f"'{column}' is a total, not a column", hint)
-            if column not in (*TEXTS, *names(*PER_LAYER)):
-                raise UsageError(f"unknown column '{column}'", suggestion(column, (*TEXTS, *names(*PER_LAYER))))
+            if column not in known_columns():
+                raise UsageError(f"unknown column '{column}'", suggestion(str(column), known_columns()))
         for column in (*self.columns, *([self.sort] if self.sort in QUANTITIES else [])):
             if column not in TEXTS:
-                self.report.check(column)
+                self.report.check(column.removesuffix(SHARE))
         if len(set(self.columns)) < len(self.columns):
             raise UsageError("a column can be shown once only")
         if self.sort and self.sort not in names(Total.SUM, Total.LARGEST):
@@ -84,10 +97,14 @@ class Listing:
 
     def _column(self, name: str) -> Column:
         drop = DROPPED.index(name) + 1 if name in DROPPED else 0
-        return Column(self._counted(name), KINDS.get(name, Kind.NUMBER), self.label(name), drop)
+        kind = Kind.SHARE if is_share(name) else KINDS.get(name, Kind.NUMBER)
+        return Column(self._counted(name), kind, self.label(name), drop)
 
     def label(self, column: str) -> str:
         """A column's heading."""
+        if is_share(column):
+            of, place = column.removesuffix(SHARE), self.columns.index(column)
+            return "share" if of in self.columns[:place][-1:] else f"{self.label(of)} share"
         if column == "params" and not self.bias:
             return "params (weights only)"
         if column in TEXTS:
@@ -131,18 +148,37 @@ class Listing:
         return frozenset(shared())
 
     def value(self, entry: Entry, column: str) -> Any:
-        """A row's sum or largest value in a column."""
+        """A row's sum or largest value in a column, or its share."""
+        if is_share(column):
+            return self._share(entry, column.removesuffix(SHARE))
         counted = self._counted(column)
         if len(entry.nodes) == 1 and counted in self._in_common:
             return self.report.value(self.report.graph.nodes[entry.nodes[0]].application, counted)
         return self.report.over(counted, entry.nodes)
+
+    def _share(self, entry: Entry, column: str) -> Fraction | None:
+        """A row's share of a column's sum; None if that is 0.
+
+        Raises: UsageError: one of them depends on a symbol.
+        """
+        value, total = self.value(entry, column), self.total(column)
+        if is_symbolic(value) or is_symbolic(total):
+            raise UsageError(f"shares of {column} depend on a symbol", "give the symbols values with --set")
+        return Fraction(value, total) if total else None
 
     def _counted(self, column: str) -> str:
         return "weights" if column == "params" and not self.bias else column
 
     def total(self, column: str) -> Any:
         """A column's sum or largest value; None for a column that has none."""
-        return self.report.total(self._counted(column)) if column in names(Total.SUM, Total.LARGEST) else None
+        if column not in self._totals:
+            has_one = column in names(Total.SUM, Total.LARGEST)
+            self._totals[column] = self.report.total(self._counted(column)) if has_one else None
+        return self._totals[column]
+
+    @cached_property
+    def _totals(self) -> dict[str, Any]:
+        return {}
 
     def totals(self) -> list[str]:
         """The cells of the last row."""
@@ -164,10 +200,15 @@ class Listing:
         """The rows for programs: numbers are exact, and not grouped."""
         for column in self.columns:
             self.total(column)  # what is too much work is told before the first row
-        counted = [column in names(Total.SUM, Total.LARGEST) for column in self.columns]
+        counted = [is_share(column) or column in names(Total.SUM, Total.LARGEST) for column in self.columns]
         for entry in self.entries():
             cells = zip(self.columns, self.cells(entry), counted, strict=True)
-            yield [self.value(entry, column) if number else cell for column, cell, number in cells]
+            yield [self._number(entry, column) if number else cell for column, cell, number in cells]
+
+    def _number(self, entry: Entry, column: str) -> Any:
+        """A cell for programs; a share is the nearest float."""
+        value = self.value(entry, column)
+        return float(value) if isinstance(value, Fraction) and is_share(column) else value
 
     def shared(self, entry: Entry) -> dict[str, str]:
         """The cells that equal layers on equal shapes have in common, by column."""
@@ -175,7 +216,9 @@ class Listing:
         if found not in self._known:
             alike = (*shared(), *(() if self.depth else ("kind", "layer", "output_shape")))
             self._known[found] = {
-                column: self._text(entry, found, column) for column in self.columns if column in alike
+                column: self._text(entry, found, column)
+                for column in self.columns
+                if column.removesuffix(SHARE) in alike
             }
         return self._known[found]
 
@@ -187,7 +230,12 @@ class Listing:
             return layers_text(found)
         if column == "output_shape":
             return self.report.text(found[0].output_shape)
-        return exact(self.value(entry, column))
+        return self._told(entry, column)
+
+    def _told(self, entry: Entry, column: str) -> str:
+        """A number in words."""
+        value = self.value(entry, column)
+        return "" if value is None else percent(value) if is_share(column) else exact(value)
 
     def _placed(self, entry: Entry, column: str) -> str:
         """A cell that depends on where in the graph the row is."""
@@ -200,7 +248,7 @@ class Listing:
             sizes = _unless_equal(list(report.row(entry.output)[column].values()))
             return "x".join("" if size is None else str(size) for size in sizes)
         if column not in TEXTS:
-            return exact(self.value(entry, column))
+            return self._told(entry, column)
         found = applications(report.graph, entry)
         makers = [application for application in found if not application.layer.in_place]
         if len(makers) > 1:

@@ -202,6 +202,10 @@ class Spec:
         variant = self.variant(name)
         return variant.title if variant and variant.title else self.title
 
+    def claims_on_totals(self, name: str) -> list[Claim]:
+        """The claims about the whole network of a variant, as it stands here."""
+        return [c for c in self.claims if not (c.path or c.at) and (c.variant or self.default) == name]
+
     def assigned(self, name: str) -> dict[str, Value]:
         """The hparam values that a variant sets, those of the variants it extends included."""
         values: dict[str, Value] = {}

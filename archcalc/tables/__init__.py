@@ -21,6 +21,8 @@ class Kind(Enum):
     """A number, never cut; or a formula, which may be. On the right."""
     SIZES = auto()
     """Sizes such as 3x224x224, or words about numbers, never cut; or formulas, which may be. On the right."""
+    SHARE = auto()
+    """A share of a sum, whose exact value is a number from 0 to 1; a terminal draws a bar. On the right."""
     WORD = auto()
     """A word or two, never cut."""
     VERDICT = auto()
@@ -49,7 +51,7 @@ class Column:
     @property
     def left(self) -> bool:
         """Whether it's aligned on the left."""
-        return self.kind not in (Kind.NUMBER, Kind.SIZES)
+        return self.kind not in (Kind.NUMBER, Kind.SIZES, Kind.SHARE)
 
 
 @dataclass(frozen=True)

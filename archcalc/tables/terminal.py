@@ -16,6 +16,8 @@ from archcalc.text import line
 GAP = 2
 LEAST, BESIDE = 12, 24
 """How far names and layers may shrink, and how much room sentences need beside their row."""
+BAR, BLOCKS = 10, " ▏▎▍▌▋▊▉█"
+"""The cells of the longest bar, and its pieces."""
 COLOURS = {"holds": "green", "equal": "green", "cut off": "cyan", "erratum": "yellow", "wrong": "bold red",
            "differs": "bold red", "within": "green", "exceeded": "bold red"}  # fmt: skip
 _REST, _NUMBER = re.compile(r"(?<=\d)[.,x]?\d|(?<=\dx)\d"), re.compile(r"\d[\d.,x]*$")
@@ -78,13 +80,29 @@ class _Grid:
         self.rows = [list(map(line, cells)) for cells in table.rows()]
         self.total = list(map(line, table.total()))
         self.labels = [line(column.heading) for column in self.columns]
-        whole = [self.labels, *self.rows, *([self.total] if self.total else [])]
-        self.full = [max(map(cell_len, cells)) for cells in zip(*whole, strict=True)]
+        self.full = self._widest(self.rows)
         sentences = bool(self.columns) and self.columns[-1].kind is Kind.TEXT
         self.widths = self._fitted(range(len(self.columns) - sentences), fixed)
+        self._draw_bars(fixed)
         self.room = self.width - sum(self.widths.values()) - GAP * len(self.widths) if sentences else 0
         self.beside = sentences and self.room >= min(BESIDE, self.full[-1])
         self.below = sentences and not self.beside
+
+    def _widest(self, rows: Sequence[Sequence[str]]) -> list[int]:
+        whole = [self.labels, *rows, *([self.total] if self.total else [])]
+        return [max(map(cell_len, cells)) for cells in zip(*whole, strict=True)]
+
+    def _draw_bars(self, fixed: bool) -> None:
+        """Put a bar beside each share, if no more than one column has to be left out for them."""
+        rows = _with_bars(self.table, self.rows)
+        if not rows:
+            return
+        without, self.full = self.full, self._widest(rows)
+        widths = self._fitted([*self.widths], fixed)
+        if len(widths) + 1 >= len(self.widths) and sum(widths.values()) + GAP * (len(widths) - 1) <= self.width:
+            self.rows, self.widths = rows, widths
+        else:
+            self.full = without
 
     def lines(self, inner: bool) -> Iterator[Text]:
         """The labels, the rows with their remarks, and the total."""
@@ -170,6 +188,30 @@ class _Grid:
             return LEAST
         cells = [self.labels[place], *(row[place] for row in [*self.rows, *([self.total] if self.total else [])])]
         return max(LEAST, *(cell_len(cell) for cell in cells if not _FORMULA.search(cell)), 0)
+
+
+def _with_bars(table: Table, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows with a bar beside each share: its part of the column's largest. None if no column has shares."""
+    places = [place for place, column in enumerate(table.columns) if column.kind is Kind.SHARE]
+    found = [list(cells) for cells in rows] if places else []
+    records = list(table.records()) if places else []
+    for place in places:
+        at = list(table.fields).index(table.columns[place].key)
+        shares = [record[at] if isinstance(record[at], float) else 0.0 for record in records]
+        width, most = max((cell_len(cells[place]) for cells in rows), default=0), max(shares, default=0.0)
+        for cells, share in zip(found, shares, strict=True):
+            cells[place] = f"{cells[place]:>{width}} {bar(share / most if most else 0)}"
+    return found
+
+
+def bar(part: float) -> str:
+    """A bar as long as a part of the longest one, to an eighth of a cell.
+
+    >>> bar(1), bar(0.33), bar(0)
+    ('██████████', '███▎      ', '          ')
+    """
+    eighths = round(8 * BAR * part)
+    return (BLOCKS[-1] * (eighths // 8) + BLOCKS[eighths % 8].strip()).ljust(BAR)
 
 
 def shortened(text: str, width: int) -> str:
