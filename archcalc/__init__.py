@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from archcalc.questions.show import Description, show
     from archcalc.questions.solve import Solution, solve
     from archcalc.questions.sweep import Sweep, sweep
+    from archcalc.questions.verify import Verifications, verify, verify_against
     from archcalc.render.diagram import Diagram
     from archcalc.render.draw import draw
     from archcalc.render.drawable import Drawable
@@ -67,6 +68,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.questions.show": ("Description", "show"),
+    "archcalc.questions.verify": ("Verifications", "verify", "verify_against"),
     "archcalc.questions.solve": ("Solution", "solve"),
     "archcalc.questions.sweep": ("Sweep", "sweep"),
     "archcalc.render.diagram": ("Diagram",),
@@ -115,6 +117,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "VerificationError",
+    "Verifications",
     "__version__",
     "analyze",
     "architectures",
@@ -137,6 +140,8 @@ __all__ = [
     "solve",
     "sweep",
     "to_torch",
+    "verify",
+    "verify_against",
 ]
 
 

@@ -43,6 +43,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "golden check": lambda: archcalc.golden_check("lenet5", "vgg16", folder="nowhere"),
     "architectures": lambda: archcalc.architectures("lenet"),
     "findings": lambda: archcalc.check("alexnet", "vgg16", hparams={"size": 200}),
+    "verifications": lambda: archcalc.verify("lenet5", "lenet5_modern", device="meta"),
     "claims": lambda: archcalc.claims("vgg16", "alexnet_slides"),
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "description": lambda: archcalc.show("unet"),

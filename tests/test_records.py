@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
     """One line for each net, and nothing lost."""
     checks = tuple(Check(name, 1, 3, 4) for name in ("params", "buffers", "MACs", "activations"))
     net = Verification("t", "cuda", checks, figures={"bytes": {"weights": 5}, "seconds": {}})
-    kept = records.net_record(net, analyze(graph_of("layers: [relu]\n"), 2), {"k": "3"})
+    kept = records.net_record(replace(net, batch=2, hparams={"k": "3"}))
     file = tmp_path / "golden" / "device.json"
     records.write_record(file, {"device": "d", "date": "2000-01-01"}, [kept])
     assert {"device": "d", "nets": {"t": kept}} == records.read_record(file)
@@ -181,7 +182,7 @@ def test_a_spec_file_is_recorded_under_its_name(
     checks = tuple(Check({"macs": "MACs"}.get(name, name), 1, n, n) for name, n in records.counts(report).items())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("archcalc.pytorch.cuda.machine", lambda: {"device": "made up"})
-    monkeypatch.setattr("archcalc.cli.verify._verified", lambda *_: Verification("t", "cuda", checks, figures=figures))
+    monkeypatch.setattr("archcalc.questions.verify._ran", lambda *_: Verification("t", "cuda", checks, figures=figures))
     file = tmp_path / "device.json"
     assert verify(capsys, spec, "--set", "k=5", "--record", file)[0] == 0
     for where in ([str(spec)], ["--specs", str(tmp_path)]):

@@ -14,6 +14,8 @@ import pytest
 import archcalc
 from archcalc.__main__ import main
 from archcalc.errors import ArchcalcError, SpecError, UsageError
+from archcalc.pytorch.compare import Verification
+from archcalc.questions.verify import Progress
 
 SPEC = """archcalc: 1
 name: NAME
@@ -88,6 +90,41 @@ def test_what_is_meant_by_a_name(folder: Path) -> None:
     assert archcalc.claims("own").verdicts == archcalc.claims(specs="own").verdicts
 
 
+def test_verify_from_python(folder: Path) -> None:
+    """A folder's and a spec's architectures, one by one, what has no sizes left out; names and graphs are one network."""
+    (folder / "own" / "open.yaml").write_text(SPEC.replace("NAME", "open").replace("H: 8", "H: sym"))
+    found = archcalc.verify("own", device="meta", hparams={"width": 5})
+    assert ("one", "one:large", "two", "two:large") == tuple(net.name for net in found)
+    assert tuple(f"{name} (sizes without a value)" for name in ("open", "open:large")) == found.left_out
+    assert (True, {"140"}) == (found.ok, {str(net.checks[1].found) for net in found})
+    assert [{"width": "5"}] * 4 == [net.hparams for net in found]
+    report = archcalc.analyze(archcalc.load("one", Path("own")).build(width=6), batch=3)
+    (net,) = archcalc.verify(report, device="meta")
+    assert (3, 168, report.total("macs")) == (net.batch, net.checks[1].found, net.checks[3].found)
+    small = archcalc.verify("own/one.yaml", sizes={"H": 5, "W": 5}, batch=1, dtype="float64", device="cpu")["one"]
+    assert (True, "float64", 3 * 25 + 4 * 9) == (small.ok, small.dtype, small.checks[4].found)
+    with pytest.raises(UsageError, match="no network is called 'tow'"):
+        archcalc.verify("own", device="meta")["tow"]
+
+
+def test_progress_of_a_verification(folder: Path) -> None:
+    """How many layers there are, each of them, and each network when it's done."""
+    calls: list[Any] = []
+
+    class Told(Progress):
+        def begin(self, layers: int) -> None:
+            calls.append(layers)
+
+        def layer(self, name: str) -> None:
+            calls.append(name)
+
+        def end(self, found: Verification) -> None:
+            calls.append(found)
+
+    found = archcalc.verify("own/one.yaml:small", "own/two.yaml:small", device="meta", progress=Told())
+    assert [6, *["one"] * 3, found.nets[0], *["two"] * 3, found.nets[1]] == calls
+
+
 def test_errors_of_one_of_several(folder: Path) -> None:
     """They're raised, unless somebody else takes them; then the others have their answer."""
     refused: list[ArchcalcError] = []
@@ -115,14 +152,18 @@ def test_findings_are_data(folder: Path) -> None:
 QUESTIONS: dict[str, Callable[..., Any]] = {
     "claims": archcalc.claims,
     "check": archcalc.check,
+    "verify": lambda *names, **more: archcalc.verify(*names, **{"device": "meta", **more}),
     "golden_check": lambda *names, **more: archcalc.golden_check(*names, **{"folder": "none", **more}),
     "golden_update": lambda *names, **more: archcalc.golden_update(*names, **{"folder": "none", **more}),
 }
+ALL = QUESTIONS | {"verify_against": archcalc.verify_against}
 GRAPH = "vgg16 is a graph, which is built already"
 MISUSE: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     *((name, (given,), {}, reason) for name in QUESTIONS for given, reason in (
         (3, "not by 3"), (None, "not by None"), (["vgg16"], r"not by \['vgg16'\]"), (b"vgg16", "not by b'vgg16'"),
         ("vgg17", "did you mean 'vgg19'"), ("", "no architecture is called ''"), ("vgg:Q", "no variant 'Q'"),
+    )),
+    *((name, (given,), {}, reason) for name in QUESTIONS if name != "verify" for given, reason in (
         (archcalc.load("vgg16").build(), GRAPH), (archcalc.analyze("vgg16"), "vgg16 is a report"),
     )),
     *((name, ("vgg16",), {"specs": given}, "is not a folder") for name in QUESTIONS for given in (3, "nowhere", ["a"])),
@@ -136,6 +177,27 @@ MISUSE: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("check", ("vgg16",), {"symbolic": "Q"}, "no axis and no hparam 'Q'"),
     ("check", ("vgg16",), {"symbolic": ["H", 3]}, "3 is not the name of a size"),
     ("check", ("vgg16",), {"symbolic": "size", "hparams": {"size": 3}}, "'size' is given a value, and left open"),
+    *(("verify", ("lenet5",), {"device": given}, reason) for given, reason in (
+        ("gpu", "unknown device 'gpu'"), ("CPU", "did you mean 'cpu'"), (3, "unknown device 3"), (None, "unknown device"),
+    )),
+    *(("verify", ("lenet5",), {"batch": given}, reason) for given, reason in (
+        (0, "batch"), (-2, "batch"), ("x", "batch"), (2.5, "batch"), (None, "batch"),
+        (archcalc.dim("N"), "a number is needed here, not N"),
+    )),
+    *(("verify", ("lenet5",), {"dtype": given}, reason) for given, reason in (
+        ("int8", "don't compute in int8"), ("float", "unknown dtype 'float'"), (3, "unknown dtype"), (None, "unknown dtype"),
+    )),
+    *(("verify", ("lenet5",), {"hparams": given}, reason) for given, reason in (
+        (3, "hparams are values by name"), ({"n": 3}, "no hparam 'n'"), ({"classes": None}, "classes"),
+    )),
+    ("verify", ("lenet5",), {"sizes": 3}, "sizes are values by name"),
+    ("verify", ("lenet5",), {"sizes": {"Q": 3}}, "no axis Q"),
+    ("verify", ("lenet5",), {"sizes": {"H": "x"}}, "H"),
+    ("verify", (archcalc.load("lenet5").build(),), {"hparams": {"classes": 3}}, "lenet5 is a graph"),
+    ("verify", (archcalc.load("lenet5").spec,), {"sizes": {"H": 3}}, "sizes are given to single networks"),
+    ("verify", (archcalc.load("lenet5").spec,), {"hparams": {"n": 3}}, "no spec has an hparam 'n'"),
+    ("verify_against", (3,), {}, "3 is not the path of a record"),
+    ("verify_against", ("none.json",), {}, "there is no such file"),
     ("golden_check", ("vgg16",), {"folder": 3}, "3 is not a folder"),
     ("golden_update", ("vgg16",), {"folder": None}, "None is not a folder"),
     ("golden_update", ("vgg16",), {"prune": True}, "'prune' looks at all specs"),
@@ -154,7 +216,7 @@ def test_misuse_is_an_error_of_ours(
     """Wrong types and unknown names say what was wrong, and what there is instead."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArchcalcError) as caught:
-        QUESTIONS[name](*given, **more)
+        ALL[name](*given, **more)
     assert re.search(reason, str(caught.value)), caught.value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from archcalc.report import Report, Row
@@ -76,6 +76,15 @@ class Verification:
     torch: str = ""
     figures: Mapping[str, Any] | None = None
     """Bytes and times of a CUDA device, as `cuda.figures` measures them."""
+    dtype: str = "float32"
+    batch: int = 1
+    hparams: Mapping[str, str] = field(default_factory=dict)
+    """The values that were given, as texts in the spec language."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
 
     @property
     def differences(self) -> tuple[Difference, ...]:

@@ -12,6 +12,7 @@ from archcalc import files
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, volume_bytes
 from archcalc.analyses.saved import left_bytes
 from archcalc.errors import UsageError
+from archcalc.pytorch import need_torch
 from archcalc.pytorch.compare import Check, Difference, Verification
 from archcalc.report import Report
 from archcalc.symbolic import known
@@ -159,10 +160,29 @@ def write_record(file: Path, machine: Mapping[str, Any], nets: list[dict[str, An
     files.write_text(file, f'{head},\n "nets": [\n{lines}\n ]\n}}\n')
 
 
-def net_record(net: Verification, report: Report, sets: Mapping[str, str]) -> dict[str, Any]:
+def check_recordable(file: Path, device: str) -> None:
+    """Find out before measuring whether there will be something to record, and where.
+
+    Raises: UsageError: the device measures nothing, or the file can't be written.
+    """
+    need_torch()
+    import torch
+
+    if device in ("cpu", "meta"):
+        raise UsageError(f"--record keeps what a CUDA device measures, not --device {device}")
+    if not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device to record", "--against compares with a record of one")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"can't write '{file}': {(error.strerror or str(error)).lower()}") from None
+    files.check_writable(file)
+
+
+def net_record(net: Verification) -> dict[str, Any]:
     """What a record keeps of one net: its name, counts as PyTorch found them, the device's figures."""
     found = {check.quantity.lower(): check.found for check in net.checks}
-    kept = {"name": report.name, "batch": report.batch, "dtype": report.dtype, "sets": dict(sets)}
+    kept = {"name": net.name, "batch": net.batch, "dtype": net.dtype, "sets": dict(net.hparams)}
     return {**kept, "counts": {name: found[name] for name in COUNTS}, **(net.figures or {})}
 
 

@@ -116,6 +116,7 @@ def check(
     >>> archcalc.check("vgg").ok
     True
     >>> archcalc.check("unet", symbolic="H,W").specs[0].conditions
+    ('works if H >= 188', 'works if W >= 188')
     """
     names, given = names_of(symbolic), mapping_of(hparams, "hparams")
     refuse_both(given, names)

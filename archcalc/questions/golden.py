@@ -24,12 +24,10 @@ from archcalc.questions.golden_files import (
     read,
     to_text,
 )
-from archcalc.questions.networks import architecture_of
-from archcalc.questions.subjects import Named, folder_of, is_folder
-from archcalc.spec.model import Spec
+from archcalc.questions.subjects import Named, architectures_of, folder_of
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
-from archcalc.zoo import Architecture, architectures, load, variants
+from archcalc.zoo import Architecture, architectures
 
 COLUMNS = (
     Column("name", Kind.NAME), Column("where", Kind.NAME), Column("what", Kind.WORD), Column("recorded"),
@@ -214,7 +212,11 @@ def _chosen(networks: Sequence[Named], folder: Path | None) -> list[Architecture
 
     Raises: UsageError: two of them have one name, so that their files would be one.
     """
-    chosen = [found for named in networks for found in _named(named, folder)] if networks else architectures(folder)
+    chosen = (
+        [found for named in networks for found in architectures_of(named, folder)]
+        if networks
+        else architectures(folder)
+    )
     by_name: dict[str, Architecture] = {}
     for architecture in chosen:
         other = by_name.setdefault(architecture.name, architecture)
@@ -222,12 +224,3 @@ def _chosen(networks: Sequence[Named], folder: Path | None) -> list[Architecture
         if first != second:
             raise UsageError(f"two networks are called '{architecture.name}': {first} and {second}")
     return list(by_name.values())
-
-
-def _named(named: Named, folder: Path | None) -> Iterable[Architecture]:
-    """One architecture, or all of a spec's or a folder's."""
-    if isinstance(named, Spec):
-        return variants(named)
-    if isinstance(named, (str, PathLike)):
-        return architectures(Path(named)) if is_folder(named, folder) else (load(named, folder),)
-    return (architecture_of(named),)

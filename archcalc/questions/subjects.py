@@ -15,7 +15,7 @@ from archcalc.questions.networks import Network, architecture_of
 from archcalc.spec.model import Spec
 from archcalc.spec.reader import load_spec
 from archcalc.work import TooMuchWork, renewed
-from archcalc.zoo import is_path, load, spec_files
+from archcalc.zoo import Architecture, architectures, is_path, load, spec_files, variants
 
 T = TypeVar("T")
 
@@ -123,6 +123,18 @@ def is_folder(named: Any, folder: Path | None = None) -> bool:
     except UsageError:
         return True
     return False
+
+
+def architectures_of(named: Named, folder: Path | None = None) -> Iterable[Architecture]:
+    """The architectures that are named: one, or all of a spec's or a folder's.
+
+    Raises: UsageError: there is no such name, or it's a graph. SpecError: a spec is wrong.
+    """
+    if isinstance(named, Spec):
+        return variants(named)
+    if isinstance(named, (str, PathLike)):
+        return architectures(Path(named)) if is_folder(named, folder) else (load(named, folder),)
+    return (architecture_of(named),)
 
 
 def _in_folder(folder: Path | None) -> Iterable[Named | InFolder]:
