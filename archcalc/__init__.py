@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
     from archcalc.questions.explain import Explanation, explain
     from archcalc.questions.explain_steps import Step
+    from archcalc.questions.formula import Formulas, formula
     from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
@@ -67,6 +68,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
+    "archcalc.questions.formula": ("Formulas", "formula"),
     "archcalc.questions.show": ("Description", "show"),
     "archcalc.questions.verify": ("Verifications", "verify", "verify_against"),
     "archcalc.questions.solve": ("Solution", "solve"),
@@ -97,6 +99,7 @@ __all__ = [
     "EffectiveField",
     "Explanation",
     "Findings",
+    "Formulas",
     "GoldenCheck",
     "GoldenUpdate",
     "Graph",
@@ -130,6 +133,7 @@ __all__ = [
     "draw",
     "effective_receptive_field",
     "explain",
+    "formula",
     "golden_check",
     "golden_update",
     "load",

@@ -18,7 +18,7 @@ from typing import Any
 import sympy
 
 from archcalc.formulas.general import Formula
-from archcalc.formulas.told import Sheet, lines
+from archcalc.questions.formula import Formulas
 from archcalc.symbolic import dim
 from archcalc.symbolic.conditions import Condition
 from tests.helpers import fuzz_options
@@ -40,7 +40,7 @@ class Wrong(AssertionError):
     """A written formula isn't what it should be."""
 
 
-def random_sheet(draw: random.Random) -> Sheet:
+def random_sheet(draw: random.Random) -> Formulas:
     """Some formulas of some symbols, with conditions."""
     symbols = [dim(name) for name in draw.sample(NAMES, draw.randint(1, 4))]
     formulas = [
@@ -48,7 +48,7 @@ def random_sheet(draw: random.Random) -> Sheet:
     ]
     conditions = [_condition(draw, symbols) for _ in range(draw.randint(0, 3))]
     names = {symbol.name: draw.randint(1, 60) for symbol in symbols} if draw.random() < 0.5 else {}
-    return Sheet("random", tuple(formulas), names, tuple(conditions))
+    return Formulas("random", tuple(formulas), names, tuple(conditions))
 
 
 def _condition(draw: random.Random, symbols: list[Any]) -> Condition:
@@ -60,14 +60,14 @@ def _condition(draw: random.Random, symbols: list[Any]) -> Condition:
     )
 
 
-def check(sheet: Sheet, draw: random.Random) -> int:
+def check(sheet: Formulas, draw: random.Random) -> int:
     """Write a sheet in three formats and try each; how many places the function refused though it has values there."""
-    _check_latex("\n".join(lines(sheet, "latex")))
-    _check_sympy(list(lines(sheet, "sympy")), sheet)
-    return _check_python("\n".join(lines(sheet, "python")), sheet, draw)
+    _check_latex(sheet.latex())
+    _check_sympy(sheet.sympy().splitlines(), sheet)
+    return _check_python(sheet.python(), sheet, draw)
 
 
-def _check_python(code: str, sheet: Sheet, draw: random.Random) -> int:
+def _check_python(code: str, sheet: Formulas, draw: random.Random) -> int:
     scope: dict[str, Any] = {}
     exec(compile(code, "formulas.py", "exec"), scope)
     symbols = sorted(_symbols(sheet), key=lambda symbol: symbol.name)
@@ -97,12 +97,12 @@ def _check_python(code: str, sheet: Sheet, draw: random.Random) -> int:
     return strict
 
 
-def _symbols(sheet: Sheet) -> set[Any]:
+def _symbols(sheet: Formulas) -> set[Any]:
     sides = [side for each in sheet.conditions for side in (each.left, each.right)]
     return set().union(*(sympy.sympify(each).free_symbols for each in [*(f.general for f in sheet.formulas), *sides]))
 
 
-def _expected(sheet: Sheet, numbers: Mapping[Any, int]) -> dict[str, int] | None:
+def _expected(sheet: Formulas, numbers: Mapping[Any, int]) -> dict[str, int] | None:
     """The values; None where a condition fails, a size isn't positive, or a value is not an integer."""
     if any(number < (symbol.name not in sheet.from_zero) for symbol, number in numbers.items()):
         return None
@@ -115,7 +115,7 @@ def _expected(sheet: Sheet, numbers: Mapping[Any, int]) -> dict[str, int] | None
     return {n: int(v) for n, v in found.items()} if all(v.denominator == 1 for v in found.values()) else None
 
 
-def _check_sympy(written: list[str], sheet: Sheet) -> None:
+def _check_sympy(written: list[str], sheet: Formulas) -> None:
     """Run as Python, and each line's right side read by `sympify` alone: the same expression."""
     scope: dict[str, Any] = {}
     exec("\n".join(written), scope)

@@ -48,6 +48,8 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "comparison of three": lambda: archcalc.compare("vgg16", "vgg19", "lenet5"),
     "description": lambda: archcalc.show("unet"),
     "solution": lambda: archcalc.solve("vgg16", output=(7, 7)),
+    "formulas": lambda: archcalc.formula("alphago_policy", symbolic="k,N"),
+    "formulas of a layer": lambda: archcalc.formula("alexnet", "conv1"),
     "solution in rows": lambda: archcalc.solve("lenet5", symbolic="H,W", macs="3M"),
     "sweep": lambda: archcalc.sweep("alphago_policy", ["params", "conv2.rf"], k=range(4, 7), N=2),
     "sweep of words": lambda: archcalc.sweep("resnet18", body=["two3x3", "bottleneck"], H=[32, 64]).pareto("macs:max"),

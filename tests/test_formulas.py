@@ -8,18 +8,21 @@ import random
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import archcalc
 from archcalc.cli.run import run
-from archcalc.errors import LocalError
-from archcalc.formulas.general import Formulas, layer_formulas, put_in
-from archcalc.formulas.notation import LATEX, UNICODE
-from archcalc.formulas.told import FORMATS, Sheet, condition_text, layer_at, layer_sheet, lines
+from archcalc.errors import LocalError, UnknownNameError, UsageError
+from archcalc.formulas.general import LayerFormulas, layer_formulas, put_in
+from archcalc.formulas.notation import LATEX, UNICODE, condition_text
 from archcalc.graph import Application, Graph, Input, Node
 from archcalc.layers import REGISTRY
+from archcalc.quantities import QUANTITIES
 from archcalc.questions.explain import explain
+from archcalc.questions.formula import FORMS, Formulas, layer_at, of_layer, of_totals
 from archcalc.report import Report, Row, analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, maximum, minimum
@@ -71,7 +74,7 @@ def test_formulas_read_as_in_books(name: str, layer: str, expected: dict[str, st
     report = analyze(load(name).build())
     row = layer_at(report, layer)
     assert row is not None
-    sheet = layer_sheet(row)
+    sheet = of_layer(row)
     written = {formula.name: line_of(formula.general) for formula in sheet.formulas}
     assert expected == {name: written[name] for name in expected}
 
@@ -109,19 +112,15 @@ def test_notations(expr: Any, unicode: str, latex: str) -> None:
 def test_python_source_computes_the_totals() -> None:
     """`--format python` is a function that gives the totals, in exact integers."""
     report = analyze(load("alphago_policy").build(k="sym"))
-    from archcalc.formulas.told import totals_sheet
-
     scope: dict[str, Any] = {}
-    exec("\n".join(lines(totals_sheet(report, {}), "python")), scope)
+    exec(of_totals(report, {}).python(), scope)
     assert 99 * 10**40 + 1213 * 10**20 + 361 == scope["formulas"](10**20)["params"]
 
 
 def test_python_source_refuses_what_cannot_be_built() -> None:
     """U-Net needs H >= 188, GPT's heads divide its width; a float is not a size, though 512.0 is one number with 512."""
-    from archcalc.formulas.told import totals_sheet
-
     scope: dict[str, Any] = {}
-    exec("\n".join(lines(totals_sheet(analyze(load("unet").build({"H": H, "W": dim("W")})), {}), "python")), scope)
+    exec(of_totals(analyze(load("unet").build({"H": H, "W": dim("W")})), {}).python(), scope)
     built = analyze(load("unet").build({"H": 188, "W": 572}))
     assert built.total("macs") == scope["formulas"](188, 572)["macs"]
     for sizes, message in (((187, 572), "needs H >= 188"), ((572, 0), "needs H, W >= 1")):
@@ -135,9 +134,8 @@ def test_python_source_refuses_what_cannot_be_built() -> None:
 def written(formulas: dict[str, Any], form: str, conditions: tuple[Any, ...] = ()) -> str:
     """Formulas in one of the formats."""
     from archcalc.formulas.general import Formula
-    from archcalc.formulas.told import Sheet
 
-    return "\n".join(lines(Sheet("", tuple(Formula(n, expr, 0) for n, expr in formulas.items()), {}, conditions), form))
+    return Formulas("", tuple(Formula(n, expr, 0) for n, expr in formulas.items()), {}, conditions).to(form)
 
 
 def test_symbols_called_like_variables_of_the_function() -> None:
@@ -204,7 +202,7 @@ def test_formulas_of_random_expressions() -> None:
     assert (25, 0) == search(25, 1)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS)
 def test_formulas_of_an_input(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An input has values and nothing else; asking for it, or for its explanation, is no mistake."""
     assert run(["formula", "vgg16", "input", "--format", form]) == 0
@@ -219,18 +217,18 @@ def test_formulas_of_an_input(form: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_formulas_of_every_kind_are_written(case: Case) -> None:
     """An example of each kind in each format; the Python function is run where the layer has its numbers."""
     found = layer_formulas(application(case))
-    sheet = Sheet(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
-    for form in FORMATS:
-        assert len(found.listed) <= len(list(lines(sheet, form)))
+    sheet = Formulas(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
+    for form in FORMS:
+        assert len(found.listed) <= len(sheet.to(form).splitlines())
     scope: dict[str, Any] = {}
-    exec("\n".join(lines(sheet, "python")), scope)
+    exec(sheet.python(), scope)
     parameters = list(inspect.signature(scope["formulas"]).parameters)
     assert {formula.name: formula.value for formula in found.listed} == scope["formulas"](
         *(found.names[name.removesuffix("_") if name not in found.names else name] for name in parameters)
     )
 
 
-def built_at(found: Formulas, numbers: dict[str, int]) -> dict[str, int] | None:
+def built_at(found: LayerFormulas, numbers: dict[str, int]) -> dict[str, int] | None:
     """A layer's numbers where its formulas' symbols are these integers, from the layer itself; None: it can't be."""
 
     def put(value: Any) -> Any:
@@ -257,8 +255,8 @@ def test_functions_know_their_domain(case: Case) -> None:
     if not found.names:
         return
     scope: dict[str, Any] = {}
-    sheet = Sheet(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
-    exec("\n".join(lines(sheet, "python")), scope)
+    sheet = Formulas(str(case), found.listed, found.names, found.conditions, found.general.from_zero)
+    exec(sheet.python(), scope)
     parameters = list(inspect.signature(scope["formulas"]).parameters)
     names = [name.removesuffix("_") if name not in found.names else name for name in parameters]
     least = {name: 0 if name in found.general.from_zero else 1 for name in found.names}
@@ -284,23 +282,23 @@ def test_unlike_axes_have_a_field_each() -> None:
     """Where kernels, strides or fields differ from axis to axis, each has its own line, which says which it is."""
     layers = "layers: [a: conv 3 1x5 p=0x2, b: conv 4 3 s=1x2, c: conv 4 3x3 s=2]\n"
     report = analyze(graph_of(layers))
-    sheets = {name: layer_sheet(report.row(report.graph.place(name))) for name in "abc"}
+    sheets = {name: of_layer(report.row(report.graph.place(name))) for name in "abc"}
     for name, sheet in sheets.items():
         values = {f.name: f.value for f in sheet.formulas if f.name[:2] in ("r_", "j_")}
         fields = report[name].fields
         assert {f"{letter}_out_{axis.lower()}": getattr(fields[axis], what) for axis in "HW"
                 for letter, what in (("r", "size"), ("j", "stride"))} == values  # fmt: skip
-        assert all(put_in(f.general, sheet.names) == f.value for f in sheet.formulas)
+        assert all(put_in(f.general, sheet.values) == f.value for f in sheet.formulas)
         scope: dict[str, Any] = {}
-        exec("\n".join(lines(sheet, "python")), scope)
-        numbers = {key: sheet.names[key] for key in inspect.signature(scope["formulas"]).parameters}
+        exec(sheet.python(), scope)
+        numbers = {key: sheet.values[key] for key in inspect.signature(scope["formulas"]).parameters}
         assert values.items() <= scope["formulas"](**numbers).items()
-    assert "r_out_w     = r_in_w + d·j_in_w·(k_w − 1)" in lines(sheets["b"], "unicode")
+    assert "r_out_w     = r_in_w + d·j_in_w·(k_w − 1)" in sheets["b"].unicode().splitlines()
     told = explained(report["b"])
     assert "receptive field along H: 1 + 1*(3 - 1) = 3" in told
     assert "receptive field along W: 5 + 1*(3 - 1) = 7" in told
     square = analyze(graph_of("layers: [a: conv 3 5 p=2]\n"))["a"]
-    assert ["r_out", "j_out"] == [f.name for f in layer_sheet(square).formulas][-2:]
+    assert ["r_out", "j_out"] == [f.name for f in of_layer(square).formulas][-2:]
 
 
 def test_padding_may_be_0() -> None:
@@ -308,19 +306,18 @@ def test_padding_may_be_0() -> None:
     for name, layer in (("alexnet", "conv1"), ("alexnet", "conv2"), ("unet", "up4/up")):
         row = layer_at(analyze(load(name).build()), layer)
         assert row is not None
-        written = list(lines(layer_sheet(row), "sympy"))
+        written = of_layer(row).sympy().splitlines()
         assert 'p = Symbol("p", integer=True, nonnegative=True)' in written
         assert 's = Symbol("s", integer=True, positive=True)' in written
 
 
 def test_hparam_called_like_a_total() -> None:
     """An hparam `params` is a number of channels, not the total of the same name."""
-    from archcalc.formulas.told import totals_sheet
     from tests.helpers import graph_of
 
     head = "archcalc: 1\nname: t\nhparams: {params: sym}\ninput: {C: 3}\n"
     scope: dict[str, Any] = {}
-    exec("\n".join(lines(totals_sheet(analyze(graph_of("layers: fc params\n", head)), {}), "python")), scope)
+    exec(of_totals(analyze(graph_of("layers: fc params\n", head)), {}).python(), scope)
     assert {"params": 20, "weights": 15, "biases": 5} == {
         name: scope["formulas"](5)[name] for name in ("params", "weights", "biases")
     }
@@ -511,3 +508,102 @@ def test_no_two_names_look_alike_in_latex() -> None:
     assert [name.replace("_", "") for name in names] == [
         "".join(letter for letter in text.replace(r"\mathit", "") if letter.isalnum()) for text in written
     ]
+
+
+NETS: list[tuple[str, str, dict[str, Any]]] = [
+    ("alphago_policy", "", {"symbolic": "k,H"}), ("unet", "", {}), ("alexnet", "conv1", {}), ("vgg16", "conv5", {}),
+    ("resnet18", "conv4", {"symbolic": ["H", "W"]}), ("gpt2_small", "", {"symbolic": "T"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "layer", "asked"), NETS)
+def test_formulas_in_python(name: str, layer: str, asked: dict[str, Any]) -> None:
+    """Expressions by name, each with its value; at the network's own numbers they are those of its report."""
+    found = archcalc.formula(name, layer, **asked)
+    report = analyze(name)
+    assert [each.name for each in found] == list(found.names)
+    assert len(found) == len(found.formulas) > 2
+    row = layer_at(report, layer) if layer else None
+    for each in found:
+        assert each.general == found[each.name]
+        if each.name in QUANTITIES:
+            assert (row[each.name] if row else report.total(each.name, layer)) == each.value
+    assert {each.name: each.value for each in found} == found.at()
+
+
+def test_formulas_at_other_numbers() -> None:
+    """What building with those numbers gives; what can't be built is refused, as is what is no number."""
+    found = archcalc.formula("unet")
+    for height, width in ((188, 572), (604, 220)):
+        built = analyze(load("unet").build({"H": height, "W": width}))
+        assert {name: built.total(name) for name in found.names} == found.at(H=height, W=width)
+    with pytest.raises(UsageError, match="the formulas need H ≥ 188"):
+        found.at(H=187)
+    for wrong in (0, -5, 2.5, "8"):
+        with pytest.raises(UsageError, match=r"exact integer|at least 1"):
+            found.at(H=wrong)
+    with pytest.raises(UnknownNameError, match="no formula has the symbol 'Q'"):
+        found.at(Q=5)
+    assert 2 * found.at(H=188)["macs"] == archcalc.formula("unet", symbolic="N,H,W").at(H=188, W=572, N=2)["macs"]
+
+
+def test_formulas_of_what_is_built() -> None:
+    """A graph and a report have their own symbols, and no numbers to put in."""
+    graph = load("alphago_policy").build(k="sym")
+    for network in (graph, analyze(graph)):
+        found = archcalc.formula(network)
+        assert ({}, 99 * K**2 + 1213 * K + 361) == (found.values, found["params"])
+        assert found.names == archcalc.formula("alphago_policy", symbolic="k").names
+        with pytest.raises(UsageError, match="built already"):
+            archcalc.formula(network, symbolic="H")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("vgg61",), "no architecture is called 'vgg61'"),
+        ((3,), "by its name or path"),
+        (("vgg16", "conv9"), "has no layer 'conv9'"),
+        (("vgg16", 5), "called by its path"),
+        (("vgg16", "fc6", {"symbolic": "N"}), "for one example"),
+        (("vgg16", "", {"symbolic": "Q"}), "has no axis and no hparam 'Q'"),
+        (("vgg16", "", {"symbolic": 5}), "not the name of a size"),
+        (("vgg16", "", {"hparams": "k=3"}), "hparams are values by name"),
+        (("vgg16", "", {"hparams": {"k": 3}}), "has no hparam 'k'"),
+        (("vgg16", "", {"sizes": [3]}), "sizes are values by name"),
+        (("vgg16", "", {"sizes": {"Q": 3}}), "has no axis Q"),
+        (("vgg16", "", {"batch": 2.5}), "exact integer"),
+        (("vgg16", "", {"hparams": {"size": 32}, "symbolic": "size"}), "given a value, and left open"),
+        (("vgg16", "", {"sizes": {"H": 32}, "symbolic": "H"}), "given a value, and left open"),
+    ],
+)
+def test_misuse_is_explained(arguments: tuple[Any, ...], message: str) -> None:
+    """Wrong types and unknown names are usage errors."""
+    *places, named = (*arguments, {}) if not isinstance(arguments[-1], dict) else arguments
+    with pytest.raises(UsageError) as caught:
+        archcalc.formula(*places, **named)
+    assert message in str(caught.value)
+
+
+def test_what_there_is_no_formula_of() -> None:
+    """Said with what is meant; so is a format that there isn't."""
+    found = archcalc.formula("lenet5")
+    with pytest.raises(UnknownNameError, match="did you mean 'params'"):
+        found["parms"]
+    with pytest.raises(UsageError, match="unknown format 'sumpy'"):
+        found.to("sumpy")
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "html", "json", "plain"])
+def test_formulas_are_a_table_too(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command has all formats of tables, and what it writes is the answer's."""
+    assert 0 == run(["formula", "lenet5", "--symbolic", "H", "--format", form])
+    assert archcalc.formula("lenet5", symbolic="H").to(form) == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("suffix", "form"), [("txt", "unicode"), ("tex", "latex"), ("py", "python"), ("csv", "csv")])
+def test_a_file_has_the_format_of_its_suffix(suffix: str, form: str, tmp_path: Path) -> None:
+    """A text, LaTeX, a function, a table."""
+    file = tmp_path / f"f.{suffix}"
+    assert 0 == run(["formula", "lenet5", "-o", str(file)])
+    assert archcalc.formula("lenet5").to(form) == file.read_text(encoding="utf-8")

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import batch_of, built, read_sets, symbol_names
-from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
-from archcalc.cli.output import write
+from archcalc.cli.graphs import naming_nearest, read_sets, refuse_contradictions, symbol_names, tell_warnings
+from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, form_option
+from archcalc.cli.output import chosen_format, is_file, write, write_table
 from archcalc.cli.run import note
-from archcalc.errors import SpecError, UsageError
-from archcalc.graph import Graph
+from archcalc.errors import UsageError
 from archcalc.questions.sizes import sizes_of
-from archcalc.report import analyze
-from archcalc.shape import BATCH
-from archcalc.zoo import Architecture
-
-
-class FormulaFormat(StrEnum):
-    """How formulas are written."""
-
-    unicode = "unicode"
-    latex = "latex"
-    sympy = "sympy"
-    python = "python"
-
-
-PROGRAMS = (FormulaFormat.python, FormulaFormat.sympy)
-"""The formats that show no numbers put in."""
+from archcalc.zoo import load
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -40,9 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 def formula(
     name: Name,
     layer: Annotated[str, typer.Argument(metavar="[LAYER]", help="A layer, or a scope with one.")] = "",
-    form: Annotated[
-        FormulaFormat, typer.Option("--format", "-f", help="python: a function in exact integers.")
-    ] = FormulaFormat.unicode,
+    form: Annotated[str | None, form_option("unicode", "sympy", "python", default="unicode")] = None,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
@@ -51,7 +31,8 @@ def formula(
 ) -> None:
     """Print formulas: with names, then with this layer's numbers put in, then the result.
 
-    Without LAYER: the totals in the input's sizes, or in what `--symbolic` leaves open, collected as polynomials.
+    Without LAYER: the totals in the input's sizes, or in what `--symbolic` leaves open, collected as polynomials. As
+    `python` they are a function in exact integers.
 
     Examples:
     ```
@@ -61,45 +42,26 @@ def formula(
     archcalc formula resnet50 --symbolic H,W,N --format latex
     ```
     """
-    from archcalc.formulas.told import layer_at, layer_sheet, lines, totals_sheet
+    from archcalc.questions.formula import FORMS, PROGRAMS
+    from archcalc.questions.formula import formula as formulas_of
 
-    put_in = not layer and form not in PROGRAMS
-    architecture, graph, has_numbers = _built(name, sets, sizes, quiet, symbolic, put_in)
-    report = analyze(graph, batch_of(symbolic))
-    row = layer_at(report, layer) if layer else None
-    if row:
-        _refuse_unused(symbol_names(symbolic), form)
-        write(lines(layer_sheet(row), form.value), output)
-        return
-    values: dict[str, Any] = {}
-    if has_numbers:
-        from archcalc.formulas.symbols import with_values
-
-        given = read_sets(sets)
-        opened, values = with_values(architecture, graph, symbol_names(symbolic), given, sizes_of(architecture, sizes))
-        report = analyze(opened.graph, batch_of(symbolic))
-    write(lines(totals_sheet(report, values, layer), form.value), output)
-
-
-def _built(
-    name: str, sets: list[str], sizes: Sequence[str], quiet: bool, symbolic: str, put_in: bool
-) -> tuple[Architecture, Graph, bool]:
-    """The graph to ask, and whether it has numbers to put in; they are wanted with `put_in` alone."""
-    if not put_in or not symbolic:
-        return *built(name, sets, sizes, quiet, symbolic), True
-    try:
-        return *built(name, sets, sizes, quiet), True
-    except SpecError:
-        found = built(name, sets, sizes, quiet, symbolic)
-    note(f"no numbers are put in for {symbolic}: the network can't be built with those that it has")
-    return *found, False
-
-
-def _refuse_unused(names: Sequence[str], form: FormulaFormat) -> None:
-    """A layer's formulas are for one example, and as programs have all sizes open."""
-    if BATCH in names:
-        raise UsageError("a layer's formulas are for one example", f"leave {BATCH} out of --symbolic")
-    if names and form in PROGRAMS:
-        raise UsageError(
-            f"--format {form.value} leaves all sizes of a layer open: --symbolic has no effect", "leave it out"
-        )
+    suffixes = {".txt": "unicode", ".py": "python"}
+    chosen = form or (chosen_format(None, output, "unicode", suffixes) if is_file(output) else "unicode")
+    architecture, given, names = load(name), read_sets(sets), symbol_names(symbolic)
+    values = sizes_of(architecture, sizes)
+    refuse_contradictions(given, values, names)
+    with naming_nearest(architecture, given, values, sizes):
+        found = formulas_of(architecture, layer, hparams=given, sizes=values, symbolic=names)
+    if not quiet:
+        tell_warnings(found.warnings, name, sets, (architecture, given, values, sizes))
+    if found.fixed:
+        note(f"the structure depends on {', '.join(found.fixed)}: kept as numbers")
+    if names and found.single and chosen in PROGRAMS:
+        leaves = f"--format {chosen} leaves all sizes of a layer open: --symbolic has no effect"
+        raise UsageError(leaves, "leave it out")
+    if found.left_open and chosen not in PROGRAMS:
+        note(f"no numbers are put in for {symbolic}: the network can't be built with those that it has")
+    if chosen in FORMS:
+        write([found.to(chosen).removesuffix("\n")], output)
+    else:
+        write_table(found.table(), chosen, output)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from archcalc.cli.run import note, tell_diagnostics
-from archcalc.errors import SpecError, UsageError
+from archcalc.errors import Diagnostic, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.graph import Graph
@@ -33,19 +34,39 @@ def built(
     values = sizes_of(architecture, sizes)
     names = symbol_names(symbolic)
     refuse_contradictions(given, values, names)
-    try:
+    with naming_nearest(architecture, given, values, sizes):
         graph = _graph(architecture, given, values, names)
-    except SpecError as error:
-        raise _with_nearest(error, architecture, given, values, sizes) from None
     if not quiet:
-        warn_of_order(architecture, given, values, sizes)
-    if graph.warnings and sizes and not quiet:
-        tell_diagnostics(graph.warnings)  # check has no --input that would show them
-    elif graph.warnings and not quiet:
-        shows = " ".join(["archcalc check", name, *(f"--set {quote(text)}" for text in sets)])
-        count = len(graph.warnings)
-        note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
+        tell_warnings(graph.warnings, name, sets, (architecture, given, values, sizes))
     return architecture, graph
+
+
+@contextmanager
+def naming_nearest(
+    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], texts: Sequence[str]
+) -> Iterator[None]:
+    """If a given size doesn't fit, let the error say which sizes would; `texts` are the options that gave the sizes."""
+    try:
+        yield
+    except SpecError as error:
+        raise _with_nearest(error, architecture, sets, sizes, texts) from None
+
+
+def tell_warnings(
+    warnings: tuple[Diagnostic, ...],
+    name: str,
+    sets: Sequence[str],
+    given: tuple[Architecture, Mapping[str, Any], Mapping[str, Any], Sequence[str]],
+) -> None:
+    """On stderr, how many warnings there are; the warnings themselves if sizes are `given`: check doesn't take them."""
+    warn_of_order(*given)
+    sizes = given[-1]
+    if warnings and sizes:
+        tell_diagnostics(warnings)
+    elif warnings:
+        shows = " ".join(["archcalc check", name, *(f"--set {quote(text)}" for text in sets)])
+        count = len(warnings)
+        note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
 
 
 def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str, Any], symbols: list[str]) -> Graph:

@@ -85,7 +85,7 @@ class General:
 
 
 @dataclass(frozen=True)
-class Formulas:
+class LayerFormulas:
     """A layer's formulas, what their symbols stand for, what they presuppose, and the layer that gave them."""
 
     listed: tuple[Formula, ...]
@@ -97,7 +97,7 @@ class Formulas:
         return next((formula for formula in self.listed if formula.name == name), None)
 
 
-def layer_formulas(application: Application, usual: bool = False) -> Formulas:
+def layer_formulas(application: Application, usual: bool = False) -> LayerFormulas:
     """All formulas of a layer; `usual` leaves out dilation, groups and such where they are at their defaults.
 
     They are checked: with this layer's numbers put in, each gives its value.
@@ -115,17 +115,17 @@ def layer_formulas(application: Application, usual: bool = False) -> Formulas:
         names = {**general.names, **{f.name: f.value for f in formulas if f.name.endswith("_out")}}
         if all(put_in(formula.general, names) == formula.value for formula in formulas):
             met = tuple(condition for condition in found if _is_met(condition, names))
-            return Formulas(tuple(formulas), names, met, general)
+            return LayerFormulas(tuple(formulas), names, met, general)
     plain = General(application.layer, application.input_shapes, {})
-    return Formulas(tuple(_formulas(application, plain)), {}, (), plain)
+    return LayerFormulas(tuple(_formulas(application, plain)), {}, (), plain)
 
 
-def _of_input(application: Application) -> Formulas:
+def _of_input(application: Application) -> LayerFormulas:
     """An input's values, which are all there is to it."""
     names, shape = Names(), application.output_shape
     values = prod(names.symbol(axis, size) for axis, size in shape.items())
     listed = (Formula("activations", values, shape.numel),)
-    return Formulas(listed, names.values, (), General(application.layer, (), names.values))
+    return LayerFormulas(listed, names.values, (), General(application.layer, (), names.values))
 
 
 def generalised(application: Application, arguments: bool = True, usual: bool = False) -> General:
@@ -231,7 +231,7 @@ def _is_met(condition: Any, names: Mapping[str, Any]) -> bool:
     return is_symbolic(left) or is_symbolic(right) or bool(compare(left, condition.relation, right))
 
 
-def field_formulas(row: Row, found: Formulas) -> Iterator[tuple[str, list[Formula]]]:
+def field_formulas(row: Row, found: LayerFormulas) -> Iterator[tuple[str, list[Formula]]]:
     """For each axis how the receptive field r and its stride j follow from those of the layer's input.
 
     Nothing for merges, and where fields differ from position to position.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Condition, is_symbolic
 from archcalc.text import latex as latex_text
 
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -232,3 +232,12 @@ LATEX = Notation(
     r" \cdot ", "-", (r"\left\lfloor ", r" \right\rfloor"), (r"\left\lceil ", r" \right\rceil"), latex=True
 )
 PLAIN = Notation("*", "-", ("floor(", ")"), ("ceil(", ")"), plain=True)
+SIGNS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}
+
+
+def condition_text(condition: Condition, notation: Notation = UNICODE) -> str:
+    """A condition as people write it: C_in mod g = 0."""
+    return " or ".join(
+        f"{notation.write(one.left)} {SIGNS[one.relation]} {notation.write(one.right)}"
+        for one in condition.alternatives
+    )

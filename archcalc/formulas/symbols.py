@@ -50,8 +50,7 @@ def opened(
     spec = architecture.spec
     axes = spec.axes
     sides = {axis: size for axis, size in (sizes or {}).items() if axis not in names}
-    given, lists = {**(sets or {}), **{axis: sides.pop(axis) for axis in [*sides] if axis in spec.hparams}}, {}
-    given = flat(given)
+    given, lists = {**flat(sets or {}), **{axis: sides.pop(axis) for axis in [*sides] if axis in spec.hparams}}, {}
     names = [*names, *(name for name, value in given.items() if value == "sym" and name not in names)]
     given = {name: value for name, value in given.items() if name not in names}
     for name in names:

@@ -8,8 +8,8 @@ from typing import Any
 
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes
-from archcalc.formulas.told import layer_at
 from archcalc.questions.explain_steps import Step, steps
+from archcalc.questions.formula import layer_at
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report, Row
 from archcalc.tables import Column, Kind, Table

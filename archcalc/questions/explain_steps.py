@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.analyses.field import Field
-from archcalc.formulas.general import Formula, Formulas, alike_along_all, field_formulas, layer_formulas
+from archcalc.formulas.general import Formula, LayerFormulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
 from archcalc.questions.explain_kept import kept_sentences
 from archcalc.report import Row
@@ -71,12 +71,12 @@ def steps(row: Row) -> Iterator[Step]:
     yield from _fields(row, found)
 
 
-def _notation(found: Formulas) -> Notation:
+def _notation(found: LayerFormulas) -> Notation:
     values = {name: PLAIN.write(value) for name, value in found.names.items()}
     return replace(PLAIN, order=LECTURE, values=values, floor=("floor(", ")"), ceiling=("ceil(", ")"))
 
 
-def _written(general: Any, found: Formulas) -> str:
+def _written(general: Any, found: LayerFormulas) -> str:
     """A formula with numbers in it; without a bracket for a floor around it all, as `_result` says what is rounded."""
     notation = _notation(found)
     return replace(notation, floor=("", "")).write(general) if _rounds_down_once(general) else notation.write(general)
@@ -96,7 +96,7 @@ def _rounds_down_once(general: Any) -> bool:
     return len(general.atoms(sympy.floor)) == 1 and not rest.has(sympy.floor) and bool(rest.is_integer)
 
 
-def _sizes(row: Row, found: Formulas) -> Iterator[Step]:
+def _sizes(row: Row, found: LayerFormulas) -> Iterator[Step]:
     """How each size of the output comes about; axes with the same arithmetic share a step."""
     shown: dict[tuple[str, str], list[Formula]] = {}
     for formula in found.listed:
@@ -110,7 +110,7 @@ def _sizes(row: Row, found: Formulas) -> Iterator[Step]:
         yield Step(axes, " and ".join(axes), arithmetic, result, alike[0].value, why)
 
 
-def _result(formula: Formula, found: Formulas) -> str:
+def _result(formula: Formula, found: LayerFormulas) -> str:
     """The value; where it was rounded down, what it was before."""
     import sympy
 
@@ -134,7 +134,7 @@ def _travel(window: Any, size: Any) -> str:
     )
 
 
-def _quantity(row: Row, found: Formulas, formula: Formula) -> Step:
+def _quantity(row: Row, found: LayerFormulas, formula: Formula) -> Step:
     name, value, at = formula.name, exact(formula.value), row.node.application
     arithmetic = _arithmetic(formula, found, found["weights"])
     if name == "params":
@@ -151,7 +151,7 @@ def _quantity(row: Row, found: Formulas, formula: Formula) -> Step:
     return Step((name,), LABELS.get(name, name), arithmetic, value, formula.value, tuple(sentences))
 
 
-def _arithmetic(formula: Formula, found: Formulas, weights: Formula | None) -> str:
+def _arithmetic(formula: Formula, found: LayerFormulas, weights: Formula | None) -> str:
     """A product as the lecture brackets it: (11*11*3)*96, and MACs as positions times weights."""
     notation = _notation(found)
     general = formula.general
@@ -171,7 +171,7 @@ def _factor(notation: Notation, expr: Any) -> str:
     return f"({text})" if not text.isalnum() else text
 
 
-def _fields(row: Row, found: Formulas) -> Iterator[Step]:
+def _fields(row: Row, found: LayerFormulas) -> Iterator[Step]:
     """The receptive field on the first input, and how it grew here; a step for each axis if they differ."""
     fields, first = row.report.ordered(row.fields), row.report.graph.first_of_several
     label = f"receptive field on {first}" if first else "receptive field"
@@ -190,7 +190,7 @@ def _fields(row: Row, found: Formulas) -> Iterator[Step]:
         yield from _grown(row, found, fields, label)
 
 
-def _grown(row: Row, found: Formulas, fields: Mapping[str, Field], label: str) -> Iterator[Step]:
+def _grown(row: Row, found: LayerFormulas, fields: Mapping[str, Field], label: str) -> Iterator[Step]:
     """A field whose positions see different parts: from that of the layer's input, where one formula says how."""
     size = _by_axis(fields, "size")
     apart = f"neighbouring outputs look {_by_axis(fields, 'stride')} input positions apart"

@@ -13,7 +13,7 @@ from archcalc.expand import Sizes
 from archcalc.formulas.general import put_in
 from archcalc.questions.budgets import Budget
 from archcalc.questions.goals import Output, goals_of
-from archcalc.questions.networks import Network, architecture_of
+from archcalc.questions.networks import Network, architecture_of, mapping_of
 from archcalc.questions.structures import solutions
 from archcalc.questions.unknowns import Values, squares, unknowns_of
 from archcalc.symbolic import Condition, Dim, Integers, is_symbolic
@@ -237,6 +237,7 @@ def solve(
     >>> found["k"].max, {"k": 218} in found
     (218, True)
     """
+    hparams, sizes = mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
     architecture = architecture_of(network)
     goals = goals_of(output, layer, field, budgets)
     unknowns = unknowns_of(architecture, hparams, sizes, symbolic, batch, square, axes_if_nothing=bool(goals.output))

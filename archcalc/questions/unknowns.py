@@ -10,7 +10,7 @@ from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.overrides import flat
 from archcalc.formulas.symbols import placed
-from archcalc.questions.choices import alternatives, is_list, positive_among, sizes_among
+from archcalc.questions.choices import is_list, positive_among, sizes_among, values_of
 from archcalc.questions.networks import names_of
 from archcalc.shape import BATCH, SPATIAL
 from archcalc.symbolic import Dim, dim, exact, is_symbolic
@@ -99,20 +99,14 @@ def unknowns_of(
 
 def _parted(architecture: Architecture, given: Mapping[str, Values]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """Values by name: those that are one value, and those that are several."""
-    if not isinstance(given, Mapping):
-        raise UsageError(f"hparams are values by name, not {given!r:.60}", "hparams={'k': 'sym'}")
     fixed: dict[str, Any] = {}
     several: dict[str, Sequence[Any]] = {}
     for name, value in flat(given).items():
-        if isinstance(value, str):
-            one, many = alternatives(architecture, [f"{name}={value}"])
-            fixed, several = {**fixed, **one}, {**several, **many}
-        elif isinstance(value, (range, list, tuple)) and not is_list(architecture, name):
-            if not value:
-                raise UsageError(f"{name} has no values", f"hparams={{'{name}': range(1, 65)}}")
-            several[name] = value
+        values = [value] if is_symbolic(value) else values_of(architecture, name, value)
+        if isinstance(values, range) or len(values) > 1:
+            several[name] = values
         else:
-            fixed[name] = value
+            fixed[name] = values[0]
     for name in several:
         if is_list(architecture, name):
             raise UsageError(
@@ -123,8 +117,6 @@ def _parted(architecture: Architecture, given: Mapping[str, Values]) -> tuple[di
 
 def _sizes(architecture: Architecture, given: Sizes | None, several: dict[str, Sequence[Any]]) -> dict[str, Any]:
     """Sizes by axis; those that are ranges are put among the `several`."""
-    if not isinstance(given or {}, Mapping):
-        raise UsageError(f"sizes are numbers by axis, not {given!r:.60}", "sizes={'H': 256}")
     by_axis = by_label(architecture.spec, given or {})
     for name in [name for name, size in by_axis.items() if isinstance(size, (range, list, tuple))]:
         if name in several:

@@ -1,0 +1,304 @@
+"""Closed forms of a network's totals or of one layer, with its numbers put in: to read, in LaTeX, and as programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from archcalc import text
+from archcalc.errors import Diagnostic, SpecError, UnknownNameError, UsageError, suggestion
+from archcalc.expand import Given, Sizes, by_label
+from archcalc.formulas.general import ORDER, Formula, alike_along_all, field_formulas, layer_formulas, put_in
+from archcalc.formulas.notation import LATEX, UNICODE, Notation, condition_text
+from archcalc.formulas.programs import python_code, sympy_code
+from archcalc.formulas.symbols import opened, with_values
+from archcalc.graph import Graph
+from archcalc.quantities import QUANTITIES, Total
+from archcalc.quantities import names as quantities
+from archcalc.questions.networks import Network, architecture_of, mapping_of, names_of, refuse_both, report_of
+from archcalc.report import Report, Row, analyze
+from archcalc.shape import BATCH
+from archcalc.symbolic import Condition, Dim, dim, exact, is_symbolic
+from archcalc.symbolic.compiled import Uncompilable
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.answer import Answer
+
+
+@dataclass(frozen=True, repr=False)
+class Formulas(Answer):
+    """Formulas by name, and what their symbols stand for.
+
+    `found["params"]` is an expression, or an integer; iterating gives each formula with its value. `values`: the
+    numbers that the symbols have, by name. `conditions`: what the symbols must fulfil. `single`: they are of one layer.
+    `fixed`: parts of lists that stay numbers, as the structure needs them. `left_open`: symbols for whose numbers the
+    network can't be built. `warnings`: about the spec.
+    """
+
+    heading: str
+    formulas: tuple[Formula, ...]
+    values: Mapping[str, Dim] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    from_zero: Collection[str] = ()
+    """The symbols that may be 0; all others are positive."""
+    order: Sequence[str] = ()
+    """In which symbols are written."""
+    single: bool = False
+    fixed: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def __getitem__(self, name: str) -> Dim:
+        found: Mapping[str, Dim] = {each.name: each.general for each in self.formulas}
+        if name not in found:
+            raise UnknownNameError(f"there is no formula of '{name}'", suggestion(str(name), found))
+        return found[name]
+
+    def __iter__(self) -> Iterator[Formula]:
+        return iter(self.formulas)
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there are formulas of."""
+        return tuple(each.name for each in self.formulas)
+
+    def at(self, **numbers: Dim) -> dict[str, Dim]:
+        """All values where symbols are these numbers; of those that aren't given, what they are in this network.
+
+        Raises: UsageError: there's no such symbol, a number isn't exact, or the network can't be built with them.
+
+        >>> import archcalc
+        >>> archcalc.formula("alphago_policy", symbolic="k").at(k=256)["params"]
+        6798953
+        """
+        known = {symbol.name for each in self.formulas for symbol in getattr(each.general, "free_symbols", ())}
+        known |= {symbol.name for condition in self.conditions for symbol in condition.symbols}
+        for name in numbers:
+            if name not in known:
+                raise UnknownNameError(f"no formula has the symbol '{name}'", suggestion(name, known))
+        given = {**self.values, **{name: exact(number, name) for name, number in numbers.items()}}
+        for name in sorted(known & given.keys()):
+            least = 0 if name in self.from_zero else 1
+            exact(given[name], name, least)
+        for condition in self.conditions:
+            settled = all(isinstance(given.get(symbol.name), int) for symbol in condition.symbols)
+            if settled and not condition.holds({symbol.name: given[symbol.name] for symbol in condition.symbols}):  # type: ignore[misc]  # settled
+                raise UsageError(f"the formulas need {condition_text(condition)}")
+        return {name: put_in(expr, given) for name, expr in self._resolved().items()}
+
+    def table(self) -> Table:
+        """A row for each formula, with its value in this network."""
+        notation = replace(UNICODE, order=self.order)
+        return Table(
+            [Column("name", Kind.NAME), Column("value"), Column("formula", Kind.TEXT)],
+            lambda: ([each.name, notation.write(each.value), notation.write(each.general)] for each in self),
+            self.heading,
+            values=lambda: ([each.name, each.value, each.general] for each in self),
+            notes=self._needs(notation),
+            json=self._json,
+        )
+
+    def to(self, form: str, **choices: Any) -> str:
+        """The formulas as a text: unicode, latex, sympy or python, else their table in one of the other formats.
+
+        Raises: UsageError: there is no such format, or there's no Python for one of the formulas.
+
+        >>> import archcalc
+        >>> print(archcalc.formula("alphago_policy", symbolic="k").to("sympy").splitlines()[3])
+        params = 99*k**2 + 1213*k + 361
+        """
+        written = FORMS.get(form)
+        return super().to(form, **choices) if written is None else written(self)
+
+    def unicode(self) -> str:
+        """Each formula with names, then with this network's numbers put in, then the result."""
+        notation = replace(UNICODE, order=self.order)
+        wide = max((len(each.name) for each in self), default=0)
+        blocks = [[self.heading]]
+        for each in self:
+            steps = self._steps(each, notation)
+            blocks.append([f"{'' if number else each.name:{wide}} = {step}" for number, step in enumerate(steps)])
+        return _text("\n\n".join("\n".join(block) for block in [*blocks, self._needs(notation)] if block).split("\n"))
+
+    def latex(self) -> str:
+        """The same as lines of an `aligned` environment."""
+        notation = replace(LATEX, order=self.order)
+        lines = []
+        for each in self:
+            escaped = each.name.replace("_", r"\_")
+            name = notation.symbol(each.name) if "_out" in each.name else rf"\text{{{escaped}}}"
+            steps = self._steps(each, notation)
+            lines += [f"{'' if number else name} &= {step} \\\\" for number, step in enumerate(steps)]
+        return _text([r"\begin{aligned}", *lines, r"\end{aligned}"])
+
+    def sympy(self) -> str:
+        """Lines for SymPy: the symbols, then each formula; read back before they're shown."""
+        return _text(sympy_code(self._resolved(), self.conditions, self.from_zero))
+
+    def python(self) -> str:
+        """A function in exact integers that refuses what can't be built; run and compared before it's shown.
+
+        Raises: UsageError: a formula isn't integer arithmetic.
+        """
+        try:
+            return _text(python_code(self._resolved(), self.conditions, self.values, self.from_zero))
+        except Uncompilable as error:
+            raise UsageError(f"no Python for this: {error}", "--format sympy has it") from None
+
+    def _needs(self, notation: Notation) -> list[str]:
+        needs = "; ".join(condition_text(condition, notation) for condition in self.conditions)
+        return [f"needs {needs}"] if needs else []
+
+    def _steps(self, formula: Formula, notation: Notation) -> Iterable[str]:
+        """The formula, with numbers put in, and its value; no step twice."""
+        values = {name: notation.write(value) for name, value in self.values.items()}
+        texts = [notation.write(formula.general)]
+        if is_symbolic(formula.general) and {each.name for each in formula.general.free_symbols} & values.keys():
+            texts.append(replace(notation, values=values).write(formula.general))
+        texts.append(notation.write(formula.value))
+        return dict.fromkeys(texts)
+
+    def _resolved(self) -> dict[str, Any]:
+        """The formulas by name, H_out and its like replaced by their own."""
+        known = {dim(each.name): each.general for each in self if each.name.endswith("_out")}
+        return {each.name: each.general.xreplace(known) if is_symbolic(each.general) else each.general for each in self}
+
+    def _json(self) -> Iterator[str]:
+        found = {
+            "archcalc": 1,
+            "name": self.heading,
+            "formulas": {each.name: each.general for each in self},
+            "values": {each.name: each.value for each in self},
+            "symbols": dict(self.values),
+            "conditions": [str(condition) for condition in self.conditions],
+        }
+        yield text.json(found, default=str)
+
+
+FORMS: Mapping[str, Callable[[Formulas], str]] = {
+    "unicode": Formulas.unicode,
+    "latex": Formulas.latex,
+    "sympy": Formulas.sympy,
+    "python": Formulas.python,
+}
+"""How formulas are written, beside their table."""
+PROGRAMS = ("sympy", "python")
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def formula(
+    network: Network,
+    layer: str = "",
+    *,
+    hparams: Mapping[str, Given] = {},
+    sizes: Sizes | None = None,
+    symbolic: str | Iterable[str] = (),
+    batch: Dim = 1,
+) -> Formulas:
+    """Formulas of one layer, in its arguments and sizes; without `layer`, or for a scope, of the totals.
+
+    Totals are in the inputs' sizes, or in what `symbolic` names: axes, hparams, or N, the batch. The numbers that the
+    network has are put in. Counts are counts, bytes are those of float32; a layer's are for one example.
+    Raises: UsageError: a name means nothing, or the batch is open for a single layer. SpecError: the spec is wrong, or
+    its structure depends on a symbol.
+
+    >>> import archcalc
+    >>> found = archcalc.formula("alphago_policy", symbolic="k")
+    >>> found["params"], found["macs"]
+    (99*k**2 + 1213*k + 361, 35739*k**2 + 433561*k)
+    >>> archcalc.formula("alexnet", "conv1")["params"]
+    C_out*(C_in*k_h*k_w/g + 1)
+    """
+    if not isinstance(layer, str):
+        raise UsageError(f"a layer is called by its path, not {layer!r:.60}", "archcalc.formula('alexnet', 'conv1')")
+    names, hparams, sizes = names_of(symbolic), mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
+    refuse_both({**hparams, **sizes}, names)
+    if isinstance(network, (Graph, Report)):
+        report = report_of(network, hparams, sizes, names, batch)
+        return _of_layer(report, layer, names) or of_totals(report, {}, layer)
+    architecture = architecture_of(network)
+    by_axis = by_label(architecture.spec, sizes)
+    if layer:
+        found = opened(architecture, names, hparams, by_axis, batch)
+        if (alone := _of_layer(analyze(found.graph, found.batch), layer, names)) is not None:
+            return replace(alone, fixed=found.fixed)
+    batch = dim(BATCH) if BATCH in names else batch
+    try:
+        graph = opened(architecture, (), hparams, by_axis).graph
+    except SpecError:
+        if not names:
+            raise
+        found = opened(architecture, names, hparams, by_axis)
+        return replace(of_totals(analyze(found.graph, batch), {}, layer), fixed=found.fixed, left_open=tuple(names))
+    found, values = with_values(architecture, graph, names, hparams, by_axis)
+    formulas = of_totals(analyze(found.graph, batch), values, layer)
+    return replace(formulas, fixed=found.fixed, warnings=graph.warnings)
+
+
+def _of_layer(report: Report, layer: str, names: Sequence[str]) -> Formulas | None:
+    """The formulas of the layer that is meant, if it's a single one."""
+    row = layer_at(report, layer) if layer else None
+    if row is None:
+        return None
+    if BATCH in names:
+        raise UsageError("a layer's formulas are for one example", f"leave {BATCH} out of --symbolic")
+    return of_layer(row)
+
+
+def of_layer(row: Row) -> Formulas:
+    """A layer's formulas, those of its receptive field included."""
+    found = layer_formulas(row.node.application)
+    formulas, names = list(found.listed), dict(found.names)
+    fields = list(field_formulas(row, found))
+    if alike_along_all(row, [axis for axis, _ in fields]):
+        fields = fields[:1]  # the other axes follow the same formula
+    for axis, steps in fields:
+        before = Row(row.report, row.node.inputs[0]).fields[axis]
+        end = f"_{axis.lower()}" if len(fields) > 1 else ""
+        names |= {f"r_in{end}": before.size, f"j_in{end}": before.stride}
+        renamed = {dim(name): dim(f"{name}{end}") for name in ("r_in", "j_in")}
+        formulas += [replace(step, name=step.name + end, general=step.general.xreplace(renamed)) for step in steps]
+    shapes = row.node.application.input_shapes or (row.node.shape,)
+    volumes = " and ".join(row.report.text(shape) for shape in shapes)
+    heading = f"{row.node.name}: {row.node.application.text} on {volumes}"
+    heading = heading if row.node.inputs else f"{row.node.name}: {volumes}"
+    return Formulas(
+        heading, tuple(formulas), names, found.conditions, found.general.from_zero, ORDER, single=True,
+        warnings=row.report.graph.warnings,
+    )  # fmt: skip
+
+
+def of_totals(report: Report, values: Mapping[str, Any], path: str = "") -> Formulas:
+    """The totals of a graph, or of one scope of it, as sums of products of its symbols."""
+    import sympy
+
+    formulas = []
+    for name in quantities(Total.SUM):
+        if QUANTITIES[name].seldom:
+            continue
+        total = report.total(name, path)
+        if is_symbolic(total):
+            total = sympy.expand(total)
+        if is_symbolic(total) or total:
+            formulas.append(Formula(name, total, put_in(total, values)))
+    where = f"{report.name}{f'/{path}' if path else ''}"
+    graph = report.graph
+    return Formulas(f"{where}, in total", tuple(formulas), values, graph.conditions, warnings=graph.warnings)
+
+
+def layer_at(report: Report, path: str) -> Row | None:
+    """The layer of this name, or the only one with parameters in the scope of this name; None if there are several.
+
+    Raises: UnknownNameError: there's no such name.
+    """
+    rows = list(map(report.row, report.graph.indices(path))) or [report.row(report.graph.place(path))]
+    if len(rows) == 1:
+        return rows[0]
+    having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]
+    return having[0] if len(having) == 1 else None
