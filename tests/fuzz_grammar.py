@@ -46,6 +46,23 @@ RECORD: dict[str, Any] = {
 }  # fmt: skip
 
 
+BUDGETS = (
+    "<10M",
+    "<= 2GB",
+    "4G..5G",
+    ">= 1",
+    "< ",
+    "5..1",
+    ">=1KB",
+    "<1e9",
+    "..3",
+    "3..",
+    "<10..20",
+    "< -1",
+    "<=2 GiB",
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """One run: files by name, and the arguments of a command, in the folder of the files."""
@@ -208,10 +225,10 @@ class Fuzz:
         plain = not self.chance(3)
         if quantity in ("shape", "receptive_field") or quantity.startswith("rf") or self.chance(3):
             quantity += f"({self.pick(('a', 'relu') if plain else ('input', 'stem', '1/conv', 'nothing', '', '*'))})"
-        figures = ("224", "0.2K", "229_376", "8x32x32", "3", "1.5M", "60K")
+        figures = ("224", "0.2K", "229_376", "8x32x32", "3", "1.5M", "60K", *BUDGETS[:4])
         found = {
             "source": "me" if plain else self.pick(("", "::error::x")),
-            quantity: self.pick(figures if plain else (*NUMBERS, "<10M", "3x3", "1..2", "about 3M")),
+            quantity: self.pick(figures if plain else (*NUMBERS, *BUDGETS, "3x3", "1..2", "about 3M")),
         }
         if plain:
             return {
@@ -316,8 +333,8 @@ class Fuzz:
     def asked(self, name: str) -> tuple[str, ...]:
         """A question about a network."""
         command = self.pick(
-            ("table", "check", "formula", "solve", "sweep", "receptive-field", "export", "render", "explain")
-        )
+            ("table", "check", "formula", "solve", "sweep", "receptive-field", "export", "render", "explain", "show", "compare")
+        )  # fmt: skip
         layer = self.pick(("conv", "conv1", "a", "input", "1/conv", "stem", "fc", ""))
         symbols = self.pick(("H", "H,W", "N,H,W", "C", "k", "a,b", "", "N", "H,H", "T", "é"))
         more: dict[str, Any] = {
@@ -329,20 +346,35 @@ class Fuzz:
             "solve": (self.pick(("--params", "--macs", "--output", "--peak-bytes", "--saved-bytes")), self.pick((*NUMBERS, "5M", "1..9", "7x7", "1MB")),
                       *self.pick(((), ("--symbolic", symbols), ("--square",), ("--field", f"{layer}={self.pick(('3..', '5', '..9', 'x'))}")))),
             "sweep": ("--set", f"{self.pick(('a', 'k', 'H', 'N', 'W'))}={self.pick(('1..5', '[1,2]', '1..30', '0', '-2..1', self.expression(1)))}",
-                      *self.pick(((), ("--where", self.where())))),
+                      *self.pick(((), ("--where", self.where()), ("--columns", f"params,{layer}.macs,{layer}.rf"), ("--field", layer),
+                                  ("--set", f"{self.override()}={self.steps()}")))),
             "receptive-field": self.pick(((), ("--all",), ("--layer", layer), ("--layer", layer, "--at", self.pick(("0,0", "3", "1,1,1", "-1,0", "10**9,0"))),
                                           ("--from", layer), ("--format", "json"))),
             "export": (), "render": ("--format", "dot", "--depth", self.pick(("1", "2", "30", "0"))), "explain": (layer,),
+            "show": self.pick(((), ("--spec",), ("--format", "json"))),
+            "compare": self.pick(((), ("lenet5",), (name,), ("lenet5", "--changes"), ("lenet5", "--format", "markdown"))),
         }[command]  # fmt: skip
         extra = self.pick(
             (
                 (),
                 (),
                 ("--set", f"a={self.expression(1)}"),
+                ("--set", f"{self.override()}={self.pick((self.size(), self.expression(1), 'half', 'sym'))}"),
                 ("--input", self.pick(("3x8x8", "H=7", "3xHxW", "0x1x1", "x"))),
             )
         )
         return (command, name, *more, *(extra if command not in ("sweep", "check") else ()))
+
+    def override(self) -> str:
+        """An argument of layers, as --set names it."""
+        path = self.pick(("conv", "a", "*", "**", "1/*", "stem/conv", "conv_2", "s?", "nothing", "*/conv", "[", ""))
+        return f"{path}.{self.pick(('stride', 's', 'out_channels', 'bias', 'kernel_size', 'p', 'groups', 'x', ''))}"
+
+    def steps(self) -> str:
+        """Some values for a sweep."""
+        return self.pick(
+            ("1..9:2", "8,16,32", "64..1:-9", "1..3:0", "1..", "1..30:7", "1,,2", "[1,2],3", "2..8:x", "1..10**9:3")
+        )
 
     def columns(self) -> str:
         """A value of --columns."""
@@ -408,6 +440,7 @@ class Fuzz:
         )
         sets = [f"{self.pick(('k', 'n', 'c', 'H', 'N', 'q', '', 'k.stride'))}={self.pick((self.expression(2), *NUMBERS, 'sym', '1..4', *JUNK))}"
                 for _ in range(self.random.randrange(1, 4))]  # fmt: skip
+        sets += [f"{self.override()}={self.pick((self.size(), self.steps(), *WORDS))}"] * self.chance(2)
         command = self.pick(("table", "check", "formula", "explain", "sweep", "solve", "export", "receptive-field"))
         more = {
             "explain": ("conv",),
@@ -472,6 +505,7 @@ OPTIONS = (
     *("--style", "--depth", "--columns", "--sort", "--batch", "--dtype", "--no-bias", "--set", "--input", "--symbolic", "--format", "-f"),
     *("--quiet", "-q", "--help", "-h", "--version", "--debug", "--layer", "--at", "--from", "--stack", "--where", "--pareto", "--axes"),
     *("--to", "--fold", "--no-fold", "--specs", "--golden", "--against", "--device", "--params", "--macs", "--output-shape"),
+    *("--square", "--field", "--changes", "--no-changes", "--spec", "--share"),
     *("--install-completion-x", "--peak-bytes", "--saved-bytes"),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 
 import archcalc
 from archcalc.__main__ import main
+from archcalc._version import ADDRESS
 from archcalc.cli import run as runner
 from archcalc.cli.app import COMMANDS
 from archcalc.cli.options import complete_name
@@ -88,6 +90,19 @@ def test_examples_can_be_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """--version prints name and version."""
     assert (0, f"archcalc {archcalc.__version__}\n", "") == told(capsys, "--version")
+
+
+def test_the_help_fits_a_terminal_and_says_where_to_ask() -> None:
+    """At 80 columns no example breaks; below all commands stands where the documentation is, and where bugs go."""
+    for command in COMMANDS:
+        module = importlib.import_module(f"archcalc.cli.{command.replace('-', '_')}")
+        described = module.app.registered_commands[0].callback.__doc__ or ""
+        examples = re.findall(r"^ *(archcalc .*)$", described, re.MULTILINE)
+        assert examples, command
+        assert [] == [line for line in examples if len(line) > 78], command
+    text = process("--help", env={**os.environ, "COLUMNS": "80"}).stdout
+    assert {"Documentation", f"{ADDRESS}/issues"} <= set(re.findall(r"Documentation|https\S+issues", text))
+    assert 80 == max(len(line) for line in text.splitlines())
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

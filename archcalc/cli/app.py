@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from archcalc._version import __version__
+from archcalc._version import ADDRESS, __version__
 from archcalc.errors import UsageError, suggestion
 
 COMMANDS = (
@@ -48,6 +48,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    epilog=f"Documentation: {ADDRESS}/tree/main/docs. Questions and bugs: {ADDRESS}/issues.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
