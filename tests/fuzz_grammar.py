@@ -384,7 +384,10 @@ class Fuzz:
 
     def where(self) -> str:
         """A value of --where."""
-        return self.pick((f"{self.pick(('params', 'macs', 'k', 'H', 'x'))}{self.pick(('<', '<=', '==', '>', '!=', '=', '<>'))}{self.pick(NUMBERS)}",
+        right = (
+            f"{self.pick(('params', 'macs', 'N'))}{self.pick(('<', '>=', '>'))}{self.pick(('5M', '1K', '1G', '1000'))}"
+        )
+        return self.pick((right, right, f"{self.pick(('params', 'macs', 'k', 'H', 'x'))}{self.pick(('<', '<=', '==', '>', '!=', '=', '<>'))}{self.pick(NUMBERS)}",
                           self.expression(2), self.pick(JUNK)))  # fmt: skip
 
     def specs(self) -> Case:
@@ -435,12 +438,10 @@ class Fuzz:
 
     def sets(self) -> Case:
         """Values of hparams and sizes from the command line."""
-        text = (
-            f"{HEAD}hparams: {{k: 3, n: 4, c: [8, 16]}}\nlayers: [conv k*8 kx3 p=k//2, (conv n 1x1)*2, conv n//2 1]\n"
-        )
-        sets = [f"{self.pick(('k', 'n', 'c', 'H', 'N', 'q', '', 'k.stride'))}={self.pick((self.expression(2), *NUMBERS, 'sym', '1..4', *JUNK))}"
-                for _ in range(self.random.randrange(1, 4))]  # fmt: skip
-        sets += [f"{self.override()}={self.pick((self.size(), self.steps(), *WORDS))}"] * self.chance(2)
+        text = f"{HEAD}hparams: {{k: 3, n: 4, c: [8, 16]}}\nlayers: [conv k*8 k p=k//2, (conv n 1x1)*2, {{for: {{i: c}}, do: conv i 1}}, conv n//2 1]\n"
+        sets = [
+            self.sensible_set() if not self.chance(4) else self.odd_set() for _ in range(self.pick((1, 1, 1, 2, 3)))
+        ]
         command = self.pick(("table", "check", "formula", "explain", "sweep", "solve", "export", "receptive-field"))
         more = {
             "explain": ("conv",),
@@ -451,6 +452,17 @@ class Fuzz:
         given = tuple(word for text in sets for word in ("--set", text.replace("\0", "")))
         return Case((command, "t.yaml", *more, *given), {"t.yaml": text.encode()})
 
+    def sensible_set(self) -> str:
+        """A value of --set that mostly fits `sets`."""
+        return self.pick((f"k={self.size('n')}", f"n={self.pick(('4', '6', '(k+1)', 'sym', '1..4', '2..9:3', '4,6'))}", "c=[4, 8]", "c=[k]",
+                          "k=sym", "H=40", "conv.stride=2", "*.bias=false", f"conv*.kernel_size={self.pick('135')}", "2/conv.out_channels=7",
+                          f"conv_2.s={self.pick(('1..3', 'sym', '2'))}", "**.p=half"))  # fmt: skip
+
+    def odd_set(self) -> str:
+        """One that mostly doesn't."""
+        name = self.pick(("k", "n", "c", "H", "N", "q", "", "k.stride", self.override()))
+        return f"{name}={self.pick((self.expression(2), *NUMBERS, 'sym', '1..4', *JUNK, self.steps(), *WORDS))}"
+
     def stack(self) -> Case:
         """Stacks of layers for receptive-field."""
         suffixes = ("s2", "d3", "p1", "s", "x3", "*3", "x3x3", "d0", " ")
@@ -458,31 +470,21 @@ class Fuzz:
             self.pick(NUMBERS[:12]) + "".join(self.random.choices(suffixes, k=self.random.randrange(3)))
             for _ in range(self.random.choice((1, 2, 3, 10, 300)))
         ]
-        text = self.mutated(",".join(parts)) if self.chance(2) else ",".join(parts)
+        plain = [self.pick(("3", "5s2", "p2s2", "3d2", "3x5", "7x7s2")) for _ in parts]
+        text = self.pick((",".join(plain), "3x3x3", ",".join(parts), self.mutated(",".join(plain))))
         more = self.pick(
-            ((), ("--effective",), ("--format", "json"), ("--at", "3"), ("--format", "svg"), ("--input", "32"))
+            ((), (), ("--format", "json"), ("--effective",), ("--at", "3"), ("--format", "svg"), ("--input", "32"))
         )
         return Case(("receptive-field", "--stack", text.replace("\0", ""), *more))
 
     def wheres(self) -> Case:
         """Conditions on a sweep."""
         name = self.pick(("vgg", "lenet5", "alphago_policy"))
-        more = self.pick(
-            (
-                ("--where", self.where()),
-                ("--where", self.where(), "--pareto", "params,macs"),
-                ("--pareto", self.columns()),
-            )
-        )
-        return Case(
-            (
-                "sweep",
-                name,
-                "--set",
-                f"{self.pick(('H', 'k', 'N'))}={self.pick(('1..40', '200..230', '[3,5]'))}",
-                *(word.replace("\0", "") for word in more),
-            )
-        )
+        front = self.pick(("params,macs", "macs:max,params", self.columns()))
+        more = self.pick((("--where", self.where()), ("--where", self.where(), "--pareto", front), ("--pareto", front)))
+        axis = "k" if name == "alphago_policy" and not self.chance(4) else self.pick(("H", "N", "N", "k"))
+        values = self.pick(("1..40", "200..230", "[3,5]", "8..64:8", "1,2,4", self.steps()))
+        return Case(("sweep", name, "--set", f"{axis}={values}", *(word.replace("\0", "") for word in more)))
 
     def commands(self) -> Case:
         """A whole command line."""
