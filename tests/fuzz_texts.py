@@ -132,7 +132,7 @@ FORMATS: dict[str, Callable[[str], None]] = {
 }  # fmt: skip
 TABLES = (
     "table {}", "claims {}", "claims --all --specs {folder}", "list --specs {folder}", "receptive-field {}", "check {}",
-    "solve {} --params 1K --set k=1..9", "sweep {} --set k=1..3", "compare {} --set k=7",
+    "explain {} conv1", "solve {} --params 1K --set k=1..9", "sweep {} --set k=1..3", "compare {} --set k=7",
 )  # fmt: skip
 COMMANDS: dict[str, Callable[[str], None]] = {
     **{f"{command} --format {form}": reads for command in TABLES for form, reads in FORMATS.items()},

@@ -234,8 +234,8 @@ def test_a_notebook_gets_a_fragment() -> None:
 ALIKE = [
     "table lenet5", "table resnet50 --all", "table vgg16 --symbolic N",
     "receptive-field lenet5", "receptive-field lenet5 --layer C3 --at 3,4",
-    "receptive-field --stack 3,p2,3d2", "sweep resnet:cifar --set n=1..4 --columns params,depth", "solve vgg16 --output 7x7",
-    "solve resnet50 --macs 1G..2G --symbolic H,W", "check {folder}/warns.yaml", "golden check lenet5 --golden {folder}",
+    "receptive-field --stack 3,p2,3d2", "explain alexnet conv1", "solve vgg16 --output 7x7",
+    "sweep resnet:cifar --set n=1..4 --columns params,depth", "solve resnet50 --macs 1G..2G --symbolic H,W", "check {folder}/warns.yaml", "golden check lenet5 --golden {folder}",
 ]  # fmt: skip
 """Commands whose CSV has the rows of their first table."""
 OTHERS = [
@@ -294,7 +294,7 @@ def test_every_command_has_every_format(
             file = file.with_suffix(suffix)
             assert main([*arguments, "-o", str(file)]) in (0, 1)
             capsys.readouterr()
-            default = not suffix and command.startswith(("sweep", "solve", "check", "golden"))
+            default = not suffix and command.startswith(("sweep", "solve", "check", "golden", "explain"))
             assert default or text == file.read_text(encoding="utf-8")
     if command in ALIKE:
         assert counts["csv"] > 0

@@ -35,7 +35,7 @@ def explain(
     """
     from archcalc.questions.explain import explain
 
-    chosen = chosen_format(form, output, "text", {".txt": "text"})
+    chosen = chosen_format(form, output, "text")
     architecture, graph = built(name, sets, sizes, quiet=True)
     warn_of_unread(architecture, read_sets(sets), sizes_of(architecture, sizes))
     found = explain(graph, layer)
