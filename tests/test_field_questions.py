@@ -248,7 +248,7 @@ def test_all_names_of_the_vgg_paper_lead_to_layers() -> None:
 
 
 WRONG = (
-    3, -1, 2.5, True, "nope", b"x", [], [1], (1, 2, 3), ("a", "b"), (1.5, 2), (-1, 0), (0, 99), {"Q": 1}, {"H": 1}, {1: 2},
+    3, -1, 2.5, True, "nope", b"x", [], [1], (1, 2, 3), ("a", "b"), (1.5, 2), (True, 0), ("1", 0), "３,４", (archcalc.dim("k"), 0), (-1, 0), (0, 99), {"Q": 1}, {"H": 1}, {1: 2},
     {"H": 1, "W": "x"}, {"H": 1, "W": 2, "C": 0}, object(), int, {1, 2}, np.array([1, 2]), archcalc.dim("k"), [[1]],
     10**30, "9" * 5000, [None],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 from archcalc.analyses.field import Fields
@@ -12,10 +13,11 @@ from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.report import Report
-from archcalc.symbolic import exact, known
 
 Position: TypeAlias = "str | int | Sequence[int] | Mapping[str, int]"
 """Coordinates along the axes but C: `(3, 4)` in the spec's order, `{"H": 3, "W": 4}`, or `"3,4"`, `"H=3,W=4"`."""
+
+EXAMPLE = "3,4 or H=3,W=4; in Python (3, 4) or {'H': 3, 'W': 4}"
 
 
 def named(path: str | None) -> bool:
@@ -61,11 +63,14 @@ def position_of(report: Report, index: int, at: Position) -> dict[str, int]:
     if found is None or len(found) != len(axes):
         order = ",".join(axes) or "nothing: it is one vector"
         message = f"can't read the position {at!r:.60} of '{node.name}', whose positions are {order}"
-        raise UsageError(message, "3,4 or H=3,W=4")
+        raise UsageError(message, EXAMPLE)
     if twice := next((axis for axis, count in Counter(axis for axis, _ in found).items() if count > 1), ""):
         where = f"the positions of '{node.name}' are {','.join(axes)}"
-        raise UsageError(f"the position '{at}' gives {twice} twice; {where}", "H=3,W=4")
-    return {axis: known(exact(value, f"the position along {axis}")) for axis, value in found}
+        raise UsageError(f"the position '{at}' gives {twice} twice; {where}", EXAMPLE)
+    for axis, value in found:
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise UsageError(f"the position along {axis} is an integer, not {value!r:.60}", EXAMPLE)
+    return {axis: int(value) for axis, value in found}
 
 
 def _pairs(at: Any, axes: Sequence[str]) -> list[tuple[str, Any]] | None:
@@ -83,6 +88,6 @@ def _read(text: str, axes: Sequence[str]) -> list[tuple[str, int]] | None:
     if len(parts) != len(axes):
         return None
     named = [part.partition("=")[::2] if "=" in part else (axis, part) for axis, part in zip(axes, parts, strict=True)]
-    if not all(value.isdecimal() and len(value) < 10 for _, value in named):
+    if not all(value.isascii() and value.isdecimal() and len(value) < 10 for _, value in named):
         return None
     return [(axis, int(value)) for axis, value in named]
