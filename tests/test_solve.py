@@ -452,5 +452,5 @@ def test_what_takes_too_many_combinations_is_refused_with_what_can_be_asked(caps
     assert 2 == main(["solve", "deconvnet:layer4", "--peak-bytes", "1GB", "--symbolic", "H,W"])
     assert (
         "error: H can be as large as 197,010, and what W may be has to be found for each H: more than 2,000 combinations\n"
-        "    hint: squares alone: --input 3xsxs; or a number for one of both: --input H=224\n"
+        "    hint: squares alone: --square; or a number for one of both: --input H=224\n"
     ) == capsys.readouterr().err

@@ -9,7 +9,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
-from archcalc.cli.options import Form, Input, Names, Output, Quiet, Set, sums
+from archcalc.cli.options import Batch, Dtype, Form, Input, Names, Output, Quiet, Set, sums
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
 from archcalc.report import analyze
@@ -27,8 +27,8 @@ def compare(
         bool | None,
         typer.Option(help="List what changed between two networks. Default: if half of the layers are alike."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 1,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
+    batch: Batch = 1,
+    dtype: Dtype = "float32",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006
     form: Form = None,

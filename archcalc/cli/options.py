@@ -193,5 +193,7 @@ def subjects(metavar: str = "[NAME…]", help: str = "Zoo names, spec files, or 
 
 
 Subjects = Annotated[list[str] | None, subjects()]
+Batch = Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")]
+Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, and no published figures below the table.")]
 Form = Annotated[str | None, form_option()]

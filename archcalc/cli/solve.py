@@ -11,7 +11,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_contradictions, symbol_names, warn_of_order
-from archcalc.cli.options import Input, Name, Set, Symbolic, form_option, no_spec
+from archcalc.cli.options import Batch, Dtype, Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note, tell_diagnostics
 from archcalc.errors import UsageError
@@ -41,40 +41,45 @@ def _budget(quantity: Quantity) -> inspect.Parameter:
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+Reached = Annotated[
+    str, typer.Option("--output", metavar="SIZES", help="The output to reach: 7x7, 512x7x7, H=7.", show_default=False)
+]
+Layer = Annotated[str, typer.Option(metavar="PATH", help="Whose output.", show_default=False)]
+Fields = Annotated[
+    list[str],
+    typer.Option(
+        "--field",
+        metavar="PATH=BAND",
+        help="What a layer is to see of the input: conv5=200.., conv5=11, conv5.H=11..31; repeatable.",
+        show_default=False,
+    ),
+]
+Square = Annotated[bool, typer.Option("--square", help="Squares alone: of each input H = W, as one unknown.")]
+File = Annotated[
+    Path | None,
+    typer.Option("-o", metavar="FILE", callback=no_spec, help="Write to a file instead of stdout.", show_default=False),
+]
 
 
 @app.command(cls=Command)
 @_with_budgets
 def solve(
     name: Name,
-    output: Annotated[
-        str,
-        typer.Option("--output", metavar="SIZES", help="The output to reach: 7x7, 512x7x7, H=7.", show_default=False),
-    ] = "",
-    layer: Annotated[str, typer.Option(metavar="PATH", help="Whose output.", show_default=False)] = "",
-    fields: Annotated[
-        list[str],
-        typer.Option("--field", metavar="PATH=BAND", help="What a layer sees: conv5=200.., conv5=11, conv5.H=11..31."),
-    ] = [],  # noqa: B006  # typer copies it
-    square: Annotated[
-        bool, typer.Option("--square", help="Squares alone: of each input H = W, as one unknown.")
-    ] = False,
+    output: Reached = "",
+    layer: Layer = "",
+    fields: Fields = [],  # noqa: B006  # typer copies it
+    square: Square = False,
     memory: Annotated[str, typer.Option("--memory", hidden=True)] = "",
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once. Open: --symbolic N.")] = 1,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")] = "float32",
+    batch: Batch = 1,
+    dtype: Dtype = "float32",
     symbolic: Symbolic = "",
-    sets: Set = [],  # noqa: B006  # likewise
-    sizes: Input = [],  # noqa: B006  # likewise
+    sets: Set = [],  # noqa: B006
+    sizes: Input = [],  # noqa: B006
     form: Annotated[str | None, form_option("text", default="text")] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", metavar="FILE", callback=no_spec, help="Write to a file instead of stdout.", show_default=False
-        ),
-    ] = None,
+    file: File = None,
     **budgets: str,
 ) -> None:
-    """Find all sizes that give an output, or stay within budgets. Exact: what isn't listed doesn't do it.
+    """Find all sizes that give an output, stay within budgets, or see so much of the input. Exact: no others do.
 
     A budget (AMOUNT) is the most, 5M or 16GB, or a band, 4M..5M. The unknowns: what `--symbolic` or `--set HPARAM=sym`
     leaves open, and `--set HPARAM=64..512` within a range; N is the batch; for `--output`, if nothing is open, the
@@ -86,8 +91,9 @@ def solve(
     archcalc solve resnet50 --output 7x7 --layer conv5
     archcalc solve alphago_policy --params 5M --set k=sym
     archcalc solve alphago_policy --params 5M --macs 1G --set k=1..512
-    archcalc solve alphago_policy --field 12=19.. --set k=1..9
+    archcalc solve resnet:cifar --field conv4=100.. --set n=1..20
     archcalc solve resnet50 --saved-bytes 16GB --symbolic N
+    archcalc solve resnet50 --peak-bytes 1GB --square
     ```
     """
     from archcalc.questions.choices import alternatives
@@ -97,19 +103,11 @@ def solve(
     fixed, several = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
     refuse_contradictions({**fixed, **several}, given, open_names)
+    asked = {column: amount for column, amount in {**budgets, "memory": memory}.items() if amount}
     found = solved(
-        architecture,
-        output=output or None,
-        layer=layer,
-        field=_bands(fields),
-        square=square,
-        hparams={**fixed, **several},
-        sizes=given,
-        symbolic=open_names,
-        batch=batch,
-        dtype=dtype,
-        **{column: amount for column, amount in {**budgets, "memory": memory}.items() if amount},
-    )
+        architecture, output=output or None, layer=layer, field=_bands(fields), square=square, batch=batch, dtype=dtype,
+        hparams={**fixed, **several}, sizes=given, symbolic=open_names, **asked,
+    )  # fmt: skip
     tell_diagnostics(found.warnings)
     warn_of_order(architecture, {name: value for name, value in fixed.items() if value != "sym"}, given, sizes)
     if chosen == "text":

@@ -327,7 +327,7 @@ class _System:
         name, last = self.names[place], self.high[place]
         others = " and ".join(other for other in self.names if other != name)
         many = f"{name} can be as large as {last:,}, and" if last is not None else f"{name} can be very large, and"
-        squares = "squares alone: --input 3xsxs; or a number for one of both: --input H=224"
+        squares = "squares alone: --square; or a number for one of both: --input H=224"
         return Unsolvable(
             f"{many} what {others} may be has to be found for each {name}: more than {limit:,} combinations",
             squares if {*self.names} == {"H", "W"} else f"a range helps: --set {name}=1..100",
