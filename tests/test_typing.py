@@ -51,6 +51,12 @@ rows: list[float] = [row.touched or 1.0 for row in fields if row.name.startswith
 seen: int = archcalc.receptive_field_at(graph, {"H": 3, "W": 0}, "conv5").count
 weights: int = archcalc.receptive_field_stack([3, (5, 1), "7s2"]).weights
 effective: int = archcalc.effective_receptive_field(graph, at=(3, 4), measure=False).estimated["H"].size
+wrong: list[str] = [verdict.claim.subject for verdict in archcalc.claims("vgg16", architecture) if not verdict.ok]
+codes: set[str] = {found.code for found in archcalc.check(architecture, hparams={"size": 256}, symbolic="H,W")}
+equal: bool = archcalc.verify(graph, report, "lenet5", batch=3, device="meta")["vgg16"].ok
+against: tuple[str, ...] = archcalc.verify_against("h100.json", "vgg16").left_out
+changed: list[str] = [each.recorded for each in archcalc.golden_check("vgg16", folder="golden")]
+left: bool = archcalc.golden_update(specs="specs", prune=True).ok
 if isinstance(params, int):
     few: bool = params < 1_000_000
 else:
@@ -58,6 +64,7 @@ else:
 """
 
 MISTAKES = """
+import archcalc
 from archcalc import Shape, analyze, dim, load
 from archcalc.symbolic import Dim
 
@@ -81,6 +88,11 @@ report["conv1"].macs
 report.total(3)
 graph["conv1"].shape.with_(C="64")
 load(3)
+archcalc.claims(graph, 3)
+archcalc.check("vgg16", hparams=3)
+archcalc.golden_check(folder=3)
+archcalc.verify("vgg16", device=0)
+archcalc.claims("vgg16").ok + "x"
 """
 
 
