@@ -19,7 +19,7 @@ from archcalc.__main__ import main
 from archcalc._version import ADDRESS
 from archcalc.cli import run as runner
 from archcalc.cli.app import COMMANDS
-from archcalc.cli.options import complete_name
+from archcalc.cli.completion import complete_name
 from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
 from archcalc.render.diagram import Diagram
 from archcalc.tables.formats import FORMATS
@@ -544,11 +544,11 @@ def test_render_draws(tmp_path: Path, net: Path, capsys: pytest.CaptureFixture[s
 
 def test_names_are_completed_without_parsing_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Completion gives names that begin so, and parses only the specs that may declare one."""
-    from archcalc.cli import options
+    from archcalc.cli import completion
 
     parsed: list[str] = []
-    load_spec = options.load_spec
-    monkeypatch.setattr(options, "load_spec", lambda file: parsed.append(file.stem) or load_spec(file))  # type: ignore[func-returns-value]
+    load_spec = completion.load_spec
+    monkeypatch.setattr(completion, "load_spec", lambda file: parsed.append(file.stem) or load_spec(file))  # type: ignore[func-returns-value]
     assert {"vgg", "vgg11", "vgg13", "vgg16", "vgg19"} <= set(complete_name("vg"))
     assert "vgg" in parsed
     assert 8 > len(parsed)
@@ -564,6 +564,36 @@ def test_the_shell_asks_for_completions() -> None:
     assert {"googlenet", "googlenet_aux"} == set(process(env={**os.environ, **asked}).stdout.split())
     asked = {"_ARCHCALC_COMPLETE": "complete_bash", "COMP_WORDS": "archcalc ren", "COMP_CWORD": "1"}
     assert ["render"] == process(env={**os.environ, **asked}).stdout.split()
+
+
+COMPLETIONS = {
+    "table resnet : pl": ["plain18", "plain20", "plain32", "plain34", "plain44", "plain56"],
+    "table resnet :": None,
+    "explain alexnet conv1": ["conv1", "conv1/conv", "conv1/lrn", "conv1/relu"],
+    "explain vgg16 conv5/1/": ["conv5/1/conv", "conv5/1/relu"],
+    "explain vgg16 fc": ["fc6", "fc7", "fc8"],
+    "receptive-field unet --layer down1": ["down1", "down1/maxpool", "down1/skip"],
+    "table vgg16 --columns na": ["name"],
+    "table vgg16 --columns name,params,par": ["name,params,params_share"],
+    "table vgg16 --sort ma": ["macs"],
+    "list --columns params,de": ["params,depth"],
+    "table alphago_policy --set k": ["k="],
+    "table alexnet --set conv1/conv.st": ["conv1/conv.stride="],
+    "table alexnet --set conv1/conv.padding =": ["half", "same"],
+    "table alexnet --set conv1/conv.padding = h": ["half"],
+    "table alexnet --set conv1.bias =": ["false", "position", "true"],
+    "table nosuch --set k": [],
+}
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_the_shell_completes_what_follows_from_the_line(line: str) -> None:
+    """Variants, layers, columns and arguments; bash splits words at : and =, and gets what stands after those."""
+    words = ["archcalc", *line.split(" ")]
+    asked = {"_ARCHCALC_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    found = sorted(process(env={**os.environ, **asked}).stdout.split())
+    expected = COMPLETIONS[line]
+    assert expected == found if expected is not None else {"plain18", "resnet50_v1", "cifar"} <= set(found)
 
 
 # --- the order of sizes -------------------------------------------------------------------------------------------

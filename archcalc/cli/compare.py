@@ -9,7 +9,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
-from archcalc.cli.options import Batch, Dtype, Form, Input, Names, Output, Quiet, Set, sums
+from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Names, Output, Quiet, Set, sums
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
 from archcalc.report import analyze
@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 def compare(
     names: Names,
     columns: Annotated[
-        str, typer.Option(metavar="A,B,C", help="Which quantities of scopes and changes.")
+        str, typer.Option(metavar="A,B,C", help="Which quantities of scopes and changes.", autocompletion=SUMS)
     ] = "params,macs",
     changes: Annotated[
         bool | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.options import Form, Output, sums
+from archcalc.cli.options import SUMS, Form, Output, sums
 from archcalc.cli.output import chosen_format, write_table
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -22,7 +22,9 @@ def diff(
         typer.Argument(metavar="[HEAD]", help="Another one; without it, the files as they are.", show_default=False),
     ] = "",
     specs: Annotated[Path, typer.Option(metavar="DIR", help="The folder of specs.")] = Path(),
-    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which quantities.")] = "params,macs",
+    columns: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Which quantities.", autocompletion=SUMS)
+    ] = "params,macs",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if there are differences.")] = False,
     form: Form = None,
     output: Output = None,

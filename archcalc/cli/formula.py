@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
+from archcalc.cli.completion import complete_layer
 from archcalc.cli.graphs import naming_nearest, read_sets, refuse_contradictions, symbol_names, tell_warnings
 from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, form_option
 from archcalc.cli.output import chosen_format, is_file, write, write_table
@@ -15,13 +16,14 @@ from archcalc.errors import UsageError
 from archcalc.questions.sizes import sizes_of
 from archcalc.zoo import load
 
+LAYER = "A layer, or a scope with one."
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command(cls=Command)
 def formula(
     name: Name,
-    layer: Annotated[str, typer.Argument(metavar="[LAYER]", help="A layer, or a scope with one.")] = "",
+    layer: Annotated[str, typer.Argument(metavar="[LAYER]", help=LAYER, autocompletion=complete_layer)] = "",
     form: Annotated[str | None, form_option("unicode", "sympy", "python", default="unicode")] = None,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.options import Form, Output, Specs, listed
+from archcalc.cli.completion import completed
+from archcalc.cli.options import TOTALS, Form, Output, Specs, listed
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import refuse
 
@@ -19,8 +20,8 @@ def list_architectures(
     text: Annotated[
         str, typer.Argument(metavar="[TEXT]", help="Those that mention it in names or title.", show_default=False)
     ] = "",
-    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which totals.", show_default=False)] = "",
-    sort: Annotated[str, typer.Option(metavar="COLUMN", help="Largest values first.", show_default=False)] = "",
+    columns: Annotated[str, completed("A,B,C", "Which totals.", TOTALS)] = "",
+    sort: Annotated[str, completed("COLUMN", "Largest values first.", TOTALS)] = "",
     specs: Specs = None,
     form: Form = None,
     output: Output = None,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from archcalc.cli.completion import among, complete_name, complete_set
 from archcalc.cli.run import note
-from archcalc.errors import ArchcalcError, UsageError
-from archcalc.quantities import Total, known
-from archcalc.spec.reader import load_spec
+from archcalc.errors import UsageError
+from archcalc.quantities import TOTALLED, Total, known, names
 from archcalc.tables.formats import FORMATS
-from archcalc.zoo import SUFFIXES, spec_files, subfolders, text_of
+from archcalc.zoo import SUFFIXES, subfolders
 
+SUMS, TOTALS = among(*names(Total.SUM)), among(*names(*TOTALLED))
+"""Completions of quantities that add up, and of all that networks have."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -50,40 +51,23 @@ def sums(text: str) -> list[str]:
 
     Raises: UsageError: one is unknown, isn't a sum, or is given twice.
     """
-    names = listed(text)
-    for name in names:
+    found = listed(text)
+    for name in found:
         known(name, Total.SUM)
-    if len(set(names)) < len(names):
+    if len(set(found)) < len(found):
         raise UsageError("a column can be shown once only")
-    return names
+    return found
 
 
 def described(**lists: Iterable[str]) -> Callable[[F], F]:
     """Put lists of names in place of `{…}` in a command's help."""
 
     def filled(command: F) -> F:
-        for place, names in lists.items():
-            command.__doc__ = (command.__doc__ or "").replace(f"{{{place}}}", ", ".join(names))
+        for place, words in lists.items():
+            command.__doc__ = (command.__doc__ or "").replace(f"{{{place}}}", ", ".join(words))
         return command
 
     return filled
-
-
-def complete_name(incomplete: str) -> Iterator[str]:
-    """The names that begin so. Only the specs that may declare one are parsed."""
-    if "/" in incomplete or incomplete.startswith("."):
-        return  # a path: the shell completes it
-    spec, colon, _ = incomplete.partition(":")
-    start = re.escape(spec)
-    declares = re.compile(rf"^name:\s*{start}|^\s+{start}[\w.-]*:|\bas:.*\b{start}", re.MULTILINE)
-    for file in spec_files():
-        if file.stem.startswith(spec) or declares.search(text_of(file)):
-            try:
-                found = load_spec(file)
-            except ArchcalcError:
-                continue  # its own command will tell
-            names = [f"{found.name}:{name}" for name in found.variants] if colon else found.names
-            yield from (name for name in names if name.startswith(incomplete))
 
 
 def _name(metavar: str) -> Any:
@@ -108,6 +92,7 @@ Set = Annotated[
         metavar="NAME=VALUE",
         help="Give a hyperparameter a value (width=96), or an argument of a layer or of a scope's layers "
         "(conv1.stride=3, '*.bias=false'); repeatable.",
+        autocompletion=complete_set,
         show_default=False,
     ),
 ]

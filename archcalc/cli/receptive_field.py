@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archcalc.cli.command import Command
+from archcalc.cli.completion import complete_layer, completed
 from archcalc.cli.graphs import built
 from archcalc.cli.options import Form, Input, OptionalName, Output, Quiet, Set
 from archcalc.cli.output import chosen_format, write_table
@@ -31,7 +32,7 @@ Stack = Annotated[
         show_default=False,
     ),
 ]
-Layer = Annotated[str, typer.Option(metavar="PATH", help="One layer or scope.", show_default=False)]
+Layer = Annotated[str, completed("PATH", "One layer or scope.", complete_layer)]
 At = Annotated[str, typer.Option(metavar="3,4", help="The exact window of one output position.", show_default=False)]
 ON = "On an inner layer's output, or on another input, instead of the first input."
 Start = Annotated[str, typer.Option("--from", metavar="PATH", help=ON, show_default=False)]

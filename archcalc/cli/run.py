@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
+from typing import Any
 
 from archcalc import text
 from archcalc._version import ADDRESS
@@ -69,9 +70,13 @@ def _call(arguments: list[str]) -> int:
 
     from archcalc.cli.app import app
 
+    def called() -> Any:
+        return get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
+
     try:
         with budget(), keeping_used():
-            result = get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
+            asks = os.environ.get("_ARCHCALC_COMPLETE") == "complete_bash"
+            result = _completed(called) if asks else called()
         return result if isinstance(result, int) else 0
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's and click's complaints have it, wherever they live
@@ -82,6 +87,12 @@ def _call(arguments: list[str]) -> int:
         if not message:  # no command: typer has printed the help
             return 2
         raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"{command} --help") from None
+
+
+def _completed(command: Callable[[], Any]) -> Any:
+    from archcalc.cli.completion import for_bash
+
+    return for_bash(command)
 
 
 def refuse(errors: Sequence[ArchcalcError]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
+from archcalc.cli.completion import complete_layer, completed
 from archcalc.cli.graphs import refuse_contradictions, symbol_names, warn_of_order
 from archcalc.cli.options import Batch, Dtype, Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
@@ -44,7 +45,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 Reached = Annotated[
     str, typer.Option("--output", metavar="SIZES", help="The output to reach: 7x7, 512x7x7, H=7.", show_default=False)
 ]
-Layer = Annotated[str, typer.Option(metavar="PATH", help="Whose output.", show_default=False)]
+Layer = Annotated[str, completed("PATH", "Whose output.", complete_layer)]
 Fields = Annotated[
     list[str],
     typer.Option(

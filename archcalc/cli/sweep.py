@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archcalc.cli.command import Command
+from archcalc.cli.completion import complete_layer, complete_set, completed
 from archcalc.cli.graphs import LEAVE_OUT, refuse_contradictions, warn_of_order, warn_of_unread
-from archcalc.cli.options import Input, Name, Output, Quiet, described, form_option, no_spec
+from archcalc.cli.options import TOTALS, Input, Name, Output, Quiet, described, form_option, no_spec
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
@@ -36,11 +37,12 @@ def _option(metavar: str, meaning: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=meaning, show_default=False, **more)
 
 
+_COLUMNS = "Totals, or numbers of layers: params,conv5.macs."
 _VALUES = "An hparam, an axis of the input, or N: 1..200, in steps 8..128:8, a list (64,128), or a value; repeatable."
-Sets = Annotated[list[str], _option("NAME=VALUES", _VALUES, "--set")]
+Sets = Annotated[list[str], _option("NAME=VALUES", _VALUES, "--set", autocompletion=complete_set)]
 Batch = Annotated[str, _option("N", "Examples at once: the same as --set N=…")]
-Columns = Annotated[str, typer.Option(metavar="A,B,C", help="Totals, or numbers of layers: params,conv5.macs.")]
-Field = Annotated[list[str], _option("LAYER", "The receptive field of a layer, too; repeatable.")]
+Columns = Annotated[str, typer.Option(metavar="A,B,C", help=_COLUMNS, autocompletion=TOTALS)]
+Field = Annotated[list[str], completed("LAYER", "The receptive field of a layer, too; repeatable.", complete_layer)]
 Where = Annotated[str, _option("CONDITION", "Keep these: 'params<5M and saved_bytes<64MB'.")]
 Pareto = Annotated[str, _option("A,B", "Keep what nothing beats: params,macs:max.")]
 Plot = Annotated[Path | None, _option("FILE", "A scatter plot: .svg, .png or .pdf.", callback=no_spec)]

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
+from archcalc.cli.completion import among, completed
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import Form, Input, Name, Output, Quiet, Set, Symbolic, described, listed
+from archcalc.cli.options import SUMS, Form, Input, Name, Output, Quiet, Set, Symbolic, described, listed
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, Total, known, names
@@ -23,6 +24,11 @@ from archcalc.zoo import Architecture
 
 UNCHECKED = "published figures not checked: changed"
 """What stands in place of published figures, where the network isn't the one they're about."""
+
+
+COLUMNS = among(*TEXTS, *names(*PER_LAYER), *(name + SHARE for name in names(Total.SUM)))
+ORDERS = among(*names(Total.SUM, Total.LARGEST))
+SHARES = "Each row's share of params, macs …, with a bar."
 
 
 class Style(StrEnum):
@@ -44,11 +50,9 @@ def table(
     depth: Annotated[
         int, typer.Option(min=0, metavar="N", help="One row for each scope at this depth.", show_default=False)
     ] = 0,
-    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Which columns.", show_default=False)] = "",
-    share: Annotated[
-        str, typer.Option(metavar="A,B", help="Each row's share of params, macs …, with a bar.", show_default=False)
-    ] = "",
-    sort: Annotated[str, typer.Option(metavar="COLUMN", help="Largest values first.", show_default=False)] = "",
+    columns: Annotated[str, completed("A,B,C", "Which columns.", COLUMNS)] = "",
+    share: Annotated[str, completed("A,B", SHARES, SUMS)] = "",
+    sort: Annotated[str, completed("COLUMN", "Largest values first.", ORDERS)] = "",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 1,
     dtype: Annotated[
         str, typer.Option(metavar="TYPE", help="float64, float32, bfloat16, float16 or int8.")
