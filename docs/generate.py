@@ -17,6 +17,8 @@ import archcalc
 
 ROOT = Path(__file__).parent.parent
 
+SECTIONS = ("Raises: ", "Returns: ", "Shapes: ", "Source: ")
+"""What begins a paragraph of its own in a docstring."""
 API = """\
 # Python
 
@@ -86,7 +88,7 @@ def signature(name: str, function: Callable[..., Any]) -> list[str]:
         annotation = str(each.annotation).replace('"', "").replace("'", "")
         parameters += [] if each.name == "self" else [f"{stars}{each.name}: {annotation}{default}"]
         if each.kind is each.POSITIONAL_ONLY:
-            parameters.append("/")
+            parameters = [*(one for one in parameters if one != "/"), "/"]
     returns = str(found.return_annotation).replace('"', "").replace("'", "")
     whole = f"{name}({', '.join(parameters)}) -> {returns}"
     return [whole] if len(whole) <= 100 else [f"{name}(", *(f"    {each}," for each in parameters), f") -> {returns}"]
@@ -101,8 +103,8 @@ def prose(described: Any) -> list[str]:
             lines += ["```python", *block.splitlines(), "```", ""]
             continue
         for line in block.splitlines():
-            if re.match(r"[A-Z]\w*: ", line) and lines and lines[-1]:
-                lines.append("")  # `Raises: …` and `Source: …` are paragraphs of their own
+            if line.startswith(SECTIONS) and lines and lines[-1]:
+                lines.append("")
             lines.append(line)
         lines.append("")
     return lines[:-1]

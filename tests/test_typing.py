@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -63,6 +64,52 @@ else:
     put_in: int = int(params.subs({dim("W"): 8}))
 """
 
+ANSWERS = """
+from collections.abc import Sequence
+from fractions import Fraction
+
+import archcalc
+from archcalc import Answer, Drawable, Integers
+from archcalc.symbolic import Dim
+
+heights: Integers = archcalc.solve("vgg16", output=(7, 7)).sizes["H"]
+assert 224 in heights and heights.min == 224
+widest: Dim | None = archcalc.solve("alphago_policy", params="5M", hparams={"k": "sym"}).largest["k"]
+cheap = archcalc.sweep("vgg", columns=["macs"], where="params<130M", size=range(128, 257, 32))
+for row in cheap:
+    assert row["size"] in range(128, 257)
+combinations: int = cheap.count
+front = archcalc.sweep("alphago_policy", k=[64, 128]).pareto("params,macs:max")
+comparison = archcalc.compare("vgg16", "resnet152")
+ratio: Sequence[Fraction | None] = comparison.ratios("params")
+more: Dim | None = comparison.difference("depth")
+fields = archcalc.receptive_field("unet")
+size: Dim | None = fields["down1"].size["H"]
+position = archcalc.receptive_field_at("lenet5", (3, 4), "C3")
+stack = archcalc.receptive_field_stack("3x3x3")
+effective = archcalc.effective_receptive_field("lenet5", "C3", measure=False)
+steps = [step.names for step in archcalc.explain("alexnet", "conv1").steps]
+formulas = archcalc.formula("vgg16", symbolic="H,W")
+at_224: Dim = formulas.at(H=224, W=224)["macs"]
+latex: str = formulas.latex()
+verdicts = archcalc.claims("vgg")
+right: bool = verdicts.ok and archcalc.check("vgg").ok
+lines: list[str] = [entry.name for entry in archcalc.architectures("resnet")]
+shown = archcalc.show("vgg16")
+graph = archcalc.load("alexnet").build(**{"conv1.stride": 3})
+report = archcalc.analyze(graph)
+answers: list[Answer] = [
+    comparison, fields, fields["down1"], position, stack, effective, archcalc.explain("alexnet", "conv1"), verdicts,
+    archcalc.check("vgg"), archcalc.architectures("vgg"), shown, report, graph, cheap, front, formulas,
+]
+for answer in answers:
+    text: str = answer.to("markdown") if answer is not formulas else answer.to("latex")
+    data: object = answer.to_dict()
+pictures: list[Drawable] = [archcalc.draw("lenet5"), archcalc.draw(fields), archcalc.draw(position), archcalc.draw(cheap, axes="size,macs")]
+svg: list[str] = [picture.svg for picture in pictures]
+"""
+"""Every question, as a user's program asks it."""
+
 MISTAKES = """
 import archcalc
 from archcalc import Shape, analyze, dim, load
@@ -100,17 +147,24 @@ archcalc.claims("vgg16").ok + "x"
 def test_a_type_checker_knows_right_from_wrong(tmp_path: Path) -> None:
     """Every line of the one file passes, and every line of the other that makes a mistake is reported."""
     (tmp_path / "right.py").write_text(RIGHT)
+    (tmp_path / "right_answers.py").write_text(ANSWERS)
     (tmp_path / "mistakes.py").write_text(MISTAKES)
     (tmp_path / "mypy.ini").write_text("[mypy]\n[mypy-sympy.*,torch.*,numpy.*]\nfollow_imports = skip\n")
     ran = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", "right.py", "mistakes.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", "right.py", "right_answers.py", "mistakes.py"],
         cwd=tmp_path, env={"PYTHONPATH": str(Path(archcalc.__file__).parent.parent)}, capture_output=True, text=True,
     )  # fmt: skip
     found = re.findall(r"^(\w+)\.py:(\d+): error: ", ran.stdout, re.MULTILINE)
-    assert [] == [line for line in ran.stdout.splitlines() if line.startswith("right.py")], ran.stdout
+    assert [] == [line for line in ran.stdout.splitlines() if line.startswith("right")], ran.stdout
     first = MISTAKES.splitlines().index('size + "px"') + 1
     last = len(MISTAKES.splitlines())
     assert {*range(first, last + 1)} == {int(line) for file, line in found if file == "mistakes"}, ran.stdout
+
+
+def test_every_question_runs(tmp_path: Path) -> None:
+    """The program that asks them all runs to its end; annotations such as `Dim | None` exist at run time, too."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(archcalc.__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", ANSWERS], cwd=tmp_path, env=environment, check=True)
 
 
 def test_expressions_have_what_type_checkers_are_told() -> None:

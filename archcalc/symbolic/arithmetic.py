@@ -13,12 +13,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archcalc.errors import ExpressionError, UsageError
+from archcalc.symbolic.expression import Expression
 from archcalc.work import meter_sympy
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
-
-    from archcalc.symbolic.expression import Expression
 
 MAX_BITS = 256
 """No size, product or power may need more bits: 9**9**9 is refused, not computed."""
@@ -27,7 +26,7 @@ MAX_PARTS = 600
 MAX_FUNCTIONS = 12
 """Nor nest floors, remainders, powers and extremes deeper: what SymPy asks itself about them doubles each time."""
 
-Dim: TypeAlias = "int | Expression"
+Dim: TypeAlias = int | Expression
 """A size: an exact integer, or an expression in symbols made by `dim`."""
 
 

@@ -1,4 +1,4 @@
-"""What type checkers know of an expression in symbols; nothing here runs.
+"""What type checkers know of an expression in symbols.
 
 SymPy doesn't say its types, so to a type checker `sympy.Expr` may be anything at all. What is said here is what
 expressions and integers share, arithmetic, and what archcalc asks of expressions alone. Two things are missing for a
