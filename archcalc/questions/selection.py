@@ -26,7 +26,7 @@ STRONG = 32
 """Configurations of a block with which all others are compared first."""
 SMALL = 500
 """Different rows of four costs or more that are compared without NumPy."""
-COMPARED = 1 << 20
+COMPARED = 1 << 17
 """Pairs of rows that are compared at once."""
 EXAMPLE = "where: 'params<5M and saved_bytes<64MB'"
 
@@ -442,14 +442,50 @@ def _unbeaten_rows(rows: Any) -> Any:
     half = len(rows) // 2
     kept = numpy.concatenate([_unbeaten_rows(rows[:half]), _unbeaten_rows(rows[half:])])
     first, places = rows[:half][kept[:half]], half + numpy.flatnonzero(kept[half:])
-    step = max(1, COMPARED // len(first))
-    for start in range(0, len(places), step):
-        some = places[start : start + step]
-        beats = numpy.ones((len(some), len(first)), dtype=bool)
-        for axis in range(rows.shape[1]):
-            beats &= first[:, axis] <= rows[some, axis][:, None]
-        kept[some] = ~beats.any(axis=1)
+    kept[places] = ~_beaten(first[:, 1:], rows[places, 1:])
     return kept
+
+
+def _beaten(first: Any, second: Any) -> Any:
+    """Of which rows of `second` some row of `first` is nowhere larger.
+
+    Both are cut at a value of the first column: below it a row of `first` needs to be compared in the other columns
+    alone with what is above. With two columns left, the least of the second up to each value of the first says it.
+    """
+    import numpy
+
+    if not len(first) or not len(second):
+        return numpy.zeros(len(second), dtype=bool)
+    if first.shape[1] == 1:
+        return second[:, 0] >= first[:, 0].min()
+    if first.shape[1] == 2:
+        order = numpy.argsort(first[:, 0], kind="stable")
+        place = numpy.searchsorted(first[order, 0], second[:, 0], side="right")
+        least = numpy.minimum.accumulate(first[order, 1])
+        return (place > 0) & (least[place - 1] <= second[:, 1])
+    if len(first) * len(second) <= COMPARED:
+        beats = first[:, 0] <= second[:, 0][:, None]
+        for axis in range(1, first.shape[1]):
+            beats &= first[:, axis] <= second[:, axis][:, None]
+        return beats.any(axis=1)
+    cut = numpy.median(numpy.concatenate([first[:, 0], second[:, 0]]))
+    return _beaten_around(cut, first, second)
+
+
+def _beaten_around(cut: Any, first: Any, second: Any) -> Any:
+    """The same, cut at a value of the first column; where nothing lies on one side, that column says nothing more."""
+    import numpy
+
+    if first[:, 0].max() <= second[:, 0].min():
+        return _beaten(first[:, 1:], second[:, 1:])
+    ends = numpy.concatenate([first[:, 0], second[:, 0]])
+    if cut >= ends.max():
+        cut = ends[ends < ends.max()].max()
+    low, below = first[:, 0] <= cut, second[:, 0] <= cut
+    found = numpy.zeros(len(second), dtype=bool)
+    found[below] = _beaten(first[low], second[below])
+    found[~below] = _beaten(first[~low], second[~below]) | _beaten(first[low][:, 1:], second[~below][:, 1:])
+    return found
 
 
 def _thinned(block: Columns, aims: Sequence[tuple[str, bool]]) -> Columns:
