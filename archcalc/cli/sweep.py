@@ -27,6 +27,7 @@ from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
     from archcalc.questions.sweep import Sweep
+    from archcalc.render.plot import Scatter
 
 DEFAULT = "params,macs,activations,activation_bytes"
 REASONS = 5
@@ -83,15 +84,10 @@ def sweep(
     ```
     """
     from archcalc.questions.sweep import sweep as swept
-    from archcalc.render.plot import AXES, check_suffix, scatter
 
     chosen = chosen_format(form, output, pipe="csv", others={".parquet": "parquet"})
-    if axes and plot is None:
-        raise UsageError("--axes goes with --plot", "--plot sweep.svg")
-    if plot:
-        check_suffix(plot)
     architecture = load(name)
-    points = scatter(axes or AXES, architecture.name) if plot else None
+    points = _scatter(plot, axes, architecture.name)
     given = _given(architecture, sets, batch, sizes, quiet)
     shown = [*columns.split(","), *(f"{path}.receptive_field" for path in field)]
     found = swept(architecture, shown, where, pareto, **given, dtype=dtype)
@@ -103,6 +99,18 @@ def sweep(
         points.save(plot)
     if not quiet:
         _tell_of_left_out(found)
+
+
+def _scatter(plot: Path | None, axes: str, title: str) -> Scatter | None:
+    """The plot that is asked for."""
+    if plot is None:
+        if axes:
+            raise UsageError("--axes goes with --plot", "--plot sweep.svg")
+        return None
+    from archcalc.render.plot import AXES, check_suffix, scatter
+
+    check_suffix(plot)
+    return scatter(axes or AXES, title)
 
 
 def _given(
