@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,11 +21,14 @@ from archcalc.symbolic import (
     collecting_conditions,
     differ,
     dim,
+    exceeds,
     floor_div,
+    is_zero,
     maximum,
     minimum,
     solve,
 )
+from archcalc.symbolic.arithmetic import is_always_positive, is_never_negative
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.integer_sets import Segment, Unsolvable
 from archcalc.symbolic.solving import sign_pieces
@@ -255,3 +259,27 @@ def test_what_always_differs_is_no_condition() -> None:
     with collecting_conditions() as found:
         assert differ(floor_div(H, 2), H + 1)
     assert [] == found
+
+
+def test_signs_that_are_certain_are_right() -> None:
+    """Of sums with reciprocals of several symbols too, of which SymPy says wrong things."""
+    draw, decided = random.Random(1), Counter[str]()
+    symbols = [sympy.Dummy(name, integer=True, nonnegative=True) for name in "ab"]
+    for _ in range(400):
+        terms = [draw.randint(-9, 9) * draw.choice([1, 1, *symbols]) for _ in range(draw.randint(1, 3))]
+        below = sum(draw.randint(0, 2) * each for each in symbols) + draw.randint(0, 1) * symbols[0] * symbols[1]
+        bound = sympy.expand(sympy.Add(*terms, sympy.Integer(draw.randint(-9, 9)) / (below + draw.randint(1, 2))))
+        values = [
+            bound.subs(dict(zip(symbols, numbers, strict=True)))
+            for numbers in itertools.product((0, 1, 2, 9), repeat=2)
+        ]
+        decided[f"never negative: {is_never_negative(bound)}"] += 1
+        assert not is_never_negative(bound) or min(values) >= 0, bound
+        assert not is_always_positive(bound) or min(values) > 0, bound
+    assert min(decided.values()) > 20
+    c, h = dim("c"), dim("h")
+    with collecting_conditions() as found:
+        assert not exceeds(3, floor_div(8, c * h))
+        assert not is_zero(8 / (c + h) - 2)
+    assert {(1, 2): True, (1, 3): False} == {p: found[0].holds({"c": p[0], "h": p[1]}) for p in ((1, 2), (1, 3))}
+    assert {(1, 3): False, (1, 2): True} == {p: found[1].holds({"c": p[0], "h": p[1]}) for p in ((1, 3), (1, 2))}

@@ -13,6 +13,7 @@ from archcalc.symbolic import (
     as_integer,
     ceil_div,
     floor_div,
+    is_never_negative,
     is_symbolic,
     is_zero,
     lower_bound,
@@ -167,7 +168,7 @@ def _symbolic_power(a: Any, b: Any) -> Any:
     base, exponent = sympy.sympify(a), as_integer(b)
     if exponent is None:
         raise ExpressionError("an exponent must be an integer")
-    if not lower_bound(sympy.sympify(exponent)).is_nonnegative:
+    if not is_never_negative(lower_bound(sympy.sympify(exponent))):
         if is_symbolic(exponent) and not base.is_nonzero:
             raise ExpressionError("the sign of an exponent needs a number, not a symbol", code="E106")
         _check_divisor(a)

@@ -239,7 +239,7 @@ def _extreme(values: Sequence[Dim], least: bool) -> Expression:
 def _ordered(a: Any, b: Any, samples: Mapping[Any, Sequence[Any]]) -> bool:
     """Whether a <= b is certain: proved, unless a sample says otherwise."""
     pairs = zip(samples[a], samples[b], strict=True)
-    return all(x is None or y is None or x <= y for x, y in pairs) and bool(lower_bound(b - a).is_nonnegative)
+    return all(x is None or y is None or x <= y for x, y in pairs) and is_never_negative(lower_bound(b - a))
 
 
 def _samples(exprs: Iterable[Any]) -> dict[Any, list[Any]]:
@@ -275,6 +275,33 @@ def lower_bound(value: Any) -> Any:
 
     bound = _below(value)
     return sympy.expand(bound.xreplace({symbol: _from_zero(symbol) + 1 for symbol in bound.free_symbols}))
+
+
+def is_never_negative(bound: Any) -> bool:
+    """Whether it's certain that a lower bound is 0 or more."""
+    if misleads(bound):
+        return all(term.is_nonnegative and not misleads(term) for term in bound.as_ordered_terms())
+    return bool(bound.is_nonnegative)
+
+
+def is_always_positive(bound: Any) -> bool:
+    """Whether it's certain that a lower bound is more than 0."""
+    if misleads(bound):
+        return is_never_negative(bound) and any(term.is_positive for term in bound.as_ordered_terms())
+    return bool(bound.is_positive)
+
+
+def misleads(bound: Any) -> bool:
+    """Whether SymPy may be wrong about the sign: of a sum with reciprocals of several symbols.
+
+    It calls 8/(x + y + 1) - 3 positive, since it is where x and y are 0 (1.14, `_monotonic_sign`).
+    """
+    import sympy
+
+    def reciprocal(part: Any) -> bool:
+        return part.is_Pow and len(part.free_symbols) > 1 and not part.exp.is_nonnegative
+
+    return any(any(map(reciprocal, part.atoms(sympy.Pow))) for part in bound.atoms(sympy.Add))
 
 
 def _below(value: Any) -> Any:

@@ -12,7 +12,16 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from archcalc.symbolic.arithmetic import Dim, is_symbolic, lower_bound, maximum, minimum
+from archcalc.symbolic.arithmetic import (
+    Dim,
+    is_always_positive,
+    is_never_negative,
+    is_symbolic,
+    lower_bound,
+    maximum,
+    minimum,
+    misleads,
+)
 from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting, parted
 
 MAX_RESIDUES = 4096
@@ -75,7 +84,7 @@ def none_equal(*pairs: tuple[Dim, Dim]) -> bool:
 
 def _fails_everywhere(difference: Any) -> bool:
     """Whether it is certainly never 0, as its sign is always the same."""
-    return bool(lower_bound(difference).is_positive or lower_bound(-difference).is_positive)
+    return is_always_positive(lower_bound(difference)) or is_always_positive(lower_bound(-difference))
 
 
 def _root(difference: Any) -> tuple[Any, Fraction] | None:
@@ -143,9 +152,9 @@ def exceeds(a: Dim, b: Dim) -> bool:
     import sympy
 
     margin = _unwrapped(sympy.expand(b - a))
-    if lower_bound(margin).is_nonnegative:
+    if is_never_negative(lower_bound(margin)):
         return False
-    if lower_bound(-margin).is_positive:
+    if is_always_positive(lower_bound(-margin)):
         return True
     constant, rest = margin.as_coeff_Add()
     factor, symbol = rest.as_coeff_Mul()
@@ -284,7 +293,8 @@ def is_zero(value: Dim) -> bool:
     expanded = sympy.expand(value)
     if expanded.is_zero:
         return True
-    if expanded.is_nonzero or not is_collecting() or _fails_everywhere(expanded):
+    certain = expanded.is_nonzero and not misleads(expanded)
+    if certain or not is_collecting() or _fails_everywhere(expanded):
         return False
     if (found := _root(expanded)) is None:
         assume(_whole(expanded), "!=", 0)
