@@ -6,12 +6,12 @@ stands in `analyses`, under its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
-from archcalc.errors import UnknownNameError, suggestion
+from archcalc.errors import UnknownNameError, UsageError, suggestion
 
 
 class Total(Enum):
@@ -134,6 +134,22 @@ def known(name: str, *totals: Total) -> Quantity:
         only = "a whole network" if quantity.total is Total.OWN else "a layer"
         raise UnknownNameError(f"'{name}' is a number of {only}, and of nothing else")
     return quantity
+
+
+def listed(columns: str | Iterable[str]) -> tuple[str, ...]:
+    """`"params,macs"`, or names one by one, in a tuple.
+
+    Raises: UsageError: it's something else.
+
+    >>> listed("params, macs"), listed(["params"])
+    (('params', 'macs'), ('params',))
+    """
+    if isinstance(columns, str):
+        return tuple(name.strip() for name in columns.split(",")) if columns else ()
+    found = tuple(columns) if isinstance(columns, Iterable) else ()
+    if not found or not all(isinstance(name, str) for name in found):
+        raise UsageError(f"columns are names, not {columns!r:.60}", "columns=['params', 'macs']")
+    return found
 
 
 def principal() -> Iterator[str]:

@@ -66,8 +66,10 @@ def specs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
 
 
-def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
+def load(name: str | PathLike[str], folder: str | PathLike[str] | None = None) -> Architecture:
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
+
+    Names are looked up in the zoo, or in a `folder` of specs.
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
 
@@ -77,6 +79,9 @@ def load(name: str | PathLike[str], folder: Path | None = None) -> Architecture:
     """
     if not isinstance(name, (str, PathLike)):
         raise UsageError(f"an architecture is loaded by its name or path, not by {name!r:.60}")
+    if folder is not None and not isinstance(folder, (str, PathLike)):
+        raise UsageError(f"a folder of specs is a path, not {folder!r:.60}", "load('net', folder='my/specs')")
+    folder = None if folder is None else Path(folder)
     path, variant = _split(str(name))
     if isinstance(name, PathLike):
         path = path or Path(name)

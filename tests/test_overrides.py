@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archcalc
+from archcalc.__main__ import main
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Change, Graph
 from archcalc.layers import REGISTRY
-from archcalc.zoo import load
+from archcalc.zoo import Architecture, load
 from tests.helpers import HEAD, spec_of
 from tests.random_overrides import Changed, changes, outcome, substance
 from tests.random_specs import specs
@@ -231,3 +233,58 @@ def test_deep_networks_stay_cheap() -> None:
     text = "archcalc: 1\nname: t\ninput: {C: 4, H: 9, W: 9}\nblocks: {u(): {residual: conv 4 3x3 p=1 -> relu}}\nlayers: (u)*30000\n"
     graph = build(spec_of(text), sets={"*.bias": "false"})
     assert 30_000 == len(graph.changes)
+
+
+NET = """archcalc: 1
+name: net
+input: {C: 3, H: 64, W: 64}
+hparams: {c: 8}
+layers:
+  - a: conv c 5x5%s -> relu
+  - b: maxpool 3 s=2
+  - head: global_avgpool -> flatten -> fc 10
+"""
+COMMANDS = [
+    "table {} --format csv", "table {} --symbolic H,W --format csv", "receptive-field {} --format json",
+    "receptive-field {} --layer b --at 1,1", "explain {} a/conv --format text", "explain {} b --format json",
+    "formula {} a", "formula {}", "formula {} --format python", "solve {} --output 5x5", "solve {} --params 1K --set c=sym",
+    "solve {} --macs 1M --set c=1..64", "sweep {} --set c=1..9 --format csv", "sweep {} --set H=60..70", "export {}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_it(command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What it says about a network with --set is what it says about a spec with that text."""
+    found = []
+    for folder, text, option in (
+        ("plain", "", " --set a.stride=3 --set a/conv.p=half"),
+        ("written", " s=3 p=half", ""),
+    ):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "net.yaml"
+        file.write_text(NET % text)
+        assert 0 == main([*command.format(file).split(), *option.split()])
+        found.append(capfd.readouterr().out.replace(str(tmp_path / folder), ""))
+    assert found[1] == found[0]
+
+
+def test_a_value_may_be_swept_and_solved_for() -> None:
+    """A range of an argument, of each value what building it gives; what is solved for builds to it."""
+    spec = spec_of(NET % "")
+    architecture = Architecture(spec, "")
+    for name, values in {"a.stride": range(1, 7), "a.out_channels": range(3, 40, 5), "a/*.k": range(1, 9)}.items():
+        swept = archcalc.sweep(architecture, choices={name: values}, columns=["params", "macs"])
+        built = [archcalc.analyze(build(spec, sets={name: value})) for value in values]
+        pairs = zip(values, built, strict=True)
+        expected = [{name: value, "params": r.totals["params"], "macs": r.totals["macs"]} for value, r in pairs]
+        assert expected == swept.to_dict()
+    fits = [
+        value
+        for value in range(1, 41)
+        if archcalc.analyze(build(spec, sets={"a.out_channels": value})).totals["params"] <= 2000
+    ]
+    assert fits == list(
+        archcalc.solve(architecture, params=2000, hparams={"a.out_channels": range(1, 41)}).sizes["a_out_channels"]
+    )
+    open_ended = archcalc.solve(architecture, params=2000, hparams={"a.out_channels": "sym"})
+    assert fits == list(open_ended.sizes["a_out_channels"])

@@ -8,7 +8,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import completed
-from archcalc.cli.options import TOTALS, Form, Output, Specs, listed
+from archcalc.cli.options import TOTALS, Form, Output, Specs
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import refuse
 
@@ -40,5 +40,5 @@ def list_architectures(
 
     chosen = chosen_format(form, output)
     found = architectures(text, folder=specs)
-    write_table(found.table(listed(columns) or DEFAULT, sort), chosen, output)
+    write_table(found.table(columns or DEFAULT, sort), chosen, output)
     refuse(found.refused)

@@ -12,7 +12,7 @@ import typer
 from archcalc.cli.completion import among, complete_name, complete_set
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
-from archcalc.quantities import TOTALLED, Total, known, names
+from archcalc.quantities import TOTALLED, Total, known, listed, names
 from archcalc.tables.formats import FORMATS
 from archcalc.zoo import SUFFIXES, subfolders
 
@@ -41,12 +41,7 @@ def form_option(*others: str, default: str = "table in a terminal, plain in a pi
     )
 
 
-def listed(text: str) -> list[str]:
-    """`A,B,C` as names; none if nothing is given."""
-    return [name.strip() for name in text.split(",")] if text else []
-
-
-def sums(text: str) -> list[str]:
+def sums(text: str) -> tuple[str, ...]:
     """`params,macs` as names of quantities that add up.
 
     Raises: UsageError: one is unknown, isn't a sum, or is given twice.
@@ -179,6 +174,9 @@ def subjects(metavar: str = "[NAME…]", help: str = "Zoo names, spec files, or 
 
 Subjects = Annotated[list[str] | None, subjects()]
 Batch = Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")]
-Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of all values and params.")]
+_DTYPES = ("float64", "float32", "bfloat16", "float16", "int8")
+Dtype = Annotated[
+    str, typer.Option(metavar="TYPE", help=f"{', '.join(_DTYPES[:-1])} or int8.", autocompletion=among(*_DTYPES))
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, and no published figures below the table.")]
 Form = Annotated[str | None, form_option()]

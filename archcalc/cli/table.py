@@ -12,10 +12,10 @@ import typer
 from archcalc.cli.command import Command
 from archcalc.cli.completion import among, completed
 from archcalc.cli.graphs import batch_of, built
-from archcalc.cli.options import SUMS, Form, Input, Name, Output, Quiet, Set, Symbolic, described, listed
+from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Name, Output, Quiet, Set, Symbolic, described
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
-from archcalc.quantities import PER_LAYER, Total, known, names
+from archcalc.quantities import PER_LAYER, Total, known, listed, names
 from archcalc.report import Report, analyze
 from archcalc.report.listing import DEFAULT, SHARE, TEXTS
 from archcalc.tables import Table
@@ -53,10 +53,8 @@ def table(
     columns: Annotated[str, completed("A,B,C", "Which columns.", COLUMNS)] = "",
     share: Annotated[str, completed("A,B", SHARES, SUMS)] = "",
     sort: Annotated[str, completed("COLUMN", "Largest values first.", ORDERS)] = "",
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Examples at once.")] = 1,
-    dtype: Annotated[
-        str, typer.Option(metavar="TYPE", help="float64, float32, bfloat16, float16 or int8.")
-    ] = "float32",
+    batch: Batch = 1,
+    dtype: Dtype = "float32",
     no_bias: Annotated[bool, typer.Option("--no-bias", help="Params are weights only, as on the slides.")] = False,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
@@ -105,7 +103,7 @@ def table(
 
 def _shown(columns: str, share: str) -> Sequence[str]:
     """The columns; shares that are asked for stand after what they're shares of, or at the end."""
-    shown = listed(columns) or list(DEFAULT)
+    shown = list(listed(columns) or DEFAULT)
     for column in listed(share):
         known(column, Total.SUM)
         place = shown.index(column) + 1 if column in shown else len(shown)

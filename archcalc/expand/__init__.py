@@ -48,6 +48,9 @@ def build(
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
         raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")
+    for name, value in (sets or {}).items() if isinstance(sets, Mapping) else ():
+        if isinstance(value, Mapping) and name in spec.hparams:
+            raise UsageError(f"{name} is an hparam, which has one value, not {value!r:.60}")
     chosen = variant or spec.default
     if chosen and spec.variant(chosen) is None:
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))

@@ -52,11 +52,15 @@ def symbol_of(name: str) -> str:
 def flat(given: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name, also of those that are given layer by layer: `{"conv1": {"stride": 3}}` is `conv1.stride`.
 
-    Raises: UsageError: one is given twice.
+    Raises: UsageError: one is given twice, a layer is given nothing, or it's not a mapping by name.
     """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise UsageError(f"values are given by name, not {given!r:.60}", "{'width': 96, 'conv1.stride': 3}")
     found: dict[str, Any] = {}
     for name, value in given.items():
         inner = {f"{name}.{argument}": each for argument, each in value.items()} if isinstance(value, Mapping) else {}
+        if isinstance(value, Mapping) and not inner:
+            raise UsageError(f"'{name}' is given no arguments", f"{{'{name}': {{'stride': 3}}}}")
         for label, each in (inner if isinstance(value, Mapping) else {name: value}).items():
             if label in found:
                 raise UsageError(f"'{label}' is given twice", "give it one value")

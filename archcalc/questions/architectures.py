@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.errors import SpecError, UnknownNameError, UsageError, suggestion
-from archcalc.quantities import QUANTITIES, TOTALLED, known
+from archcalc.quantities import QUANTITIES, TOTALLED, known, listed
 from archcalc.report import Report, analyze
 from archcalc.spec.reader import load_spec
 from archcalc.symbolic import Dim, is_symbolic
@@ -74,11 +74,12 @@ class Architectures(Answer):
     refused: tuple[SpecError | TooMuchWork, ...] = field(default=(), compare=False)
     """What is wrong with specs of the folder that can't be listed."""
 
-    def table(self, columns: Sequence[str] = DEFAULT, sort: str = "") -> Table:
+    def table(self, columns: str | Iterable[str] = DEFAULT, sort: str = "") -> Table:
         """A row for each, with the totals that `columns` names: by family, or from the largest of `sort` to the least.
 
         Raises: UnknownNameError: there is no such total.
         """
+        columns = listed(columns)
         for column in (*columns, *filter(None, [sort])):
             known(column, *TOTALLED)
         entries = self._sorted(sort) if sort else self.entries

@@ -12,7 +12,7 @@ from archcalc.expand import Given, Sizes
 from archcalc.expand.hparams import make_module
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
-from archcalc.questions.networks import Network, architecture_of
+from archcalc.questions.networks import Network, architecture_of, mapping_of
 from archcalc.spec.arithmetic import LISTS, Dims
 from archcalc.spec.model import Spec
 from archcalc.spec.tree import Diagnostics
@@ -159,7 +159,7 @@ def show(network: Network, *, hparams: Mapping[str, Given] | None = None, sizes:
     'archcalc: 1'
     """
     architecture = architecture_of(network)
-    given = flat(hparams or {})
+    given, sizes = flat(mapping_of(hparams, "hparams")), mapping_of(sizes, "sizes")
     graph = architecture.build(sizes, **given)
     return Description(architecture, graph, tuple(_found(architecture, given, sizes)))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 
 from archcalc.graph import Graph
-from archcalc.quantities import PER_LAYER, names
+from archcalc.quantities import PER_LAYER, listed, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing
 from archcalc.report.values import Row, Values
 from archcalc.symbolic import Dim
@@ -21,14 +21,19 @@ class Report(Answer, Values):
     """Everything that is known about a graph, computed when it's asked for; printed, it's a table."""
 
     def table(
-        self, columns: Sequence[str] = DEFAULT, every: bool = False, depth: int = 0, sort: str = "", bias: bool = True
+        self,
+        columns: str | Iterable[str] = DEFAULT,
+        every: bool = False,
+        depth: int = 0,
+        sort: str = "",
+        bias: bool = True,
     ) -> Table:
         """The rows, with a choice of columns: one for each volume, for `every` layer, or for each scope at a `depth`.
 
         `sort` by a column: largest first. `bias` false: params are weights only.
         Raises: UsageError: there is no such column, or the choices don't fit together.
         """
-        return Listing(self, tuple(columns), every, depth, sort, bias).table()
+        return Listing(self, listed(columns), every, depth, sort, bias).table()
 
     def _wide(self) -> Table:
         return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), every=True)

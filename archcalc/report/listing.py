@@ -74,6 +74,8 @@ class Listing:
                 self.report.check(column.removesuffix(SHARE))
         if len(set(self.columns)) < len(self.columns):
             raise UsageError("a column can be shown once only")
+        if not isinstance(self.depth, int) or self.depth < 0:
+            raise UsageError(f"a depth is a number of scopes, not {self.depth!r:.60}", "depth=1")
         if self.sort and self.sort not in names(Total.SUM, Total.LARGEST):
             hint = suggestion(self.sort, names(Total.SUM, Total.LARGEST))
             raise UsageError(f"can't sort by '{self.sort}'", hint)

@@ -52,6 +52,8 @@ class Answer:
 
         Raises: UsageError: no format has the suffix, or the file can't be written; what was there is then still there.
         """
+        if not isinstance(path, (str, PathLike)):
+            raise UsageError(f"a file is named by its path, not by {path!r:.60}")
         file = Path(path)
         if (form := formats.SUFFIXES.get(file.suffix.lower())) is None:
             known = ", ".join(filter(None, formats.SUFFIXES))
