@@ -9,6 +9,7 @@ import pytest
 
 import archcalc
 from archcalc.errors import SpecError, UnknownNameError, UsageError
+from archcalc.expand import build
 from archcalc.zoo import Architecture
 from tests.helpers import spec_of
 
@@ -98,6 +99,29 @@ def test_fields_without_a_range(name: str, band: Any, expected: str) -> None:
     text, names = SPECS[name]
     found = archcalc.solve(architecture(text), field={"a": band}, hparams={names: "sym"})
     assert expected == str(found[names])
+
+
+@pytest.mark.parametrize("kernels", ["sym", range(1, 20)])
+def test_arguments_of_layers(kernels: Any) -> None:
+    """An argument that is unknown is called as in formulas, however it's looked for, and found as it was given."""
+    net = archcalc.load("unet")
+    found = archcalc.solve(
+        net, field={"down1": (8, 12)}, hparams={"down1/skip/1/conv.kernel_size": kernels}, symbolic="N"
+    )
+    assert {"down1_skip_1_conv_kernel_size", "N"} == set(found.sizes)
+    expected = []
+    for kernel in range(1, 20):
+        try:
+            row = archcalc.analyze(build(net.spec, net.variant, {"down1/skip/1/conv.kernel_size": kernel}))["down1"]
+        except SpecError:
+            continue
+        if all(8 <= size <= 12 for size in row["receptive_field"].values()):
+            expected.append(kernel)
+    assert (
+        expected
+        == list(found["down1/skip/1/conv.kernel_size"].up_to(19))
+        == list(found["down1_skip_1_conv_kernel_size"].up_to(19))
+    )
 
 
 def test_fields_without_a_closed_form_say_so() -> None:

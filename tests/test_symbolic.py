@@ -145,6 +145,25 @@ def test_sets_unite() -> None:
     assert "multiples of 16 to 48; 64..65" == str(Integers.of([16, 32, 48, 64, 65]))
 
 
+def test_many_runs_are_a_pattern() -> None:
+    """Runs that repeat are said as residues, whatever the pattern; those that don't stay runs. Nothing is added."""
+    generator = random.Random(10)
+    patterns = 0
+    for _ in range(200):
+        period = generator.randint(2, 9)
+        residues = generator.sample(range(period), generator.randint(1, period))
+        first, last = generator.randint(1, 40), generator.randint(60, 200)
+        numbers = [n for n in range(first, last + 1) if n % period in residues]
+        if generator.random() < 0.3:
+            numbers.remove(generator.choice(numbers))
+        found = Integers.of(numbers)
+        assert numbers == list(found)
+        patterns += len(found.segments) == 1 and found.segments[0].period > 1
+    assert patterns > 60
+    assert "0, 1, 4 (mod 8) to 80" == str(Integers.of(n for n in range(1, 81) if n % 8 in (0, 1, 4)))
+    assert "1..2; 4..5; 7..8" == str(Integers.of([1, 2, 4, 5, 7, 8]))
+
+
 def test_sets_unite_all_at_once() -> None:
     """The union of many sets is that of one after the other, ranges and residue classes, with and without ends."""
     generator = random.Random(9)

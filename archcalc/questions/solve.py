@@ -10,6 +10,7 @@ from typing import Any
 from archcalc import text
 from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Sizes
+from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.general import put_in
 from archcalc.questions.budgets import Budget
 from archcalc.questions.goals import Output, goals_of
@@ -69,9 +70,10 @@ class Solution(Answer):
         return self.solutions.largest
 
     def __getitem__(self, name: str) -> Integers:
-        if name not in self.sizes:
-            raise UnknownNameError(f"no unknown is called '{name}'", suggestion(str(name), self.unknowns))
-        return self.sizes[name]
+        called = symbol_of(str(name))
+        if called not in self.sizes:
+            raise UnknownNameError(f"no unknown is called '{name}'", suggestion(called, self.unknowns))
+        return self.sizes[called]
 
     def __contains__(self, values: Mapping[str, int]) -> bool:
         if missing := [name for name in self.unknowns if name not in values]:

@@ -140,8 +140,9 @@ class _Question:
                 refused[reason_of(error)] += 1
         if not found and missing is not None:
             raise missing
-        joined = _joined(tried, [(values, one.solutions) for values, one in found])
-        first = found[0][1] if found else Found(joined, {}, tried=tuple(tried))
+        called = tuple(map(symbol_of, tried))
+        joined = _joined(called, [(values, one.solutions) for values, one in found])
+        first = replace(found[0][1] if found else Found(joined, {}), tried=called)
         totals = first.totals if len(found) == 1 else {}
         unread = tuple(w for w in first.warnings if all(w in one.warnings for _, one in found))
         return replace(first, solutions=joined, totals=totals, refused=refused, warnings=unread)

@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from archcalc.errors import UsageError
 
+MANY_RANGES, REPEATS = 10, 3
+"""Of so many ranges the pattern is looked for, which must repeat so often."""
 MAX_PERIOD = 1 << 16
 """The longest pattern that two sets may make together."""
 
@@ -88,7 +91,9 @@ class Integers:
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> Integers:
-        """The given numbers, runs of equal steps as one segment; a range isn't gone through.
+        """The given numbers, runs of equal steps as one segment, many runs as the pattern that they repeat.
+
+        A range isn't gone through.
 
         >>> import archcalc
         >>> print(archcalc.Integers.of([1, 2, 3, 16, 32, 48]))
@@ -96,7 +101,11 @@ class Integers:
         """
         if isinstance(numbers, range) and numbers and numbers[0] > 0 and numbers.step > 0:
             return cls([Segment(numbers[0], numbers[-1], numbers.step, frozenset({numbers[0] % numbers.step}))])
-        return cls(_runs(sorted({number for number in numbers if number > 0})))
+        ordered = sorted({number for number in numbers if number > 0})
+        runs = list(_runs(ordered))
+        if len(runs) < MANY_RANGES:
+            return cls(runs)
+        return min(cls(runs), cls(Segment(n, n) for n in ordered), key=lambda found: len(found.segments))
 
     @classmethod
     def union(cls, sets: Iterable[Integers]) -> Integers:
@@ -272,6 +281,31 @@ def _runs(numbers: Sequence[int]) -> Iterator[Segment]:
         place = end
 
 
+def _patterned(found: list[Segment]) -> list[Segment]:
+    """Many ranges as one segment, if what they have between their ends repeats; else as they are.
+
+    The first and the last range may be cut off.
+    """
+    if len(found) < MANY_RANGES or any(segment.period > 1 or segment.last is None for segment in found):
+        return found
+    ends = [(segment.first, segment.last or 0) for segment in found]
+    inside = [(last - first, after - first) for (first, last), (after, _) in pairwise(ends[1:])]
+    overlaps = [0] * len(inside)  # how far what leads up to each repeats the start (Knuth, Morris & Pratt 1977)
+    for place in range(1, len(inside)):
+        length = overlaps[place - 1]
+        while length and inside[place] != inside[length]:
+            length = overlaps[length - 1]
+        overlaps[place] = length + (inside[place] == inside[length])
+    cycle = len(inside) - overlaps[-1]
+    period = sum(step for _, step in inside[:cycle])
+    residues = {n % period for first, last in ends[1 : cycle + 1] for n in range(first, last + 1)}
+    whole = Segment(ends[0][0], ends[-1][1], period, frozenset(residues))
+    same = whole.count == sum(last - first + 1 for first, last in ends)
+    if len(inside) < REPEATS * cycle or not same:
+        return found
+    return [whole] if all(n in whole for first, last in (ends[0], ends[-1]) for n in range(first, last + 1)) else found
+
+
 def _condition(segment: Segment, name: str) -> str:
     first, last = segment.first, segment.last
     parts = []
@@ -312,7 +346,7 @@ def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
                 found[-1] = joined
             else:
                 found.append(part)
-    return iter(_pattern_first(found))
+    return iter(_pattern_first(_patterned(found)))
 
 
 def _simple(segment: Segment) -> Iterator[Segment]:
