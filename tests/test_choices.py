@@ -90,6 +90,13 @@ def test_what_cant_be_read(text: str, message: str) -> None:
         alternatives(load(name), [text])
 
 
+@pytest.mark.parametrize("values", ["16,32", "8..16:2", "8, 1..3"])
+def test_where_one_value_is_meant_several_are_refused(values: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hint says which command takes them."""
+    assert 2 == main(["table", "alphago_policy", "--set", f"k={values}"])
+    assert f"several values are for sweep: archcalc sweep … --set k={values}" in capsys.readouterr().err
+
+
 def test_sets_of_ranges() -> None:
     """A range as a set of integers has its members, whatever its step."""
     for first in (1, 2, 7):

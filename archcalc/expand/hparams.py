@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ spec language; for a layer's name, values by argument."""
 
 Sizes: TypeAlias = "Mapping[str, Dim | Mapping[str, Dim]]"
 """The sizes of inputs, by axis, or by an input's name and then by axis."""
+
+_SEVERAL = re.compile(r"[^\[(]*,|.*\.\..*:")
+"""A text with several values: 16,32,64 or 8..128:8."""
 
 
 class Reported(LocalError):
@@ -218,7 +222,9 @@ def _given(hparam: Hparam, given: Any, env: Environment) -> Any:
     except LocalError as error:
         if error.code == "E046":  # its message names the hparam
             raise OutOfBounds(error.message, error.hint) from None
-        raise UsageError(f"{hparam.name}: {error.message}", error.hint) from None
+        several = isinstance(given, str) and _SEVERAL.match(given)
+        hint = f"several values are for sweep: archcalc sweep … --set {hparam.name}={given}" if several else error.hint
+        raise UsageError(f"{hparam.name}: {error.message}", hint) from None
     return given
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,10 +38,11 @@ TRIED = 200
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Answer):
-    """Configurations in order, each with its values and with what was asked about it; computed when they're asked for.
+    """Configurations, each with its values and with what was asked about it; computed when they're asked for.
 
-    `columns` are what is shown beside the values. Iterated, it has a dict for each configuration. Configurations that
-    can't be built are left out, and `left_out` says why.
+    They come in order; what changes the structure varies slowest. `columns` are what is shown beside the values.
+    Iterated, it has a dict for each configuration. Configurations that can't be built are left out, and `left_out` says
+    why.
     """
 
     grid: Grid
@@ -146,7 +148,7 @@ class Sweep(Answer):
             [*map(self._choice, self.grid.choices), *map(self._found, range(len(self.columns)))],
             lambda: (list(map(_text, row)) for row in _rows(kept(), self.names)),
             self.grid.architecture.name,
-            f"totals by {', '.join(self.grid.choices)}",
+            f"totals by {', '.join(self.grid.choices)}" if self.grid.choices else "totals",
             values=lambda: _rows(self.blocks(watch), self.names),
         )
 
@@ -270,19 +272,20 @@ def _along_axes(grid: Grid, each: Measure) -> tuple[Measure, ...]:
     if not each.path:
         return (each,)
     missing = None
-    for report in islice(_structures(grid), TRIED):
+    values = [grid.choices[name] for name in grid.structural]
+    for report in _structures(grid, islice(combinations(values), TRIED)):
         try:
             return each.along_each_axis(report)
         except Missing as error:
             missing = missing or error
-    if missing is not None:
+    if missing is not None and math.prod(map(len, values)) <= TRIED:
         raise missing
     return (each,)
 
 
-def _structures(grid: Grid) -> Iterator[Report]:
+def _structures(grid: Grid, choices: Iterable[Sequence[Any]]) -> Iterator[Report]:
     """Those that can be built."""
-    for values in combinations([grid.choices[name] for name in grid.structural]):
+    for values in choices:
         with suppress(SpecError, OutOfBounds):
             yield grid.structure(dict(zip(grid.structural, values, strict=True)))
 
