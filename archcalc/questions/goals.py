@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Graph, Node
-from archcalc.quantities import QUANTITIES, Total, names
+from archcalc.quantities import QUANTITIES, Quantity, Total, names
 from archcalc.questions.budgets import Band, Budget, budget, interval
 from archcalc.report import Report
 from archcalc.shape import SPATIAL
-from archcalc.symbolic import Condition, exact, is_symbolic
+from archcalc.symbolic import Condition, Dim, exact, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
 
 Output: TypeAlias = "int | str | Sequence[int] | Mapping[str, int]"
@@ -96,7 +96,8 @@ def goals_of(output: Output | None, layer: str, fields: Mapping[str, Budget], bu
     )
 
 
-def _quantity(name: str) -> Any:
+def _quantity(name: str) -> Quantity:
+    """The quantity that may have a budget."""
     known = names(Total.SUM, Total.LARGEST)
     if name == "memory":
         kinds = "--activation-bytes (volumes), --total-bytes (params, buffers, volumes), --saved-bytes, --peak-bytes"
@@ -107,7 +108,8 @@ def _quantity(name: str) -> Any:
     return QUANTITIES[name]
 
 
-def _within(value: Any, band: Band) -> Iterator[Condition]:
+def _within(value: Dim, band: Band) -> Iterator[Condition]:
+    """What it means that a value lies within a band."""
     least, most = band
     if least is not None and least == most:
         yield Condition(value, "==", most)
