@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import archcalc
 from archcalc.__main__ import main
+from archcalc.cli.graphs import symbol_names
 from archcalc.errors import SpecError, UsageError
-from archcalc.expand import build
+from archcalc.expand import build, heeded
 from archcalc.graph import Change, Graph
 from archcalc.layers import REGISTRY
 from archcalc.zoo import Architecture, load
@@ -288,3 +289,25 @@ def test_a_value_may_be_swept_and_solved_for() -> None:
     )
     open_ended = archcalc.solve(architecture, params=2000, hparams={"a.out_channels": "sym"})
     assert fits == list(open_ended.sizes["a_out_channels"])
+
+
+def test_of_several_networks_each_follows_what_it_can(capfd: pytest.CaptureFixture[str]) -> None:
+    """`check` builds all variants of a spec, of which some have the layer; an override that none has is an error."""
+    assert 0 == main(["check", "vgg", "--set", "conv3/4.bias=false"])
+    assert "6 variants built" in capfd.readouterr().out
+    assert 2 == main(["check", "vgg", "--set", "conv3/5.bias=false"])
+    assert "vgg has no layer 'conv3/5'" in capfd.readouterr().err
+    assert 1 == main(["check", "vgg", "--set", "conv3/4.k=99", "--set", "conv3/4.p=0"])
+    assert "kernel 99" in capfd.readouterr().out
+    spec = load("vgg19").spec
+    assert {"conv3/4.bias": False, "*.bias": True, "fcn": True} == heeded(
+        spec, "E", {"conv3/4": {"bias": False}, "*.bias": True, "conv9.s": 3, "fcn": True}
+    )
+    assert {"*.bias": True} == heeded(spec, "D", {"conv3/4.bias": False, "*.bias": True, "conv1.bais": True})
+
+
+def test_what_cannot_be_a_name_of_a_symbol_is_set() -> None:
+    """--symbolic opens sizes and hparams; an argument of a layer is opened by --set."""
+    with pytest.raises(UsageError) as raised:
+        symbol_names("H,conv1.out_channels")
+    assert "--set conv1.out_channels=sym" == raised.value.hint

@@ -163,7 +163,8 @@ def symbol_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")] if text else []
     for name in names:
         if not (name.isascii() and name.isidentifier()):
-            hint = f"--symbolic {text.replace('.', '_')}" if "." in name else "--symbolic H,W,N"
+            of_axis = f"--symbolic {text.replace('.', '_')}" if name[-2:-1] == "." else f"--set {name}=sym"
+            hint = of_axis if "." in name else "--symbolic H,W,N"
             raise UsageError(f"can't read --symbolic '{text}': '{name}' is not a name", hint)
     return names
 

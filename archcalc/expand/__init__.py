@@ -12,7 +12,7 @@ from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
 from archcalc.expand.expander import Expander
 from archcalc.expand.hparams import Given, Module, Reported, Sizes, UnknownHparam, is_override, make_module
-from archcalc.expand.overrides import Overrides, argument_called, flat
+from archcalc.expand.overrides import Overrides, Unheeded, argument_called, flat
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Application, Change, Graph, Input, Node, layout_of
 from archcalc.layers import REGISTRY
@@ -25,7 +25,7 @@ from archcalc.spec.reader import load_spec
 from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Condition, Dim, collecting_conditions, dim, exact, exceeds
 
-__all__ = ["Given", "Sizes", "build", "instead"]
+__all__ = ["Given", "Sizes", "build", "heeded", "instead"]
 
 
 def build(
@@ -72,6 +72,21 @@ def _built(
     if unsettled := made.overrides.unsettled - {*literal}:
         return _built(spec, variant, sets, sizes, {*literal, *unsettled})
     return made.graph(outputs, conditions)
+
+
+def heeded(spec: Spec, variant: str, sets: Mapping[str, Given]) -> dict[str, Any]:
+    """Of values for several networks, those for one of them: without the arguments of layers that it hasn't."""
+    found = flat(sets)
+    while any(map(is_override, found)):
+        try:
+            build(spec, variant, found)
+        except Unheeded as error:
+            del found[error.label]
+        except (SpecError, UsageError):
+            break  # which will be reported
+        else:
+            break
+    return found
 
 
 def instead(spec: Spec, variant: str, word: str, value: Any = "…") -> str:

@@ -26,6 +26,14 @@ from archcalc.work import spend
 _WORD = re.compile(r"[^A-Za-z0-9]+")
 
 
+class Unheeded(UsageError):
+    """No layer has followed an override; `label` is how it was given."""
+
+    def __init__(self, label: str, message: str, hint: str) -> None:
+        super().__init__(f"{label}: {message}", hint)
+        self.label = label
+
+
 @dataclass(frozen=True, slots=True)
 class Override:
     """A value for one argument of all layers whose names a pattern matches; `label=text` is how it was given."""
@@ -169,21 +177,21 @@ class Overrides:
     def check(self, spec: str, names: Iterable[str]) -> None:
         """See that each override has been followed by some layer; `names` are those of all layers and scopes.
 
-        Raises: UsageError: one hasn't.
+        Raises: Unheeded: one hasn't.
         """
         for number, override in enumerate(self.found):
             if number not in self._followed:
                 raise self._unheeded(spec, number, override, set(names))
 
-    def _unheeded(self, spec: str, number: int, override: Override, names: set[str]) -> UsageError:
+    def _unheeded(self, spec: str, number: int, override: Override, names: set[str]) -> Unheeded:
         kinds = self._kinds.get(number)
         if not kinds:
-            return UsageError(f"{override.label}: {spec} has no layer '{override.pattern}'", _nearest(override, names))
+            return Unheeded(override.label, f"{spec} has no layer '{override.pattern}'", _nearest(override, names))
         known = {word for kind in kinds for word in _words(kind)}
         alone = "" if len(kinds) > 1 else next(iter(kinds))
         what = f"{alone} has no" if alone else f"nothing in '{override.pattern}' has an"
-        message = f"{override.label}: {what} argument '{override.argument}'"
-        return UsageError(message, suggestion(override.argument, known) or f"{alone} takes no arguments" * bool(alone))
+        hint = suggestion(override.argument, known) or f"{alone} takes no arguments" * bool(alone)
+        return Unheeded(override.label, f"{what} argument '{override.argument}'", hint)
 
 
 def argument_called(kind: str, word: str) -> str:

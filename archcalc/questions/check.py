@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.errors import Diagnostic, SpecError
-from archcalc.expand import Given, build
+from archcalc.expand import Given, build, heeded
+from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.networks import mapping_of, names_of, refuse_both
@@ -118,7 +119,7 @@ def check(
     >>> archcalc.check("unet", symbolic="H,W").specs[0].conditions
     ('works if H >= 188', 'works if W >= 188')
     """
-    names, given = names_of(symbolic), mapping_of(hparams, "hparams")
+    names, given = names_of(symbolic), flat(mapping_of(hparams, "hparams"))
     refuse_both(given, names)
     return Findings(answered(partial(_checked, given=given, names=names), networks, specs, on_error))
 
@@ -135,9 +136,14 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
     found: dict[Any, Diagnostic] = {}
     conditions: dict[str, None] = {}
     built = 0
+    followed: set[str] = set()
     for variant in subject.variants:
+        fitting = heeded(subject.spec, variant, given)
+        followed |= fitting.keys()
+        if variant == subject.variants[-1]:  # what none of them has is an error
+            fitting |= {name: value for name, value in given.items() if name not in followed}
         try:
-            graph, told = _built(subject, variant, given, names)
+            graph, told = _built(subject, variant, fitting, names)
             spend(8 * len(graph.nodes) if built else 0, "building every variant")
             conditions.update(dict.fromkeys(told))
             diagnostics = graph.warnings

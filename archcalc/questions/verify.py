@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.errors import UnknownNameError, UsageError, suggestion
-from archcalc.expand import Given, Sizes
+from archcalc.expand import Given, Sizes, heeded
+from archcalc.expand.hparams import is_override
+from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.pytorch import need_torch
 from archcalc.pytorch.compare import Check, Verification
@@ -210,7 +212,7 @@ def _cases(
     folder: Path | None,
 ) -> tuple[list[_Case], list[str]]:  # fmt: skip
     """What to run, and what is left out since it has symbols."""
-    given, sides = mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
+    given, sides = flat(mapping_of(hparams, "hparams")), mapping_of(sizes, "sizes")
     if not networks:
         return _of_all(architectures(folder), given, sides, choices)
     cases, left_out = [], []
@@ -240,11 +242,14 @@ def _fitting(every: Iterable[Architecture], given: Mapping[str, Given], choices:
     """Every architecture, each with those of the values that it has hparams for."""
     used: set[str] = set()
     for architecture in every:
-        fitting = {name: value for name, value in given.items() if name in architecture.spec.hparams}
+        spec = architecture.spec
+        known = {name: value for name, value in given.items() if name in spec.hparams or is_override(name)}
+        fitting = heeded(spec, architecture.variant, known)
         used.update(fitting)
         yield choices.case(architecture, fitting)
     if unknown := given.keys() - used:
-        raise UsageError(f"no spec has an hparam '{min(unknown)}'")
+        what = "a layer for" if is_override(min(unknown)) else "an hparam"
+        raise UsageError(f"no spec has {what} '{min(unknown)}'")
 
 
 def _has_symbols(report: Report) -> bool:
