@@ -107,7 +107,7 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
     for quantity in QUANTITIES:
         values = [(_value(predicted, quantity), _value(found, quantity)) for predicted, found in pairs]
         differences = [
-            Difference(name, quantity, *map(_told, pair))
+            Difference(name, quantity, *map(_shown, pair))
             for name, pair in zip(names, values, strict=True)
             if pair[0] != pair[1]
         ]
@@ -132,7 +132,7 @@ def _value(measured: Measured, quantity: str) -> Any:
     return getattr(measured, quantity.removesuffix(" bytes"))
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
 
 

@@ -38,10 +38,10 @@ def field_check(report: Report, device: str) -> Check:
             predicted = exact_field(graph, question.node, question.position, source)
             if predicted.positions() != found.positions():
                 layer = graph.nodes[question.node].name
-                differences.append(Difference(layer, f"{name}{on}", _told(predicted), _told(found)))
+                differences.append(Difference(layer, f"{name}{on}", _shown(predicted), _shown(found)))
     return Check(name, len(chosen) * len(sources), differences=tuple(differences))
 
 
-def _told(seen: Seen) -> str:
+def _shown(seen: Seen) -> str:
     spans = (f"{axis} {span[0]} to {span[1]}" for axis in seen.sizes if (span := seen.interval(axis)))
     return f"{seen.count} positions ({', '.join(spans)})"

@@ -47,7 +47,7 @@ def predicted_bytes(report: Report) -> dict[str, int]:
 
 
 def byte_checks(report: Report, bytes_: Mapping[str, int]) -> list[Check]:
-    """Predicted bytes against measured ones; what isn't modelled is told with its size.
+    """Predicted bytes against measured ones; what isn't modelled is reported with its size.
 
     At a peak, kernels may need more for a while. Which attention a device runs is PyTorch's choice, and so is what it
     keeps beyond the least.
@@ -69,11 +69,11 @@ def _check(name: str, predicted: Any, found: Any, more: str = "") -> Check:
     """Whether a figure is as predicted, or, where `more` says why, larger."""
     if more and found is not None and found > predicted:
         return Check(name, 1, predicted, found, note=f"{found - predicted:,} more, {more}")
-    differences = () if predicted == found else (Difference("total", name, f"{predicted:,}", _told(found)),)
+    differences = () if predicted == found else (Difference("total", name, f"{predicted:,}", _shown(found)),)
     return Check(name, 1, predicted, found, differences)
 
 
-def _told(found: Any) -> str:
+def _shown(found: Any) -> str:
     return "missing" if found is None else f"{found:,}"
 
 

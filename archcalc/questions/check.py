@@ -143,9 +143,9 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
         if variant == subject.variants[-1]:  # what none of them has is an error
             fitting |= {name: value for name, value in given.items() if name not in followed}
         try:
-            graph, told = _built(subject, variant, fitting, names)
+            graph, sizes = _built(subject, variant, fitting, names)
             spend(8 * len(graph.nodes) if built else 0, "building every variant")
-            conditions.update(dict.fromkeys(told))
+            conditions.update(dict.fromkeys(sizes))
             diagnostics = graph.warnings
             built += 1
         except SpecError as error:

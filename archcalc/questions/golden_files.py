@@ -207,10 +207,10 @@ def _changed(name: str, where: str, old: Mapping[str, Any], new: Mapping[str, An
     for key in dict.fromkeys((*old, *new)):
         if old.get(key) != new.get(key):
             between = ", " if key == "outputs" else "x"
-            yield Difference(name, where, key, *(_told(each.get(key), between) for each in (old, new)))
+            yield Difference(name, where, key, *(_shown(each.get(key), between) for each in (old, new)))
 
 
-def _told(value: Any, between: str) -> str:
+def _shown(value: Any, between: str) -> str:
     """A value in a difference; sizes as 64x112x112."""
     return printable(between.join(map(str, value.values())) if isinstance(value, dict) else str(value))
 

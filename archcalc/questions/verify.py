@@ -172,7 +172,7 @@ def verify_against(
             net = kept["nets"][name]
             case = _Choices(net["batch"], net["dtype"]).case(architecture, net["sets"])
             checks = tuple(against(case.report, net))
-            found.append(case.said(Verification(name, f"record of {kept['device']}", checks)))
+            found.append(case.described(Verification(name, f"record of {kept['device']}", checks)))
             (progress or Progress()).end(found[-1])
     return Verifications(tuple(found))
 
@@ -184,7 +184,7 @@ class _Case:
     report: Report
     given: Mapping[str, Given] = field(default_factory=dict)
 
-    def said(self, found: Verification) -> Verification:
+    def described(self, found: Verification) -> Verification:
         """What came of it, with what it was about."""
         given = {
             name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in self.given.items()
@@ -257,7 +257,7 @@ def _has_symbols(report: Report) -> bool:
 
 
 def _verified(case: _Case, device: str, progress: Progress) -> Verification:
-    found = case.said(_ran(case.report, device, progress))
+    found = case.described(_ran(case.report, device, progress))
     progress.end(found)
     return found
 
