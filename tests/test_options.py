@@ -63,10 +63,12 @@ MODES: Mapping[str, Mapping[str, str]] = {
     "formula t.yaml -f python": {"a": "", "--symbolic": "k", "-o": "out.txt", **NET},
     "formula t.yaml a -f sympy": {"--symbolic": "k", "-o": "out.txt", **NET},
     "explain t.yaml a": {"--set": "k=7", "--input": "3x10x10", "-o": "out.txt"},
-    "solve t.yaml --output 3x3": {**BUDGETS, "--layer": "a", "--batch": "2", "--symbolic": "H", "--format": "json"},
+    "solve t.yaml --output 3x3": {
+        **BUDGETS, "--layer": "a", "--field": "c=3..", "--square": "", "--batch": "2", "--symbolic": "H", "--format": "json",
+    },
     "solve t.yaml --macs 1K..50K --set k=sym": {
         "--params": "20..2K", "--output": "7x7", "--batch": "2", "--dtype": "float16", "--set": "n=2", "--input": "H=10",
-        "--symbolic": "W", "--format": "json",
+        "--symbolic": "W", "--field": "b.H=3..11", "--square": "", "--format": "json",
     },
     "sweep t.yaml --set k=1..3": {**SWEEP, "--plot": "out.svg"},
     "check t.yaml": {"--format": "json", "--symbolic": "H", "--set": "k=7"},
@@ -90,6 +92,8 @@ RIGHT = {
     ("formula t.yaml a -f sympy", "--set", ""): SAME_ANSWER,
     ("formula t.yaml a -f sympy", "--input", ""): SAME_ANSWER,
     ("solve t.yaml --output 3x3", "--batch", ""): SAME_ANSWER,
+    ("solve t.yaml --output 3x3", "--symbolic", "--square"): RESTATED,
+    ("solve t.yaml --macs 1K..50K --set k=sym", "--symbolic", "--square"): RESTATED,
     ("solve t.yaml --macs 1K..50K --set k=sym", "--dtype", ""): SAME_ANSWER,
     ("check t.yaml", "--set", ""): SAME_ANSWER,
     ("check t.yaml -f github", "--set", ""): SAME_ANSWER,
