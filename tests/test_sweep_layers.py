@@ -139,7 +139,13 @@ def test_conditions_and_fronts_about_layers() -> None:
     """They may be about numbers that aren't shown, in every spelling; `/` and `-` with spaces calculate."""
     found = archcalc.sweep("resnet:cifar", "params", n=range(1, 8))
     fields = {row["n"]: row["conv3.receptive_field"] for row in archcalc.sweep("resnet:cifar", "conv3.rf", n="1..7")}
-    for text in ("conv3.rf >= 50", "conv3.receptive_field >= 50", "conv3.rf.H>=50", "conv3.rf - conv2.rf / 9 >= 47.1"):
+    for text in (
+        "conv3.rf >= 50",
+        "conv3.receptive_field >= 50",
+        "conv3.rf.H>=50",
+        "conv3.rf - conv2.rf / 9 >= 47.1",
+        "2*conv3.rf*conv1.rf>=2*50*conv1.rf",
+    ):
         step = found.where(text)
         assert ["n", "params"] == list(step.names)
         assert [n for n, field in fields.items() if field >= 50] == [row["n"] for row in step], text
@@ -188,6 +194,15 @@ def test_choices_in_python_are_those_of_the_command() -> None:
     assert [([8, 8, 8, 8],)] == rows(widths=[8, 8, 8, 8])
     assert [([8, 8, 8, 8],), ("[8,8,8,16]",)] == rows(widths=[[8, 8, 8, 8], "[8,8,8,16]"])
     assert [(10,), (12,)] == rows(classes=[10, "10", "5*2", 12])
+
+
+def test_arguments_of_layers_can_be_given_beside() -> None:
+    """In every spelling; what is swept can't be given, too."""
+    expected = [row["macs"] for row in archcalc.sweep("alexnet", "macs", choices={"conv1.stride": [3], "g": [1, 2]})]
+    for hparams in ({"conv1.stride": 3}, {"conv1": {"stride": 3}}):
+        assert expected == [row["macs"] for row in archcalc.sweep("alexnet", "macs", g=[1, 2], hparams=hparams)]
+        with pytest.raises(UsageError, match=r"'conv1\.stride' is swept, and given by hparams"):
+            archcalc.sweep("alexnet", choices={"conv1.stride": [3]}, hparams=hparams)
 
 
 def test_names_that_are_parameters_stand_in_choices(tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _BY_NAME = {**QUANTITIES, **{name: each for name, each in claimable().items() if each.name in QUANTITIES}}
 """All quantities, under the names that claims have for them, too."""
 _QUANTITY = "|".join(sorted(_BY_NAME, key=len, reverse=True))
-DOTTED = re.compile(rf"(?!\d)(?:[\w./+-]*?\w\.(?:{_QUANTITY})(?:\.[A-Z])?|[\w/+*-]*[\w*]\.[A-Za-z_]\w*)(?![\w.])")
+DOTTED = re.compile(
+    rf"(?<![\w.])(?!\d)(?:[\w./+-]{{0,400}}?\w\.(?:{_QUANTITY})(?:\.[A-Z])?|(?:[\w/+-]|\*(?=[./])){{0,400}}[\w*]\.[A-Za-z_]\w*)"
+    r"(?![\w.])"
+)
 """In the text of a condition, a number of a layer (`conv5/pool.rf`, `conv5.receptive_field.H`), or its argument."""
 
 

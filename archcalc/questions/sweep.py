@@ -15,6 +15,7 @@ from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.hparams import OutOfBounds, make_module
+from archcalc.expand.overrides import flat
 from archcalc.quantities import TOTALLED, names
 from archcalc.questions.choices import combinations, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, planned
@@ -211,7 +212,7 @@ def sweep(
     {'size': 224, 'conv3.receptive_field': 44}
     """
     architecture = architecture_of(network)
-    given, fixed = _together(choices, named, batch), mapping_of(hparams, "hparams")
+    given, fixed = _together(choices, named, batch), flat(mapping_of(hparams, "hparams"))
     inputs = _sizes(architecture, sizes)
     _check_fixed(architecture, given, fixed, inputs)
     if dtype not in BYTES:
