@@ -17,10 +17,11 @@ import pytest
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.quantities import TOTALLED, names
-from archcalc.questions import selection
+from archcalc.questions import pareto
 from archcalc.questions.choices import alternatives
 from archcalc.questions.grid import Grid
-from archcalc.questions.selection import Condition, front
+from archcalc.questions.pareto import front
+from archcalc.questions.selection import Condition
 from archcalc.questions.sweep import sweep
 from archcalc.render.plot import Scatter, check_suffix
 from archcalc.zoo import load
@@ -203,7 +204,7 @@ def test_fronts_of_any_blocks_are_exact(count: int, form: str, monkeypatch: pyte
     draw = random.Random(f"{count} {form}")
     for _ in range(25):
         for name, values in (("BLOCK", (10, 1 << 16)), ("SMALL", (0, 500)), ("COMPARED", (1, 50)), ("STRONG", (0, 3))):
-            monkeypatch.setattr(selection, name, draw.choice(values))
+            monkeypatch.setattr(pareto, name, draw.choice(values))
         most, more = draw.choice((1, 5, 30, 10**6)), 10**25 if form == "objects" else 0
         everything = [
             (*(draw.randint(0, most) + more for _ in range(count)), place) for place in range(draw.randint(1, 90))

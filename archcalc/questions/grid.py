@@ -40,6 +40,11 @@ Columns = dict[str, Any]
 """Values by column: lists, or NumPy arrays of the same length."""
 
 
+def length(block: Columns) -> int:
+    """How many configurations a block has."""
+    return len(next(iter(block.values()), ()))
+
+
 @dataclass(frozen=True)
 class Grid:
     """All combinations of `choices`; `symbols` are the names that stay symbols, the others change the structure."""
@@ -82,8 +87,8 @@ class Grid:
 
     def _ordered(self, outer: Mapping[str, Any], block: Columns) -> Columns:
         """The names in the order of the choices, then the totals."""
-        length = len(block[self.columns[0]])
-        names = {name: [outer[name]] * length if name in outer else block[name] for name in self.choices}
+        rows = length(block)
+        names = {name: [outer[name]] * rows if name in outer else block[name] for name in self.choices}
         return {**names, **{column: block[column] for column in self.columns}}
 
     def _computed(

@@ -18,10 +18,11 @@ from archcalc.expand.hparams import OutOfBounds, make_module
 from archcalc.expand.overrides import flat
 from archcalc.quantities import TOTALLED, names
 from archcalc.questions.choices import combinations, values_of
-from archcalc.questions.grid import FEW, Columns, Grid, planned
+from archcalc.questions.grid import FEW, Columns, Grid, length, planned
 from archcalc.questions.measures import Measure, Missing, measure, measures
 from archcalc.questions.networks import Network, architecture_of, mapping_of
-from archcalc.questions.selection import Aims, Condition, Step, front
+from archcalc.questions.pareto import Aims, front
+from archcalc.questions.selection import Condition, Step
 from archcalc.report import Report
 from archcalc.shape import BATCH
 from archcalc.spec.tree import Diagnostics
@@ -64,10 +65,10 @@ class Sweep(Answer):
         return (dict(zip(self.names, row, strict=True)) for row in _rows(self.blocks(), self.names))
 
     def __len__(self) -> int:
-        return sum(map(_length, self.blocks()))
+        return sum(map(length, self.blocks()))
 
     def __bool__(self) -> bool:
-        return any(map(_length, self.blocks()))
+        return any(map(length, self.blocks()))
 
     @cached_property
     def left_out(self) -> Mapping[str, int]:
@@ -133,7 +134,7 @@ class Sweep(Answer):
     def _computed(self, watch: Callable[[int], object] | None = None) -> Iterator[Columns]:
         done, left_out = 0, Counter[str]()
         for block in self.grid.blocks(left_out=left_out):
-            done += _length(block)
+            done += length(block)
             if watch is not None:
                 watch(done + left_out.total())
             yield block
@@ -306,10 +307,6 @@ def _rows(blocks: Iterable[Columns], names: Sequence[str]) -> Iterator[tuple[Any
 def _list(values: Any) -> list[Any]:
     found: list[Any] = values.tolist() if hasattr(values, "dtype") else values
     return found
-
-
-def _length(block: Columns) -> int:
-    return len(next(iter(block.values()), ()))
 
 
 def _text(value: Any) -> str:
