@@ -167,7 +167,7 @@ def test_one_command_imports_no_other() -> None:
         ("table vgg16 --columns mac", "error: unknown column 'mac'\n    hint: did you mean 'macs'?\n"),
         ("table vgg16 --sort mac", "error: can't sort by 'mac'\n    hint: did you mean 'macs'?\n"),
         ("table vgg16 --set sise=3", "error: vgg has no hparam 'sise'\n    hint: did you mean 'size'?\n"),
-        ("table vgg16 --set size", "error: can't read --set 'size'\n    hint: --set HPARAM=VALUE\n"),
+        ("table vgg16 --set size", "error: can't read --set 'size'\n    hint: --set width=96, --set conv1.stride=3\n"),
         ("table vgg16 --set size=(", "error: size: "),
         ("table vgg16 --set size=9**9**9", "error: size: "),
         ("table vgg16 --input 224x224", "error: the input of vgg16 is CxHxW: '224x224' has 2 sizes\n"),

@@ -54,7 +54,7 @@ def sizes_among(name: str, values: Sequence[Any]) -> Sequence[int]:
 
 
 def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
-    """`HPARAM=VALUE` options → those with one value, and those with several: ranges, lists, and repeated options.
+    """`NAME=VALUE` options → those with one value, and those with several: ranges, lists, and repeated options.
 
     A range is `8..128` or, in steps, `8..128:8`; a list `16,32,64`, with ranges in it or in brackets. Lists give
     several values to an hparam that is a list itself. Values stay texts in the spec language, except for the integers
@@ -65,7 +65,7 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
     for option in given:
         name, equals, value = option.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise UsageError(f"can't read --set '{option}'", "--set HPARAM=VALUE")
+            raise UsageError(f"can't read --set '{option}'", "--set width=96, --set conv1.stride=3")
         texts.setdefault(name.strip(), []).append(value.strip())
     fixed: dict[str, Any] = {}
     several: dict[str, Sequence[Any]] = {}
