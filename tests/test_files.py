@@ -368,7 +368,7 @@ def _commands() -> Iterator[tuple[str, Any]]:
 
 
 READERS = [
-    "table {spec} -o {out} -f csv", "formula {spec} conv -o {out}", "check {spec} -o {out} -f csv",
+    "table {spec} -o {out} -f csv", "formula {spec} conv -o {out} -f latex", "check {spec} -o {out} -f csv",
     "export {spec} -o {out}", "render {spec} -o {out} -f dot", "sweep {spec} --set n=1..3 -o {out} -f csv",
     "sweep {spec} --set n=1..30000 -o {out} -f parquet", "claims {spec} -o {out} -f csv",
     "list --specs {folder} -o {out} -f csv", "solve {spec} --params 5M --set n=1..3 -o {out} -f csv",
