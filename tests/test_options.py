@@ -185,11 +185,11 @@ UNTRAINED = "int8 has no gradients: nothing is kept for a backward pass, so ther
         ),
         (
             "receptive-field t.yaml --layer a --at H=3,H=4",
-            "--at 'H=3,H=4' gives H twice; the positions of 'a' are H,W",
+            "the position 'H=3,H=4' gives H twice; the positions of 'a' are H,W",
         ),
         (
             "receptive-field t.yaml --layer a --at W=3,4",
-            "--at 'W=3,4' gives W twice; the positions of 'a' are H,W",
+            "the position 'W=3,4' gives W twice; the positions of 'a' are H,W",
         ),
         ("receptive-field t.yaml --at 1,1 --all", "--at is not about rows for every layer"),
         ("receptive-field --stack 3x3 --set k=7", "--stack describes a net of its own: leave out --set"),
