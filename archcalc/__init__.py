@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 from archcalc._version import __version__
 
 if TYPE_CHECKING:
+    from archcalc.drawings.diagram import Diagram
+    from archcalc.drawings.draw import draw
+    from archcalc.drawings.drawable import Drawable
     from archcalc.errors import ArchcalcError, ShapeError, SpecError, UnknownNameError, UsageError, VerificationError
     from archcalc.expand import build
     from archcalc.graph import Graph, Node
+    from archcalc.language.model import Spec
     from archcalc.pytorch import to_torch
     from archcalc.questions.architectures import Architectures, architectures
     from archcalc.questions.check import Findings, check
@@ -35,12 +39,8 @@ if TYPE_CHECKING:
     from archcalc.questions.solve import Solution, solve
     from archcalc.questions.sweep import Sweep, sweep
     from archcalc.questions.verify import Verifications, verify, verify_against
-    from archcalc.render.diagram import Diagram
-    from archcalc.render.draw import draw
-    from archcalc.render.drawable import Drawable
     from archcalc.report import Report, analyze
     from archcalc.shape import Shape
-    from archcalc.spec.model import Spec
     from archcalc.symbolic import Integers, dim
     from archcalc.tables.answer import Answer
     from archcalc.zoo import Architecture, load
@@ -73,12 +73,12 @@ _HOMES = {
     "archcalc.questions.verify": ("Verifications", "verify", "verify_against"),
     "archcalc.questions.solve": ("Solution", "solve"),
     "archcalc.questions.sweep": ("Sweep", "sweep"),
-    "archcalc.render.diagram": ("Diagram",),
-    "archcalc.render.draw": ("draw",),
-    "archcalc.render.drawable": ("Drawable",),
+    "archcalc.drawings.diagram": ("Diagram",),
+    "archcalc.drawings.draw": ("draw",),
+    "archcalc.drawings.drawable": ("Drawable",),
     "archcalc.report": ("Report", "analyze"),
     "archcalc.shape": ("Shape",),
-    "archcalc.spec.model": ("Spec",),
+    "archcalc.language.model": ("Spec",),
     "archcalc.symbolic": ("Integers", "dim"),
     "archcalc.tables.answer": ("Answer",),
     "archcalc.pytorch": ("to_torch",),

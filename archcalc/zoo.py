@@ -12,9 +12,9 @@ from archcalc import files
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import Given, Sizes, build
 from archcalc.graph import Graph
-from archcalc.spec.model import Spec
-from archcalc.spec.reader import load_spec
-from archcalc.spec.tree import MAX_BYTES
+from archcalc.language.model import Spec
+from archcalc.language.reader import load_spec
+from archcalc.language.tree import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""

@@ -121,7 +121,7 @@ def modules() -> str:
     lines = [MODULES, "| Module | What it's for |", "| --- | --- |"]
     for part in parts:
         single = ROOT / "archcalc" / f"{part}.py"
-        files = [single] if single.is_file() else sorted((ROOT / "archcalc" / part).glob("*.py"))
+        files = [single] if single.is_file() else sorted((ROOT / "archcalc" / part).rglob("*.py"))
         lines += [f"| `{file.relative_to(ROOT / 'archcalc')}` | {_summary(file)} |" for file in files]
     return "\n".join(lines) + "\n"
 

@@ -13,12 +13,12 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localco
 from fractions import Fraction
 from math import prod
 
+from archcalc.language.expression import Literal
+from archcalc.language.grammar import parse_expression
+from archcalc.language.printed import Printed
+from archcalc.language.reader import parse_spec
+from archcalc.language.tree import Source
 from archcalc.questions.judging import verdicts_on
-from archcalc.spec.expression import Literal
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.printed import Printed
-from archcalc.spec.reader import parse_spec
-from archcalc.spec.tree import Source
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

@@ -102,8 +102,8 @@ def _exported(graph: Graph) -> str:
     """Whether the program gives what the built module gives."""
     import torch
 
-    from archcalc.export.writer import torch_code
     from archcalc.pytorch.network import Network
+    from archcalc.pytorch.source.writer import torch_code
 
     built, own = Network(graph).eval(), imported(torch_code(graph))().eval()
     for (_, source), (_, target) in zip(built.state_dict().items(), own.state_dict().items(), strict=True):

@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from archcalc.errors import ExpressionError, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
+from archcalc.language.expression import Environment
+from archcalc.language.grammar import parse_expression
+from archcalc.language.model import Spec
 from archcalc.layers import REGISTRY, Argument
 from archcalc.quantities import fields
 from archcalc.questions.measures import Measure, Missing
 from archcalc.report import Report, analyze
-from archcalc.spec.expression import Environment
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.model import Spec
 from archcalc.symbolic import Condition, dim
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of

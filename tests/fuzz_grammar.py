@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.cli.app import COMMANDS
+from archcalc.language.arithmetic import FUNCTIONS
 from archcalc.layers import REGISTRY
 from archcalc.quantities import PER_LAYER, claimable, names
-from archcalc.spec.arithmetic import FUNCTIONS
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = (

@@ -142,7 +142,7 @@ def warm() -> None:
     importlib.import_module("numpy")
     for module in pkgutil.walk_packages(archcalc.__path__, "archcalc."):
         if (
-            not module.name.startswith(("archcalc.pytorch.", "archcalc.export.", "archcalc.__main__"))
+            not module.name.startswith(("archcalc.pytorch.", "archcalc.pytorch.source.", "archcalc.__main__"))
             and "torch_" not in module.name
         ):
             importlib.import_module(module.name)

@@ -26,9 +26,9 @@ def program_peak(graph: Graph, batch: int, device: str = "cpu") -> int:
     """The most bytes that the exported program holds at once."""
     import torch
 
-    from archcalc.export.writer import torch_code
     from archcalc.pytorch.alive import peak_bytes
     from archcalc.pytorch.network import Network
+    from archcalc.pytorch.source.writer import torch_code
     from tests.helpers import imported
 
     with torch.device(device):

@@ -233,8 +233,8 @@ def check(graph: Graph) -> None:
     """Write a graph's program, and compare it with the built network; independent of the exporter's own check."""
     import torch
 
-    from archcalc.export.writer import torch_code
     from archcalc.pytorch.network import Network
+    from archcalc.pytorch.source.writer import torch_code
 
     builtins.trapped = False  # type: ignore[attr-defined]
     code = torch_code(graph)

@@ -9,9 +9,9 @@ import pytest
 from archcalc.__main__ import main
 from archcalc.expand import build
 from archcalc.graph import Graph
-from archcalc.spec.model import Spec
-from archcalc.spec.reader import parse_spec
-from archcalc.spec.tree import Source
+from archcalc.language.model import Spec
+from archcalc.language.reader import parse_spec
+from archcalc.language.tree import Source
 
 HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
 """The first three lines of most test specs: errors in the rest start at line 4."""

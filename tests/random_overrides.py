@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from archcalc.errors import ArchcalcError, SpecError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
+from archcalc.language.grammar import ChainParser
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
-from archcalc.spec.grammar import ChainParser
 from tests.helpers import spec_of
 from tests.random_layers import Draw
 

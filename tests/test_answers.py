@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 import pytest
 
 import archcalc
+from archcalc.drawings.drawable import Drawable
 from archcalc.errors import UsageError
-from archcalc.render.drawable import Drawable
 from archcalc.tables import Column, Table, frames
 from archcalc.tables.answer import Answer
 from archcalc.tables.csv import lines

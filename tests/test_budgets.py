@@ -12,9 +12,9 @@ import pytest
 
 from archcalc.__main__ import main
 from archcalc.errors import SpecError
+from archcalc.language.schema import json_schema
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.judging import verdicts_on
-from archcalc.spec.schema import json_schema
 from tests.claim_rules import UNITS
 from tests.helpers import HEAD, spec_of
 from tests.test_claims import tiny

@@ -11,14 +11,14 @@ import pytest
 
 from archcalc.__main__ import main
 from archcalc.errors import SpecError
+from archcalc.language.expression import Literal
+from archcalc.language.grammar import parse_expression
+from archcalc.language.model import Spec
+from archcalc.language.printed import Printed
+from archcalc.language.reader import load_spec
 from archcalc.questions import judging
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.judging import verdicts_on
-from archcalc.spec.expression import Literal
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.model import Spec
-from archcalc.spec.printed import Printed
-from archcalc.spec.reader import load_spec
 from archcalc.zoo import declared_names, load
 from tests import claim_rules
 from tests.helpers import HEAD, spec_of

@@ -20,8 +20,8 @@ from archcalc._version import ADDRESS
 from archcalc.cli import run as runner
 from archcalc.cli.app import COMMANDS
 from archcalc.cli.completion import complete_name
+from archcalc.drawings.diagram import Diagram
 from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
-from archcalc.render.diagram import Diagram
 from archcalc.tables.formats import FORMATS
 from tests.helpers import HEAD
 

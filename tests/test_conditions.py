@@ -12,12 +12,12 @@ from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
 from archcalc.formulas.symbols import opened
 from archcalc.graph import Graph
+from archcalc.language.expression import Environment
+from archcalc.language.grammar import parse_expression
+from archcalc.language.model import Spec
 from archcalc.layers import REGISTRY
 from archcalc.questions.sweep import sweep
 from archcalc.report import analyze
-from archcalc.spec.expression import Environment
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.model import Spec
 from archcalc.symbolic import (
     Condition,
     agreement,

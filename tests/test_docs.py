@@ -27,15 +27,15 @@ from archcalc.expand import build
 from archcalc.expand.blocks import MAX_CALL_DEPTH, MAX_CALLS
 from archcalc.expand.expander import MAX_LAYERS, MAX_PASSES
 from archcalc.expand.scope import MAX_PATH
+from archcalc.language import arithmetic, parser, tree
+from archcalc.language.reader import TOP_LEVEL, parse_spec
+from archcalc.language.tree import Source
 from archcalc.layers import REGISTRY, Layer, activation
 from archcalc.layers.arguments import ARGUMENT_TYPES
 from archcalc.layers.base import SHORTHANDS
 from archcalc.quantities import QUANTITIES, claimable
 from archcalc.questions.contradictions import claim_findings
 from archcalc.shape import Shape
-from archcalc.spec import arithmetic, parser, tree
-from archcalc.spec.reader import TOP_LEVEL, parse_spec
-from archcalc.spec.tree import Source
 from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
 from archcalc.tables.formats import FORMATS
 from archcalc.work import LISTED, STEPS

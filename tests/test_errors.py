@@ -6,7 +6,7 @@ import pytest
 
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
-from archcalc.spec.reader import load_spec
+from archcalc.language.reader import load_spec
 from tests.helpers import HEAD, graph_of, spec_of
 
 

@@ -32,8 +32,8 @@ MACS = 500_000_000
 
 def assert_same(graph: Graph, device: str) -> None:
     """The exported class has the built module's parameters, in order, and with them its outputs."""
-    from archcalc.export.writer import torch_code
     from archcalc.pytorch.network import Network
+    from archcalc.pytorch.source.writer import torch_code
 
     torch.manual_seed(0)
     with torch.device(device):
@@ -70,7 +70,7 @@ def test_exported_random_network_computes_what_the_built_one_does(text: str) -> 
 
 def test_code_stands_alone() -> None:
     """The code imports PyTorch and the standard library, and says what it is."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     code = torch_code(ZOO["deconvnet"].build())
     modules = re.findall(r"^(?:from|import) ([\w.]+)", code, re.MULTILINE)
@@ -81,7 +81,7 @@ def test_code_stands_alone() -> None:
 
 def test_helpers_are_written_only_where_they_are_used() -> None:
     """VGG needs none; U-Net one, for its crops."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     assert ["Vgg16"] == re.findall(r"^class (\w+)", torch_code(ZOO["vgg16"].build()), re.MULTILINE)
     found = re.findall(r"^class (\w+)", torch_code(ZOO["unet"].build()), re.MULTILINE)
@@ -90,7 +90,7 @@ def test_helpers_are_written_only_where_they_are_used() -> None:
 
 def test_equal_passes_become_a_loop() -> None:
     """Repeated passes are one comprehension; numbers that change become what it counts through."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     assert "*[ConvBlock2(1024, 256) for _ in range(22)]" in torch_code(ZOO["resnet101"].build())
     assert "for c in range(64, 256, 32)" in torch_code(ZOO["densenet121"].build())
@@ -98,7 +98,7 @@ def test_equal_passes_become_a_loop() -> None:
 
 def test_shared_weights_are_shared_in_the_code() -> None:
     """GPT-2's logits use the embedding's matrix, one Parameter for both."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     code = torch_code(
         graph_of("layers: [wte: embed 9 4, relu, out: fc 9 tie=@wte]\n", "archcalc: 1\nname: t\ninput: {T: 5}\n")
@@ -116,7 +116,7 @@ layers: (conv 8 3x3 p=1 -> relu)*2 -> maxpool 2 -> (conv 8 3x3 p=1 -> relu)*3
 
 def test_two_loops_in_one_scope_are_two_attributes() -> None:
     """Neither run of passes replaces the other: all 2,920 parameters of five convolutions are there."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     graph = build(spec_of(TWO_LOOPS))
     assert 2_920 == 5 * (8 * 8 * 9 + 8) == sum(p.numel() for p in imported(torch_code(graph))().parameters())
@@ -125,7 +125,7 @@ def test_two_loops_in_one_scope_are_two_attributes() -> None:
 
 def test_program_that_is_another_network_is_not_handed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where two parts would share an attribute, exporting fails as a bug, and writes nothing."""
-    from archcalc.export import planner
+    from archcalc.pytorch.source import planner
 
     (tmp_path / "t.yaml").write_text(TWO_LOOPS)
     monkeypatch.setattr(planner, "attributes", list)
@@ -135,7 +135,7 @@ def test_program_that_is_another_network_is_not_handed_out(monkeypatch: pytest.M
 
 def test_texts_of_a_spec_run_nothing(tmp_path: Path) -> None:
     """A title or source that would end the docstring stays within it, to the letter."""
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     trap = f'"""\nopen({str(tmp_path / "ran")!r}, "w")\n"""'
     endings = [trap, 'a "quote"', "a backslash \\", "# -*- coding: utf-7 -*-", "\x00\u2028\x0c\u202e", '""""', "a\n# b"]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from archcalc.errors import LocalError, Mark, SpecError
 from archcalc.expand import build
-from archcalc.spec.arithmetic import FUNCTIONS, OPERATIONS, Dims
-from archcalc.spec.expression import Environment, Literal
-from archcalc.spec.grammar import parse_chain, parse_expression
-from archcalc.spec.items import CallUnit
+from archcalc.language.arithmetic import FUNCTIONS, OPERATIONS, Dims
+from archcalc.language.expression import Environment, Literal
+from archcalc.language.grammar import parse_chain, parse_expression
+from archcalc.language.items import CallUnit
 from tests.helpers import HEAD, graph_of, spec_of
 
 ENV = Environment({"k": 5, "rows": [1, 2, 3], "half_k": Fraction(5, 2)})

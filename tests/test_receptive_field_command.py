@@ -292,7 +292,7 @@ def test_where_no_gradient_arrives_nothing_is_measured() -> None:
 
 def test_picture_without_measurement_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PyTorch the estimate takes the page, and nothing in the figure says how to install something."""
-    from archcalc.render.effective_field import effective_drawing
+    from archcalc.drawings.effective_field import effective_drawing
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     found = effective_receptive_field("lenet5", "C3", (5, 5))

@@ -17,11 +17,11 @@ import pytest
 
 import archcalc
 from archcalc import Report
+from archcalc.drawings.diagram import Diagram
+from archcalc.drawings.dot import to_dot
+from archcalc.drawings.picture import Picture, picture
+from archcalc.drawings.svg import picture_bytes
 from archcalc.errors import UsageError
-from archcalc.render.diagram import Diagram
-from archcalc.render.dot import to_dot
-from archcalc.render.picture import Picture, picture
-from archcalc.render.svg import picture_bytes
 from archcalc.zoo import architectures
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
@@ -350,5 +350,5 @@ def test_without_fonts(tmp_path: Path) -> None:
 
 def test_graphviz_is_loaded_for_pictures_only() -> None:
     """Importing the renderers loads neither graphviz nor pygraphviz."""
-    code = "import sys, archcalc, archcalc.render.svg; print({'graphviz', 'pygraphviz'} & set(sys.modules))"
+    code = "import sys, archcalc, archcalc.drawings.svg; print({'graphviz', 'pygraphviz'} & set(sys.modules))"
     assert "set()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

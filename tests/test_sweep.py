@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from archcalc.cli.run import run
+from archcalc.drawings.plot import Scatter, check_suffix
 from archcalc.errors import UsageError
 from archcalc.quantities import TOTALLED, names
 from archcalc.questions import pareto
@@ -23,7 +24,6 @@ from archcalc.questions.grid import Grid
 from archcalc.questions.pareto import front
 from archcalc.questions.selection import Condition
 from archcalc.questions.sweep import sweep
-from archcalc.render.plot import Scatter, check_suffix
 from archcalc.zoo import load
 
 COLUMNS = ("params", "macs", "activation_bytes", "saved_bytes", "peak_bytes", "least_bytes", "total_bytes", "depth")

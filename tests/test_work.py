@@ -250,7 +250,7 @@ def test_exporting_very_many_layers_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_the_deepest_network_of_the_zoo_is_within_the_budget_of_export() -> None:
     """A network of 1,202 layers is exported without asking for more."""
     pytest.importorskip("torch", reason="export needs PyTorch")
-    from archcalc.export.writer import EXPORTED
+    from archcalc.pytorch.source.writer import EXPORTED
 
     with budget(times=1):
         graph = load("resnet:cifar1202").build()

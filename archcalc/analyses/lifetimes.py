@@ -7,7 +7,7 @@
   variable.
 - Any other variable stays until the forward returns.
 
-`export/writer.py` writes by this law, and tests hold both to it with a meter of memory.
+`pytorch/source/writer.py` writes by this law, and tests hold both to it with a meter of memory.
 """
 
 from __future__ import annotations

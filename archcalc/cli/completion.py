@@ -14,7 +14,7 @@ import typer
 
 from archcalc.errors import ArchcalcError
 from archcalc.graph import Graph
-from archcalc.spec.reader import load_spec
+from archcalc.language.reader import load_spec
 from archcalc.zoo import Architecture, load, spec_files, text_of
 
 BREAKS = ":="

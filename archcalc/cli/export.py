@@ -45,7 +45,7 @@ def export(
     ```
     """
     need_torch()
-    from archcalc.export.writer import torch_code
+    from archcalc.pytorch.source.writer import torch_code
 
     assert target is Target.torch
     _, graph = built(name, sets, sizes, quiet)

@@ -82,7 +82,7 @@ def receptive_field(
         graph = built(name, sets, sizes, quiet)[1]
         answer = _fields(graph, "" if picture and not (at or effective) else layer, at, start, effective, every)
     if picture is not None:
-        from archcalc.render.draw import draw
+        from archcalc.drawings.draw import draw
 
         draw(answer, layers=layer.split(",") if layer and not (at or effective) else ()).save(picture)
     if picture is None or effective:

@@ -52,7 +52,7 @@ def render(
     archcalc render resnet50 --depth 1 --format dot
     ```
     """
-    from archcalc.render.diagram import Diagram
+    from archcalc.drawings.diagram import Diagram
 
     _, graph = built(name, sets, sizes, quiet)
     diagram = Diagram(analyze(graph), fold, depth)

@@ -8,7 +8,7 @@ from archcalc import text
 from archcalc.cli.command import Command
 from archcalc.cli.options import Output
 from archcalc.cli.output import write
-from archcalc.spec.schema import json_schema
+from archcalc.language.schema import json_schema
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 

@@ -26,8 +26,8 @@ from archcalc.tables import Table
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
+    from archcalc.drawings.plot import Scatter
     from archcalc.questions.sweep import Sweep
-    from archcalc.render.plot import Scatter
 
 DEFAULT = "params,macs,activations,activation_bytes"
 REASONS = 5
@@ -107,7 +107,7 @@ def _scatter(plot: Path | None, axes: str, title: str) -> Scatter | None:
         if axes:
             raise UsageError("--axes goes with --plot", "--plot sweep.svg")
         return None
-    from archcalc.render.plot import AXES, check_suffix, scatter
+    from archcalc.drawings.plot import AXES, check_suffix, scatter
 
     check_suffix(plot)
     return scatter(axes or AXES, title)

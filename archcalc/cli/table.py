@@ -132,7 +132,7 @@ def _figures(architecture: Architecture, report: Report) -> list[Table]:
 
 
 def _slides(report: Report, figures: Iterable[Table]) -> Iterable[str]:
-    from archcalc.render.slides import slides_lines
+    from archcalc.drawings.slides import slides_lines
     from archcalc.tables import plain
 
     yield from slides_lines(report)

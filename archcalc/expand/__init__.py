@@ -15,14 +15,14 @@ from archcalc.expand.hparams import Given, Module, Reported, Sizes, UnknownHpara
 from archcalc.expand.overrides import Overrides, Unheeded, argument_called, flat
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Application, Change, Graph, Input, Node, layout_of
+from archcalc.language.arithmetic import Word, integer
+from archcalc.language.expression import decide
+from archcalc.language.items import given_names
+from archcalc.language.model import Spec, Use, Value
+from archcalc.language.reader import load_spec
+from archcalc.language.tree import Diagnostics
 from archcalc.layers import REGISTRY
 from archcalc.shape import BATCH, Shape
-from archcalc.spec.arithmetic import Word, integer
-from archcalc.spec.expression import decide
-from archcalc.spec.items import given_names
-from archcalc.spec.model import Spec, Use, Value
-from archcalc.spec.reader import load_spec
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Condition, Dim, collecting_conditions, dim, exact, exceeds
 
 __all__ = ["Given", "Sizes", "build", "heeded", "instead"]

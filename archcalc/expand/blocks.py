@@ -11,11 +11,11 @@ from archcalc.expand.hparams import Callee, Module, Reported, make_module
 from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context, Scope
-from archcalc.spec.calls import ArgumentError, assign
-from archcalc.spec.expression import Environment
-from archcalc.spec.items import CallUnit, Item, Template, given_names
-from archcalc.spec.model import Block, Spec, Use, plain
-from archcalc.spec.tree import Diagnostics
+from archcalc.language.calls import ArgumentError, assign
+from archcalc.language.expression import Environment
+from archcalc.language.items import CallUnit, Item, Template, given_names
+from archcalc.language.model import Block, Spec, Use, plain
+from archcalc.language.tree import Diagnostics
 from archcalc.work import spend
 
 MAX_CALL_DEPTH = 60

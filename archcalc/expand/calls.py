@@ -7,11 +7,11 @@ from typing import Any
 
 from archcalc.errors import ExpressionError, LocalError
 from archcalc.expand.hparams import Module
+from archcalc.language.arithmetic import Reference, UnknownName, Word
+from archcalc.language.calls import ArgumentError, assign, usage
+from archcalc.language.expression import Environment, Expr, Literal, Name, Several
+from archcalc.language.items import CallUnit, Given, Template
 from archcalc.layers import REGISTRY, Argument, Layer
-from archcalc.spec.arithmetic import Reference, UnknownName, Word
-from archcalc.spec.calls import ArgumentError, assign, usage
-from archcalc.spec.expression import Environment, Expr, Literal, Name, Several
-from archcalc.spec.items import CallUnit, Given, Template
 
 
 class Layers:

@@ -17,13 +17,10 @@ from archcalc.expand.hparams import Callee, Module, Reported
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
-from archcalc.layers import REGISTRY, Layer
-from archcalc.layers.arguments import describe
-from archcalc.shape import Shape
-from archcalc.spec.arithmetic import LISTS, UnknownName, Word
-from archcalc.spec.calls import ArgumentError
-from archcalc.spec.expression import Expr, Undecidable, decide
-from archcalc.spec.items import (
+from archcalc.language.arithmetic import LISTS, UnknownName, Word
+from archcalc.language.calls import ArgumentError
+from archcalc.language.expression import Expr, Undecidable, decide
+from archcalc.language.items import (
     CallUnit,
     Chain,
     FromUnit,
@@ -43,8 +40,11 @@ from archcalc.spec.items import (
     given_names,
     has_one_call,
 )
-from archcalc.spec.model import Spec, Use
-from archcalc.spec.tree import Diagnostics
+from archcalc.language.model import Spec, Use
+from archcalc.language.tree import Diagnostics
+from archcalc.layers import REGISTRY, Layer
+from archcalc.layers.arguments import describe
+from archcalc.shape import Shape
 from archcalc.symbolic import is_symbolic
 from archcalc.work import TooMuchWork, spend
 

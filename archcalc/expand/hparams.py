@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
-from archcalc.spec.arithmetic import Dims, Items, UnknownName, Word, number
-from archcalc.spec.check import WORDS
-from archcalc.spec.expression import Environment, Name
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.model import Block, Hparam, Spec, Use, Value
-from archcalc.spec.tree import Diagnostics
+from archcalc.language.arithmetic import Dims, Items, UnknownName, Word, number
+from archcalc.language.check import WORDS
+from archcalc.language.expression import Environment, Name
+from archcalc.language.grammar import parse_expression
+from archcalc.language.model import Block, Hparam, Spec, Use, Value
+from archcalc.language.tree import Diagnostics
 from archcalc.symbolic import Dim, dim, exact, exceeds, indivisible, is_zero
 
 Given: TypeAlias = "Dim | bool | Fraction | str | Sequence[Given] | Mapping[str, Given]"

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.scope import Scope
 from archcalc.graph import Application, Node
+from archcalc.language.arithmetic import Dims
 from archcalc.layers import Layer
 from archcalc.shape import Shape
-from archcalc.spec.arithmetic import Dims
 from archcalc.symbolic import differ, is_symbolic, modest
 from archcalc.symbolic.arithmetic import MAX_BITS
 from archcalc.work import spend

@@ -13,13 +13,13 @@ from typing import Any
 
 from archcalc.errors import LocalError, Mark, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds, from_outside, is_override
+from archcalc.language.calls import ArgumentError, assign
+from archcalc.language.expression import Expr, Literal, Name
+from archcalc.language.grammar import parse_expression, parse_template
+from archcalc.language.items import CallUnit, Given, Template
+from archcalc.language.model import Value
 from archcalc.layers import REGISTRY, Argument, Layer
 from archcalc.layers.base import SHORTHANDS
-from archcalc.spec.calls import ArgumentError, assign
-from archcalc.spec.expression import Expr, Literal, Name
-from archcalc.spec.grammar import parse_expression, parse_template
-from archcalc.spec.items import CallUnit, Given, Template
-from archcalc.spec.model import Value
 from archcalc.symbolic import dim
 from archcalc.work import spend
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from archcalc.errors import LocalError
 from archcalc.expand.hparams import Module
-from archcalc.spec.expression import Environment
+from archcalc.language.expression import Environment
 
 _NAME = re.compile(r"[\w.+-]+")
 MAX_PATH = 400

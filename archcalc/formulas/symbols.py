@@ -11,8 +11,8 @@ from archcalc.expand import build, instead
 from archcalc.expand.hparams import Reported, is_override, make_module
 from archcalc.expand.overrides import flat, symbol_of
 from archcalc.graph import Graph
+from archcalc.language.tree import Diagnostics
 from archcalc.shape import BATCH
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import Integers, dim, is_symbolic, solve
 from archcalc.zoo import Architecture
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.errors import SpecError, UnknownNameError, UsageError, suggestion
+from archcalc.language.reader import load_spec
 from archcalc.quantities import QUANTITIES, TOTALLED, known, listed
 from archcalc.report import Report, analyze
-from archcalc.spec.reader import load_spec
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer

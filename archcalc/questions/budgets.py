@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from archcalc.errors import LocalError, UsageError
-from archcalc.spec.expression import Environment
-from archcalc.spec.grammar import parse_expression
+from archcalc.language.expression import Environment
+from archcalc.language.grammar import parse_expression
 from archcalc.symbolic import exact
 
 Budget: TypeAlias = "int | str | tuple[int | str | None, int | str | None]"

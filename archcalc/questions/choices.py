@@ -8,10 +8,10 @@ from typing import Any
 
 from archcalc.errors import LocalError, UsageError
 from archcalc.expand.hparams import Given, Reported, from_outside, make_module
-from archcalc.spec.arithmetic import MAX_RANGE, Word
-from archcalc.spec.expression import Binary, Environment
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.tree import Diagnostics
+from archcalc.language.arithmetic import MAX_RANGE, Word
+from archcalc.language.expression import Binary, Environment
+from archcalc.language.grammar import parse_expression
+from archcalc.language.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.zoo import Architecture
 

@@ -9,10 +9,10 @@ from math import inf
 from typing import Any, TypeAlias
 
 from archcalc.errors import Diagnostic, LocalError, SpecError, UsageError
+from archcalc.language.expression import Literal
+from archcalc.language.model import Claim, Spec
+from archcalc.language.tree import Diagnostics
 from archcalc.questions.judging import Reports, judged, no_erratum, values_text, why
-from archcalc.spec.expression import Literal
-from archcalc.spec.model import Claim, Spec
-from archcalc.spec.tree import Diagnostics
 
 
 def claim_findings(spec: Spec, variants: Collection[str]) -> list[Diagnostic]:

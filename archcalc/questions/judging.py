@@ -10,14 +10,14 @@ from typing import Any
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module
+from archcalc.language.arithmetic import Dims, integer, number
+from archcalc.language.budgets import Budget
+from archcalc.language.expression import Environment
+from archcalc.language.model import Claim, Spec, Value
+from archcalc.language.printed import Printed
+from archcalc.language.tree import Diagnostics
 from archcalc.quantities import claimable
 from archcalc.report import Report, analyze
-from archcalc.spec.arithmetic import Dims, integer, number
-from archcalc.spec.budgets import Budget
-from archcalc.spec.expression import Environment
-from archcalc.spec.model import Claim, Spec, Value
-from archcalc.spec.printed import Printed
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.tables.numbers import exact
 from archcalc.work import spend

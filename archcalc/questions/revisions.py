@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from archcalc import text
 from archcalc.errors import SpecError, UsageError
 from archcalc.files import write_bytes
+from archcalc.language.reader import load_spec
+from archcalc.language.tree import MAX_BYTES
 from archcalc.quantities import QUANTITIES, Total, known
 from archcalc.questions.compare import DEFAULT, Comparison, changes_table, comparison_data
 from archcalc.report import Report, analyze
-from archcalc.spec.reader import load_spec
-from archcalc.spec.tree import MAX_BYTES
 from archcalc.tables import Column, Table
 from archcalc.tables import Kind as Cells
 from archcalc.tables.answer import Answer

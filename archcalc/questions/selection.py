@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from archcalc.errors import LocalError, UsageError, suggestion
+from archcalc.language.arithmetic import COMPARISONS, OPERATIONS
+from archcalc.language.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
+from archcalc.language.grammar import parse_expression
 from archcalc.questions.budgets import without_units
 from archcalc.questions.grid import Columns, length
 from archcalc.questions.measures import DOTTED, column, measure
-from archcalc.spec.arithmetic import COMPARISONS, OPERATIONS
-from archcalc.spec.expression import Binary, Environment, Expr, Literal, Name, Unary, decide
-from archcalc.spec.grammar import parse_expression
 
 _NUMBER = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
 _COUNT = re.compile(r"\d[\d.]*(?:[KMG]i?)(?!\w)")

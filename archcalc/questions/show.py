@@ -12,10 +12,10 @@ from archcalc.expand import Given, Sizes
 from archcalc.expand.hparams import make_module
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
+from archcalc.language.arithmetic import LISTS, Dims
+from archcalc.language.model import Spec
+from archcalc.language.tree import Diagnostics
 from archcalc.questions.networks import Network, architecture_of, mapping_of
-from archcalc.spec.arithmetic import LISTS, Dims
-from archcalc.spec.model import Spec
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer

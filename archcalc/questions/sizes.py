@@ -13,8 +13,8 @@ from typing import Any
 from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module
+from archcalc.language.tree import Diagnostics
 from archcalc.shape import BATCH
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from archcalc.errors import ArchcalcError, SpecError, UsageError
+from archcalc.language.model import Spec
+from archcalc.language.reader import load_spec
 from archcalc.questions.networks import Network, architecture_of
-from archcalc.spec.model import Spec
-from archcalc.spec.reader import load_spec
 from archcalc.work import TooMuchWork, renewed
 from archcalc.zoo import Architecture, architectures, is_path, load, spec_files, variants
 

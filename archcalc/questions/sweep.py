@@ -16,6 +16,7 @@ from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.hparams import OutOfBounds, make_module
 from archcalc.expand.overrides import flat
+from archcalc.language.tree import Diagnostics
 from archcalc.quantities import TOTALLED, names
 from archcalc.questions.choices import combinations, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, length, planned
@@ -25,7 +26,6 @@ from archcalc.questions.pareto import Aims, front
 from archcalc.questions.selection import Condition, Step
 from archcalc.report import Report
 from archcalc.shape import BATCH
-from archcalc.spec.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer

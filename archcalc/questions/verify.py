@@ -13,12 +13,12 @@ from archcalc.expand import Given, Sizes, heeded
 from archcalc.expand.hparams import is_override
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
+from archcalc.language.model import Spec
 from archcalc.pytorch import need_torch
 from archcalc.pytorch.compare import Check, Verification
 from archcalc.questions.networks import mapping_of, report_of
 from archcalc.questions.subjects import Named, architectures_of, folder_of, is_folder
 from archcalc.report import Report
-from archcalc.spec.model import Spec
 from archcalc.symbolic import Dim, is_symbolic, known
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
@@ -263,7 +263,7 @@ def _verified(case: _Case, device: str, progress: Progress) -> Verification:
 
 
 def _ran(report: Report, device: str, progress: Progress) -> Verification:
-    from archcalc.export.writer import torch_program
+    from archcalc.pytorch.source.writer import torch_program
     from archcalc.pytorch.verification import verify as run
 
     return run(report, device, lambda: progress.layer(report.name), torch_program)

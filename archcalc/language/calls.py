@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from archcalc.errors import LocalError, suggestion
+from archcalc.language.items import CallUnit, Given
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
-from archcalc.spec.items import CallUnit, Given
 
 
 class ArgumentError(LocalError):

@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import Diagnostic, Mark
-from archcalc.spec.budgets import Budget
-from archcalc.spec.expression import Expr
-from archcalc.spec.items import Item, Template
-from archcalc.spec.printed import Printed
-from archcalc.spec.tree import Source
+from archcalc.language.budgets import Budget
+from archcalc.language.expression import Expr
+from archcalc.language.items import Item, Template
+from archcalc.language.printed import Printed
+from archcalc.language.tree import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from archcalc.language.budgets import BUDGET
+from archcalc.language.item_reader import MERGES
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
 from archcalc.quantities import claimable
 from archcalc.shape import AXES
-from archcalc.spec.budgets import BUDGET
-from archcalc.spec.item_reader import MERGES
 
 _VALUE = {"type": ["string", "number", "boolean", "array"], "description": "a number, an expression, or a list"}
 _TEXT = {"type": "string"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from archcalc.errors import ExpressionError, Mark
-from archcalc.spec.arithmetic import Word
-from archcalc.spec.expression import Environment, Expr
+from archcalc.language.arithmetic import Word
+from archcalc.language.expression import Environment, Expr
 from archcalc.symbolic import is_symbolic
 
 
@@ -39,7 +39,7 @@ class Template:
 
 
 def _plain(value: object) -> str:
-    from archcalc.spec.arithmetic import UnknownName
+    from archcalc.language.arithmetic import UnknownName
 
     if isinstance(value, Word):
         raise UnknownName(value)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.errors import ExpressionError
-from archcalc.spec.arithmetic import (
+from archcalc.language.arithmetic import (
     COMPARISONS,
     FUNCTIONS,
     LISTS,

@@ -9,15 +9,15 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import LocalError, suggestion
+from archcalc.language.budgets import FORMS, Amount, Budget, Written, is_budget
+from archcalc.language.expression import Environment, Expr, Literal, Several, Unary
+from archcalc.language.model import Claim, Hparam, Value, Variant
+from archcalc.language.printed import Printed
+from archcalc.language.tree import Map, Scalar, Seq, Tree
 from archcalc.quantities import SHAPE, Total, claimable
-from archcalc.spec.budgets import FORMS, Amount, Budget, Written, is_budget
-from archcalc.spec.expression import Environment, Expr, Literal, Several, Unary
-from archcalc.spec.model import Claim, Hparam, Value, Variant
-from archcalc.spec.printed import Printed
-from archcalc.spec.tree import Map, Scalar, Seq, Tree
 
 if TYPE_CHECKING:
-    from archcalc.spec.tree_reader import TreeReader
+    from archcalc.language.tree_reader import TreeReader
 
 DETAILS = ("source", "digits", "tol", "at", "holds", "note", "variant")
 MAX_TOLERANCE = Fraction(1, 10)

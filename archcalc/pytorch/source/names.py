@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from archcalc.export.tree import Branch
 from archcalc.identifiers import Namespace
+from archcalc.pytorch.source.tree import Branch
 
 IMPORTED = frozenset({"torch", "nn", "F", "Tensor", "Sequence", "Any", "annotations"})
 """What the program imports."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archcalc.render.dot import to_dot
-from archcalc.render.drawable import Drawable
-from archcalc.render.svg import picture_bytes
+from archcalc.drawings.dot import to_dot
+from archcalc.drawings.drawable import Drawable
+from archcalc.drawings.svg import picture_bytes
 from archcalc.report import Report
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from archcalc.export.pieces import numbers
-from archcalc.export.tree import Branch, Leaf, Part, Wire, is_chain, readers
+from archcalc.pytorch.source.pieces import numbers
+from archcalc.pytorch.source.tree import Branch, Leaf, Part, Wire, is_chain, readers
 
 if TYPE_CHECKING:
-    from archcalc.export.planner import Planner
+    from archcalc.pytorch.source.planner import Planner
 
 MOST = 2
 """Numbers that may change from pass to pass in a comprehension."""

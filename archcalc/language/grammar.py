@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from archcalc.errors import Mark
-from archcalc.spec.expression import Expr
-from archcalc.spec.items import CallUnit, Chain, FromUnit, Given, GroupUnit, Step, Template
-from archcalc.spec.parser import ExpressionParser, GrammarError, clip
+from archcalc.language.expression import Expr
+from archcalc.language.items import CallUnit, Chain, FromUnit, Given, GroupUnit, Step, Template
+from archcalc.language.parser import ExpressionParser, GrammarError, clip
 
 _PATH = re.compile(r"(?:[\w./+]|-(?!>)|\{[^{}]*\}){1,400}")
 _HEADER = re.compile(r"([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)

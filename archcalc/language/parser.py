@@ -9,8 +9,8 @@ import re
 from fractions import Fraction
 
 from archcalc.errors import LocalError, suggestion
-from archcalc.spec.arithmetic import FUNCTIONS
-from archcalc.spec.expression import Axis, Binary, Call, Choice, Expr, Literal, Name, Several, Unary
+from archcalc.language.arithmetic import FUNCTIONS
+from archcalc.language.expression import Axis, Binary, Call, Choice, Expr, Literal, Name, Several, Unary
 
 MAX_NESTING = 30
 MAX_TERMS = 100

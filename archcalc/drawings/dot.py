@@ -9,13 +9,13 @@ from html import unescape
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from archcalc.drawings.fold import Block, Cell, Item
+from archcalc.drawings.geometry import SPINE
+from archcalc.drawings.picture import Edge, Picture, picture
 from archcalc.errors import UsageError
 from archcalc.graph import Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
-from archcalc.render.fold import Block, Cell, Item
-from archcalc.render.geometry import SPINE
-from archcalc.render.picture import Edge, Picture, picture
 from archcalc.report import Report
 from archcalc.shape import Shape
 from archcalc.text import dot_label

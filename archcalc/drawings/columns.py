@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from archcalc.render.geometry import ARROW, SPINE, Box, Point, numbers, rounded, spline, text
+from archcalc.drawings.geometry import ARROW, SPINE, Box, Point, numbers, rounded, spline, text
 
 PAGE = 1.5
 """Width by height of the page that a picture should fill."""

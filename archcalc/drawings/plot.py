@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from archcalc.drawings.drawable import Drawable
 from archcalc.errors import UsageError
 from archcalc.questions.grid import Columns
 from archcalc.questions.measures import column
 from archcalc.questions.selection import integers, refuse_unknown
 from archcalc.questions.sweep import Sweep
-from archcalc.render.drawable import Drawable
 from archcalc.tables.numbers import short
 from archcalc.text import dot_quoted
 
@@ -166,7 +166,7 @@ def _drawn(dot: str, form: str) -> bytes:
         from pygraphviz import AGraph
     except ImportError as error:
         raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2'") from error
-    from archcalc.render.svg import _quiet as quiet
+    from archcalc.drawings.svg import _quiet as quiet
 
     try:
         with quiet():

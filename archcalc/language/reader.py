@@ -9,14 +9,14 @@ from pathlib import Path
 
 from archcalc.errors import Diagnostic, Mark, SpecError, suggestion
 from archcalc.files import leads_out
-from archcalc.spec.check import check_spec
-from archcalc.spec.claims import ClaimReader
-from archcalc.spec.grammar import parse_expression, parse_header, parse_template
-from archcalc.spec.item_reader import ItemReader
-from archcalc.spec.items import Sequence
-from archcalc.spec.model import Block, Hparam, Output, Spec, Table, Use, Value, Variant
-from archcalc.spec.parser import clip
-from archcalc.spec.tree import Diagnostics, Map, Scalar, Seq, Source, Tree, parse_tree, read_source
+from archcalc.language.check import check_spec
+from archcalc.language.claims import ClaimReader
+from archcalc.language.grammar import parse_expression, parse_header, parse_template
+from archcalc.language.item_reader import ItemReader
+from archcalc.language.items import Sequence
+from archcalc.language.model import Block, Hparam, Output, Spec, Table, Use, Value, Variant
+from archcalc.language.parser import clip
+from archcalc.language.tree import Diagnostics, Map, Scalar, Seq, Source, Tree, parse_tree, read_source
 
 TOP_LEVEL = (
     "archcalc", "name", "title", "source", "input", "inputs", "hparams", "defaults", "tables", "use", "blocks",

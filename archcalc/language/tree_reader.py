@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from archcalc.errors import Mark, suggestion
-from archcalc.spec.expression import Expr, Several
-from archcalc.spec.grammar import parse_expression
-from archcalc.spec.model import Value
-from archcalc.spec.parser import GrammarError, clip, is_name
-from archcalc.spec.tree import Diagnostics, Map, Scalar, Source, Tree
+from archcalc.language.expression import Expr, Several
+from archcalc.language.grammar import parse_expression
+from archcalc.language.model import Value
+from archcalc.language.parser import GrammarError, clip, is_name
+from archcalc.language.tree import Diagnostics, Map, Scalar, Source, Tree
 
 RESERVED = ("x", "in", "if", "else", "and", "or", "not", "from", "true", "false", "sym")
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from archcalc.errors import Mark
-from archcalc.spec.expression import Expr, Literal
-from archcalc.spec.grammar import parse_chain, parse_template
-from archcalc.spec.items import (
+from archcalc.language.expression import Expr, Literal
+from archcalc.language.grammar import parse_chain, parse_template
+from archcalc.language.items import (
     CallUnit,
     Chain,
     Given,
@@ -23,8 +23,8 @@ from archcalc.spec.items import (
     Sequence,
     Template,
 )
-from archcalc.spec.tree import Map, Scalar, Seq, Tree
-from archcalc.spec.tree_reader import TreeReader
+from archcalc.language.tree import Map, Scalar, Seq, Tree
+from archcalc.language.tree_reader import TreeReader
 
 MERGES = ("add", "mul", "concat")
 STRUCTS = (*MERGES, "residual", "for", "if", "op")

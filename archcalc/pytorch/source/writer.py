@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from archcalc._version import __version__
-from archcalc.export.check import check_program, loaded
-from archcalc.export.layout import wrapped
-from archcalc.export.names import variables
-from archcalc.export.pieces import Hole
-from archcalc.export.planner import Definition, Planner, expression
-from archcalc.export.tree import Branch, Leaf, Part, Wire, readers, tree_of
 from archcalc.graph import Graph
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.pytorch.network import Network, weighted_path
+from archcalc.pytorch.source.check import check_program, loaded
+from archcalc.pytorch.source.layout import wrapped
+from archcalc.pytorch.source.names import variables
+from archcalc.pytorch.source.pieces import Hole
+from archcalc.pytorch.source.planner import Definition, Planner, expression
+from archcalc.pytorch.source.tree import Branch, Leaf, Part, Wire, readers, tree_of
 from archcalc.report import analyze
 
 EXPORTED = 300

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from archcalc.drawings.diagram import Diagram
+from archcalc.drawings.drawable import Drawable
+from archcalc.drawings.effective_field import effective_drawing
+from archcalc.drawings.plot import AXES, plot
+from archcalc.drawings.receptive_field_picture import fields_drawing, position_drawing
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph
@@ -12,11 +17,6 @@ from archcalc.questions.networks import Network, report_of
 from archcalc.questions.receptive_field import ReceptiveFields
 from archcalc.questions.receptive_field_at import PositionField
 from archcalc.questions.sweep import Sweep
-from archcalc.render.diagram import Diagram
-from archcalc.render.drawable import Drawable
-from archcalc.render.effective_field import effective_drawing
-from archcalc.render.plot import AXES, plot
-from archcalc.render.receptive_field_picture import fields_drawing, position_drawing
 from archcalc.report import Report
 from archcalc.tables.answer import Answer
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archcalc.export.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
-from archcalc.export.passes import MOST, gather
-from archcalc.export.pieces import Code, Hole, construction, module_list, numbers, sequential, template, written
-from archcalc.export.tree import Branch, Leaf, Part, is_chain
 from archcalc.graph import Node
 from archcalc.identifiers import Namespace
 from archcalc.pytorch.network import Network
+from archcalc.pytorch.source.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
+from archcalc.pytorch.source.passes import MOST, gather
+from archcalc.pytorch.source.pieces import Code, Hole, construction, module_list, numbers, sequential, template, written
+from archcalc.pytorch.source.tree import Branch, Leaf, Part, is_chain
 
 
 @dataclass(eq=False)

@@ -8,12 +8,9 @@ from functools import cache
 from typing import Any
 
 from archcalc.errors import LocalError, Mark, suggestion
-from archcalc.layers import REGISTRY, kind_called
-from archcalc.layers.arguments import ARGUMENT_TYPES
-from archcalc.shape import AXES, BATCH
-from archcalc.spec.calls import ArgumentError, assign, usage
-from archcalc.spec.expression import Axis, Expr, Name
-from archcalc.spec.items import (
+from archcalc.language.calls import ArgumentError, assign, usage
+from archcalc.language.expression import Axis, Expr, Name
+from archcalc.language.items import (
     CallUnit,
     Chain,
     FromUnit,
@@ -30,8 +27,11 @@ from archcalc.spec.items import (
     Sequence,
     Template,
 )
-from archcalc.spec.model import Block, Spec, Value
-from archcalc.spec.tree import Diagnostics
+from archcalc.language.model import Block, Spec, Value
+from archcalc.language.tree import Diagnostics
+from archcalc.layers import REGISTRY, kind_called
+from archcalc.layers.arguments import ARGUMENT_TYPES
+from archcalc.shape import AXES, BATCH
 
 WORDS = frozenset(word for type_ in ARGUMENT_TYPES.values() for word in type_.words) | frozenset(REGISTRY) | {"sym"}
 """Words that mean something without being declared: the layer kinds, `sym`, and `half`, `same` and their like."""

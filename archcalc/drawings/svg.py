@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from archcalc.drawings.dot import FRAME_MARGIN
 from archcalc.errors import UsageError
-from archcalc.render.dot import FRAME_MARGIN
 
 FORMATS = ("svg", "pdf", "png", "dot")
 MAX_PIXELS, DPI = 32_000, 144
@@ -30,7 +30,7 @@ def picture_bytes(dot: str, format: str) -> bytes:
         from pygraphviz import AGraph
     except ImportError as error:
         raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2', or write .dot") from error
-    from archcalc.render.columns import in_columns
+    from archcalc.drawings.columns import in_columns
 
     with _quiet() as said:
         try:

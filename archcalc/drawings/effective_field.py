@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archcalc.analyses.effective_field import Grid, Profile
+from archcalc.drawings.drawing import Drawing, Rect, Shape, Text
 from archcalc.questions.effective_field import EffectiveField
-from archcalc.render.drawing import Drawing, Rect, Shape, Text
 
 SIDE, CELLS, MARGIN = 300.0, 60, 36.0
 """Points: a panel's longer side and what is left free around it; and how many cells it has at most."""

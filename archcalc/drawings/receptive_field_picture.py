@@ -9,12 +9,12 @@ from typing import Any
 from archcalc.analyses.field import Field, Fields, Interval
 from archcalc.analyses.positions import middle_of
 from archcalc.analyses.receptive_field_exact import has_symbols
+from archcalc.drawings.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.questions.field_places import fields_on
 from archcalc.questions.receptive_field import ReceptiveFields
 from archcalc.questions.receptive_field_at import PositionField
-from archcalc.render.drawing import Drawing, Line, Rect, Shape, Text
 from archcalc.report import Report
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2a9d5c", "#b36b00", "#7b4fa6", "#00838f", "#8d5524", "#c2185b", "#556b2f", "#37474f")

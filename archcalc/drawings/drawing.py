@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from archcalc import text
+from archcalc.drawings.drawable import Drawable
+from archcalc.drawings.svg import DPI
 from archcalc.errors import UsageError
-from archcalc.render.drawable import Drawable
-from archcalc.render.svg import DPI
 
 FONT, WIDTH_OF_LETTER = "Helvetica,Arial,sans-serif", 0.56
 """The font, and about how wide a letter is, in units of the font's size."""
@@ -102,7 +102,7 @@ def _drawn(drawing: Drawing, suffix: str) -> bytes:
         from pygraphviz import AGraph
     except ImportError as error:
         raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2', or write .svg") from error
-    from archcalc.render.svg import _quiet
+    from archcalc.drawings.svg import _quiet
 
     with _quiet():
         if b"/FontFile" not in AGraph(string="graph{n}").draw(format="pdf", prog="dot"):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
+from archcalc.drawings.fold import Block, Cell, Folding, Item
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.render.fold import Block, Cell, Folding, Item
 from archcalc.shape import Shape
 
 READABLE_CELLS = 125
