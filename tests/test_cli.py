@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
@@ -103,6 +104,14 @@ def test_the_help_fits_a_terminal_and_says_where_to_ask() -> None:
     text = process("--help", env={**os.environ, "COLUMNS": "80"}).stdout
     assert {"Documentation", f"{ADDRESS}/issues"} <= set(re.findall(r"Documentation|https\S+issues", text))
     assert 80 == max(len(line) for line in text.splitlines())
+
+
+def test_commands_parse_call_and_print() -> None:
+    """None of their functions is longer than 60 lines, options included: what they ask stands in questions/."""
+    for path in (ROOT / "archcalc" / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert 60 >= (node.end_lineno or 0) - node.lineno + 1, f"{path.name}: {node.name}"
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ changed: list[str] = [each.recorded for each in archcalc.golden_check("vgg16", f
 wider: Graph = build(architecture.spec, sets={"conv1/1.out_channels": 32, "conv5/*": {"bias": False, "k": (3, 3)}})
 other: Graph = architecture.build(conv1={"stride": 3, "bias": False}, **{"conv5/*.k": 1})
 texts: list[str] = [f"{each.name}: {each.before} -> {each.after}" for each in (*wider.changes, *other.changes)]
-titles: dict[str, str] = {entry.name: entry.title for entry in archcalc.architectures("resnet", folder="specs")}
+titles: dict[str, str] = {entry.name: entry.title for entry in archcalc.architectures("resnet", specs="specs")}
 hparams: list[tuple[str, str]] = [(each.value, each.limits) for each in archcalc.show("vgg16").parameters]
 spec_text: str = archcalc.show("vgg16", hparams={"conv1.stride": "2", "size": 448}).text
 left: bool = archcalc.golden_update(specs="specs", prune=True).ok

@@ -39,6 +39,6 @@ def list_architectures(
     from archcalc.questions.architectures import DEFAULT, architectures
 
     chosen = chosen_format(form, output)
-    found = architectures(text, folder=specs)
+    found = architectures(text, specs=specs)
     write_table(found.table(columns or DEFAULT, sort), chosen, output)
     refuse(found.refused)

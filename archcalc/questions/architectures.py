@@ -120,7 +120,7 @@ class Architectures(Answer):
         raise UnknownNameError(f"no architecture is called '{name}'", suggestion(str(name), [e.name for e in self]))
 
 
-def architectures(text: str = "", *, folder: str | PathLike[str] | None = None) -> Architectures:
+def architectures(text: str = "", *, specs: str | PathLike[str] | None = None) -> Architectures:
     """The architectures of the zoo, or of a folder of specs, each with its report: those that mention a text, or all.
 
     The text is looked for in names, aliases and titles, in any case. A spec that is wrong is left out, and is among the
@@ -136,7 +136,7 @@ def architectures(text: str = "", *, folder: str | PathLike[str] | None = None) 
     if not isinstance(text, str):
         raise UsageError(f"a text is looked for, not {text!r:.60}", "architectures('resnet')")
     found, refused = list[Entry](), list[SpecError | TooMuchWork]()
-    listed = list(_architectures(_folder(folder), refused))
+    listed = list(_architectures(_folder(specs), refused))
     for architecture in listed:
         try:
             with renewed():
@@ -154,7 +154,7 @@ def architectures(text: str = "", *, folder: str | PathLike[str] | None = None) 
 
 def _folder(folder: object) -> Path | None:
     if folder is not None and not isinstance(folder, (str, PathLike)):
-        raise UsageError(f"a folder of specs is a path, not {folder!r:.60}", "architectures(folder='my/specs')")
+        raise UsageError(f"a folder of specs is a path, not {folder!r:.60}", "architectures(specs='my/specs')")
     return None if folder is None else Path(folder)
 
 
