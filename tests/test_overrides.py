@@ -99,7 +99,7 @@ ERRORS = {
     ("a.", "2"): ("'a.' is not an argument of a layer", "NAME.ARGUMENT"),
     ("a.stride", 2.5): ("2.5 is not exact", "as a text"),
     ("a.stride", None): ("", ""),
-    ("a.stride", object()): ("", ""),
+    ("a.stride", Ellipsis): ("", ""),
     ("stride", "2"): ("t has no hparam 'stride'", "arguments are given to layers: --set a.stride=2"),
     ("k", "2"): ("t has no hparam 'k'", "arguments are given to layers: --set a.k=2"),
 }
