@@ -129,9 +129,9 @@ def _random_budget(rng: random.Random, value: int) -> tuple[str, str]:
     low, high = sorted(max(2, value + rng.choice([-100, -1, 0, 1, 100])) for _ in range(2))
     sign = rng.choice(["<", "<=", ">", ">=", ".."])
     if sign == "..":
-        return f"{low}..{high}", "within" if low <= value <= high else "exceeded"
+        return f"{low}..{high}", "within" if low <= value <= high else "outside"
     keeps = {"<": value < low, "<=": value <= low, ">": value > low, ">=": value >= low}
-    return f"'{sign}{rng.choice(['', ' '])}{low}'", "within" if keeps[sign] else "exceeded"
+    return f"'{sign}{rng.choice(['', ' '])}{low}'", "within" if keeps[sign] else "outside"
 
 
 def main() -> int:

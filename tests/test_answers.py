@@ -152,6 +152,16 @@ def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatc
         ask()
 
 
+def test_choices_have_an_effect() -> None:
+    """JSON has everything, so that a choice of rows or columns would be dropped; a table's own repr is short."""
+    report = archcalc.analyze("lenet5")
+    with pytest.raises(UsageError, match=r"JSON has everything: leave out columns, depth"):
+        report.to("json", columns=["name"], depth=1)
+    assert "Table('lenet5: LeNet-5, with its connection table and trainable subsampling': name, params)" == repr(
+        report.table(columns=["name", "params"])
+    )
+
+
 def test_unknown_formats(tmp_path: Path) -> None:
     """A format or a suffix that isn't known is refused, with those that are; nothing is written."""
     report = archcalc.analyze("lenet5")

@@ -29,7 +29,7 @@ def claims(
     """Compare published figures and budgets with computed values.
 
     A figure holds, is cut off instead of rounded, is a recorded erratum, or is wrong (exit code 1). A budget is within
-    its limits, or exceeded (exit code 1).
+    its limits, or outside (exit code 1).
 
     Examples:
     ```

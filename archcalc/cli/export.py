@@ -34,9 +34,9 @@ def export(
 ) -> None:
     """Write the network as readable PyTorch code that does without archcalc.
 
-    Scopes become classes, equal ones one class with arguments, chains `nn.Sequential`, and repeated passes loops. The
-    file needs PyTorch only; what PyTorch lacks is written out in it. Parameters stand in the order of
-    `archcalc.to_torch(NAME)`, with which the program is compared before it's written.
+    It needs the extra `archcalc[torch]`: the program is compared with `archcalc.to_torch(NAME)` before it's written and
+    has its parameters in the same order. Scopes become classes, equal ones one class with arguments, chains
+    `nn.Sequential`, and repeated passes loops. The file needs PyTorch only; what PyTorch lacks is written out in it.
 
     Examples:
     ```

@@ -67,7 +67,7 @@ class Claims(Answer):
 
     @property
     def ok(self) -> bool:
-        """Whether no figure is wrong, and no budget exceeded."""
+        """Whether no figure is wrong, and each budget kept."""
         return all(verdict.ok for verdict in self.verdicts)
 
     @property
@@ -110,15 +110,15 @@ def claims(*networks: Named, specs: str | PathLike[str] | None = None, on_error:
 def _summary(counts: Mapping[str, int]) -> str:
     """How many figures hold, and how many budgets are kept."""
     figures = sum(counts[kind] for kind in ("holds", "cut off", "erratum", "wrong"))
-    budgets = counts["within"] + counts["exceeded"]
+    budgets = counts["within"] + counts["outside"]
     parts = []
     if figures:
         errata = "erratum" if counts["erratum"] == 1 else "errata"
         cut = f", {counts['cut off']} cut off" if counts["cut off"] else ""
         rest = f"{counts['erratum']} {errata}, {counts['wrong']} wrong"
-        parts.append(f"{figures} figures: {counts['holds']} hold{cut}, {rest}")
+        parts.append(f"{figures} figure{'s' * (figures > 1)}: {counts['holds']} hold{cut}, {rest}")
     if budgets:
-        parts.append(f"{budgets} budget{'s' * (budgets > 1)}: {counts['within']} within, {counts['exceeded']} exceeded")
+        parts.append(f"{budgets} budget{'s' * (budgets > 1)}: {counts['within']} within, {counts['outside']} outside")
     return "; ".join(parts) or "no published figures"
 
 

@@ -25,7 +25,7 @@ from archcalc.work import spend
 MISTAKEN = {"flops": "macs", "macs": "flops", "params": "weights", "weights": "params"}
 """What papers call by another name: many write FLOPs for multiply-adds, and leave biases out of params."""
 
-VERDICTS = ("holds", "cut off", "erratum", "wrong", "within", "exceeded")
+VERDICTS = ("holds", "cut off", "erratum", "wrong", "within", "outside")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Verdict:
     """A claim and what archcalc computes.
 
     The verdict on a figure: it `holds`, is `cut off` instead of rounded, is a recorded `erratum`, or is `wrong`, which
-    also a recorded erratum is that holds. A budget is `within`, or `exceeded`.
+    also a recorded erratum is that holds. A budget is `within` its limits, or `outside`.
     """
 
     claim: Claim
@@ -45,7 +45,7 @@ class Verdict:
     @property
     def ok(self) -> bool:
         """Whether nothing has to be done about it."""
-        return self.verdict not in ("wrong", "exceeded")
+        return self.verdict not in ("wrong", "outside")
 
 
 def verdicts_on(spec: Spec, variant: str | None = None) -> tuple[Verdict, ...]:
@@ -146,7 +146,7 @@ def _distance(budget: Budget, computed: Any) -> str:
 
 
 def judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, str]:
-    """The computed value, and the verdict: a figure `holds`, is `cut off` or `wrong`, a budget `within` or `exceeded`.
+    """The computed value, and the verdict: a figure `holds`, is `cut off` or `wrong`, a budget `within` or `outside`.
 
     Raises: LocalError: the two can't be compared.
     """
@@ -161,7 +161,7 @@ def judged(claim: Claim, report: Report, spec: Spec, about: str) -> tuple[Any, s
 
 def no_erratum(claim: Claim, found: str) -> str:
     """Why a figure that is recorded as an erratum isn't one; nothing if it is, or isn't recorded so."""
-    if claim.holds or found in ("wrong", "exceeded"):
+    if claim.holds or found in ("wrong", "outside"):
         return ""
     right = {"holds": "it holds", "cut off": "it is cut off instead of rounded", "within": "it is within"}
     return f"recorded as an erratum, but {right[found]}"
@@ -213,7 +213,7 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
 
 
 def _within(computed: Any, budget: Budget, claim: Claim) -> str:
-    """Whether a number, or each of several, is `within` a budget or has `exceeded` it.
+    """Whether a number, or each of several, is `within` a budget or `outside` it.
 
     Raises: LocalError: it depends on a symbol.
     """
@@ -221,7 +221,7 @@ def _within(computed: Any, budget: Budget, claim: Claim) -> str:
     if any(map(is_symbolic, values)):
         hint = "give the symbols values with 'at'"
         raise LocalError(f"{claim.subject} is {computed}, no number", code="E033", hint=hint)
-    return "within" if all(map(budget.allows, values)) else "exceeded"
+    return "within" if all(map(budget.allows, values)) else "outside"
 
 
 def _compared(computed: Any, expected: Any, claim: Claim) -> str:

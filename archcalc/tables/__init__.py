@@ -54,7 +54,7 @@ class Column:
         return self.kind not in (Kind.NUMBER, Kind.SIZES, Kind.SHARE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     r"""Rows of texts, and what stands around them. What costs something to find is a function, called where it's shown.
 
@@ -88,6 +88,9 @@ class Table:
     values: Callable[[], Iterable[Sequence[Any]]] | None = None
     json: Callable[[], Iterable[str]] | None = None
     widths: Callable[[], Sequence[int]] | None = None
+
+    def __repr__(self) -> str:
+        return f"Table({self.heading!r}: {', '.join(column.key for column in self.columns)})"
 
     @property
     def heading(self) -> str:

@@ -37,7 +37,7 @@ class Answer:
     def to(self, form: str, **choices: Any) -> str:
         """The answer as a text in one of the formats: plain, markdown, html, latex, latex-siunitx, csv, json.
 
-        Raises: UsageError: there is no such format.
+        Raises: UsageError: there is no such format, or choices would have no effect, since JSON has everything.
 
         >>> import archcalc
         >>> print(archcalc.analyze("lenet5").to("csv", columns=["name", "params"], depth=1).splitlines()[1])
@@ -45,7 +45,10 @@ class Answer:
         """
         if form not in formats.FORMATS:
             raise UsageError(f"unknown format '{form}'", suggestion(str(form), formats.FORMATS))
-        return "\n".join(formats.lines(self.table(**choices), form)) + "\n"
+        table = self.table(**choices)
+        if choices and form == "json" and table.json is not None:
+            raise UsageError(f"JSON has everything: leave out {', '.join(choices)}", "to('csv') takes them")
+        return "\n".join(formats.lines(table, form)) + "\n"
 
     def save(self, path: str | PathLike[str], **choices: Any) -> None:
         """Write the answer to a file, in the format of its suffix: .txt, .md, .html, .tex, .csv or .json.

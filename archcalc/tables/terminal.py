@@ -19,7 +19,7 @@ LEAST, BESIDE = 12, 24
 BAR, BLOCKS = 10, " ▏▎▍▌▋▊▉█"
 """The cells of the longest bar, and its pieces."""
 COLOURS = {"holds": "green", "equal": "green", "cut off": "cyan", "erratum": "yellow", "wrong": "bold red",
-           "differs": "bold red", "within": "green", "exceeded": "bold red"}  # fmt: skip
+           "differs": "bold red", "within": "green", "outside": "bold red"}  # fmt: skip
 _REST, _NUMBER = re.compile(r"(?<=\d)[.,x]?\d|(?<=\dx)\d"), re.compile(r"\d[\d.,x]*$")
 _FORMULA = re.compile(r"\*|\w\(| [-+] |[A-Za-z]/")
 
