@@ -145,7 +145,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     >>> suggestion("pool5", ["conv4/pool", "conv5/pool", "conv5/1/relu"])
     "did you mean 'conv5/pool'?"
     """
-    word, known = str(word), sorted(known)
+    word, known = str(word), sorted(set(known))
     if found := _paths_with(word, known):
         return f"did you mean {' or '.join(repr(name) for name in found)}?"
     if len(known) > MAX_KNOWN:  # comparing with all would take seconds

@@ -131,9 +131,19 @@ def known(name: str, *totals: Total) -> Quantity:
     if quantity is None:
         raise UnknownNameError(f"no quantity is called '{name}'", suggestion(str(name), names(*totals)))
     if quantity.total not in totals:
-        only = "a whole network" if quantity.total is Total.OWN else "a layer"
-        raise UnknownNameError(f"'{name}' is a number of {only}, and of nothing else")
+        raise _unfit(quantity, totals)
     return quantity
+
+
+def _unfit(quantity: Quantity, totals: tuple[Total, ...]) -> UnknownNameError:
+    """The error that a quantity isn't one of those that total in one of these ways."""
+    those = {
+        Total.OWN: "a number of a whole network, and of nothing else",
+        Total.LARGEST: "the largest of its layers, not a sum",
+    }
+    what = those.get(quantity.total, "a number of a layer, and of nothing else")
+    sums = "these are sums" if totals == (Total.SUM,) else "known"
+    return UnknownNameError(f"'{quantity.name}' is {what}", f"{sums}: {', '.join(names(*totals))}")
 
 
 def listed(columns: str | Iterable[str]) -> tuple[str, ...]:

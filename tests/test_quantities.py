@@ -14,7 +14,7 @@ import pytest
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.registry import of_layer
 from archcalc.errors import UnknownNameError
-from archcalc.quantities import QUANTITIES, Total, known
+from archcalc.quantities import QUANTITIES, Total, known, names
 from tests.test_docs import ROOT, extended
 
 NET = """archcalc: 1
@@ -79,6 +79,10 @@ def test_what_a_number_belongs_to_is_said() -> None:
         known("depth", Total.SUM)
     with pytest.raises(UnknownNameError, match="'receptive_field' is a number of a layer"):
         known("receptive_field", Total.SUM, Total.OWN)
+    for name in names(*set(Total) - {Total.SUM}):  # of which nobody can ask for shares
+        with pytest.raises(UnknownNameError, match="hint: these are sums: params, weights, ") as error:
+            known(name, Total.SUM)
+        assert ("the largest of its layers" in str(error.value)) == (QUANTITIES[name].total is Total.LARGEST)
 
 
 def test_a_declared_number_is_everywhere(tmp_path: Path) -> None:

@@ -233,6 +233,30 @@ def test_left_out_is_known_after_one_pass() -> None:
     assert {"needs H >= 32": 2} == again.left_out
 
 
+def test_what_is_left_out_stands_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a REPL and in a notebook; formats have the rows alone, and the command says it on stderr."""
+    found = archcalc.sweep("vgg16", "params", H=range(30, 34))
+    told = ["2 of 4 configurations can't be built", "  2: needs H >= 32"]
+    assert told == repr(found).splitlines()[-2:]
+    assert "<li>2 of 4 configurations can&#x27;t be built</li>" in found._repr_html_()
+    assert "built" not in found.to("plain") + found.to("html") + found.to("json")
+    run(["sweep", "vgg16", "--set", "H=30..33", "--columns", "params", "--format", "plain"])
+    printed = capsys.readouterr()
+    assert (found.to("plain"), told) == (printed.out, printed.err.splitlines())
+    assert "configurations" not in repr(archcalc.sweep("vgg16", "params", H=[32, 33]))
+
+
+def test_lists_are_values_of_hparams_that_are_lists(tmp_path: Path) -> None:
+    """Those that are none by default may be meant to be lists."""
+    file = tmp_path / "net.yaml"
+    file.write_text("archcalc: 1\nname: net\ninput: {C: 3}\nhparams: {w: [4, 5], k: 1}\nlayers: fc sum(w)*k\n")
+    assert [36, 72] == [row["params"] for row in archcalc.sweep(file, "params", k=[1, 2], hparams={"w": [2, 7]})]
+    file.write_text(
+        "archcalc: 1\nname: net\ninput: {C: 3}\nhparams: {w: none}\nlayers: fc (2 if w == none else sum(w))\n"
+    )
+    assert [36] == [row["params"] for row in archcalc.sweep(file, "params", hparams={"w": [2, 7]})]
+
+
 MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "a number": (lambda: archcalc.sweep(3, k=1), "by its name or path"),  # type: ignore[arg-type]
     "a graph": (lambda: archcalc.sweep(archcalc.load("vgg16").build()), "a graph, which is built already"),
@@ -269,6 +293,10 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "the batch twice": (lambda: archcalc.sweep("vgg16", batch=3, N=[1, 2]), "'N' is given twice"),
     "no mapping": (lambda: archcalc.sweep("vgg16", choices=["H"]), "choices are values by name"),  # type: ignore[arg-type]
     "no hparams": (lambda: archcalc.sweep("vgg16", hparams="size"), "hparams are values by name"),  # type: ignore[arg-type]
+    "a list of fixed values": (lambda: archcalc.sweep("vgg16", hparams={"size": [64, 96]}), "choices={'size': [64, 96]}"),
+    "a range as fixed value": (lambda: archcalc.sweep("vgg16", hparams={"size": range(64, 66)}), "'size' has one value"),
+    "several strides": (lambda: archcalc.sweep("alexnet", hparams={"conv1": {"stride": [1, 2]}}), "'conv1.stride' has one"),
+    "several sizes": (lambda: archcalc.sweep("vgg16", sizes={"H": [64, 96]}), "choices={'H': [64, 96]}"),
     "an unknown hparam": (lambda: archcalc.sweep("vgg16", hparams={"sise": 3}), "did you mean 'size'?"),
     "an unknown axis": (lambda: archcalc.sweep("vgg16", sizes={"X": 3}), "has no axis X"),
     "an unknown dtype": (lambda: archcalc.sweep("vgg16", dtype="float31", H=[64]), "did you mean 'float32'?"),

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from archcalc.questions.sweep import Sweep
 
 DEFAULT = "params,macs,activations,activation_bytes"
-REASONS = 5
-"""How many reasons are given for configurations that aren't there."""
 
 
 def _option(metavar: str, meaning: str, *names: str, **more: Any) -> Any:
@@ -98,7 +96,8 @@ def sweep(
     if points and plot:
         points.save(plot)
     if not quiet:
-        _tell_of_left_out(found)
+        for text in found.told_of_left_out:
+            note(text)
 
 
 def _scatter(plot: Path | None, axes: str, title: str) -> Scatter | None:
@@ -145,19 +144,6 @@ def _progress(found: Sweep, quiet: bool) -> Iterator[Callable[[int], object] | N
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("sweep", total=found.count)
         yield lambda done: bar.update(task, completed=done)
-
-
-def _tell_of_left_out(found: Sweep) -> None:
-    """On stderr, how many configurations aren't there, and why."""
-    if not (reasons := found.left_out):
-        return
-    some = sum(reasons.values())
-    what = "are left out" if any("." in column for column in found.columns) else "can't be built"
-    note(f"{some:,} of {found.count:,} configurations {what}")
-    for reason, count in list(reasons.items())[:REASONS]:
-        note(f"  {count:,}: {reason}")
-    if len(reasons) > REASONS:
-        note(f"  {sum(list(reasons.values())[REASONS:]):,}: other reasons")
 
 
 def _parquet(table: Table, output: Path | None) -> None:

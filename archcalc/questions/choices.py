@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError
-from archcalc.expand.hparams import Given, Reported, from_outside, make_module
+from archcalc.expand.hparams import Given, Reported, from_outside, is_override, make_module
 from archcalc.language.arithmetic import MAX_RANGE, Word
 from archcalc.language.expression import Binary, Environment
 from archcalc.language.grammar import parse_expression
@@ -235,14 +236,27 @@ def _unreadable(text: str) -> UsageError:
 
 def is_list(architecture: Architecture, name: str) -> bool:
     """Whether the hparam's own value is a list."""
+    return isinstance(_own(architecture, name), (list, tuple))
+
+
+def takes_one(architecture: Architecture, name: str) -> bool:
+    """Whether a list can't be one value of it: it's an argument of a layer, or an hparam whose own value is a number.
+
+    An hparam that is none by default may well be meant to be a list.
+    """
+    return is_override(name) or isinstance(_own(architecture, name), (int, Fraction))
+
+
+def _own(architecture: Architecture, name: str) -> Any:
+    """The value that the spec gives an hparam; None if it has no such hparam, or the value is wrong."""
     if name not in architecture.spec.hparams:
-        return False
+        return None
     module = make_module(architecture.spec, architecture.variant, {}, Diagnostics())
     try:
         value = module.env.find(name)
-        return isinstance(value() if callable(value) else value, (list, tuple))
+        return value() if callable(value) else value
     except Reported:
-        return False
+        return None
 
 
 def combinations(values: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ from archcalc.expand.hparams import OutOfBounds, make_module
 from archcalc.expand.overrides import flat
 from archcalc.language.tree import Diagnostics
 from archcalc.quantities import TOTALLED, names
-from archcalc.questions.choices import combinations, values_of
+from archcalc.questions.choices import combinations, takes_one, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, length, planned
 from archcalc.questions.measures import Measure, Missing, measure, measures
 from archcalc.questions.networks import Network, architecture_of, mapping_of
@@ -34,6 +34,8 @@ from archcalc.zoo import Architecture
 
 DEFAULT = ("params", "macs", "activations", "activation_bytes")
 TOTALS = names(*TOTALLED)
+REASONS = 5
+"""How many reasons are given for configurations that aren't there."""
 TRIED = 200
 """Structures among which a layer is looked for before the sweep begins."""
 
@@ -73,10 +75,21 @@ class Sweep(Answer):
     @cached_property
     def left_out(self) -> Mapping[str, int]:
         """Why configurations can't be built, or have no such layer, and how many of them: the most frequent first."""
-        for _ in self._computed():
+        for _ in self._few if self.count <= FEW else self._computed():
             pass
         found: Mapping[str, int] = vars(self)["left_out"]
         return found
+
+    @property
+    def told_of_left_out(self) -> Sequence[str]:
+        """How many configurations aren't there, and the first reasons, in lines for people; none if all are there."""
+        if not (reasons := self.left_out):
+            return ()
+        what = "are left out" if any("." in column for column in self.columns) else "can't be built"
+        first = [f"  {count:,}: {reason}" for reason, count in list(reasons.items())[:REASONS]]
+        others = sum(list(reasons.values())[REASONS:])
+        more = [f"  {others:,}: other reasons"] if others else []
+        return [f"{sum(reasons.values()):,} of {self.count:,} configurations {what}", *first, *more]
 
     def where(self, condition: str) -> Sweep:
         """Those that meet a condition, too, in the spec language: it may be about any total.
@@ -164,6 +177,9 @@ class Sweep(Answer):
         name = self.columns[place]
         return Column(name, label=measure(name).label, drop=len(self.columns) - place if place else 0)
 
+    def _shown(self) -> Table:
+        return replace(self.table(), notes=self.told_of_left_out)
+
     def __repr__(self) -> str:
         return super().__repr__() if self.count <= FEW else self._summary
 
@@ -246,6 +262,7 @@ def _sizes(architecture: Architecture, sizes: Sizes | None) -> Mapping[str, Any]
     """
     found = by_label(architecture.spec, mapping_of(sizes, "sizes"))
     for name, size in found.items():
+        _refuse_several("sizes", name, size)
         if is_symbolic(size):
             raise UsageError(f"a sweep needs numbers: {name} is left open, as {size}", f"{name}=range(32, 65)")
     return found
@@ -262,8 +279,21 @@ def _check_fixed(
         for name in swept:
             if name in given:
                 raise UsageError(f"'{name}' is swept, and given by {what}", "leave one of them out")
+    for name, value in hparams.items():
+        if takes_one(architecture, name):
+            _refuse_several("hparams", name, value)
     with suppress(OutOfBounds):  # which a value that is swept may mend
         make_module(architecture.spec, architecture.variant, hparams, Diagnostics())
+
+
+def _refuse_several(what: str, name: str, value: Any) -> None:
+    """See that a value that isn't swept is one.
+
+    Raises: UsageError: it's a list or a range.
+    """
+    if isinstance(value, (list, range)):
+        hint = f"to sweep it: choices={{'{name}': {value!r:.40}}}"
+        raise UsageError(f"'{name}' has one value, and {what} give it {value!r:.60}", hint)
 
 
 def _along_axes(grid: Grid, each: Measure) -> tuple[Measure, ...]:

@@ -96,15 +96,19 @@ class Answer:
     def _framed(self, choices: dict[str, Any]) -> Table:
         return self.table(**choices) if choices else self._wide()
 
+    def _shown(self) -> Table:
+        """What a REPL and a notebook show: where a command says something on stderr, with that as notes."""
+        return self.table()
+
     def __repr__(self) -> str:
         from archcalc.tables.plain import lines
 
-        return "\n".join(lines(self.table(), REPR_ROWS))
+        return "\n".join(lines(self._shown(), REPR_ROWS))
 
     def _repr_html_(self) -> str:
         from archcalc.tables.html import fragment
 
-        return "\n".join(fragment(self.table(), HTML_ROWS))
+        return "\n".join(fragment(self._shown(), HTML_ROWS))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """What a notebook shows: a table, or the text where it shows no HTML."""
