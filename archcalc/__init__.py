@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from archcalc.graph import Graph, Node
     from archcalc.language.model import Spec
     from archcalc.pytorch import to_torch
+    from archcalc.questions.analyze import analyze
     from archcalc.questions.architectures import Architectures, architectures
     from archcalc.questions.check import Findings, check
     from archcalc.questions.claims import Claims, claims
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from archcalc.questions.solve import Solution, solve
     from archcalc.questions.sweep import Sweep, sweep
     from archcalc.questions.verify import Verifications, verify, verify_against
-    from archcalc.report import Report, analyze
+    from archcalc.report import Report
     from archcalc.shape import Shape
     from archcalc.symbolic import Integers, dim
     from archcalc.tables.answer import Answer
@@ -56,6 +57,7 @@ _HOMES = {
         "VerificationError",
     ),
     "archcalc.graph": ("Graph", "Node"),
+    "archcalc.questions.analyze": ("analyze",),
     "archcalc.questions.architectures": ("Architectures", "architectures"),
     "archcalc.questions.check": ("Findings", "check"),
     "archcalc.questions.claims": ("Claims", "claims"),
@@ -76,7 +78,7 @@ _HOMES = {
     "archcalc.drawings.diagram": ("Diagram",),
     "archcalc.drawings.draw": ("draw",),
     "archcalc.drawings.drawable": ("Drawable",),
-    "archcalc.report": ("Report", "analyze"),
+    "archcalc.report": ("Report",),
     "archcalc.shape": ("Shape",),
     "archcalc.language.model": ("Spec",),
     "archcalc.symbolic": ("Integers", "dim"),

@@ -13,8 +13,8 @@ import time
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from archcalc import analyze
 from archcalc.errors import SpecError
-from archcalc.report import analyze
 from tests.helpers import spec_of
 from tests.random_specs import specs
 

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from itertools import product
 
+from archcalc import analyze
 from archcalc.errors import SpecError
 from archcalc.expand import build
 from archcalc.graph import Graph
-from archcalc.report import analyze
 from tests.helpers import imported, spec_of
 
 SIZES = {"R": 2, "T": 5, "C": 4, "D": 4, "H": 8, "W": 6}

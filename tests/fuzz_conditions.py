@@ -21,6 +21,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from archcalc import Report, analyze
 from archcalc.errors import ExpressionError, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
@@ -30,7 +31,6 @@ from archcalc.language.model import Spec
 from archcalc.layers import REGISTRY, Argument
 from archcalc.quantities import fields
 from archcalc.questions.measures import Measure, Missing
-from archcalc.report import Report, analyze
 from archcalc.symbolic import Condition, dim
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of

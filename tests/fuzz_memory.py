@@ -11,9 +11,9 @@ import time
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from archcalc import analyze
 from archcalc.expand import build
 from archcalc.graph import Graph
-from archcalc.report import analyze
 from tests.helpers import fuzz_options, spec_of
 from tests.random_specs import specs
 

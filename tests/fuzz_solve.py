@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from archcalc import Report, analyze
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds
@@ -27,7 +28,6 @@ from archcalc.questions.goals import NotThere
 from archcalc.questions.solve import Solution, solve
 from archcalc.questions.sweep import sweep
 from archcalc.questions.unknowns import squares
-from archcalc.report import Report, analyze
 from archcalc.symbolic.integer_sets import Unsolvable
 from archcalc.zoo import Architecture, load
 from tests.helpers import fuzz_options, spec_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import sympy
 
+from archcalc import analyze
 from archcalc.graph import Graph
 from archcalc.quantities import Total, names
 from archcalc.questions.changes import Kind, Matching, changes
-from archcalc.report import analyze
 from archcalc.symbolic import dim
 from archcalc.zoo import load
 from tests.helpers import graph_of

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,27 @@ def test_a_single_network_is_not_compared() -> None:
         compare("vgg16")
     with pytest.raises(UsageError, match="between two"):
         compare("vgg16", "vgg19", "vgg11").changes  # noqa: B018
+
+
+def test_values_hold_for_all_networks() -> None:
+    """And make of a single one two: as it stands, and changed; as the command does."""
+    for values in ({"hparams": {"size": 256}}, {"sizes": {"H": 256, "W": 256}}):
+        built = [archcalc.load(name).build({"H": 256, "W": 256}) for name in ("vgg16", "vgg19")]
+        assert compare(*built).totals == compare("vgg16", "vgg19", **values).totals
+        found = compare("vgg16", **values)
+        assert compare("vgg16", built[0]).totals == found.totals
+        assert ("vgg16", f"vgg16 {'size=256' if 'hparams' in values else 'H=256 W=256'}") == found.names
+    with pytest.raises(UsageError, match="vgg16 is a graph, which is built already"):
+        compare(built[0], "vgg16", hparams={"size": 256})
+
+
+@pytest.mark.parametrize("values", [{}, {"batch": 4, "dtype": "float16"}])
+def test_python_compares_as_the_command_does(values: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels included."""
+    options = [part for name, value in values.items() for part in (f"--{name}", str(value))]
+    for names in (["alexnet"], ["alexnet", "zfnet"], ["alexnet", "alexnet"]):
+        text = printed(capsys, "compare", *names, "--set", "conv1.stride=3", *options, "--format", "json")
+        assert json.loads(text) == compare(*names, hparams={"conv1.stride": 3}, **values).to_dict()
 
 
 def test_what_a_dtype_does_not_have_is_left_out() -> None:

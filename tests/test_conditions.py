@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archcalc import analyze
 from archcalc.errors import ExpressionError, SpecError
 from archcalc.expand import build
 from archcalc.formulas.symbols import opened
@@ -17,7 +18,6 @@ from archcalc.language.grammar import parse_expression
 from archcalc.language.model import Spec
 from archcalc.layers import REGISTRY
 from archcalc.questions.sweep import sweep
-from archcalc.report import analyze
 from archcalc.symbolic import (
     Condition,
     agreement,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from archcalc import analyze
 from archcalc.__main__ import main
 from archcalc.errors import ArchcalcError
 from archcalc.expand import build
-from archcalc.report import analyze
 from tests.helpers import spec_of
 
 A, B = range(1, 14), range(1, 7)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from archcalc import analyze
 from archcalc.__main__ import main
 from archcalc.expand import build
 from archcalc.graph import Graph
-from archcalc.report import analyze
 from archcalc.zoo import architectures
 from tests.fuzz_programs import search
 from tests.helpers import graph_of, imported, spec_of

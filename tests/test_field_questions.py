@@ -15,10 +15,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import archcalc
-from archcalc import ArchcalcError, UnknownNameError, UsageError
+from archcalc import ArchcalcError, UnknownNameError, UsageError, analyze
 from archcalc.analyses.positions import positions_of
 from archcalc.cli.app import app
-from archcalc.report import analyze
 from archcalc.tables.answer import Answer
 from archcalc.tables.plain import lines as plain_lines
 from archcalc.tables.terminal import show

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import archcalc
+from archcalc import Report, analyze
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, UnknownNameError, UsageError
 from archcalc.formulas.general import LayerFormulas, layer_formulas, put_in
@@ -23,7 +24,7 @@ from archcalc.layers import REGISTRY
 from archcalc.quantities import QUANTITIES
 from archcalc.questions.explain import explain
 from archcalc.questions.formula import FORMS, Formulas, layer_at, of_layer, of_totals
-from archcalc.report import Report, Row, analyze
+from archcalc.report import Row
 from archcalc.shape import Shape
 from archcalc.symbolic import ceil_div, dim, floor_div, is_symbolic, maximum, minimum
 from archcalc.zoo import load

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from archcalc import analyze
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.language.reader import load_spec
 from archcalc.layers.conv import Conv
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.judging import verdicts_on
-from archcalc.report import analyze
 from archcalc.symbolic import dim
 from archcalc.zoo import load
 from tests.helpers import HEAD, graph_of, names_of, spec_of

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from archcalc import Report, analyze
 from archcalc.errors import UsageError
 from archcalc.expand import build
 from archcalc.formulas.symbols import opened
 from archcalc.layers.kept import Kept, Width
 from archcalc.pytorch import records
-from archcalc.report import Report, analyze
 from archcalc.symbolic import dim
 from archcalc.zoo import Architecture, load
 from tests.helpers import graph_of, spec_of

@@ -146,6 +146,28 @@ def test_paths_and_names_are_taken_alike() -> None:
             analyze(wrong)  # type: ignore[arg-type]
 
 
+def test_values_are_given_to_an_analysis() -> None:
+    """It's the analysis of what `build` makes of them; a graph and a report have theirs."""
+    values: dict[str, Any] = {"hparams": {"size": 64, "conv1/1.stride": 2}, "sizes": {"W": 96}}
+    graph = load("vgg16").build({"W": 96}, **values["hparams"])
+    assert analyze(graph, 3, "float16") == analyze("vgg16", 3, "float16", **values)
+    left_open = analyze("vgg16", symbolic="H,N")
+    assert analyze(load("vgg16").build({"H": dim("H")}), dim("N")).totals == left_open.totals
+    report = analyze(graph, 3)
+    assert report is analyze(report)
+    assert report is analyze(report, 3)
+    for ask in (
+        lambda: analyze(report, 4),
+        lambda: analyze(report, dtype="float16"),
+        lambda: analyze(report, hparams={"size": 64}),
+        lambda: analyze(graph, sizes={"H": 64}),
+        lambda: analyze("vgg16", 4, symbolic="N"),
+        lambda: analyze("vgg16", hparams={"sise": 64}),
+    ):
+        with pytest.raises(UsageError):
+            ask()
+
+
 # --- what is asked for --------------------------------------------------------------------------------------------
 
 

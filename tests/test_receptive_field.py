@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archcalc import analyze
 from archcalc.analyses.field import MAX_PERIOD
 from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import receptive_fields
@@ -16,7 +17,6 @@ from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, remarks
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.report import analyze
 from archcalc.symbolic import ceil_div, dim, is_symbolic
 from archcalc.zoo import load
 from tests.helpers import graph_of

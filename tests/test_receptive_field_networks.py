@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archcalc import analyze
 from archcalc.__main__ import main
 from archcalc.analyses.cost import depth
 from archcalc.analyses.field import Field
@@ -19,7 +20,6 @@ from archcalc.graph import Graph
 from archcalc.questions.golden_files import golden
 from archcalc.questions.judging import quantity
 from archcalc.questions.receptive_field import receptive_field
-from archcalc.report import analyze
 from archcalc.zoo import load
 from tests.field_networks import SPECS, text
 from tests.helpers import graph_of

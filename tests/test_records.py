@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import archcalc
+from archcalc import analyze
 from archcalc.errors import UsageError
 from archcalc.pytorch import records
 from archcalc.pytorch.compare import Check, Verification
-from archcalc.report import analyze
 from archcalc.zoo import load
 from tests.helpers import graph_of, verify
 

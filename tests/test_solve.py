@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archcalc import analyze
 from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
@@ -21,7 +22,6 @@ from archcalc.questions.budgets import budget
 from archcalc.questions.choices import alternatives
 from archcalc.questions.goals import goals_of
 from archcalc.questions.solve import solve
-from archcalc.report import analyze
 from archcalc.shape import Shape
 from archcalc.symbolic import Condition, Integers, dim
 from archcalc.symbolic.compiled import Program

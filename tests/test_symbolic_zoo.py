@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from archcalc import Report, analyze
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.formulas.symbols import Opened, opened
-from archcalc.report import Report, analyze
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, compare
 from archcalc.zoo import Architecture, architectures, load

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from archcalc import analyze
 from archcalc.errors import UsageError
 from archcalc.layers.activation import Activation, ReLU
 from archcalc.layers.conv import Conv
 from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.verification import _as_comparable
 from archcalc.pytorch.verification import verify as run_and_compare
-from archcalc.report import analyze
 from archcalc.symbolic import dim
 from tests.helpers import graph_of, verify
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from archcalc.cli.graphs import built
 from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Names, Output, Quiet, Set, sums
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
-from archcalc.report import analyze
+from archcalc.report import Report
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -48,7 +47,7 @@ def compare(
     archcalc compare vgg16 --set size=256
     ```
     """
-    from archcalc.questions.compare import Comparison
+    from archcalc.questions.compare import side_by_side
 
     chosen = chosen_format(form, output)
     shown = sums(columns)
@@ -60,8 +59,6 @@ def compare(
     if len(names) > 1:
         given = [(name, sets, sizes) for name in names]
     graphs = [built(*each, quiet)[1] for each in given]
-    if len({graph.name for graph in graphs}) < len(graphs):  # then what was typed tells them apart
-        typed = [" ".join([name, *own, *more]) for name, own, more in given]
-        graphs = [replace(graph, name=name) for graph, name in zip(graphs, typed, strict=True)]
-    found = Comparison(tuple(analyze(graph, batch, dtype) for graph in graphs))
+    typed = [" ".join([name, *own, *more]) for name, own, more in given]
+    found = side_by_side([Report(graph, batch, dtype) for graph in graphs], typed)
     write_table(found.table(shown, changes), chosen, output)

@@ -16,7 +16,7 @@ from archcalc.cli.options import Input, Name, Output, Quiet, Set
 from archcalc.cli.output import writing
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
-from archcalc.report import analyze
+from archcalc.report import Report
 
 PictureFormat = StrEnum("PictureFormat", ["svg", "pdf", "png", "dot"])
 
@@ -55,7 +55,7 @@ def render(
     from archcalc.drawings.diagram import Diagram
 
     _, graph = built(name, sets, sizes, quiet)
-    diagram = Diagram(analyze(graph), fold, depth)
+    diagram = Diagram(Report(graph), fold, depth)
     path = None if output is None or str(output) == "-" else output
     if output is None and sys.stdout.isatty():
         path = _unused(graph.name, form.value if form else "svg")

@@ -16,7 +16,7 @@ from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Name, Output, 
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, Total, known, listed, names
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.report.listing import DEFAULT, SHARE, TEXTS
 from archcalc.tables import Table
 from archcalc.work import allow_listing
@@ -90,7 +90,7 @@ def table(
     if not depth:
         allow_listing()
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
-    report = analyze(graph, batch_of(symbolic, batch), dtype)
+    report = Report(graph, batch_of(symbolic, batch), dtype)
     changed = bool(sets or sizes or symbolic) or batch != 1 or dtype != "float32"
     figures = [] if quiet or changed else _figures(architecture, report)
     if style is Style.slides:

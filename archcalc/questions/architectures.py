@@ -13,7 +13,7 @@ from typing import Any
 from archcalc.errors import SpecError, UnknownNameError, UsageError, suggestion
 from archcalc.language.reader import load_spec
 from archcalc.quantities import QUANTITIES, TOTALLED, known, listed
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
@@ -140,7 +140,7 @@ def architectures(text: str = "", *, specs: str | PathLike[str] | None = None) -
     for architecture in listed:
         try:
             with renewed():
-                entry = Entry(architecture, analyze(architecture.build()))
+                entry = Entry(architecture, Report(architecture.build()))
                 _totals(entry, DEFAULT)
         except (SpecError, TooMuchWork) as error:
             refused.append(error)

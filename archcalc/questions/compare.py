@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import product
+from os import PathLike
 
 from archcalc import text
 from archcalc.errors import UsageError
+from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph
 from archcalc.quantities import QUANTITIES, TOTALLED, Total, names
 from archcalc.questions.changes import CONSEQUENCES, Change, Matching, changes, less
-from archcalc.questions.networks import Network, report_of
+from archcalc.questions.networks import Network, mapping_of, report_of
 from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Table
@@ -155,11 +157,19 @@ def _ratio(amount: Dim | None, first: Dim | None) -> Fraction | None:
     return Fraction(amount, first)
 
 
-def compare(*networks: Network, batch: Dim = 1, dtype: str = "float32") -> Comparison:
+def compare(
+    *networks: Network,
+    hparams: Mapping[str, Given] | None = None,
+    sizes: Sizes | None = None,
+    batch: Dim = 1,
+    dtype: str = "float32",
+) -> Comparison:
     """Two or more networks side by side, each a name, a path, an architecture, a graph or a report.
 
-    A report keeps its own batch and dtype.
-    Raises: UsageError: fewer than two are given, or there is no such name or dtype. SpecError: a spec is wrong.
+    `hparams` and `sizes` hold for all of them. A single network as it stands is compared with what they make of it. A
+    report keeps its own batch and dtype.
+    Raises: UsageError: a single network is given without values, there is no such name or dtype, or a graph or report
+    is given values. SpecError: a spec is wrong.
 
     >>> import archcalc
     >>> found = archcalc.compare("vgg16", "vgg19")
@@ -167,10 +177,32 @@ def compare(*networks: Network, batch: Dim = 1, dtype: str = "float32") -> Compa
     (138357544, 143667240)
     >>> [part.name for part in found.parts]
     ['conv3', 'conv4', 'conv5']
+    >>> archcalc.compare("vgg16", hparams={"size": 256}).names
+    ('vgg16', 'vgg16 size=256')
     """
-    if len(networks) < 2:
-        raise UsageError("a comparison needs two networks", "archcalc.compare('vgg16', 'resnet50')")
-    return Comparison(tuple(report_of(each, batch=batch, dtype=dtype) for each in networks))
+    hparams, sizes = mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
+    changed = [f"{name}={value}" for name, value in (*hparams.items(), *sizes.items())]
+    if len(networks) < 2 and not (networks and changed):
+        hint = "archcalc.compare('vgg16', 'resnet50'), or archcalc.compare('vgg16', hparams={'size': 256})"
+        raise UsageError("a comparison needs two networks", hint)
+    reports = [report_of(each, hparams, sizes, batch=batch, dtype=dtype) for each in networks]
+    asked = [" ".join([_asked(each), *changed]) for each in networks]
+    if len(networks) == 1:
+        reports, asked = [report_of(networks[0], batch=batch, dtype=dtype), *reports], [_asked(networks[0]), *asked]
+    return side_by_side(reports, asked)
+
+
+def _asked(network: Network) -> str:
+    return str(network) if isinstance(network, (str, PathLike)) else network.name
+
+
+def side_by_side(reports: Sequence[Report], asked: Sequence[str]) -> Comparison:
+    """The comparison; where two networks have one name, each is called what it was asked for by."""
+    if len({report.name for report in reports}) < len(reports):
+        reports = [
+            replace(report, graph=replace(report.graph, name=name)) for report, name in zip(reports, asked, strict=True)
+        ]
+    return Comparison(tuple(reports))
 
 
 def _listed(found: Comparison) -> list[str]:

@@ -17,7 +17,7 @@ from archcalc.graph import Graph
 from archcalc.quantities import QUANTITIES, Total
 from archcalc.quantities import names as quantities
 from archcalc.questions.networks import Network, architecture_of, mapping_of, names_of, refuse_both, report_of
-from archcalc.report import Report, Row, analyze
+from archcalc.report import Report, Row
 from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Dim, dim, exact, is_symbolic
 from archcalc.symbolic.compiled import Uncompilable
@@ -226,7 +226,7 @@ def formula(
     by_axis = by_label(architecture.spec, sizes)
     if layer:
         found = opened(architecture, names, hparams, by_axis, batch)
-        if (alone := _of_layer(analyze(found.graph, found.batch), layer, names)) is not None:
+        if (alone := _of_layer(Report(found.graph, found.batch), layer, names)) is not None:
             return replace(alone, fixed=found.fixed)
     batch = dim(BATCH) if BATCH in names else batch
     try:
@@ -235,9 +235,9 @@ def formula(
         if not names:
             raise
         found = opened(architecture, names, hparams, by_axis)
-        return replace(of_totals(analyze(found.graph, batch), {}, layer), fixed=found.fixed, left_open=tuple(names))
+        return replace(of_totals(Report(found.graph, batch), {}, layer), fixed=found.fixed, left_open=tuple(names))
     found, values = with_values(architecture, graph, names, hparams, by_axis)
-    formulas = of_totals(analyze(found.graph, batch), values, layer)
+    formulas = of_totals(Report(found.graph, batch), values, layer)
     return replace(formulas, fixed=found.fixed, warnings=graph.warnings)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from archcalc import files
 from archcalc.errors import UsageError, printable
 from archcalc.quantities import QUANTITIES, fields, principal
-from archcalc.report import analyze
+from archcalc.report import Report
 from archcalc.symbolic import is_symbolic
 from archcalc.work import renewed
 from archcalc.zoo import Architecture
@@ -33,7 +33,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
 @renewed()
 def golden(architecture: Architecture) -> dict[str, Any]:
     """What is kept: every layer with its arguments, what it reads, its shape and counts; the outputs and the totals."""
-    report = analyze(architecture.build())
+    report = Report(architecture.build())
     nodes = report.graph.nodes
     layers = [
         {

@@ -22,7 +22,7 @@ from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.symbols import opened, placed
 from archcalc.questions.choices import combinations, sizes_among
 from archcalc.questions.measures import Measure, Missing, NoLayer
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
@@ -150,14 +150,14 @@ class Grid:
     def report(self, values: Mapping[str, Any]) -> Report:
         """One configuration."""
         sets, sizes, batch = self.given(values)
-        return analyze(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
+        return Report(build(self.architecture.spec, self.architecture.variant, sets, sizes), batch, self.dtype)
 
     @renewed()
     def structure(self, outer: Mapping[str, Any]) -> Report:
         """All configurations with these values, which change the structure, at once: the others are symbols."""
         sets, sizes, batch = self.given(outer)
         found = opened(self.architecture, self.symbols, sets, sizes, batch)
-        return analyze(found.graph, found.batch, self.dtype)
+        return Report(found.graph, found.batch, self.dtype)
 
     def given(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Values as hparams, input sizes and batch."""

@@ -17,7 +17,7 @@ from archcalc.language.model import Claim, Spec, Value
 from archcalc.language.printed import Printed
 from archcalc.language.tree import Diagnostics
 from archcalc.quantities import claimable
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.symbolic import is_symbolic
 from archcalc.tables.numbers import exact
 from archcalc.work import spend
@@ -87,7 +87,7 @@ class Reports:
         key = (variant, values_text(at))
         if key not in self.known:
             try:
-                self.known[key] = analyze(build(self.spec, variant, at))
+                self.known[key] = Report(build(self.spec, variant, at))
             except (SpecError, UsageError) as error:
                 self.known[key] = error
         found = self.known[key]

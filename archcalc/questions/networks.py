@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.graph import Graph
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.shape import BATCH
 from archcalc.symbolic import Dim, dim
 from archcalc.zoo import Architecture, load
@@ -65,8 +65,11 @@ def report_of(
     """
     if isinstance(network, Report) and not (hparams or sizes or symbolic):
         return network
-    batch = dim(BATCH) if BATCH in names_of(symbolic) else batch
-    return analyze(graph_of(network, hparams, sizes, symbolic), batch, dtype)
+    if BATCH in names_of(symbolic):
+        if batch != 1:
+            raise UsageError("the batch is given a value, and left open", "batch=8, or symbolic='N'")
+        batch = dim(BATCH)
+    return Report(graph_of(network, hparams, sizes, symbolic), batch, dtype)
 
 
 def names_of(symbolic: str | Iterable[str]) -> list[str]:

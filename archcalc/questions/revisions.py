@@ -18,7 +18,7 @@ from archcalc.language.reader import load_spec
 from archcalc.language.tree import MAX_BYTES
 from archcalc.quantities import QUANTITIES, Total, known
 from archcalc.questions.compare import DEFAULT, Comparison, changes_table, comparison_data
-from archcalc.report import Report, analyze
+from archcalc.report import Report
 from archcalc.tables import Column, Table
 from archcalc.tables import Kind as Cells
 from archcalc.tables.answer import Answer
@@ -135,7 +135,7 @@ class _Networks:
         with _telling(self.broken, f"{name} ({revision})"):
             if (other := self.files.setdefault(name, file)) != file:
                 raise UsageError(f"two files declare it, {other} and {file}")
-            self.reports[name] = analyze(architecture)
+            self.reports[name] = Report(architecture.build())
 
 
 def _without(one: _Networks, other: _Networks, broken: dict[str, str]) -> dict[str, Report]:

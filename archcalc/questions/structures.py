@@ -19,7 +19,7 @@ from archcalc.formulas.symbols import Opened, opened
 from archcalc.questions.choices import combinations, is_list
 from archcalc.questions.goals import Goals, NoClosedForm, NotThere
 from archcalc.questions.unknowns import Unknowns
-from archcalc.report import analyze
+from archcalc.report import Report
 from archcalc.shape import BATCH
 from archcalc.symbolic import Dim, Integers, is_symbolic
 from archcalc.symbolic.integer_sets import Unsolvable
@@ -110,7 +110,7 @@ class _Question:
     def one(self, unknowns: Unknowns, tried: Sequence[str], whole: Opened | None = None) -> Found:
         """The solutions of one structure; `whole` is its network, if it has been built already."""
         found = whole or opened(self.architecture, unknowns.all, unknowns.sets, unknowns.sizes, unknowns.batch)
-        report = analyze(found.graph, found.batch, self.dtype)
+        report = Report(found.graph, found.batch, self.dtype)
         unknown = [name for name in (*unknowns.all, *sorted(unknowns.symbols)) if name != BATCH]
         where, wanted = self.goals.conditions(report, tried, unknown)
         totals = {column: report.total(column) for column in self.goals.budgets}

@@ -1,19 +1,15 @@
-"""analyze(graph) → Report: the values of a graph, and a table of them."""
+"""Report: the values of a graph, and a table of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
 
-from archcalc.graph import Graph
 from archcalc.quantities import PER_LAYER, listed, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing
 from archcalc.report.values import Row, Values
-from archcalc.symbolic import Dim
 from archcalc.tables import Table
 from archcalc.tables.answer import Answer
-from archcalc.zoo import Architecture, load
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,19 +35,4 @@ class Report(Answer, Values):
         return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), every=True)
 
 
-def analyze(what: Graph | Architecture | str | PathLike[str], batch: Dim = 1, dtype: str = "float32") -> Report:
-    """Analyse a graph, or what a name or path means in its default sizes: nothing is computed before it is asked for.
-
-    Raises: UsageError: there is no such name or dtype, or the batch is not a positive integer. SpecError: the spec is
-    wrong.
-
-    >>> import archcalc
-    >>> archcalc.analyze("vgg16").totals["params"]
-    138357544
-    """
-    if isinstance(what, (str, PathLike)):
-        what = load(what)
-    return Report(what.build() if isinstance(what, Architecture) else what, batch, dtype)
-
-
-__all__ = ["Report", "Row", "analyze"]
+__all__ = ["Report", "Row"]

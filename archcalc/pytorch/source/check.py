@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from archcalc.graph import Graph
 from archcalc.pytorch.network import Network
-from archcalc.report import analyze
+from archcalc.report import Report
 from archcalc.symbolic import known
 
 MODULES = ("__future__", "collections.abc", "typing", "torch", "torch.nn")
@@ -99,7 +99,7 @@ def _executed(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _check_parameters(own: nn.Module, graph: Graph, network: Network) -> None:
-    promised, held = analyze(graph).total("params"), sum(each.numel() for each in own.parameters())
+    promised, held = Report(graph).total("params"), sum(each.numel() for each in own.parameters())
     if promised != held:
         raise ProgramError(f"the program's header says {promised:,} parameters, its class has {held:,}")
     for what in ("parameters", "buffers"):
@@ -136,5 +136,5 @@ def _by_name(outputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _is_small(graph: Graph) -> bool:
-    report, amounts = analyze(graph), ("macs", "params", "buffers", "activations")
+    report, amounts = Report(graph), ("macs", "params", "buffers", "activations")
     return len(graph) <= LAYERS and all(known(report.total(amount)) <= RUN for amount in amounts)

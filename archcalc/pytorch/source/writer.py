@@ -23,7 +23,7 @@ from archcalc.pytorch.source.names import variables
 from archcalc.pytorch.source.pieces import Hole
 from archcalc.pytorch.source.planner import Definition, Planner, expression
 from archcalc.pytorch.source.tree import Branch, Leaf, Part, Wire, readers, tree_of
-from archcalc.report import analyze
+from archcalc.report import Report
 
 EXPORTED = 300
 """Steps of work for each layer. Most of it is PyTorch's, which builds it and follows the program without memory."""
@@ -68,7 +68,7 @@ def _written(graph: Graph, network: Network) -> tuple[str, str]:
 
 
 def _header(graph: Graph) -> str:
-    params = analyze(graph).total("params")
+    params = Report(graph).total("params")
     lines = [f"{_title_of(graph)}.", ""]
     lines += [graph.citation, ""] if graph.citation else []
     inputs = ", ".join(f"{node.name} {node.shape}" for node in graph.inputs)
