@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.errors import ArchcalcError, SpecError, UsageError, suggestion
 from archcalc.expand import build, instead
 from archcalc.expand.hparams import Reported, is_override, make_module
 from archcalc.expand.overrides import flat, symbol_of
@@ -14,6 +16,8 @@ from archcalc.graph import Graph
 from archcalc.language.tree import Diagnostics
 from archcalc.shape import BATCH
 from archcalc.symbolic import Integers, dim, is_symbolic, solve
+from archcalc.symbolic.integer_sets import Unsolvable
+from archcalc.symbolic.systems import solved_for
 from archcalc.zoo import Architecture
 
 MAX_ELEMENTS = 12
@@ -226,22 +230,53 @@ def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[
     for name, number in numbers.items():
         try:
             graph = opened(architecture, [name], {k: v for k, v in sets.items() if k != name}, sizes).graph
-            told = list(_misfit(graph, name, number))
-        except (SpecError, UsageError):
+            told = list(_misfit(graph, name, number, partial(_builds, architecture, sets, sizes, name)))
+        except ArchcalcError:  # the conditions can't be had or solved, or that takes too much work
             continue
         yield from told
 
 
-def _misfit(graph: Graph, name: str, number: int) -> Iterator[str]:
-    broken = []
-    for condition in graph.conditions:
-        pair = solved(condition)
-        if pair is not None and pair[0].name == symbol_of(name) and number not in pair[1]:
-            broken.append((str(condition), pair[1].text(symbol_of(name))))
-    fits = allowed(graph.conditions).get(dim(symbol_of(name)), Integers.between())
-    if not broken:
+def _builds(
+    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], name: str, number: int
+) -> bool:
+    """Whether the architecture can be built with a number under a name, in place of what is given."""
+    try:
+        if name in sizes:
+            build(architecture.spec, architecture.variant, sets, {**sizes, name: number})
+        else:
+            build(architecture.spec, architecture.variant, {**sets, name: number}, sizes)
+    except (SpecError, UsageError):
+        return False
+    return True
+
+
+def _misfit(graph: Graph, name: str, number: int, builds: Callable[[int], bool]) -> Iterator[str]:
+    """What is to be said of a number that the graph with a symbol in its place can't take; `builds`: which it can."""
+    symbol: Any = dim(symbol_of(name))
+    about = [condition for condition in graph.conditions if condition.symbols == {symbol}]
+    broken = [condition for condition in about if not condition.holds({symbol.name: number})]
+    if not broken or number < 1:  # symbols are positive: nothing is known of other numbers
         return
-    texts = dict.fromkeys(meaning if meaning == text else f"{text}, that is {meaning}" for text, meaning in broken)
-    nearest = " and ".join(map(str, fits.nearest(number)))
-    told = f"the nearest that fit: {nearest}" if nearest else "nothing fits"
-    yield f"{name} = {number} breaks {'; '.join(texts)}; {told}"
+    texts = ((str(condition), pair[1].text(symbol.name) if (pair := solved(condition)) else "") for condition in broken)
+    told = dict.fromkeys(text if meaning in ("", text) else f"{text}, that is {meaning}" for text, meaning in texts)
+    yield f"{name} = {number} breaks {'; '.join(told)}{_nearest(about, symbol, number, builds)}"
+
+
+def _nearest(conditions: Sequence[Any], symbol: Any, number: int, builds: Callable[[int], bool]) -> str:
+    """The nearest numbers that meet all conditions, each of them built before it's named; nothing if they're unknown.
+
+    A symbol is positive, so that 0 is built, too, where nothing between it and the number fits.
+    """
+    # where there's no end to solve for: up to twice the number, beyond which is nothing nearer than 0
+    for domain in (Integers.between(), Integers.between(1, 2 * number)):
+        with suppress(Unsolvable):
+            fits = solved_for(conditions, {symbol.name: domain}).alone[symbol.name]
+            break
+    else:
+        return ""
+    nearest = fits.nearest(number)
+    if fits.down(number) is None and builds(0):
+        nearest = [0, *nearest]
+    if not nearest:
+        return "; no positive number fits" if domain.is_endless else ""
+    return f"; the nearest that fit: {' and '.join(map(str, nearest))}" if all(map(builds, nearest)) else ""

@@ -17,6 +17,7 @@ from archcalc.graph import Graph
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.networks import mapping_of, names_of, refuse_both
 from archcalc.questions.subjects import InFolder, Named, OnError, Subject, answered, subject_of
+from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
@@ -161,7 +162,7 @@ def _built(
     subject: Subject, variant: str, given: Mapping[str, Given], names: Sequence[str]
 ) -> tuple[Graph, Iterable[str]]:
     """The graph of one variant, and for which sizes it works, if some are open."""
-    if not names:
+    if not names and not any(is_symbolic(value) or value == "sym" for value in given.values()):
         return build(subject.spec, variant, given), ()
     from archcalc.formulas.symbols import explained, opened
 
