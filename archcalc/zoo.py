@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from archcalc import files
-from archcalc.errors import UsageError, suggestion
+from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, build
 from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import MAX_BYTES
 
+_INSTEAD = {
+    "hparams": "give them as **{}",
+    "sets": "give them as **{}",
+    "sizes": "give them by position, ahead of hparams: {}",
+}
+"""How to give `build` what other functions take by these names."""
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
 
@@ -54,7 +61,25 @@ class Architecture:
         >>> archcalc.load("alphago_policy").build(k=256).input
         Shape(C=48, H=19, W=19)
         """
-        return replace(build(self.spec, self.variant, hparams, sizes), name=self.name)
+        try:
+            return replace(build(self.spec, self.variant, hparams, sizes), name=self.name)
+        except UsageError:
+            self._refuse_keywords(hparams)
+            raise
+
+    def _refuse_keywords(self, given: Mapping[str, Given]) -> None:
+        """See that no layer is meant by words that are parameters of other functions: `hparams={"conv1.stride": 3}`.
+
+        Raises: UsageError: one is.
+        """
+        for name, how in _INSTEAD.items():
+            values = given.get(name)
+            if isinstance(values, Mapping) and name not in self.spec.hparams:
+                with suppress(SpecError, UsageError):
+                    if name in build(self.spec, self.variant):
+                        continue  # a layer may have any name
+                example = values or ({"H": 64} if name == "sizes" else {"conv1.stride": 3})
+                raise UsageError(f"{name} can't be given by that name here", how.format(f"{dict(example)!r:.60}"))
 
     def __repr__(self) -> str:
         return f"Architecture({self.name!r})"

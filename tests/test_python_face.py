@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import sympy
 
 import archcalc
-from archcalc import ArchcalcError, Shape, UnknownNameError, UsageError, analyze, dim, load
+from archcalc import ArchcalcError, Shape, UnknownNameError, UsageError, analyze, dim, load, to_torch
 from archcalc.__main__ import main
 from archcalc.errors import Diagnostic, Mark
 from archcalc.layers.arguments import Dim  # noqa: F401  # a name for the annotation of a kind below
@@ -131,6 +132,32 @@ def test_any_hparam_can_be_given_from_python(name: str, tmp_path: Path) -> None:
     file = tmp_path / "t.yaml"
     file.write_text(f"archcalc: 1\nname: t\ninput: {{C: 3}}\nhparams: {{{name}: 4}}\nlayers: fc {name}\n")
     assert {"C": 8} == dict(load(file).build(**{name: 8}).nodes[-1].shape)
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda **given: load("alexnet").build(**given), lambda **given: to_torch("alexnet", **given)]
+)
+def test_parameters_of_other_functions_are_no_layers(ask: Callable[..., Any]) -> None:
+    """`build` and `to_torch` take hparams as keywords, and sizes by position; an error says so."""
+    for values in ({"conv1.stride": 3}, {"conv1": {"stride": 3}}, {"size": 64}):
+        for name in ("hparams", "sets"):
+            with pytest.raises(UsageError, match=re.escape(f"hint: give them as **{values}")):
+                ask(**{name: values})
+    with pytest.raises(UsageError, match=re.escape("give them as **{'conv1.stride': 3}")):
+        ask(hparams={})
+    with pytest.raises(UsageError, match=re.escape("by position, ahead of hparams: {'H': 64}")):
+        ask(sizes={"H": 64})
+    with pytest.raises(UsageError, match="has no hparam 'sets'"):
+        ask(sets=3)
+
+
+def test_layers_may_be_called_like_parameters(tmp_path: Path) -> None:
+    """Then their arguments are meant, and errors are about these."""
+    file = tmp_path / "t.yaml"
+    file.write_text("archcalc: 1\nname: t\ninput: {C: 3, H: 8}\nlayers:\n  sizes: conv 4 3\n")
+    assert {"C": 4, "H": 3} == dict(load(file).build(sizes={"stride": 2}).nodes[-1].shape)
+    with pytest.raises(UsageError, match="conv has no argument 'strid'"):
+        load(file).build(sizes={"strid": 2})
 
 
 def test_paths_and_names_are_taken_alike() -> None:
