@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archcalc.errors import LocalError, Mark, SpecError
+import archcalc
+from archcalc.errors import LocalError, Mark, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.language.arithmetic import FUNCTIONS, OPERATIONS, Dims
 from archcalc.language.expression import Environment, Literal
@@ -183,3 +184,21 @@ def test_a_truth_that_is_not_known_is_no_value(truth: str) -> None:
         for layers in (f"conv ({text}) 3", f"conv 8 3 -> relu if {text}", f"conv 8 3 s=first([{text}, 2])"):
             with pytest.raises(SpecError):
                 build(spec_of(f'{head}layers: "{layers}"\n'))
+
+
+@pytest.mark.parametrize("suffix", ["K", "M", "G", "Ki", "Mi", "Gi"])
+def test_small_suffixes_are_mended(suffix: str) -> None:
+    """The hint has the whole number as it should be."""
+    with pytest.raises(LocalError) as caught:
+        parse_expression(f"2*(1.5{suffix.lower()}+1)")
+    assert f"did you mean '1.5{suffix}'?" == caught.value.hint
+
+
+@pytest.mark.parametrize("word", ["True", "False", "None"])
+def test_words_of_python_are_mended(word: str) -> None:
+    """In a spec, and in what is given from outside."""
+    with pytest.raises(SpecError, match=f"did you mean '{word.lower()}'?"):
+        spec_of(f"archcalc: 1\nname: t\ninput: {{C: 3, H: 8}}\nlayers: conv 4 3 bias={word}\n")
+    for name in ("size", "conv1.bias"):
+        with pytest.raises(UsageError, match=f"did you mean '{word.lower()}'?"):
+            archcalc.load("alexnet").build(**{name: word})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,25 @@ def test_ranges_that_do_not_only_grow() -> None:
 def test_budgets_are_read(text: Any, in_bytes: bool, expected: tuple[int | None, int | None]) -> None:
     """Counts are numbers of the spec language, bytes have a unit; both may be bands, and pairs from Python."""
     assert expected == budget("amount", text, in_bytes)
+
+
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">="])
+@pytest.mark.parametrize(("limit", "value"), [("3", 3), (" 3.5", 3.5), ("7/2", 3.5), ("1", 1)])
+def test_budgets_are_comparisons_as_in_claims(sign: str, limit: str, value: float) -> None:
+    """What is within them is what Python's operator says."""
+    compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[sign]
+    least, most = budget("params", f"{sign}{limit}")
+    assert [compare(n, value) for n in range(9)] == [
+        (least or 0) <= n <= (8 if most is None else most) for n in range(9)
+    ]
+
+
+def test_comparisons_have_units() -> None:
+    """Bytes need theirs, and a comparison that nothing or everything meets is a mistake."""
+    assert (None, 2**30 - 1) == budget("peak_bytes", "< 1GiB", in_bytes=True)
+    for text, in_bytes in (("<5MB", False), ("<5", True), ("<0", False), ("<", False), ("=5M", False), ("~5M", False)):
+        with pytest.raises(UsageError, match="hint: "):
+            budget("amount", text, in_bytes)
 
 
 @pytest.mark.parametrize(

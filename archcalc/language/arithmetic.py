@@ -84,11 +84,20 @@ def number(value: Any) -> Any:
     return value
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that nothing in scope has: the language's word for Python's, else a name like it.
+
+    >>> nearest("False", ["size"])
+    "did you mean 'false'?"
+    """
+    return f"did you mean '{name.lower()}'?" if name in ("True", "False", "None") else suggestion(name, known)
+
+
 class UnknownName(ExpressionError):
     """A name that nothing in scope has."""
 
     def __init__(self, name: str, known: set[str] | None = None) -> None:
-        hint = suggestion(name, known) if known else ""
+        hint = nearest(name, known or ())
         super().__init__(f"unknown name '{name}'", code="E090", hint=hint)
         self.name = str(name)
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from archcalc.errors import LocalError, Mark, suggestion
+from archcalc.language.arithmetic import nearest
 from archcalc.language.calls import ArgumentError, assign, usage
 from archcalc.language.expression import Axis, Expr, Name
 from archcalc.language.items import (
@@ -368,7 +369,7 @@ class _Checker:
                 self.read.add(part.name)
                 if part.name in names.known or part.name in words:
                     continue
-                hint = suggestion(part.name, names.known | (words if words is not WORDS else frozenset()))
+                hint = nearest(part.name, names.known | (words if words is not WORDS else frozenset()))
                 self.report(LocalError(f"unknown name '{part.name}'", code="E090", hint=hint), place)
             elif isinstance(part, Axis) and part.axis not in AXES:
                 hint = "the axes are " + ", ".join(AXES)

@@ -39,6 +39,8 @@ _SUFFIXES: dict[str, int | Fraction] = {
     "Gi": 2**30,
     "%": Fraction(1, 100),
 }
+_LETTERS = re.compile(r"[A-Za-z]+(?![A-Za-z0-9])")
+_NOT_A_NUMBER = "sizes are written 3x3, names start with a letter"
 _LEVELS = (("or",), ("and",), ("==", "!=", "<", "<=", ">", ">="), ("..",), ("+", "-"), ("*", "/", "//", "%"))
 _KEYWORDS = {"if", "else", "and", "or", "not", "from"}
 
@@ -241,7 +243,9 @@ class ExpressionParser:
         offset, self.position = match.start(), match.end()
         whole, decimals, exponent, suffix = match[1], match[2] or "", match[3], match[4]
         if self.text[self.position : self.position + 1].isalnum():
-            hint = "sizes are written 3x3, names start with a letter"
+            letters = _LETTERS.match(self.text, self.position)
+            meant = letters[0].capitalize() if letters and not suffix else ""
+            hint = f"did you mean '{match[0]}{meant}'?" if meant in _SUFFIXES else _NOT_A_NUMBER
             raise GrammarError(f"'{clip(self.text[offset:].split()[0])}' is not a number", offset, hint=hint)
         power = self.digits(exponent.lstrip("+-"), offset) if exponent else 0
         if power > MAX_DIGITS:

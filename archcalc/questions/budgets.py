@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from math import ceil, floor
 from typing import Any, TypeAlias
 
 from archcalc.errors import LocalError, UsageError
+from archcalc.language.budgets import Written, is_budget
 from archcalc.language.expression import Environment
 from archcalc.language.grammar import parse_expression
 from archcalc.symbolic import exact
 
 Budget: TypeAlias = "int | str | tuple[int | str | None, int | str | None]"
-"""The most, 5_000_000 or "5M"; or a band, (4_000_000, "5M") or "4M..5M", one end of which may be open: None, "4M.."."""
+"""The most, 5_000_000 or "5M", also as "<5M" or "<=5M"; or a band, (4_000_000, "5M") or "4M..5M", one end of which may
+be open: None, "4M..", ">=4M"."""
 
 Band: TypeAlias = "tuple[int | None, int | None]"
 """The least and the most; None: any."""
@@ -32,6 +35,8 @@ def budget(name: str, given: Budget, in_bytes: bool = False) -> Band:
 
     >>> budget("params", "5M"), budget("params", (4_000_000, "5M")), budget("params", "4M..")
     ((None, 5000000), (4000000, 5000000), (4000000, None))
+    >>> budget("params", "<5M"), budget("params", "<= 5M"), budget("params", ">4M")
+    ((None, 4999999), (None, 5000000), (4000001, None))
     >>> budget("peak_bytes", "64MiB", in_bytes=True)
     (None, 67108864)
     """
@@ -71,18 +76,27 @@ def _ends(name: str, given: Any, example: str) -> tuple[Any, ...]:
         if len(given) != 2:
             raise UsageError(f"{name}: a band has two ends, not {given!r:.60}", example)
         return tuple(given)
-    if isinstance(given, str) and ".." in given:
-        low, _, high = given.partition("..")
-        return low.strip() or None, high.strip() or None
+    if isinstance(given, str) and is_budget(given):
+        try:
+            written = Written.of(given)
+        except LocalError as error:
+            raise UsageError(f"can't read {name} '{given}': {error.message}", example) from None
+        return tuple(given[slice(*end)].strip() if end else None for end in (written.low, written.high))
     return (given,)
+
+
+def _is_strict(given: Any) -> bool:
+    """Whether the end of a band isn't within it: <5M."""
+    return isinstance(given, str) and is_budget(given) and Written.of(given).strict
 
 
 def _band(
     name: str, given: Any, ends: tuple[Any, ...], read: Callable[[str, str, str], Fraction], example: str
 ) -> Band:
     low, high = (_number(name, end, read, example) for end in ends)
-    least = None if low is None else -(-low // 1)
-    most = None if high is None else high // 1
+    strict = _is_strict(given)
+    least = None if low is None else floor(low) + 1 if strict else ceil(low)
+    most = None if high is None else ceil(high) - 1 if strict else floor(high)
     empty = least is not None and most is not None and least > most
     if (least is None and most is None) or (most is not None and most < 0) or (least or 0) < 0 or empty:
         raise UsageError(f"nothing lies within {name} {_shown(given)}", example)
