@@ -283,6 +283,15 @@ def test_commands(command: str, code: int, expected: str, capsys: pytest.Capture
     assert (code, True) == (found, expected in text), text
 
 
+@pytest.mark.parametrize("command", ["solve", "table"])
+def test_several_batches_are_tried_by_set(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where `--batch` is one number, a range has a hint that works."""
+    assert 2 == run([command, "lenet5", "--batch", "1..64"])
+    assert "hint: several are tried by archcalc solve or sweep: --set N=1..64" in capsys.readouterr().err
+    assert 0 == run(["solve", "lenet5", "--set", "N=1..64", "--peak-bytes", "1MB"])
+    assert 0 == run(["sweep", "lenet5", "--set", "N=1..64"])
+
+
 def test_bands_with_two_unknowns() -> None:
     """A lower bound holds for both unknowns together, not for each with the other at its least."""
     found = opened(load("resnet50"), ["N", "H"])

@@ -86,7 +86,9 @@ def _call(arguments: list[str]) -> int:
         message = error.format_message()
         if not message:  # no command: typer has printed the help
             return 2
-        raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"{command} --help") from None
+        several = "--batch" in message and ".." in message
+        hint = "several are tried by archcalc solve or sweep: --set N=1..64" if several else f"{command} --help"
+        raise UsageError(message[:1].lower() + message[1:].rstrip("."), hint) from None
 
 
 def _completed(command: Callable[[], Any]) -> Any:
