@@ -116,14 +116,15 @@ def test_a_bad_file_is_refused_quickly(tmp_path: Path, name: str) -> None:
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A missing file, a directory, a device and a FIFO are refused, and not read."""
+    """A missing file, a device and a FIFO are refused, and not read; so is a folder of specs that holds one."""
     fifo = tmp_path / "fifo.yaml"
     os.mkfifo(fifo)
     for argument in (
         str(tmp_path / "none.yaml"),
-        f"{tmp_path}/",
         "/dev/zero",
         str(fifo),
         "a\0b.yaml".replace("\0", "%00"),
     ):
         assert_refused(argument)
+    code, printed, *_ = run(f"{tmp_path}/")
+    assert (2, True) == (code, "fifo.yaml': it is not a regular file" in printed)
