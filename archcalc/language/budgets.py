@@ -70,7 +70,7 @@ class Written:
     """A budget as it's written: where its limits stand in the text, None where there is none, and whether they count.
 
     >>> Written.of(">= 5M").low, Written.of("4G..5G").high, Written.of("<10M").strict
-    ((2, 7), (4, 6), True)
+    ((2, 5), (4, 6), True)
     """
 
     text: str

@@ -36,10 +36,6 @@ class Kind(StrEnum):
     SAVED = "saves other bytes"
 
 
-CONSEQUENCES = (Kind.RESHAPED, Kind.SAVED)
-"""What happens to layers because of changes elsewhere: gathered by the scopes at the top."""
-
-
 @dataclass(frozen=True)
 class Change:
     """One difference, or the same one in several places: `path` then has `*` for the numbers that tell them apart.
@@ -55,6 +51,11 @@ class Change:
     layers: int
     places: int
     cost: Mapping[str, Dim]
+
+    @property
+    def is_consequence(self) -> bool:
+        """Whether it happens to layers because of changes elsewhere; these are gathered by the scopes at the top."""
+        return self.kind in (Kind.RESHAPED, Kind.SAVED)
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,7 @@ def _folded(found: Iterable[Change]) -> list[Change]:
     """The same change in several passes of loops as one; layers that only see other volumes, by their scopes."""
     groups: dict[object, list[Change]] = {}
     for change in found:
-        if change.kind in CONSEQUENCES:
+        if change.is_consequence:
             key: object = change.kind, change.path.partition("/")[0]
         else:
             key = change.kind, _pattern(change.path), *_texts(change)
@@ -367,10 +368,10 @@ def _together(group: Sequence[Change]) -> Change:
     first = group[0]
     if len(group) == 1:
         return first
-    path = first.path.partition("/")[0] if first.kind in CONSEQUENCES else _pattern(first.path)
+    path = first.path.partition("/")[0] if first.is_consequence else _pattern(first.path)
     cost = {name: sum((change.cost[name] for change in group), start=0) for name in first.cost}
     before, after = _texts(first)
-    places = 1 if first.kind in CONSEQUENCES else len(group)
+    places = 1 if first.is_consequence else len(group)
     return Change(first.kind, before, after, path, sum(change.layers for change in group), places, cost)
 
 

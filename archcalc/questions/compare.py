@@ -14,7 +14,7 @@ from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph
 from archcalc.quantities import QUANTITIES, TOTALLED, Total, names
-from archcalc.questions.changes import CONSEQUENCES, Change, Matching, changes, less
+from archcalc.questions.changes import Change, Matching, changes, less
 from archcalc.questions.networks import Network, mapping_of, report_of
 from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic
@@ -271,7 +271,7 @@ def _change(change: Change, columns: Sequence[str]) -> list[str]:
 
 
 def _what(change: Change) -> str:
-    if change.kind in CONSEQUENCES:
+    if change.is_consequence:
         return f"{change.layers:,} layers" if change.layers > 1 else "1 layer"
     return " → ".join(filter(None, (change.before, change.after)))
 
