@@ -470,7 +470,7 @@ def test_list_of_own_specs(net: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_claims(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`claims` shows published beside computed; a wrong figure makes the exit code 1."""
-    assert (0, "1 figures: 1 hold, 0 errata, 0 wrong") == (
+    assert (0, "1 figure: 1 hold, 0 errata, 0 wrong") == (
         (found := told(capsys, "claims", net))[0],
         found[1].splitlines()[-1],
     )
