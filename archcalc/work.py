@@ -9,6 +9,7 @@ Python users have no budget unless they ask for one, with `budget`.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -126,7 +127,7 @@ class _Meters:
         """Let SymPy count its steps, from now until `remove`."""
         if self._originals:
             return
-        from sympy.core import Add, Basic, Expr, Mul
+        from sympy.core import Add, Basic, Expr, Mul, Pow
         from sympy.core.exprtools import Factors
 
         self._replace(sys.modules["sympy.core.assumptions"], "_ask", lambda ask: _counting(ask, 15))
@@ -134,6 +135,7 @@ class _Meters:
         self._replace(Expr, "_expand_hint", lambda expand: staticmethod(_counting(expand.__func__, 4)))
         self._replace(Factors, "__init__", lambda init: _counting(init, 20))
         self._replace(Add, "as_numer_denom", lambda split: _counting(split, 30))
+        self._replace(Pow, "_eval_expand_multinomial", _counting_powers)
         for kind in (Add, Mul):
             self._replace(kind, "flatten", lambda flatten: classmethod(_counting_terms(flatten.__func__)))
 
@@ -171,6 +173,16 @@ def _counting_terms(flatten: Callable[..., Any]) -> Callable[..., Any]:
     def counted(cls: Any, terms: Any) -> Any:
         spend(10 + 5 * len(terms), _SYMBOLS)
         return flatten(cls, terms)
+
+    return counted
+
+
+def _counting_powers(expand: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(power: Any, **hints: Any) -> Any:
+        if power.base.is_Add and power.exp.is_Integer:
+            several, exponent = len(power.base.args), abs(int(power.exp))
+            spend(60 * math.comb(exponent + several - 1, exponent), _SYMBOLS)
+        return expand(power, **hints)
 
     return counted
 

@@ -283,14 +283,16 @@ def test_what_always_differs_is_no_condition() -> None:
 def test_signs_that_are_certain_are_right() -> None:
     """Of sums with reciprocals of several symbols too, of which SymPy says wrong things."""
     draw, decided = random.Random(1), Counter[str]()
-    symbols = [sympy.Dummy(name, integer=True, nonnegative=True) for name in "ab"]
+    symbols = [dim("a"), dim("b")]
     for _ in range(400):
         terms = [draw.randint(-9, 9) * draw.choice([1, 1, *symbols]) for _ in range(draw.randint(1, 3))]
         below = sum(draw.randint(0, 2) * each for each in symbols) + draw.randint(0, 1) * symbols[0] * symbols[1]
-        bound = sympy.expand(sympy.Add(*terms, sympy.Integer(draw.randint(-9, 9)) / (below + draw.randint(1, 2))))
+        fraction = sympy.Integer(draw.randint(-9, 9)) / (below + draw.randint(1, 2))
+        rounded = draw.randint(-2, 2) * floor_div(sum(terms), draw.randint(2, 4))
+        bound = sympy.expand(sympy.Add(*terms, draw.choice([0, fraction, rounded])))
         values = [
             bound.subs(dict(zip(symbols, numbers, strict=True)))
-            for numbers in itertools.product((0, 1, 2, 9), repeat=2)
+            for numbers in itertools.product((1, 2, 3, 10), repeat=2)
         ]
         decided[f"never negative: {is_never_negative(bound)}"] += 1
         assert not is_never_negative(bound) or min(values) >= 0, bound

@@ -16,7 +16,6 @@ from archcalc.symbolic import (
     is_never_negative,
     is_symbolic,
     is_zero,
-    lower_bound,
     maximum,
     minimum,
     modest,
@@ -28,6 +27,8 @@ MAX_TERMS = 200
 """No symbolic size may have more terms: SymPy's questions about nested ones take exponential time."""
 MAX_SQUARE = 40
 """Operations of an expression that is looked at for being a square."""
+MAX_POWER = 64
+"""The greatest exponent of a symbol."""
 MAX_RANGE = 1_000_000
 MAX_ITEMS = 50_000
 
@@ -165,7 +166,7 @@ def _power(a: Any, b: Any) -> Any:
         if a == 0 and b < 0:
             raise ExpressionError("division by zero")
         return Fraction(a) ** b
-    if isinstance(b, int) and abs(b) > 64:
+    if isinstance(b, int) and abs(b) > MAX_POWER:
         _too_large()
     return _symbolic_power(a, b)
 
@@ -177,7 +178,10 @@ def _symbolic_power(a: Any, b: Any) -> Any:
     base, exponent = sympy.sympify(a), as_integer(b)
     if exponent is None:
         raise ExpressionError("an exponent must be an integer")
-    if not is_never_negative(lower_bound(sympy.sympify(exponent))):
+    most = MAX_POWER if base.free_symbols else 4 * MAX_BITS
+    if any(max(abs(n.p), n.q) > most for n in sympy.expand(exponent).atoms(sympy.Rational)):
+        _too_large()  # 5**(c + n) is multiplied out, and so is 5**(n*c) where a bound of it is looked for
+    if not is_never_negative(sympy.sympify(exponent)):
         if is_symbolic(exponent) and not base.is_nonzero:
             raise ExpressionError("the sign of an exponent needs a number, not a symbol", code="E106")
         _check_divisor(a)

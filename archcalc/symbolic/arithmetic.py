@@ -239,7 +239,7 @@ def _extreme(values: Sequence[Dim], least: bool) -> Expression:
 def _ordered(a: Any, b: Any, samples: Mapping[Any, Sequence[Any]]) -> bool:
     """Whether a <= b is certain: proved, unless a sample says otherwise."""
     pairs = zip(samples[a], samples[b], strict=True)
-    return all(x is None or y is None or x <= y for x, y in pairs) and is_never_negative(lower_bound(b - a))
+    return all(x is None or y is None or x <= y for x, y in pairs) and is_never_negative(b - a)
 
 
 def _samples(exprs: Iterable[Any]) -> dict[Any, list[Any]]:
@@ -268,8 +268,33 @@ _PLACES: Sequence[Callable[[int], int]] = (
 """The value of the symbol of this number, at each of the places."""
 
 
+def is_never_negative(value: Any) -> bool:
+    """Whether it's certain that an expression is 0 or more."""
+    least = _least(value, start=1)
+    return _bound_is_never_negative(_lower_bound(value)) if least is None else bool(least >= 0)
+
+
+def is_always_positive(value: Any) -> bool:
+    """Whether it's certain that an expression is more than 0."""
+    least = _least(value, start=1)
+    return _bound_is_positive(_lower_bound(value)) if least is None else bool(least > 0)
+
+
+def _least(value: Any, start: int) -> Any:
+    """The least value of a sum of multiples of symbols from `start` on, perhaps -∞; None for another expression.
+
+    Such sums are most of what is asked, and SymPy takes a hundred times as long.
+    """
+    constant, rest = value.as_coeff_Add()
+    multiples = [term.as_coeff_Mul() for term in (rest.args if rest.is_Add else [rest])]
+    if not all(symbol.is_Symbol for factor, symbol in multiples if factor):
+        return None
+    factors = [factor for factor, _ in multiples]
+    return -math.inf if min(factors) < 0 else constant + start * sum(factors)
+
+
 @lru_cache(maxsize=4096)
-def lower_bound(value: Any) -> Any:
+def _lower_bound(value: Any) -> Any:
     """A lower bound without floors, in symbols that start from 0 instead of 1, so that signs show."""
     import sympy
 
@@ -277,17 +302,21 @@ def lower_bound(value: Any) -> Any:
     return sympy.expand(bound.xreplace({symbol: _from_zero(symbol) + 1 for symbol in bound.free_symbols}))
 
 
-def is_never_negative(bound: Any) -> bool:
-    """Whether it's certain that a lower bound is 0 or more."""
+def _bound_is_never_negative(bound: Any) -> bool:
+    least = _least(bound, start=0)
+    if least is not None:
+        return bool(least >= 0)
     if misleads(bound):
         return all(term.is_nonnegative and not misleads(term) for term in bound.as_ordered_terms())
     return bool(bound.is_nonnegative)
 
 
-def is_always_positive(bound: Any) -> bool:
-    """Whether it's certain that a lower bound is more than 0."""
+def _bound_is_positive(bound: Any) -> bool:
+    least = _least(bound, start=0)
+    if least is not None:
+        return bool(least > 0)
     if misleads(bound):
-        return is_never_negative(bound) and any(term.is_positive for term in bound.as_ordered_terms())
+        return _bound_is_never_negative(bound) and any(term.is_positive for term in bound.as_ordered_terms())
     return bool(bound.is_positive)
 
 

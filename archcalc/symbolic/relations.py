@@ -17,7 +17,6 @@ from archcalc.symbolic.arithmetic import (
     is_always_positive,
     is_never_negative,
     is_symbolic,
-    lower_bound,
     maximum,
     minimum,
     misleads,
@@ -84,7 +83,7 @@ def none_equal(*pairs: tuple[Dim, Dim]) -> bool:
 
 def _fails_everywhere(difference: Any) -> bool:
     """Whether it is certainly never 0, as its sign is always the same."""
-    return is_always_positive(lower_bound(difference)) or is_always_positive(lower_bound(-difference))
+    return is_always_positive(difference) or is_always_positive(-difference)
 
 
 def _root(difference: Any) -> tuple[Any, Fraction] | None:
@@ -152,9 +151,9 @@ def exceeds(a: Dim, b: Dim) -> bool:
     import sympy
 
     margin = _unwrapped(sympy.expand(b - a))
-    if is_never_negative(lower_bound(margin)):
+    if is_never_negative(margin):
         return False
-    if is_always_positive(lower_bound(-margin)):
+    if is_always_positive(-margin):
         return True
     constant, rest = margin.as_coeff_Add()
     factor, symbol = rest.as_coeff_Mul()
