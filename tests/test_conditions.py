@@ -69,6 +69,8 @@ STEPS = [
     ("flatten -> fc abs(c-7)+1", []),
     ("flatten -> fc max(c/2,5/2)", ["max(5, c) % 2 == 0"]),
     ("flatten -> fc sqrt(c*c+2*c+1)", []),
+    ("flatten -> fc 18/(2*c+1)", ["18 % (2*c + 1) == 0", "1 <= 18/(2*c + 1)"]),
+    ("[{mul: [upsample c/5, identity]}]", ["c % 5 == 0", "2*max(80, 16*c) == 160"]),
     ("flatten -> reshape C=c/2 T=12 H=4", ["c == 128"]),
 ]
 

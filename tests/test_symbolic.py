@@ -28,7 +28,7 @@ from archcalc.symbolic import (
     minimum,
     solve,
 )
-from archcalc.symbolic.arithmetic import is_always_positive, is_never_negative
+from archcalc.symbolic.arithmetic import is_always_positive, is_never_negative, is_never_whole, is_never_zero
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.integer_sets import Segment, Unsolvable
 from archcalc.symbolic.solving import sign_pieces
@@ -278,6 +278,30 @@ def test_what_always_differs_is_no_condition() -> None:
     with collecting_conditions() as found:
         assert differ(floor_div(H, 2), H + 1)
     assert [] == found
+
+
+def test_what_is_certainly_no_integer_or_not_0_never_is() -> None:
+    """Where SymPy is wrong too: of what is even by what is odd, such as 6/(2a + 1), and of several reciprocals."""
+    draw, misled, certain = random.Random(1), Counter[str](), Counter[str]()
+    a, b = symbols = [dim("a"), dim("b")]
+    for _ in range(400):
+        below = draw.choice([sympy.Integer(draw.choice([3, 5])), 2 * a + 1, a + b + 1, a + draw.randint(0, 3)])
+        least = sympy.Min(4 * a, 2 * b - draw.randint(0, 2), evaluate=False)
+        above = draw.choice([expression(draw, symbols, 2), draw.randint(1, 12), least])
+        size = sympy.expand(above / below - draw.randint(0, 2))
+        points = (dict(zip(symbols, numbers, strict=True)) for numbers in itertools.product((1, 2, 3, 5, 12), repeat=2))
+        values = [value(size, numbers) for numbers in points]
+        claims = {
+            "whole": (size.is_integer is False, is_never_whole(size), any(n.denominator == 1 for n in values)),
+            "zero": (size.is_zero is False, is_never_zero(size), 0 in values),
+            "positive": (bool(size.is_positive), is_always_positive(size), min(values) <= 0),
+        }
+        for name, (sympys, ours, refuted) in claims.items():
+            assert not (ours and refuted), (name, size)
+            misled[name] += sympys and refuted
+            certain[name] += ours
+    assert min(misled.values()) > 2
+    assert min(certain.values()) > 10
 
 
 def test_signs_that_are_certain_are_right() -> None:

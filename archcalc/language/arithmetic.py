@@ -14,6 +14,7 @@ from archcalc.symbolic import (
     ceil_div,
     floor_div,
     is_never_negative,
+    is_never_zero,
     is_symbolic,
     is_zero,
     maximum,
@@ -182,7 +183,7 @@ def _symbolic_power(a: Any, b: Any) -> Any:
     if any(max(abs(n.p), n.q) > most for n in sympy.expand(exponent).atoms(sympy.Rational)):
         _too_large()  # 5**(c + n) is multiplied out, and so is 5**(n*c) where a bound of it is looked for
     if not is_never_negative(sympy.sympify(exponent)):
-        if is_symbolic(exponent) and not base.is_nonzero:
+        if is_symbolic(exponent) and not is_never_zero(base):
             raise ExpressionError("the sign of an exponent needs a number, not a symbol", code="E106")
         _check_divisor(a)
     return base**exponent

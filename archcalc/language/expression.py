@@ -23,7 +23,7 @@ from archcalc.language.arithmetic import (
     number,
     short,
 )
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import is_never_zero, is_symbolic
 from archcalc.work import spend
 
 
@@ -248,6 +248,6 @@ def _equal(left: Any, right: Any, where: Expr) -> bool:
     from sympy import expand
 
     difference = expand(left - right)
-    if difference.is_zero is None:
+    if not difference.is_zero and not is_never_zero(difference):
         raise Undecidable(where)
     return bool(difference.is_zero)

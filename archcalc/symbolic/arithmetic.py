@@ -90,7 +90,7 @@ def _converted(value: Any) -> Dim | None:
 def _own_expression(value: Any) -> Dim | None:
     import sympy
 
-    if not isinstance(value, sympy.Expr) or value.is_integer is False or value.atoms(sympy.Float):
+    if not isinstance(value, sympy.Expr) or is_never_whole(value) or value.atoms(sympy.Float):
         return None
     if any(symbol != dim(symbol.name) for symbol in value.free_symbols):
         return None
@@ -306,21 +306,26 @@ def _bound_is_never_negative(bound: Any) -> bool:
     least = _least(bound, start=0)
     if least is not None:
         return bool(least >= 0)
-    if misleads(bound):
-        return all(term.is_nonnegative and not misleads(term) for term in bound.as_ordered_terms())
-    return bool(bound.is_nonnegative)
+    return _terms_are_never_negative(bound) if _misleads(bound) else bool(bound.is_nonnegative)
 
 
 def _bound_is_positive(bound: Any) -> bool:
+    import sympy
+
     least = _least(bound, start=0)
     if least is not None:
         return bool(least > 0)
-    if misleads(bound):
-        return _bound_is_never_negative(bound) and any(term.is_positive for term in bound.as_ordered_terms())
-    return bool(bound.is_positive)
+    if not (_misleads(bound) or _divides_even_by_odd(bound)):
+        return bool(bound.is_positive)
+    numerators = (sympy.fraction(term)[0] for term in bound.as_ordered_terms())
+    return _terms_are_never_negative(bound) and any(map(is_never_zero, numerators))
 
 
-def misleads(bound: Any) -> bool:
+def _terms_are_never_negative(bound: Any) -> bool:
+    return all(term.is_nonnegative and not _misleads(term) for term in bound.as_ordered_terms())
+
+
+def _misleads(bound: Any) -> bool:
     """Whether SymPy may be wrong about the sign: of a sum with reciprocals of several symbols.
 
     It calls 8/(x + y + 1) - 3 positive, since it is where x and y are 0 (1.14, `_monotonic_sign`).
@@ -331,6 +336,27 @@ def misleads(bound: Any) -> bool:
         return part.is_Pow and len(part.free_symbols) > 1 and not part.exp.is_nonnegative
 
     return any(any(map(reciprocal, part.atoms(sympy.Pow))) for part in bound.atoms(sympy.Add))
+
+
+def is_never_whole(value: Any) -> bool:
+    """Whether it's certain that an expression isn't an integer, whatever its symbols are."""
+    return value.is_integer is False and not _divides_even_by_odd(value)
+
+
+def is_never_zero(value: Any) -> bool:
+    """Whether it's certain, without looking for bounds, that an expression isn't 0, whatever its symbols are."""
+    return value.is_zero is False and not _misleads(value) and not _divides_even_by_odd(value)
+
+
+def _divides_even_by_odd(value: Any) -> bool:
+    """Whether SymPy may be wrong that it's no integer, and so not 0: it says that of all that is even by what is odd.
+
+    6/(2a + 1) is 2 where a is 1 (1.14, `Mul._eval_is_integer`).
+    """
+    import sympy
+
+    quotients = map(sympy.fraction, value.atoms(sympy.Mul))
+    return any(above.free_symbols | below.free_symbols and above.is_even and below.is_odd for above, below in quotients)
 
 
 def _below(value: Any) -> Any:

@@ -16,10 +16,11 @@ from archcalc.symbolic.arithmetic import (
     Dim,
     is_always_positive,
     is_never_negative,
+    is_never_whole,
+    is_never_zero,
     is_symbolic,
     maximum,
     minimum,
-    misleads,
 )
 from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting, parted
 
@@ -41,7 +42,7 @@ def differ(a: Dim, b: Dim) -> bool:
     difference = sympy.expand(a - b)
     if difference.is_zero:
         return False
-    if difference.is_number or difference.is_zero is False:
+    if difference.is_number or is_never_zero(difference):
         return True
     if not is_collecting():
         return False
@@ -70,7 +71,7 @@ def none_equal(*pairs: tuple[Dim, Dim]) -> bool:
         difference = sympy.expand(a - b)
         if difference.is_zero:
             return False
-        if difference.is_number or difference.is_zero is False or _fails_everywhere(difference):
+        if difference.is_number or is_never_zero(difference) or _fails_everywhere(difference):
             continue
         differences.append(difference)
     if not differences:
@@ -136,7 +137,7 @@ def _distance(difference: Any) -> Any:
     import sympy
 
     difference = sympy.expand(difference)
-    if difference.is_zero is False or (not difference.is_zero and _fails_everywhere(difference)):
+    if is_never_zero(difference) or (not difference.is_zero and _fails_everywhere(difference)):
         return None
     return 0 if difference.is_zero else maximum(difference, -difference)
 
@@ -292,8 +293,7 @@ def is_zero(value: Dim) -> bool:
     expanded = sympy.expand(value)
     if expanded.is_zero:
         return True
-    certain = expanded.is_nonzero and not misleads(expanded)
-    if certain or not is_collecting() or _fails_everywhere(expanded):
+    if is_never_zero(expanded) or not is_collecting() or _fails_everywhere(expanded):
         return False
     if (found := _root(expanded)) is None:
         assume(_whole(expanded), "!=", 0)
@@ -316,5 +316,5 @@ def as_integer(value: object) -> Dim | None:
     if is_symbolic(value):
         if value.is_Integer:
             return int(value)
-        return None if value.is_integer is False or (not _is_whole(value) and indivisible(value, 1)) else value
+        return None if is_never_whole(value) or (not _is_whole(value) and indivisible(value, 1)) else value
     return None
