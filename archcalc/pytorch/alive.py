@@ -31,6 +31,8 @@ class LivingTensors(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._ignored = {storage(tensor) for tensor in ignored}
         self._living: dict[int, tuple[Any, int]] = {}
+        self._at_most = 0
+        """Bytes of what was alive when it was last looked at, and of all that is new since."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
@@ -52,11 +54,14 @@ class LivingTensors(TorchDispatchMode):
             # a kernel may make a small volume in the place of a large one, which is then cut to its size
             size = memory.nbytes() if value._is_view() else value.numel() * value.element_size()
             self._living[key] = StorageWeakRef(memory), size  # type: ignore[no-untyped-call]
+            self._at_most += size
 
     def bytes(self) -> dict[int, int]:
         """The bytes of what is alive, by storage."""
         self._living = {key: known for key, known in self._living.items() if not known[0].expired()}
-        return {key: size for key, (_, size) in self._living.items()}
+        sizes = {key: size for key, (_, size) in self._living.items()}
+        self._at_most = sum(sizes.values())
+        return sizes
 
 
 class MostLiving(LivingTensors):  # type: ignore[no-untyped-call]
@@ -69,7 +74,8 @@ class MostLiving(LivingTensors):  # type: ignore[no-untyped-call]
     def note(self, made: Any) -> None:
         """Look at tensors that are new, perhaps, and at what is alive now."""
         super().note(made)
-        self.most = max(self.most, sum(self.bytes().values()))
+        if self._at_most > self.most:
+            self.most = max(self.most, sum(self.bytes().values()))
 
 
 class _Constants(TorchFunctionMode):

@@ -60,11 +60,6 @@ class Entry:
         """The sizes of its inputs, in the spec's order of axes."""
         return " and ".join(self.report.text(node.shape) for node in self.report.graph.inputs)
 
-    def mentions(self, text: str) -> bool:
-        """Whether a text stands in one of its names or in its title, in any case."""
-        names = (self.name, self.family, self.architecture.variant, *self.aliases, self.title)
-        return any(text.lower() in name.lower() for name in names)
-
 
 @dataclass(frozen=True, repr=False)
 class Architectures(Answer):
@@ -136,8 +131,10 @@ def architectures(text: str = "", *, specs: str | PathLike[str] | None = None) -
     if not isinstance(text, str):
         raise UsageError(f"a text is looked for, not {text!r:.60}", "architectures('resnet')")
     found, refused = list[Entry](), list[SpecError | TooMuchWork]()
-    listed = list(_architectures(_folder(specs), refused))
-    for architecture in listed:
+    every = list(_architectures(_folder(specs), refused))
+    for architecture in every:
+        if not _mentions(architecture, text):
+            continue
         try:
             with renewed():
                 entry = Entry(architecture, Report(architecture.build()))
@@ -146,10 +143,10 @@ def architectures(text: str = "", *, specs: str | PathLike[str] | None = None) -
             refused.append(error)
         else:
             found.append(entry)
-    chosen = tuple(entry for entry in found if entry.mentions(text))
-    if not chosen and not refused:
-        raise UsageError(f"no architecture mentions '{text}'", suggestion(text, [entry.name for entry in found]))
-    return Architectures(chosen, tuple(refused))
+    if not found and not refused:
+        names = [architecture.name for architecture in every]
+        raise UsageError(f"no architecture mentions '{text}'", suggestion(text, names))
+    return Architectures(tuple(found), tuple(refused))
 
 
 def _folder(folder: object) -> Path | None:
@@ -167,6 +164,15 @@ def _architectures(folder: Path | None, refused: list[SpecError | TooMuchWork]) 
             refused.append(error)
         else:
             yield from (Architecture(spec, variant) for variant in spec.variants or ("",))
+
+
+def _mentions(architecture: Architecture, text: str) -> bool:
+    """Whether a text stands in one of an architecture's names or in its title, in any case."""
+    spec = architecture.spec
+    variant = spec.variant(architecture.variant)
+    aliases = variant.aliases if variant else ()
+    names = (architecture.name, spec.name, architecture.variant, *aliases, spec.title_of(architecture.variant))
+    return any(text.lower() in name.lower() for name in names)
 
 
 def _rows(entries: Iterable[Entry], columns: Sequence[str], families: bool) -> Iterator[list[str]]:
