@@ -146,8 +146,10 @@ def _unfit(quantity: Quantity, totals: tuple[Total, ...]) -> UnknownNameError:
     return UnknownNameError(f"'{quantity.name}' is {what}", f"{sums}: {', '.join(names(*totals))}")
 
 
-def listed(columns: str | Iterable[str]) -> tuple[str, ...]:
-    """`"params,macs"`, or names one by one, in a tuple.
+def listed(
+    columns: str | Iterable[str], what: str = "columns", example: str = "['params', 'macs']"
+) -> tuple[str, ...]:
+    """`"params,macs"`, or names one by one, in a tuple; `what` asks for them.
 
     Raises: UsageError: it's something else.
 
@@ -158,7 +160,20 @@ def listed(columns: str | Iterable[str]) -> tuple[str, ...]:
         return tuple(name.strip() for name in columns.split(",")) if columns else ()
     found = tuple(columns) if isinstance(columns, Iterable) else ()
     if not found or not all(isinstance(name, str) for name in found):
-        raise UsageError(f"columns are names, not {columns!r:.60}", "columns=['params', 'macs']")
+        raise UsageError(f"{what} are names, not {columns!r:.60}", f"{what}={example}")
+    return found
+
+
+def sums(columns: str | Iterable[str]) -> tuple[str, ...]:
+    """The same, of quantities that add up.
+
+    Raises: UsageError: one is unknown, isn't a sum, or is given twice.
+    """
+    found = listed(columns)
+    for name in found:
+        known(name, Total.SUM)
+    if len(set(found)) < len(found):
+        raise UsageError("a column can be shown once only")
     return found
 
 

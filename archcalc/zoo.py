@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from archcalc import files
-from archcalc.errors import SpecError, UsageError, suggestion
+from archcalc.errors import UsageError, suggestion
 from archcalc.expand import Given, Sizes, build
+from archcalc.expand.given import together
 from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import MAX_BYTES
 
-_INSTEAD = {
-    "hparams": "give them as **{}",
-    "sets": "give them as **{}",
-    "sizes": "give them by position, ahead of hparams: {}",
-}
-"""How to give `build` what other functions take by these names."""
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
 
@@ -49,37 +43,20 @@ class Architecture:
             return variant.name
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
-    def build(self, sizes: Sizes | None = None, /, **hparams: Given) -> Graph:
+    def build(self, /, *, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None, **named: Given) -> Graph:
         """Build the graph.
 
-        `sizes`, given by position, overrides axes of the first input, and of any input by its name
-        (`{"right": {"H": 64}}`); `hparams` the spec's values: numbers, or texts in the spec language.
-        Raises: SpecError: what is wrong with the spec. UsageError: there is no such hparam or axis, or a value is not
-        an exact integer.
+        `hparams` are values of the spec's hyperparameters, numbers or texts in the spec language, and of arguments of
+        layers: `{"width": 96, "conv1.stride": 3, "conv5/*": {"bias": False}}`; they may be `named`, too: `width=96`.
+        `sizes` are those of the first input's axes, and of any input's by its name: `{"H": 64, "right": {"H": 32}}`.
+        Raises: SpecError: what is wrong with the spec. UsageError: there is no such hparam, layer or axis, or a value
+        is not an exact integer.
 
         >>> import archcalc
-        >>> archcalc.load("alphago_policy").build(k=256).input
-        Shape(C=48, H=19, W=19)
+        >>> archcalc.load("alphago_policy").build(k=256, sizes={"H": 13, "W": 13}).input
+        Shape(C=48, H=13, W=13)
         """
-        try:
-            return replace(build(self.spec, self.variant, hparams, sizes), name=self.name)
-        except UsageError:
-            self._refuse_keywords(hparams)
-            raise
-
-    def _refuse_keywords(self, given: Mapping[str, Given]) -> None:
-        """See that no layer is meant by words that are parameters of other functions: `hparams={"conv1.stride": 3}`.
-
-        Raises: UsageError: one is.
-        """
-        for name, how in _INSTEAD.items():
-            values = given.get(name)
-            if isinstance(values, Mapping) and name not in self.spec.hparams:
-                with suppress(SpecError, UsageError):
-                    if name in build(self.spec, self.variant):
-                        continue  # a layer may have any name
-                example = values or ({"H": 64} if name == "sizes" else {"conv1.stride": 3})
-                raise UsageError(f"{name} can't be given by that name here", how.format(f"{dict(example)!r:.60}"))
+        return replace(build(self.spec, self.variant, together(hparams, named), sizes), name=self.name)
 
     def __repr__(self) -> str:
         return f"Architecture({self.name!r})"
@@ -91,10 +68,10 @@ def specs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
 
 
-def load(name: str | PathLike[str], folder: str | PathLike[str] | None = None) -> Architecture:
+def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None) -> Architecture:
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
-    Names are looked up in the zoo, or in a `folder` of specs.
+    Names are looked up in the zoo, or in a folder of `specs`.
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
 
@@ -104,9 +81,9 @@ def load(name: str | PathLike[str], folder: str | PathLike[str] | None = None) -
     """
     if not isinstance(name, (str, PathLike)):
         raise UsageError(f"an architecture is loaded by its name or path, not by {name!r:.60}")
-    if folder is not None and not isinstance(folder, (str, PathLike)):
-        raise UsageError(f"a folder of specs is a path, not {folder!r:.60}", "load('net', folder='my/specs')")
-    folder = None if folder is None else Path(folder)
+    if specs is not None and not isinstance(specs, (str, PathLike)):
+        raise UsageError(f"a folder of specs is a path, not {specs!r:.60}", "load('net', specs='my/specs')")
+    folder = None if specs is None else Path(specs)
     path, variant = _split(str(name))
     if isinstance(name, PathLike):
         path = path or Path(name)

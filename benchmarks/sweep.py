@@ -56,10 +56,10 @@ def child(name: str) -> None:
     spec, choices, columns = SWEEPS[name]
     architecture = load(spec)
     started = time.process_time()
-    grid = sweep(architecture, columns, choices=choices).grid
+    grid = sweep(architecture, columns, hparams=choices).grid
     planning = time.process_time() - started
     few = {axis: values[: int(SMALL ** (1 / len(choices)))] for axis, values in choices.items()}
-    small = sweep(architecture, columns, choices=few).grid
+    small = sweep(architecture, columns, hparams=few).grid
     started = time.process_time()
     singles = [grid.one({axis: values[place] for axis, values in choices.items()}) for place in range(SINGLE)]
     alone = SINGLE / (time.process_time() - started)

@@ -224,7 +224,7 @@ def built(spec: Spec, numbers: Mapping[str, Any]) -> Graph | SpecError | UsageEr
     axes = next(iter(spec.inputs.values()))
     sizes = {name: number for name, number in numbers.items() if name in axes}
     try:
-        return build(spec, sets={name: n for name, n in numbers.items() if name not in axes}, sizes=sizes)
+        return build(spec, hparams={name: n for name, n in numbers.items() if name not in axes}, sizes=sizes)
     except (SpecError, UsageError) as error:
         return error
 

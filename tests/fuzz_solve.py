@@ -343,7 +343,7 @@ def swept(case: Case) -> None:
     """The sweep of the box has a row for each configuration that can be built, with its totals."""
     choices = {name: list(numbers)[:6] for name, numbers in case.box.items()}
     columns = ("params", "macs", "peak_bytes")
-    plan = sweep(case.architecture, columns, choices=choices).grid
+    plan = sweep(case.architecture, columns, hparams=choices).grid
     for numpy in (False, True):
         left_out: Counter[str] = Counter()
         rows = set()

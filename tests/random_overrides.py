@@ -118,7 +118,7 @@ def _with_key(lines: list[str], number: int, column: int, name: str, value: str)
 def outcome(text: str, sets: dict[str, str] | None = None) -> Any:
     """What a spec is, apart from where in the file it stands; or the codes of its errors, empty for a wrong value."""
     try:
-        return substance(build(spec_of(text), sets=sets))
+        return substance(build(spec_of(text), hparams=sets))
     except SpecError as error:
         return sorted({each.code for each in error.diagnostics if each.severity == "error"})
     except ArchcalcError:

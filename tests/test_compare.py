@@ -56,7 +56,7 @@ def test_a_single_network_is_not_compared() -> None:
 def test_values_hold_for_all_networks() -> None:
     """And make of a single one two: as it stands, and changed; as the command does."""
     for values in ({"hparams": {"size": 256}}, {"sizes": {"H": 256, "W": 256}}):
-        built = [archcalc.load(name).build({"H": 256, "W": 256}) for name in ("vgg16", "vgg19")]
+        built = [archcalc.load(name).build(sizes={"H": 256, "W": 256}) for name in ("vgg16", "vgg19")]
         assert compare(*built).totals == compare("vgg16", "vgg19", **values).totals
         found = compare("vgg16", **values)
         assert compare("vgg16", built[0]).totals == found.totals

@@ -83,7 +83,7 @@ def spec(layers: str, hparam: str = "sym") -> Spec:
 def builds(spec: Spec, c: int) -> Graph | None:
     """The graph for a number, if there is one."""
     try:
-        return build(spec, sets={"c": c})
+        return build(spec, hparams={"c": c})
     except SpecError:
         return None
 
@@ -118,7 +118,7 @@ def means(text: str, c: int) -> bool:
 @pytest.mark.parametrize("sets", [{}, {"c": dim("c")}])
 def test_bounds_of_hparams_are_conditions(hparam: str, expected: list[str], sets: dict[str, object]) -> None:
     """`min` and `multiple_of` hold for symbols, too, whether the spec or the caller opens the hparam."""
-    assert expected == [str(known) for known in build(spec("conv c 1", hparam), sets=sets).conditions]
+    assert expected == [str(known) for known in build(spec("conv c 1", hparam), hparams=sets).conditions]
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_what_is_no_condition_is_refused(layers: str, message: str) -> None:
 def test_what_is_refused_as_a_symbol_can_be_swept(layer: str) -> None:
     """What autograd keeps changes with the value, so that no one formula has it: sweep builds each, as the hint says."""
     with pytest.raises(SpecError) as refused:
-        build(spec(layer), sets={"c": "sym"})
+        build(spec(layer), hparams={"c": "sym"})
     assert "sweep builds each of several: --set NAME=1..8" in str(refused.value)
     plan = sweep(Architecture(spec(layer), ""), ["saved_bytes"], c=range(1, 7))
     rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
     expected = []
     for size in range(1, 7):
         try:
-            expected.append((size, analyze(build(spec(layer), sets={"c": size})).total("saved_bytes")))
+            expected.append((size, analyze(build(spec(layer), hparams={"c": size})).total("saved_bytes")))
         except SpecError:
             continue
     assert len(expected) > 1
@@ -286,4 +286,4 @@ def test_a_gate_needs_nothing() -> None:
     network = load("efficientnet_b0")
     assert () == tuple(opened(network, ["H", "W"]).graph.conditions)
     for size in (1, 2, 3, 5, 8):
-        assert network.build({"H": size, "W": size + 1})
+        assert network.build(sizes={"H": size, "W": size + 1})

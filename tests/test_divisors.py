@@ -31,7 +31,7 @@ def truth(text: str) -> dict[tuple[int, int], int]:
     spec, found = spec_of(text), {}
     for a, b in itertools.product(A, B):
         try:
-            found[a, b] = analyze(build(spec, sets={"a": a, "b": b})).totals["params"]
+            found[a, b] = analyze(build(spec, hparams={"a": a, "b": b})).totals["params"]
         except ArchcalcError:
             continue
     return found

@@ -95,10 +95,10 @@ def test_data_frames_have_a_column_for_each_axis() -> None:
 
 def test_a_position_may_be_given_in_any_way() -> None:
     """In order, by axis, as a text, by NumPy's integers: one question."""
-    expected = archcalc.receptive_field_at("vgg16", (3, 0), "conv5/pool")
+    expected = archcalc.receptive_field_at("vgg16", "conv5/pool", at=(3, 0))
     ways: tuple[Any, ...] = ([3, 0], {"W": 0, "H": 3}, "3,0", "W=0,H=3", (np.int64(3), np.uint8(0)))
     for at in ways:
-        assert expected == archcalc.receptive_field_at("vgg16", at, "conv5/pool")
+        assert expected == archcalc.receptive_field_at("vgg16", "conv5/pool", at=at)
     assert (6, 217) == expected["H"]
     assert json.loads(printed("receptive-field", "vgg16", "--at", "3,0", "--format", "json")) == expected.to_dict()
 
@@ -111,7 +111,7 @@ def test_exact_windows_lie_in_the_field(name: str) -> None:
     wide = [row for row in fields if row.node.shape.spatial and all(field.follows for field in row.axes.values())]
     for row in drawn.sample(wide, 5):
         at = {axis: drawn.randrange(size) for axis, size in positions_of(row.node.shape).items()}
-        found = archcalc.receptive_field_at(report, at, row.node.name)
+        found = archcalc.receptive_field_at(report, row.node.name, at=at)
         for axis, free in found.unclipped.items():
             inside = found[axis]
             assert inside is not None
@@ -163,7 +163,7 @@ def test_an_effective_field_is_measured_only_if_it_may_be() -> None:
     found = archcalc.effective_receptive_field("lenet5", "C3", measure=False)
     assert ({}, "not measured: not asked for") == (found.measured, found.missing)
     with pytest.raises(UsageError, match="measured on inputs only"):
-        archcalc.effective_receptive_field("lenet5", "C3", start="C1", measure=True)
+        archcalc.effective_receptive_field("lenet5", "C3", from_="C1", measure=True)
 
 
 @pytest.mark.torch
@@ -227,7 +227,7 @@ def test_names_of_other_papers_lead_to_ours(network: str, layer: str, meant: str
         lambda: archcalc.explain(network, layer),
         lambda: archcalc.receptive_field(network, layer),
         lambda: archcalc.receptive_field(network)[layer],
-        lambda: archcalc.receptive_field_at(network, (0, 0), layer),
+        lambda: archcalc.receptive_field_at(network, layer, at=(0, 0)),
         lambda: analyze(network).total("params", layer),
     )
     for ask in asked:
@@ -254,16 +254,16 @@ WRONG = (
 ASKED: dict[str, Callable[[Any], Any]] = {
     "network of fields": lambda wrong: archcalc.receptive_field(wrong),
     "layer of fields": lambda wrong: archcalc.receptive_field("lenet5", wrong),
-    "start of fields": lambda wrong: archcalc.receptive_field("lenet5", start=wrong),
+    "start of fields": lambda wrong: archcalc.receptive_field("lenet5", from_=wrong),
     "hparams": lambda wrong: archcalc.receptive_field("lenet5", hparams=wrong),
     "sizes": lambda wrong: archcalc.receptive_field("lenet5", sizes={"Q": 1} if isinstance(wrong, dict) else wrong),
     "layer": lambda wrong: archcalc.receptive_field("lenet5")[wrong],
     "axis": lambda wrong: archcalc.receptive_field("lenet5")["C3"][wrong],
-    "position": lambda wrong: archcalc.receptive_field_at("lenet5", wrong, "C3"),
-    "layer of a position": lambda wrong: archcalc.receptive_field_at("lenet5", (0, 0), wrong),
-    "axis of a position": lambda wrong: archcalc.receptive_field_at("lenet5", (0, 0))[wrong],
+    "position": lambda wrong: archcalc.receptive_field_at("lenet5", "C3", at=wrong),
+    "layer of a position": lambda wrong: archcalc.receptive_field_at("lenet5", wrong, at=(0, 0)),
+    "axis of a position": lambda wrong: archcalc.receptive_field_at("lenet5", at=(0, 0))[wrong],
     "effective layer": lambda wrong: archcalc.effective_receptive_field("lenet5", wrong, measure=False),
-    "effective position": lambda wrong: archcalc.effective_receptive_field("lenet5", "C3", wrong, measure=False),
+    "effective position": lambda wrong: archcalc.effective_receptive_field("lenet5", "C3", at=wrong, measure=False),
     "network of an explanation": lambda wrong: archcalc.explain(wrong, "C3"),
     "layer of an explanation": lambda wrong: archcalc.explain("lenet5", wrong),
     "dtype": lambda wrong: archcalc.explain("lenet5", "C3", dtype=wrong),
@@ -300,7 +300,7 @@ SHOWN: dict[str, Callable[[], Answer]] = {
     "fields": lambda: archcalc.receptive_field("unet"),
     "fields of inputs": lambda: archcalc.receptive_field("alphago_policy"),
     "symbolic fields": lambda: archcalc.receptive_field(open_graph()),
-    "position": lambda: archcalc.receptive_field_at("vgg16", (3, 0)),
+    "position": lambda: archcalc.receptive_field_at("vgg16", at=(3, 0)),
     "stack": lambda: archcalc.receptive_field_stack("7s2,p3s2,3,3,3d2,3x1,1x3"),
     "effective field": lambda: archcalc.effective_receptive_field("lenet5", "C3", measure=False),
     "explanation": lambda: archcalc.explain("alexnet", "conv1"),

@@ -121,8 +121,8 @@ def test_python_source_computes_the_totals() -> None:
 def test_python_source_refuses_what_cannot_be_built() -> None:
     """U-Net needs H >= 188, GPT's heads divide its width; a float is not a size, though 512.0 is one number with 512."""
     scope: dict[str, Any] = {}
-    exec(of_totals(analyze(load("unet").build({"H": H, "W": dim("W")})), {}).python(), scope)
-    built = analyze(load("unet").build({"H": 188, "W": 572}))
+    exec(of_totals(analyze(load("unet").build(sizes={"H": H, "W": dim("W")})), {}).python(), scope)
+    built = analyze(load("unet").build(sizes={"H": 188, "W": 572}))
     assert built.total("macs") == scope["formulas"](188, 572)["macs"]
     for sizes, message in (((187, 572), "needs H >= 188"), ((572, 0), "needs H, W >= 1")):
         with pytest.raises(ValueError, match=message):
@@ -369,7 +369,7 @@ def test_what_is_kept_is_explained(layer: str, expected: list[str]) -> None:
 
 def test_a_stride_that_does_not_fit_is_explained() -> None:
     """The famous 224 gives 54.25, and a warning."""
-    row = layer_at(analyze(load("alexnet").build({"H": 224, "W": 224})), "conv1")
+    row = layer_at(analyze(load("alexnet").build(sizes={"H": 224, "W": 224})), "conv1")
     assert row is not None
     told = explained(row)
     assert "H and W: (224 - 11 + 2*0)/4 + 1 = 54.25, rounded down to 54" in told
@@ -536,7 +536,7 @@ def test_formulas_at_other_numbers() -> None:
     """What building with those numbers gives; what can't be built is refused, as is what is no number."""
     found = archcalc.formula("unet")
     for height, width in ((188, 572), (604, 220)):
-        built = analyze(load("unet").build({"H": height, "W": width}))
+        built = analyze(load("unet").build(sizes={"H": height, "W": width}))
         assert {name: built.total(name) for name in found.names} == found.at(H=height, W=width)
     with pytest.raises(UsageError, match="the formulas need H ≥ 188"):
         found.at(H=187)

@@ -14,7 +14,7 @@ import pytest
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.questions.golden import golden_check, golden_update
-from archcalc.questions.golden_files import file_name, golden, to_text
+from archcalc.questions.golden_files import file_name, golden_values, to_text
 from archcalc.zoo import load
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -23,12 +23,12 @@ SPEC = "archcalc: 1\nname: tiny\ninput: {C: 3, H: 8, W: 8}\nlayers: [conv 4 3x3,
 
 def check(names: list[str], specs: Path | None, folder: Path) -> list[str]:
     """The differences as lines."""
-    return list(map(str, golden_check(*names, specs=specs, folder=folder)))
+    return list(map(str, golden_check(*names, specs=specs, golden=folder)))
 
 
 def update(names: list[str], specs: Path | None, folder: Path, prune: bool = False) -> list[str]:
     """The changes as lines."""
-    return list(map(str, golden_update(*names, specs=specs, folder=folder, prune=prune)))
+    return list(map(str, golden_update(*names, specs=specs, golden=folder, prune=prune)))
 
 
 def test_the_zoo_is_as_it_was() -> None:
@@ -301,7 +301,7 @@ def test_two_networks_of_one_name_are_refused(own: tuple[Path, Path], name: str)
 
 def test_golden_text_is_json_with_a_line_for_each_layer() -> None:
     """The files are JSON, and a layer's values stand on one line."""
-    values = golden(load("vgg16"))
+    values = golden_values(load("vgg16"))
     text = to_text(values)
     assert values == json.loads(text)
     assert len(values["layers"]) == sum(line.startswith("  {") for line in text.splitlines())
@@ -352,16 +352,16 @@ def test_no_change_of_a_letter_passes(own: tuple[Path, Path]) -> None:
 def test_golden_values_from_python(own: tuple[Path, Path]) -> None:
     """Answers say whether all is well, and what isn't; a spec and a folder may be given instead of names."""
     specs, folder = own
-    assert not golden_check(specs, folder=folder).ok
-    assert golden_update(specs / "tiny.yaml", folder=str(folder)).ok
-    assert ["all values are as recorded"] == list(golden_check(specs, folder=folder).sentences())
-    assert golden_check(specs=specs, folder=folder) == golden_check(load(specs / "tiny.yaml").spec, folder=folder)
+    assert not golden_check(specs, golden=folder).ok
+    assert golden_update(specs / "tiny.yaml", golden=str(folder)).ok
+    assert ["all values are as recorded"] == list(golden_check(specs, golden=folder).sentences())
+    assert golden_check(specs=specs, golden=folder) == golden_check(load(specs / "tiny.yaml").spec, golden=folder)
     (specs / "tiny.yaml").write_text(SPEC.replace("conv 4", "conv 5"))
-    found = golden_check(specs=str(specs), folder=folder)
+    found = golden_check(specs=str(specs), golden=folder)
     assert ("112", "140") == next((each.recorded, each.computed) for each in found if each.what == "params")
     assert len(found) == len(found.to_dict())
     (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "new"))
-    updated = golden_update(specs=specs, folder=folder)
+    updated = golden_update(specs=specs, golden=folder)
     assert (False, [str(folder / "tiny.json")]) == (updated.ok, [each.name for each in updated.left])
-    assert golden_update(specs=specs, folder=folder, prune=True).ok
-    assert [] == list(golden_update(specs=specs, folder=folder))
+    assert golden_update(specs=specs, golden=folder, prune=True).ok
+    assert [] == list(golden_update(specs=specs, golden=folder))

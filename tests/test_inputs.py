@@ -56,7 +56,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
 )
 def test_python_takes_sizes_of_any_input(sizes: dict[str, object]) -> None:
     """Sizes of the first input stand alone, those of any input by its name, or by the name of its symbols."""
-    graph = Architecture(spec_of(TEXT), "").build(sizes)
+    graph = Architecture(spec_of(TEXT), "").build(sizes=sizes)
     assert ["3x40x40", "3x20x20"] == [str(node.shape).split()[0] for node in graph.inputs]
     assert "8x20x20" == str(graph["e"].shape).split()[0]
 
@@ -74,7 +74,7 @@ def test_python_takes_sizes_of_any_input(sizes: dict[str, object]) -> None:
 def test_python_refuses_sizes_that_no_input_has(sizes: dict[str, object], message: str) -> None:
     """Wrong names of inputs and axes are errors, and so is a size that is given in two ways."""
     with pytest.raises(UsageError) as error:
-        Architecture(spec_of(TEXT), "").build(sizes)
+        Architecture(spec_of(TEXT), "").build(sizes=sizes)
     assert message == error.value.args[0]
 
 
@@ -178,7 +178,7 @@ def test_solve_and_sweep_reach_sizes_of_every_input(two: Path) -> None:
     expected = {}
     for left, right in product(range(1, 45), range(1, 25)):
         try:
-            graph = architecture.build({"H": left, "right": {"H": right}})
+            graph = architecture.build(sizes={"H": left, "right": {"H": right}})
         except SpecError:
             continue
         expected[left, right] = archcalc.analyze(graph).total("macs")
@@ -186,7 +186,7 @@ def test_solve_and_sweep_reach_sizes_of_every_input(two: Path) -> None:
     pairs = product(range(1, 45), range(1, 25))
     found = {pair for pair in pairs if dict(zip(("H", "right_H"), pair, strict=True)) in solution}
     assert {pair for pair, macs in expected.items() if macs <= most} == found
-    plan = sweep(architecture, ["macs"], choices={"H": range(1, 45), "right_H": range(1, 25)}).grid
+    plan = sweep(architecture, ["macs"], hparams={"H": range(1, 45), "right_H": range(1, 25)}).grid
     assert ("H", "right_H") == plan.symbols
     rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
     assert [(*pair, macs) for pair, macs in expected.items()] == rows
@@ -204,7 +204,7 @@ def test_formulas_of_totals_have_the_sizes_of_all_inputs(two: Path, capsys: pyte
     space: dict[str, object] = {}
     exec(out, space)
     found = space["formulas"](40, 32, 20, 16)  # type: ignore[operator]
-    graph = load(two).build({"H": 40, "right": {"H": 20}})
+    graph = load(two).build(sizes={"H": 40, "right": {"H": 20}})
     assert archcalc.analyze(graph).total("macs") == found["macs"]
     _, out, _ = told(capsys, "formula", two, "--symbolic", "right_H")
     assert "= 3,456right_H + 202,752" in out.replace("3456", "3,456").replace("202752", "202,752")

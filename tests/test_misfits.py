@@ -167,7 +167,7 @@ def test_check_opens_an_argument_of_a_layer() -> None:
     """The conditions on a stride are met by exactly those strides with which each variant builds."""
     found = check("lenet5", hparams={"C1.stride": "sym"}).specs[0].conditions
     assert found
-    graph = build(load("lenet5").spec, sets={"C1.stride": "sym"})
+    graph = build(load("lenet5").spec, hparams={"C1.stride": "sym"})
     fitting = [n for n in range(1, 40) if builds(load("lenet5"), {"C1.stride": n})]
     assert fitting == [n for n in range(1, 40) if all(c.holds({"C1_stride": n}) for c in graph.conditions)]
     assert all(str(c) in "\n".join(found) for c in graph.conditions)

@@ -12,16 +12,16 @@ from archcalc.errors import ArchcalcError
 from archcalc.graph import Change
 
 
-def build(*sizes: Any, **hparams: Any) -> Any:
+def build(sizes: Any = None, **hparams: Any) -> Any:
     """VGG-16 with these values."""
-    return archcalc.load("vgg16").build(*sizes, **hparams)
+    return archcalc.load("vgg16").build(hparams=hparams, sizes=sizes)
 
 
 CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "load a number": (lambda a: a.load(3), "loaded by its name or path"),
     "load nothing": (lambda a: a.load(None), "loaded by its name or path"),
     "load bytes": (lambda a: a.load(b"vgg16"), "loaded by its name or path"),
-    "load from a number": (lambda a: a.load("vgg16", folder=3), "a folder of specs is a path"),
+    "load from a number": (lambda a: a.load("vgg16", specs=3), "a folder of specs is a path"),
     "load in another case": (lambda a: a.load("VGG16"), "did you mean 'vgg16'?"),
     "sizes as a list": (lambda _: build([3]), "sizes by axis"),
     "a size as a text": (lambda _: build({"H": "a"}), "the size of H takes an exact integer"),
@@ -41,8 +41,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a layer without it": (lambda _: build(**{"conv1/1/relu.stride": 3}), "relu has no argument 'stride'"),
     "dots alone": (lambda _: build(**{"..": 1}), "'..' is not an argument of a layer"),
     "build a name": (lambda a: a.build("vgg16"), "build takes a Spec"),
-    "build with a list": (lambda a: a.build(a.load("vgg16").spec, sets=[1]), "values are given by name"),
-    "build with numbers as names": (lambda a: a.build(a.load("vgg16").spec, sets={3: 1}), "values are given by name"),
+    "build with a list": (lambda a: a.build(a.load("vgg16").spec, hparams=[1]), "values are given by name"),
+    "build with numbers as names": (lambda a: a.build(a.load("vgg16").spec, hparams={3: 1}), "values are given by name"),
     "build a variant called 3": (lambda a: a.build(a.load("vgg16").spec, variant=3), "has no variant '3'"),
     "list a number": (lambda a: a.architectures(3), "a text is looked for"),
     "list what isn't there": (lambda a: a.architectures("resnt50"), "did you mean 'resnet50'?"),

@@ -59,9 +59,9 @@ def test_a_pattern_changes_the_layers_that_it_matches_and_no_others(pattern: str
     expected = recomputed(plain, pattern, argument, value)
     if expected is None:
         with pytest.raises(UsageError, match=re.escape(f"{label}: ")):
-            build(spec, sets={label: value})
+            build(spec, hparams={label: value})
         return
-    graph = build(spec, sets={label: value})
+    graph = build(spec, hparams={label: value})
     assert expected == [(node.name, node.layer, node.shape) for node in graph.nodes]
     changed = [a.name for a, b in zip(plain.nodes, graph.nodes, strict=True) if a.layer != b.layer]
     assert changed == [change.name for change in graph.changes]
@@ -111,7 +111,7 @@ def test_what_cannot_be_followed_is_refused_with_a_suggestion(given: Any, expect
     name, value = given
     spec = spec_of(HEAD + LAYERS)
     with pytest.raises(UsageError) as raised:
-        build(spec, sets={name: value})
+        build(spec, hparams={name: value})
     message, hint = expected
     assert message in str(raised.value.args[0])
     assert hint in raised.value.hint
@@ -137,8 +137,8 @@ layers: ['s{i}': {for: {i: 1..2}, do: conv 4 1x1}, {b: unit 5}, {last: conv 7 1x
 """
     sets = {"s*.out_channels": "width*i", "b.out_channels": "c+x.C", "last.out_channels": "2*x.C+in.C"}
     with pytest.raises(UsageError, match=r"last\.out_channels"):
-        build(spec_of(text), sets=sets)
-    graph = build(spec_of(text), sets={**sets, "last.out_channels": "2*x.C"})
+        build(spec_of(text), hparams=sets)
+    graph = build(spec_of(text), hparams={**sets, "last.out_channels": "2*x.C"})
     assert [2, 3, 6, 11, 22, 30] == [node.shape.C for node in graph.nodes]
 
 
@@ -146,7 +146,7 @@ def test_references_can_be_given_from_outside() -> None:
     """A tensor argument is a path, as in specs."""
     layers = "layers:\n  - up: conv 8 5x5\n  - down: conv 8 9x9\n  - from up -> crop like=@up\n"
     assert 20 == build(spec_of(HEAD + layers),
-                       sets={"crop.like": "@down"}).nodes[-1].shape.H  # fmt: skip
+                       hparams={"crop.like": "@down"}).nodes[-1].shape.H  # fmt: skip
 
 
 def test_the_last_of_several_values_counts() -> None:
@@ -181,7 +181,7 @@ def test_a_value_that_is_left_open_has_a_name_of_its_own() -> None:
     assert {"conv1_out_channels"} == {str(s) for s in graph["conv1"].shape.C.free_symbols}
     text = "archcalc: 1\nname: t\nhparams: {a_k: 3}\ninput: {C: 2, H: 9, W: 9}\nlayers: {a: conv 4 a_k}\n"
     with pytest.raises(UsageError, match="a_k, as something else is"):
-        build(spec_of(text), sets={"a.k": "sym"})
+        build(spec_of(text), hparams={"a.k": "sym"})
 
 
 @given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 3))
@@ -191,10 +191,10 @@ def test_symbols_then_numbers_are_numbers_from_the_start(channels: int, kernel: 
     layers = "layers: [{a: conv 8 5x5}, {b: conv 4 3x3}]\n"
     spec = spec_of(HEAD + layers)
     numbers = {"a.out_channels": channels, "a.k": kernel, "b.p": padding + 1}
-    opened = archcalc.analyze(build(spec, sets=dict.fromkeys(numbers, "sym")))
+    opened = archcalc.analyze(build(spec, hparams=dict.fromkeys(numbers, "sym")))
     values = {archcalc.dim(name): value for name, value in
               {"a_out_channels": channels, "a_k": kernel, "b_p": padding + 1}.items()}  # fmt: skip
-    exact = archcalc.analyze(build(spec, sets=numbers))
+    exact = archcalc.analyze(build(spec, hparams=numbers))
     for name in ("params", "macs", "activations"):
         assert exact.total(name) == opened.total(name).subs(values)
 
@@ -222,17 +222,17 @@ def test_an_equal_value_changes_nothing() -> None:
 def test_equal_blocks_that_follow_unequal_values_are_not_copies() -> None:
     """Nor are those copies that follow the same."""
     text = "archcalc: 1\nname: t\ninput: {C: 4, H: 9, W: 9}\nblocks: {u(): conv 4 3x3 p=1}\nlayers: (u)*4\n"
-    graph = build(spec_of(text), sets={"3.bias": "false"})
+    graph = build(spec_of(text), hparams={"3.bias": "false"})
     assert [True, True, False, True] == [node.layer.bias for node in graph.nodes[1:]]  # type: ignore[attr-defined]
     assert substance(build(spec_of(text.replace("p=1", "p=1 bias=false")))) == substance(
-        build(spec_of(text), sets={"*.bias": False})
+        build(spec_of(text), hparams={"*.bias": False})
     )
 
 
 def test_deep_networks_stay_cheap() -> None:
     """Blocks that follow the same overrides are copied: a pattern for all of 30,000 blocks takes seconds, not minutes."""
     text = "archcalc: 1\nname: t\ninput: {C: 4, H: 9, W: 9}\nblocks: {u(): {residual: conv 4 3x3 p=1 -> relu}}\nlayers: (u)*30000\n"
-    graph = build(spec_of(text), sets={"*.bias": "false"})
+    graph = build(spec_of(text), hparams={"*.bias": "false"})
     assert 30_000 == len(graph.changes)
 
 
@@ -274,15 +274,15 @@ def test_a_value_may_be_swept_and_solved_for() -> None:
     spec = spec_of(NET % "")
     architecture = Architecture(spec, "")
     for name, values in {"a.stride": range(1, 7), "a.out_channels": range(3, 40, 5), "a/*.k": range(1, 9)}.items():
-        swept = archcalc.sweep(architecture, choices={name: values}, columns=["params", "macs"])
-        built = [archcalc.analyze(build(spec, sets={name: value})) for value in values]
+        swept = archcalc.sweep(architecture, hparams={name: values}, columns=["params", "macs"])
+        built = [archcalc.analyze(build(spec, hparams={name: value})) for value in values]
         pairs = zip(values, built, strict=True)
         expected = [{name: value, "params": r.totals["params"], "macs": r.totals["macs"]} for value, r in pairs]
         assert expected == swept.to_dict()
     fits = [
         value
         for value in range(1, 41)
-        if archcalc.analyze(build(spec, sets={"a.out_channels": value})).totals["params"] <= 2000
+        if archcalc.analyze(build(spec, hparams={"a.out_channels": value})).totals["params"] <= 2000
     ]
     assert fits == list(
         archcalc.solve(architecture, params=2000, hparams={"a.out_channels": range(1, 41)}).sizes["a_out_channels"]

@@ -52,7 +52,7 @@ def test_nouns_survive_pickle_and_deepcopy(name: str) -> None:
 
 def test_symbols_and_conditions_survive_pickle() -> None:
     """So do graphs with open sizes; the copy's symbols are ours."""
-    graph = load("resnet18").build({"H": dim("H"), "W": dim("W")})
+    graph = load("resnet18").build(sizes={"H": dim("H"), "W": dim("W")})
     again = pickle.loads(pickle.dumps(graph))
     assert graph == again
     assert graph.conditions == again.conditions
@@ -83,7 +83,7 @@ def test_sizes_and_batches_are_exact_integers_or_refused(size: Any) -> None:
     """No float, truth value, text or fraction becomes a size, a batch or an hparam's integer."""
     for ask in (
         lambda: Shape(C=size),
-        lambda: load("resnet18").build({"H": size}),
+        lambda: load("resnet18").build(sizes={"H": size}),
         lambda: analyze("lenet5", batch=size),
     ):
         with pytest.raises(UsageError, match="exact integer"):
@@ -94,7 +94,7 @@ def test_sizes_and_batches_are_exact_integers_or_refused(size: Any) -> None:
 def test_foreign_symbols_are_refused(symbol: Any) -> None:
     """SymPy takes a symbol with other assumptions for another one, though they print alike."""
     with pytest.raises(UsageError, match="exact integer"):
-        load("resnet18").build({"H": symbol + 32})
+        load("resnet18").build(sizes={"H": symbol + 32})
 
 
 def test_numpy_integers_do_not_wrap_around() -> None:
@@ -118,46 +118,37 @@ def test_hparams_from_python_are_exact() -> None:
     """Integers, fractions, lists and texts of the language go in; floats don't, and the hint says how."""
     spec = spec_of("archcalc: 1\nname: t\ninput: {C: 3}\nhparams: {w: [4, 5], p: 0.5}\nlayers: fc w -> dropout p\n")
     spec = spec_of(spec.source.text.replace("fc w", "fc sum(w)"))
-    graph = archcalc.build(spec, sets={"w": [np.int64(6), 7], "p": Fraction(1, 4)})
+    graph = archcalc.build(spec, hparams={"w": [np.int64(6), 7], "p": Fraction(1, 4)})
     assert {"C": 13} == dict(graph.nodes[-1].shape)
     with pytest.raises(UsageError, match=r"p: 0.25 is not exact\n.*p='0.25'"):
-        archcalc.build(spec, sets={"p": 0.25})
+        archcalc.build(spec, hparams={"p": 0.25})
     with pytest.raises(UsageError, match="exact integer"):
-        archcalc.build(spec, sets={"w": [None]})
+        archcalc.build(spec, hparams={"w": [None]})
 
 
-@pytest.mark.parametrize("name", ["sizes", "self", "variant", "spec", "hparams", "graph", "net"])
+@pytest.mark.parametrize("name", ["sizes", "self", "variant", "spec", "hparams", "graph", "network"])
 def test_any_hparam_can_be_given_from_python(name: str, tmp_path: Path) -> None:
     """None of our own parameters' names stands in the way."""
     file = tmp_path / "t.yaml"
     file.write_text(f"archcalc: 1\nname: t\ninput: {{C: 3}}\nhparams: {{{name}: 4}}\nlayers: fc {name}\n")
-    assert {"C": 8} == dict(load(file).build(**{name: 8}).nodes[-1].shape)
+    architecture = load(file)
+    graphs = [architecture.build(hparams={name: 8}), archcalc.build(architecture.spec, hparams={name: 8})]
+    if name not in ("sizes", "hparams"):
+        graphs.append(architecture.build(**{name: 8}))  # type: ignore[arg-type]  # a name might be that of sizes
+    assert [{"C": 8}] * len(graphs) == [dict(graph.nodes[-1].shape) for graph in graphs]
 
 
-@pytest.mark.parametrize(
-    "ask", [lambda **given: load("alexnet").build(**given), lambda **given: to_torch("alexnet", **given)]
-)
-def test_parameters_of_other_functions_are_no_layers(ask: Callable[..., Any]) -> None:
-    """`build` and `to_torch` take hparams as keywords, and sizes by position; an error says so."""
-    for values in ({"conv1.stride": 3}, {"conv1": {"stride": 3}}, {"size": 64}):
-        for name in ("hparams", "sets"):
-            with pytest.raises(UsageError, match=re.escape(f"hint: give them as **{values}")):
-                ask(**{name: values})
-    with pytest.raises(UsageError, match=re.escape("give them as **{'conv1.stride': 3}")):
-        ask(hparams={})
-    with pytest.raises(UsageError, match=re.escape("by position, ahead of hparams: {'H': 64}")):
-        ask(sizes={"H": 64})
-    with pytest.raises(UsageError, match="has no hparam 'sets'"):
-        ask(sets=3)
-
-
-def test_layers_may_be_called_like_parameters(tmp_path: Path) -> None:
-    """Then their arguments are meant, and errors are about these."""
-    file = tmp_path / "t.yaml"
-    file.write_text("archcalc: 1\nname: t\ninput: {C: 3, H: 8}\nlayers:\n  sizes: conv 4 3\n")
-    assert {"C": 4, "H": 3} == dict(load(file).build(sizes={"stride": 2}).nodes[-1].shape)
-    with pytest.raises(UsageError, match="conv has no argument 'strid'"):
-        load(file).build(sizes={"strid": 2})
+def test_hparams_are_given_once() -> None:
+    """In a mapping or by their names; sizes that are no sizes by axis are refused with an example."""
+    alexnet = load("alexnet")
+    assert alexnet.build(hparams={"size": 199}) == alexnet.build(size=199)
+    assert alexnet.build(hparams={"conv1": {"stride": 3}}) == alexnet.build(conv1={"stride": 3})
+    with pytest.raises(UsageError, match="'size' is given twice"):
+        alexnet.build(hparams={"size": 199}, size=64)
+    with pytest.raises(UsageError, match=re.escape("hparams are values by name, not 3\n    hint: hparams={'classes': 10}")):
+        alexnet.build(hparams=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=re.escape("build(sizes={'H': 256})")):
+        alexnet.build(sizes=3)  # type: ignore[arg-type]
 
 
 def test_paths_and_names_are_taken_alike() -> None:
@@ -176,10 +167,10 @@ def test_paths_and_names_are_taken_alike() -> None:
 def test_values_are_given_to_an_analysis() -> None:
     """It's the analysis of what `build` makes of them; a graph and a report have theirs."""
     values: dict[str, Any] = {"hparams": {"size": 64, "conv1/1.stride": 2}, "sizes": {"W": 96}}
-    graph = load("vgg16").build({"W": 96}, **values["hparams"])
+    graph = load("vgg16").build(hparams=values["hparams"], sizes={"W": 96})
     assert analyze(graph, 3, "float16") == analyze("vgg16", 3, "float16", **values)
     left_open = analyze("vgg16", symbolic="H,N")
-    assert analyze(load("vgg16").build({"H": dim("H")}), dim("N")).totals == left_open.totals
+    assert analyze(load("vgg16").build(sizes={"H": dim("H")}), dim("N")).totals == left_open.totals
     report = analyze(graph, 3)
     assert report is analyze(report)
     assert report is analyze(report, 3)

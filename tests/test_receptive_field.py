@@ -211,7 +211,7 @@ def test_symbolic_sizes_have_the_same_strides(name: str) -> None:
     """Zoo nets that build on any H and W have the same field on them: neither size nor stride depends on them."""
     architecture = load(name)
     number = receptive_fields(architecture.build())
-    graph = architecture.build({"H": dim("H"), "W": dim("W")})
+    graph = architecture.build(sizes={"H": dim("H"), "W": dim("W")})
     for before, after in zip(number, receptive_fields(graph), strict=True):
         for axis, field in after.items():
             if field.follows and not field.whole and not before[axis].whole and not is_symbolic(field.size):
@@ -288,7 +288,7 @@ def test_positions_that_do_not_exist_are_refused() -> None:
     with pytest.raises(UsageError, match="has no position H=7") as error:
         exact_field(graph, graph.places["conv5/pool"], {"H": 7})
     assert "H 0 to 6" in error.value.hint
-    graph = load("vgg16").build({"H": dim("H"), "W": dim("W")}, fcn="true")
+    graph = load("vgg16").build(sizes={"H": dim("H"), "W": dim("W")}, fcn="true")
     with pytest.raises(UsageError, match="symbolic sizes"):
         exact_field(graph, graph.places["conv5/pool"], {"H": 0})
 

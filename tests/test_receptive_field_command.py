@@ -268,7 +268,7 @@ def test_measured_effective_field_is_near_the_estimate() -> None:
     pytest.importorskip("torch", reason="measuring needs PyTorch")
     from archcalc.pytorch.effective import measured_field, profiles
 
-    graph = load("vgg16").build({"H": 112, "W": 112})
+    graph = load("vgg16").build(sizes={"H": 112, "W": 112})
     index = graph.places["conv4/3"]
     position = {"H": 7, "W": 7}
     estimated = effective_field(graph, index, position)
@@ -295,7 +295,7 @@ def test_picture_without_measurement_is_one_panel(monkeypatch: pytest.MonkeyPatc
     from archcalc.drawings.effective_field import effective_drawing
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    found = effective_receptive_field("lenet5", "C3", (5, 5))
+    found = effective_receptive_field("lenet5", "C3", at=(5, 5))
     drawing = effective_drawing(found)
     widest = max(shape.x + shape.width for shape in drawing.shapes if hasattr(shape, "height"))
     assert widest > 0.9 * (drawing.width - 36)

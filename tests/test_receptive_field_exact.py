@@ -73,7 +73,7 @@ def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
     from archcalc.pytorch.gradient import Question, supports
 
     numbers = {"R": 20} if name == "faster_rcnn" else {}
-    graph = ZOO[name].build(SMALLER.get(name), **numbers)
+    graph = ZOO[name].build(sizes=SMALLER.get(name), **numbers)
     if not graph.input.spatial or not wide_nodes(graph):
         assert not any(receptive_fields(graph)) or not wide_nodes(graph)
         return

@@ -17,7 +17,7 @@ from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.errors import ArchcalcError
 from archcalc.graph import Graph
-from archcalc.questions.golden_files import golden
+from archcalc.questions.golden_files import golden_values
 from archcalc.questions.judging import quantity
 from archcalc.questions.receptive_field import receptive_field
 from archcalc.zoo import load
@@ -132,7 +132,7 @@ def test_there_is_no_number_where_positions_do_not_follow(
     report = analyze(architecture.build())
     found = report["y"].fields["W"]
     assert (None, None, None, None) == (found.size, found.stride, found.padding, found.centre)
-    (record,) = [layer for layer in golden(architecture)["layers"] if layer["name"] == report["y"].node.name]
+    (record,) = [layer for layer in golden_values(architecture)["layers"] if layer["name"] == report["y"].node.name]
     assert record["receptive_field"] is None or record["receptive_field"]["W"] is None
     with pytest.raises(ArchcalcError, match="positions don't follow the input's axes"):
         quantity(report, "rf", "y")

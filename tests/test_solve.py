@@ -116,7 +116,7 @@ def within(name: str, symbol: str, value: int, budgets: dict[str, int]) -> bool:
     from archcalc.errors import SpecError
 
     try:
-        report = analyze(load(name).build(None, **{symbol: value}))
+        report = analyze(load(name).build(**{symbol: value}))
     except SpecError:
         return False
     return all(report.total(column) <= most for column, most in budgets.items())
@@ -343,9 +343,9 @@ def test_the_largest_of_many_amounts_has_a_budget(name: str, symbol: str, capsys
     for size in range(largest - 1, largest + 36, 4):
         fits = False
         with contextlib.suppress(SpecError):
-            fits = analyze(load(name).build({symbol: size})).total("peak_bytes") <= 2 * 10**9
+            fits = analyze(load(name).build(sizes={symbol: size})).total("peak_bytes") <= 2 * 10**9
         assert size <= largest or not fits, size
-    assert analyze(load(name).build({symbol: largest})).total("peak_bytes") <= 2 * 10**9
+    assert analyze(load(name).build(sizes={symbol: largest})).total("peak_bytes") <= 2 * 10**9
 
 
 def test_large_budgets_with_two_unknowns_are_answered() -> None:
@@ -469,7 +469,7 @@ def test_squares_within_a_peak_of_many_extremes(name: str, most: int) -> None:
     assert found.max is not None
     for size in (*range(28, 60), *range(found.max - 9, found.max + 10)):
         try:
-            graph = architecture.build({"H": size, "W": size})
+            graph = architecture.build(sizes={"H": size, "W": size})
         except SpecError:
             assert size not in found
             continue

@@ -53,7 +53,7 @@ def architecture(text: str) -> Architecture:
 def seen(net: Architecture, values: dict[str, int]) -> dict[str, Any] | None:
     """What layer a sees for numbers; None if it can't be built."""
     try:
-        row = archcalc.analyze(net.build(None, **values))["a"]
+        row = archcalc.analyze(net.build(**values))["a"]
     except SpecError:
         return None
     return dict(row["receptive_field"])
@@ -152,7 +152,7 @@ def test_squares(name: str, axes: str) -> None:
         given: Any = dict.fromkeys(axes, first)
         given |= {"v_H": numbers["v_H"], "v_W": numbers["v_H"]} if name == "pair" else {}
         try:
-            expected = archcalc.analyze(net.build(given)).totals["macs"] <= budget["macs"]
+            expected = archcalc.analyze(net.build(sizes=given)).totals["macs"] <= budget["macs"]
         except SpecError:
             expected = False
         assert expected == (numbers in found), numbers

@@ -85,8 +85,8 @@ def test_what_is_meant_by_a_name(folder: Path) -> None:
         assert (2, 2) == (len(archcalc.claims(whole)), archcalc.check(whole).specs[0].variants)
     for single in (small, "own/one.yaml:small", "own/one.yaml:large"):
         assert (1, 1) == (len(archcalc.claims(single)), archcalc.check(single).specs[0].variants)
-    assert (2, 2) == (len(archcalc.claims("one", specs="own")), len(archcalc.golden_check(small.spec, folder="none")))
-    assert (4, 4) == (len(archcalc.claims(specs="own")), len(archcalc.golden_check("own", folder="none")))
+    assert (2, 2) == (len(archcalc.claims("one", specs="own")), len(archcalc.golden_check(small.spec, golden="none")))
+    assert (4, 4) == (len(archcalc.claims(specs="own")), len(archcalc.golden_check("own", golden="none")))
     assert archcalc.claims("own").verdicts == archcalc.claims(specs="own").verdicts
 
 

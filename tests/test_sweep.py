@@ -65,7 +65,7 @@ CHOICES: list[tuple[str, dict[str, Sequence[Any]], tuple[str, ...]]] = [
 @pytest.mark.parametrize(("name", "choices", "symbols"), CHOICES)
 def test_a_sweep_is_what_building_gives(name: str, choices: dict[str, Sequence[Any]], symbols: tuple[str, ...]) -> None:
     """Generated Python and NumPy give what one build after the other gives, in the same order."""
-    grid = sweep(load(name), COLUMNS, choices=choices).grid
+    grid = sweep(load(name), COLUMNS, hparams=choices).grid
     assert symbols == grid.symbols
     expected = one_at_a_time(grid)
     assert expected == rows(grid, numpy=False)
@@ -75,12 +75,12 @@ def test_a_sweep_is_what_building_gives(name: str, choices: dict[str, Sequence[A
 def test_numbers_beyond_64_bits_are_exact() -> None:
     """Where 64 bits aren't enough, Python's integers take over; beyond 2^53 no digit is lost either way."""
     choices = {"k": ["1", "100000000", "94906267", "10000000000"]}
-    grid = sweep(load("alphago_policy"), ("params", "macs"), choices=choices).grid
+    grid = sweep(load("alphago_policy"), ("params", "macs"), hparams=choices).grid
     expected = one_at_a_time(grid)
     assert expected[-1][1] == 99 * 10**20 + 1213 * 10**10 + 361
     assert expected == rows(grid, numpy=True) == rows(grid, numpy=False)
     blocks = [
-        sweep(load("alphago_policy"), ("params",), choices={"k": [1, k]}).grid.blocks(True) for k in ("9", "9" * 12)
+        sweep(load("alphago_policy"), ("params",), hparams={"k": [1, k]}).grid.blocks(True) for k in ("9", "9" * 12)
     ]
     assert ["int64", "object"] == [str(next(block)["params"].dtype) for block in blocks]
 
@@ -108,7 +108,7 @@ def test_each_value_is_swept_once(sets: list[str], expected: list[str]) -> None:
 
 def test_large_grids_come_in_blocks() -> None:
     """Blocks follow each other in order, and cover everything once."""
-    grid = sweep(load("vgg16"), ("macs",), choices={"H": range(32, 332), "W": range(32, 432), "N": ["1", "2"]}).grid
+    grid = sweep(load("vgg16"), ("macs",), hparams={"H": range(32, 332), "W": range(32, 432), "N": ["1", "2"]}).grid
     found = rows(grid, numpy=None)
     assert 300 * 400 * 2 == grid.count == len(found)
     assert list(product(range(32, 332), range(32, 432), (1, 2))) == [row[:3] for row in found]
@@ -119,12 +119,12 @@ def test_large_grids_come_in_blocks() -> None:
 def test_small_sweeps_do_not_import_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Below some ten thousand configurations NumPy's import would cost more than it saves."""
     monkeypatch.setitem(sys.modules, "numpy", None)
-    assert 99 + 1213 + 361 == rows(sweep(load("alphago_policy"), choices={"k": range(1, 100)}).grid, None)[0][1]
+    assert 99 + 1213 + 361 == rows(sweep(load("alphago_policy"), hparams={"k": range(1, 100)}).grid, None)[0][1]
 
 
 def test_all_totals_can_be_swept() -> None:
     """Every column has a closed form."""
-    grid = sweep(load("alexnet"), names(*TOTALLED), choices={"H": ["227", "256"]}).grid
+    grid = sweep(load("alexnet"), names(*TOTALLED), hparams={"H": ["227", "256"]}).grid
     assert one_at_a_time(grid) == rows(grid, numpy=False) == rows(grid, numpy=True)
 
 
@@ -143,7 +143,7 @@ def test_all_totals_can_be_swept() -> None:
 )
 def test_conditions_keep_what_python_would_keep(where: str, numpy: bool) -> None:
     """A condition in the spec language selects the same rows, on arrays and on lists."""
-    grid = sweep(load("alphago_policy"), ("params", "macs"), choices={"k": range(1, 300)}).grid
+    grid = sweep(load("alphago_policy"), ("params", "macs"), hparams={"k": range(1, 300)}).grid
     text = where.replace("1.5*params", "params*3/2")
     keep = Condition(text).keep
     expected = []
@@ -179,7 +179,7 @@ def test_conditions_compare_given_values_as_numbers() -> None:
 @pytest.mark.parametrize("aims", ["params,macs", "params:max,macs", "macs:max,params:max", "params,macs:max,H:max"])
 def test_the_front_is_what_nothing_beats(aims: str, numpy: bool) -> None:
     """Each row of the front is beaten by none; each other one is beaten by a row of it."""
-    grid = sweep(load("vgg16"), ("params", "macs"), choices={"H": range(32, 72), "W": range(32, 72, 3)}).grid
+    grid = sweep(load("vgg16"), ("params", "macs"), hparams={"H": range(32, 72), "W": range(32, 72, 3)}).grid
     wanted = front(aims)
     everything = rows(grid, False)
     places = [(["H", "W", "params", "macs"].index(name), -1 if more else 1) for name, more in wanted.aims]
@@ -352,7 +352,7 @@ UNITS: dict[str, Callable[[dict[str, int]], bool]] = {
 @pytest.mark.parametrize("numpy", [False, True])
 def test_conditions_have_units(numpy: bool) -> None:
     """A condition in units keeps what comparing plain integers keeps."""
-    grid = sweep(load("lenet5"), COLUMNS, choices={"N": range(1, 60)}).grid
+    grid = sweep(load("lenet5"), COLUMNS, hparams={"N": range(1, 60)}).grid
     known, every = ["N", *COLUMNS], rows(grid, False)
     for text, keep in UNITS.items():
         kept = Condition(text).keep

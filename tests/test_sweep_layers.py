@@ -46,7 +46,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
 
 def swept(what: Any, choices: Mapping[str, Any], columns: tuple[str, ...], numpy: bool) -> list[dict[str, Any]]:
     """The rows, with Python's own numbers."""
-    found = archcalc.sweep(what, columns, choices=choices)
+    found = archcalc.sweep(what, columns, hparams=choices)
     rows = []
     for block in found.grid.blocks(numpy):
         listed = [values.tolist() if hasattr(values, "dtype") else values for values in block.values()]
@@ -57,7 +57,7 @@ def swept(what: Any, choices: Mapping[str, Any], columns: tuple[str, ...], numpy
 def built(what: Any, choices: Mapping[str, Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """The same from the table of each configuration, built by itself; those without a number are left out."""
     architecture = archcalc.load(what) if isinstance(what, str) else what
-    listed = archcalc.sweep(architecture, choices=choices).grid.choices
+    listed = archcalc.sweep(architecture, hparams=choices).grid.choices
     rows = []
     for values in product(*listed.values()):
         row = dict(zip(listed, values, strict=True))
@@ -151,7 +151,7 @@ def test_conditions_and_fronts_about_layers() -> None:
         assert [n for n, field in fields.items() if field >= 50] == [row["n"] for row in step], text
     assert [7] == [row["n"] for row in found.pareto("conv3.rf:max")]
     assert [3, 4, 5] == [row["n"] for row in found.where("conv3/3.rf > 1").pareto({"params": "min", "n": "max"})][:3]
-    front = archcalc.sweep("alexnet", "macs", choices={"conv1.stride": [1, 2, 3]}, where="conv1.stride > 1")
+    front = archcalc.sweep("alexnet", "macs", hparams={"conv1.stride": [1, 2, 3]}, where="conv1.stride > 1")
     assert [2, 3] == [row["conv1.stride"] for row in front]
 
 
@@ -182,38 +182,62 @@ def test_the_command_shows_fields(capsys: pytest.CaptureFixture[str]) -> None:
 # --- Python ---------------------------------------------------------------------------------------------------------
 
 
-def test_choices_in_python_are_those_of_the_command() -> None:
-    """Ranges, lists, texts and single values; each is a column, in their order."""
+def test_values_in_python_are_those_of_the_command() -> None:
+    """Ranges, lists and texts, in their order; a list is swept however short, and axes and N are columns anyway."""
 
-    def rows(**choices: Any) -> list[tuple[Any, ...]]:
-        return [tuple(row.values())[:-1] for row in archcalc.sweep("resnet50", "params", choices=choices)]
+    def rows(**hparams: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row.values())[:-1] for row in archcalc.sweep("resnet50", "params", hparams=hparams)]
 
     assert [(64,), (48,), (32,)] == rows(H=range(64, 31, -16))
     assert [(32, 1), (32, 2), (48, 1), (48, 2)] == rows(H="32..48:16", N="1,2")
     assert [("bottleneck", 2), ("bottleneck_v15", 2)] == rows(body=["bottleneck", "bottleneck_v15"], N="2")
-    assert [([8, 8, 8, 8],)] == rows(widths=[8, 8, 8, 8])
+    assert [([8, 8, 8, 8],)] == rows(widths=[[8, 8, 8, 8]])
     assert [([8, 8, 8, 8],), ("[8,8,8,16]",)] == rows(widths=[[8, 8, 8, 8], "[8,8,8,16]"])
     assert [(10,), (12,)] == rows(classes=[10, "10", "5*2", 12])
+    assert [(10,)] == rows(classes=[10]) == rows(classes=range(10, 11))
+    assert [()] == rows(classes=10) == rows(widths=[8, 8, 8, 8]) == rows(body="bottleneck")
+
+
+def test_whatever_can_be_given_can_be_swept() -> None:
+    """By its name, in `hparams`, in `sizes` or as `batch`: it's the same sweep."""
+    for one, other in (
+        ({"size": [64, 96]}, {"hparams": {"size": [64, 96]}}),
+        ({"H": [64, 96]}, {"sizes": {"H": [64, 96]}}),
+        ({"W": range(64, 66)}, {"hparams": {"W": range(64, 66)}}),
+        ({"N": "1,2"}, {"batch": [1, 2]}),
+        ({"conv1/1": {"k": [1, 3]}}, {"hparams": {"conv1/1.k": [1, 3]}}),
+    ):
+        named, given = (archcalc.sweep("vgg16", "macs", **values) for values in (one, other))  # type: ignore[arg-type]
+        assert named == given
+        assert 2 == len(given)
+    unequal = archcalc.sweep("vgg16", "macs", sizes={"H": [64, 96], "W": 64})
+    assert [archcalc.analyze("vgg16", sizes={"H": size, "W": 64}).totals["macs"] for size in (64, 96)] == [
+        row["macs"] for row in unequal
+    ]
+    field = archcalc.sweep("vgg16", "params,macs", field=["conv1", "conv2"], size=[64, 96])
+    assert archcalc.sweep("vgg16", "params,macs,conv1.rf,conv2.rf", size=[64, 96]) == field
 
 
 def test_arguments_of_layers_can_be_given_beside() -> None:
     """In every spelling; what is swept can't be given, too."""
-    expected = [row["macs"] for row in archcalc.sweep("alexnet", "macs", choices={"conv1.stride": [3], "g": [1, 2]})]
-    for hparams in ({"conv1.stride": 3}, {"conv1": {"stride": 3}}):
-        assert expected == [row["macs"] for row in archcalc.sweep("alexnet", "macs", g=[1, 2], hparams=hparams)]
-        with pytest.raises(UsageError, match=r"'conv1\.stride' is swept, and given by hparams"):
-            archcalc.sweep("alexnet", choices={"conv1.stride": [3]}, hparams=hparams)
+    swept = archcalc.sweep("alexnet", "macs", hparams={"conv1.stride": [3], "g": [1, 2]})
+    given: Any
+    for given in ({"conv1.stride": 3}, {"conv1": {"stride": 3}}, {"conv1": {"k": (11, 11), "stride": (3, 3)}}):
+        found = archcalc.sweep("alexnet", "macs", g=[1, 2], hparams=given)
+        assert [row["macs"] for row in swept] == [row["macs"] for row in found]
+    with pytest.raises(UsageError, match=r"'conv1\.stride' is given twice"):
+        archcalc.sweep("alexnet", hparams={"conv1.stride": [3], "conv1": {"stride": 3}})
 
 
-def test_names_that_are_parameters_stand_in_choices(tmp_path: Path) -> None:
+def test_names_that_are_parameters_stand_in_hparams(tmp_path: Path) -> None:
     """Any hparam can be swept, whatever it's called."""
     file = tmp_path / "net.yaml"
-    names = ("columns", "where", "pareto", "choices", "hparams", "sizes", "dtype", "network")
+    names = ("columns", "where", "pareto", "field", "hparams", "sizes", "batch", "dtype", "network")
     hparams = ", ".join(f"{name}: 1" for name in names)
     file.write_text(f"archcalc: 1\nname: net\nhparams: {{{hparams}}}\ninput: {{C: 3}}\nlayers: fc {'+'.join(names)}\n")
-    found = archcalc.sweep(file, "params", choices={key: [1, 2] for key in names})
+    found = archcalc.sweep(file, "params", hparams={key: [1, 2] for key in names})
     assert 2 ** len(names) == len(found)
-    assert [4 * 8, 4 * 9] == [row["params"] for row in archcalc.sweep(file, "params", network=[1, 2])]
+    assert [4 * 9, 4 * 10] == [row["params"] for row in archcalc.sweep(file, "params", network=[1, 2])]
 
 
 def test_large_sweeps_are_not_gone_through_before_they_are_asked_for() -> None:
@@ -247,14 +271,14 @@ def test_what_is_left_out_stands_below_the_table(capsys: pytest.CaptureFixture[s
 
 
 def test_lists_are_values_of_hparams_that_are_lists(tmp_path: Path) -> None:
-    """Those that are none by default may be meant to be lists."""
+    """Of those that are none by default, a list is several values."""
     file = tmp_path / "net.yaml"
     file.write_text("archcalc: 1\nname: net\ninput: {C: 3}\nhparams: {w: [4, 5], k: 1}\nlayers: fc sum(w)*k\n")
     assert [36, 72] == [row["params"] for row in archcalc.sweep(file, "params", k=[1, 2], hparams={"w": [2, 7]})]
     file.write_text(
         "archcalc: 1\nname: net\ninput: {C: 3}\nhparams: {w: none}\nlayers: fc (2 if w == none else sum(w))\n"
     )
-    assert [36] == [row["params"] for row in archcalc.sweep(file, "params", hparams={"w": [2, 7]})]
+    assert [36] == [row["params"] for row in archcalc.sweep(file, "params", hparams={"w": [[2, 7]]})]
 
 
 MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
@@ -269,11 +293,11 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "an unknown number": (lambda: archcalc.sweep("vgg16", "conv5.parms", H=[1]), "did you mean 'params'?"),
     "axes of a sum": (lambda: archcalc.sweep("vgg16", "conv5.params.H", H=[1]), "'params' has no axes"),
     "an axis that isn't there": (lambda: archcalc.sweep("vgg16", "conv5.rf.D", H=[64]), "known: H, W"),
-    "no columns": (lambda: archcalc.sweep("vgg16", 3, H=[1]), "columns are names of totals, not 3"),  # type: ignore[arg-type]
-    "columns of numbers": (lambda: archcalc.sweep("vgg16", [3], H=[1]), "not 3"),  # type: ignore[list-item]
+    "no columns": (lambda: archcalc.sweep("vgg16", 3, H=[1]), "columns are names, not 3"),  # type: ignore[arg-type]
+    "columns of numbers": (lambda: archcalc.sweep("vgg16", [3], H=[1]), "not [3]"),  # type: ignore[list-item]
     "a column twice": (lambda: archcalc.sweep("vgg16", "macs,macs", H=[1]), "shown once only"),
     "two spellings": (lambda: archcalc.sweep("vgg16", "conv5.rf,conv5.receptive_field"), "shown once only"),
-    "a swept column": (lambda: archcalc.sweep("vgg16", "macs", choices={"macs": [1]}), "has no axis and no hparam"),
+    "a swept column": (lambda: archcalc.sweep("vgg16", "macs", hparams={"macs": [1]}), "has no axis and no hparam"),
     "a float": (lambda: archcalc.sweep("vgg16", H=2.5), "2.5 is not exact"),
     "floats": (lambda: archcalc.sweep("mobilenetv1", alpha=[0.5, 1]), "0.5 is not exact"),
     "nothing": (lambda: archcalc.sweep("vgg16", H=None), "H"),  # type: ignore[arg-type]
@@ -284,19 +308,14 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "downwards to 0": (lambda: archcalc.sweep("vgg16", H=range(9, -1, -1)), "sizes are at least 1"),
     "a truth value": (lambda: archcalc.sweep("vgg16", H=[True]), "H = True is not a size"),
     "a tuple": (lambda: archcalc.sweep("vgg16", size=(224, 256)), "[224, 256]"),
-    "a dict": (lambda: archcalc.sweep("vgg16", H={"a": 1}), "H"),  # type: ignore[arg-type]
+    "a dict": (lambda: list(archcalc.sweep("vgg16", H={"a": 1})), "vgg has no layer 'H'"),
     "a symbol": (lambda: archcalc.sweep("vgg16", H=[archcalc.dim("a")]), "a is not a number"),
     "an open size": (lambda: archcalc.sweep("vgg16", sizes={"H": archcalc.dim("a")}), "a sweep needs numbers"),
-    "a size twice": (lambda: archcalc.sweep("vgg16", H=[64], sizes={"H": 32}), "'H' is swept, and given by sizes"),
-    "an hparam twice": (lambda: archcalc.sweep("vgg16", size=[64], hparams={"size": 32}), "given by hparams"),
-    "a name twice": (lambda: archcalc.sweep("vgg16", choices={"H": [64]}, H=32), "'H' is given twice"),
+    "a size twice": (lambda: archcalc.sweep("vgg16", H=[64], sizes={"H": 32}), "'H' is given twice"),
+    "an hparam twice": (lambda: archcalc.sweep("vgg16", size=[64], hparams={"size": 32}), "'size' is given twice"),
+    "an open hparam": (lambda: archcalc.sweep("alphago_policy", k=archcalc.dim("k")), "a sweep needs numbers"),
     "the batch twice": (lambda: archcalc.sweep("vgg16", batch=3, N=[1, 2]), "'N' is given twice"),
-    "no mapping": (lambda: archcalc.sweep("vgg16", choices=["H"]), "choices are values by name"),  # type: ignore[arg-type]
-    "no hparams": (lambda: archcalc.sweep("vgg16", hparams="size"), "hparams are values by name"),  # type: ignore[arg-type]
-    "a list of fixed values": (lambda: archcalc.sweep("vgg16", hparams={"size": [64, 96]}), "choices={'size': [64, 96]}"),
-    "a range as fixed value": (lambda: archcalc.sweep("vgg16", hparams={"size": range(64, 66)}), "'size' has one value"),
-    "several strides": (lambda: archcalc.sweep("alexnet", hparams={"conv1": {"stride": [1, 2]}}), "'conv1.stride' has one"),
-    "several sizes": (lambda: archcalc.sweep("vgg16", sizes={"H": [64, 96]}), "choices={'H': [64, 96]}"),
+        "no hparams": (lambda: archcalc.sweep("vgg16", hparams="size"), "hparams are values by name"),  # type: ignore[arg-type]
     "an unknown hparam": (lambda: archcalc.sweep("vgg16", hparams={"sise": 3}), "did you mean 'size'?"),
     "an unknown axis": (lambda: archcalc.sweep("vgg16", sizes={"X": 3}), "has no axis X"),
     "an unknown dtype": (lambda: archcalc.sweep("vgg16", dtype="float31", H=[64]), "did you mean 'float32'?"),

@@ -176,7 +176,7 @@ def test_an_hparam_is_not_an_axis_nor_the_batch(hparams: str, axes: str) -> None
 def test_an_axis_and_the_hparam_that_it_is_are_one() -> None:
     """Whichever is given or left open, the other one follows."""
     architecture = Architecture(spec_of(SHARED), "")
-    expected = build(architecture.spec, sets={"H": 64})
+    expected = build(architecture.spec, hparams={"H": 64})
     assert expected == build(architecture.spec, sizes={"H": 64})
     h = dim("H")
     for graph in (opened(architecture, ["H"]).graph, build(architecture.spec, sizes={"H": h})):

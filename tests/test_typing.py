@@ -25,7 +25,7 @@ from archcalc import Architecture, Graph, Node, Report, Shape, analyze, build, d
 from archcalc.symbolic import Dim
 
 architecture: Architecture = load("vgg16")
-graph: Graph = architecture.build({"H": 256, "W": dim("W")}, input_channels=3, dropout=Fraction(1, 2), widths=[64, "w"])
+graph: Graph = architecture.build(sizes={"H": 256, "W": dim("W")}, input_channels=3, dropout=Fraction(1, 2), widths=[64, "w"])
 again: Graph = build(architecture.spec, sizes={"H": 2 * dim("H") + 1, "right": {"W": 32}})
 report: Report = analyze(graph, batch=dim("N"))
 node: Node = graph["conv1"]
@@ -49,16 +49,16 @@ fields = archcalc.receptive_field("unet", hparams={"classes": 2}, sizes={"H": 57
 widths: dict[str, Dim | None] = fields["down1"].size
 steps: list[tuple[str, str]] = [(step.label, step.equation) for step in archcalc.explain(report, "conv1")]
 rows: list[float] = [row.touched or 1.0 for row in fields if row.name.startswith("down") and row["H"].aligned]
-seen: int = archcalc.receptive_field_at(graph, {"H": 3, "W": 0}, "conv5").count
+seen: int = archcalc.receptive_field_at(graph, "conv5", at={"H": 3, "W": 0}).count
 weights: int = archcalc.receptive_field_stack([3, (5, 1), "7s2"]).weights
 effective: int = archcalc.effective_receptive_field(graph, at=(3, 4), measure=False).estimated["H"].size
 wrong: list[str] = [verdict.claim.subject for verdict in archcalc.claims("vgg16", architecture) if not verdict.ok]
 codes: set[str] = {found.code for found in archcalc.check(architecture, hparams={"size": 256}, symbolic="H,W")}
 equal: bool = archcalc.verify(graph, report, "lenet5", batch=3, device="meta")["vgg16"].ok
 against: tuple[str, ...] = archcalc.verify_against("h100.json", "vgg16").left_out
-changed: list[str] = [each.recorded for each in archcalc.golden_check("vgg16", folder="golden")]
-wider: Graph = build(architecture.spec, sets={"conv1/1.out_channels": 32, "conv5/*": {"bias": False, "k": (3, 3)}})
-other: Graph = architecture.build(conv1={"stride": 3, "bias": False}, **{"conv5/*.k": 1})
+changed: list[str] = [each.recorded for each in archcalc.golden_check("vgg16", golden="golden")]
+wider: Graph = build(architecture.spec, hparams={"conv1/1.out_channels": 32, "conv5/*": {"bias": False, "k": (3, 3)}})
+other: Graph = architecture.build(hparams={"conv1": {"stride": 3, "bias": False}, "conv5/*.k": 1, "fcn": "true"}, size=64)
 texts: list[str] = [f"{each.name}: {each.before} -> {each.after}" for each in (*wider.changes, *other.changes)]
 titles: dict[str, str] = {entry.name: entry.title for entry in archcalc.architectures("resnet", specs="specs")}
 hparams: list[tuple[str, str]] = [(each.value, each.limits) for each in archcalc.show("vgg16").parameters]
@@ -82,6 +82,7 @@ heights: Integers = archcalc.solve("vgg16", output=(7, 7)).sizes["H"]
 assert 224 in heights and heights.min == 224
 widest: Dim | None = archcalc.solve("alphago_policy", params="5M", hparams={"k": "sym"}).largest["k"]
 cheap = archcalc.sweep("vgg", columns=["macs"], where="params<130M", size=range(128, 257, 32))
+mixed = archcalc.sweep("vgg", hparams={"size": range(128, 257, 32), "fcn": [True, "false"], "conv1/1.bias": False, "N": "1,2"})
 for row in cheap:
     assert row["size"] in range(128, 257)
 combinations: int = cheap.count
@@ -91,7 +92,7 @@ ratio: Sequence[Fraction | None] = comparison.ratios("params")
 more: Dim | None = comparison.difference("depth")
 fields = archcalc.receptive_field("unet")
 size: Dim | None = fields["down1"].size["H"]
-position = archcalc.receptive_field_at("lenet5", (3, 4), "C3")
+position = archcalc.receptive_field_at("lenet5", "C3", at=(3, 4))
 stack = archcalc.receptive_field_stack("3x3x3")
 effective = archcalc.effective_receptive_field("lenet5", "C3", measure=False)
 steps = [step.names for step in archcalc.explain("alexnet", "conv1").steps]
@@ -102,7 +103,7 @@ verdicts = archcalc.claims("vgg")
 right: bool = verdicts.ok and archcalc.check("vgg").ok
 lines: list[str] = [entry.name for entry in archcalc.architectures("resnet")]
 shown = archcalc.show("vgg16")
-graph = archcalc.load("alexnet").build(**{"conv1.stride": 3})
+graph = archcalc.load("alexnet").build(hparams={"conv1.stride": 3})
 report = archcalc.analyze(graph)
 answers: list[Answer] = [
     comparison, fields, fields["down1"], position, stack, effective, archcalc.explain("alexnet", "conv1"), verdicts,
@@ -129,8 +130,9 @@ size + "px"
 size.rounded
 Shape(C=3.5)
 graph.input.depth
-load("vgg16").build({"H": 25.6})
+load("vgg16").build(sizes={"H": 25.6})
 load("vgg16").build(width=0.25)
+load("vgg16").build(hparams={"width": 0.25})
 analyze(graph, batch="8")
 dim(3)
 range(size)
@@ -143,7 +145,7 @@ graph["conv1"].shape.with_(C="64")
 load(3)
 archcalc.claims(graph, 3)
 archcalc.check("vgg16", hparams=3)
-archcalc.golden_check(folder=3)
+archcalc.golden_check(golden=3)
 archcalc.verify("vgg16", device=0)
 archcalc.claims("vgg16").ok + "x"
 """

@@ -62,7 +62,7 @@ def test_list_shows_the_titles_of_variants(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(("size", "positions"), [(224, 1), (256, 2), (288, 3), (448, 8)])
 def test_googlenet_pools_every_position_at_the_end(size: int, positions: int) -> None:
     """Table 1's last pool is 7x7 with stride 1: other sizes leave more than one position."""
-    pool = load("googlenet").build({"H": size, "W": size})["main/avgpool"]
+    pool = load("googlenet").build(sizes={"H": size, "W": size})["main/avgpool"]
     assert (positions, positions) == (pool.shape["H"], pool.shape["W"])
 
 

@@ -8,7 +8,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.graphs import built
-from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Names, Output, Quiet, Set, sums
+from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Names, Output, Quiet, Set
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
 from archcalc.report import Report
@@ -50,7 +50,6 @@ def compare(
     from archcalc.questions.compare import side_by_side
 
     chosen = chosen_format(form, output)
-    shown = sums(columns)
     if len(names) == 1 and not sets and not sizes:
         raise UsageError("one network can't be compared", "name another one, or change it: --set size=256")
     if changes and len(names) > 2:
@@ -61,4 +60,4 @@ def compare(
     graphs = [built(*each, quiet)[1] for each in given]
     typed = [" ".join([name, *own, *more]) for name, own, more in given]
     found = side_by_side([Report(graph, batch, dtype) for graph in graphs], typed)
-    write_table(found.table(shown, changes), chosen, output)
+    write_table(found.table(columns, changes=changes), chosen, output)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.options import SUMS, Form, Output, sums
+from archcalc.cli.options import SUMS, Form, Output
 from archcalc.cli.output import chosen_format, write_table
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -44,8 +44,7 @@ def diff(
     from archcalc.questions.revisions import diff as differences
 
     chosen = chosen_format(form, output)
-    shown = sums(columns)
-    found = differences(base, head, specs)
-    write_table(found.table(shown), chosen, output)
+    found = differences(base, head, specs=specs)
+    write_table(found.table(columns), chosen, output)
     if exit_code and found:
         raise typer.Exit(1)

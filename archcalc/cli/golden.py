@@ -50,7 +50,7 @@ def check(
     ```
     """
     refuse_unused_folder(names or [], specs)
-    found = golden_check(*names or [], specs=specs, folder=folder)
+    found = golden_check(*names or [], specs=specs, golden=folder)
     chosen = text_format(form, output)
     if chosen == "text":
         write(found.sentences(), output)
@@ -77,4 +77,4 @@ def update(
     ```
     """
     refuse_unused_folder(names or [], specs)
-    write(golden_update(*names or [], specs=specs, folder=folder, prune=prune).sentences())
+    write(golden_update(*names or [], specs=specs, golden=folder, prune=prune).sentences())

@@ -12,7 +12,7 @@ import typer
 from archcalc.cli.completion import among, complete_name, complete_set
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
-from archcalc.quantities import TOTALLED, Total, known, listed, names
+from archcalc.quantities import TOTALLED, Total, names
 from archcalc.tables.formats import FORMATS
 from archcalc.zoo import SUFFIXES, subfolders
 
@@ -39,19 +39,6 @@ def form_option(*others: str, default: str = "table in a terminal, plain in a pi
         help=f"{', '.join(known[:-1])} or {known[-1]}. Default: by the file's suffix, else {default}.",
         show_default=False,
     )
-
-
-def sums(text: str) -> tuple[str, ...]:
-    """`params,macs` as names of quantities that add up.
-
-    Raises: UsageError: one is unknown, isn't a sum, or is given twice.
-    """
-    found = listed(text)
-    for name in found:
-        known(name, Total.SUM)
-    if len(set(found)) < len(found):
-        raise UsageError("a column can be shown once only")
-    return found
 
 
 def described(**lists: Iterable[str]) -> Callable[[F], F]:

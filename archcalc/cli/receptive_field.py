@@ -84,7 +84,7 @@ def receptive_field(
     if picture is not None:
         from archcalc.drawings.draw import draw
 
-        draw(answer, layers=layer.split(",") if layer and not (at or effective) else ()).save(picture)
+        draw(answer, layers="" if at or effective else layer).save(picture)
     if picture is None or effective:
         write_table(answer.table(), chosen, None if picture else output)
 
@@ -122,7 +122,7 @@ def _fields(graph: Graph, layer: str, at: str, start: str, effective: bool, ever
     from archcalc.questions.receptive_field_at import receptive_field_at
 
     if effective:
-        return effective_receptive_field(graph, layer, at or None, start=start)
+        return effective_receptive_field(graph, layer, at=at or None, from_=start)
     if at:
-        return receptive_field_at(graph, at, layer, start=start)
-    return receptive_field(graph, layer, start=start, every=every)
+        return receptive_field_at(graph, layer, at=at, from_=start)
+    return receptive_field(graph, layer, from_=start, all=every)

@@ -87,8 +87,7 @@ def sweep(
     architecture = load(name)
     points = _scatter(plot, axes, architecture.name)
     given = _given(architecture, sets, batch, sizes, quiet)
-    shown = [*columns.split(","), *(f"{path}.receptive_field" for path in field)]
-    found = swept(architecture, shown, where, pareto, **given, dtype=dtype)
+    found = swept(architecture, columns, where, pareto, field=field, **given, dtype=dtype)
     with _progress(found, quiet) as watch:
         table = (found.through(points) if points else found).table(watch)
         fixed = bool(field) or columns != DEFAULT
@@ -128,8 +127,7 @@ def _given(
         first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
         warn_of_unread(architecture, {**hparams, **first}, inputs)
         warn_of_order(architecture, hparams, inputs, sizes)
-    outside = {key: [value] for key, value in fixed.items() if key not in hparams}
-    return {"choices": {**outside, **choices}, "hparams": hparams, "sizes": inputs}
+    return {"hparams": {**fixed, **choices}, "sizes": inputs}
 
 
 @contextmanager

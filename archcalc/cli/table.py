@@ -96,7 +96,7 @@ def table(
     if style is Style.slides:
         write(_slides(report, figures), output)
         return
-    found = report.table(shown, every, depth, sort, not no_bias)
+    found = report.table(shown, all=every, depth=depth, sort=sort, bias=not no_bias)
     notes = [UNCHECKED] if sets and not quiet and architecture.spec.claims_on_totals(architecture.variant) else []
     write_table(replace(found, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
 

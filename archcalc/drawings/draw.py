@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from archcalc.drawings.diagram import Diagram
 from archcalc.drawings.drawable import Drawable
@@ -12,6 +12,7 @@ from archcalc.drawings.receptive_field_picture import fields_drawing, position_d
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph
+from archcalc.quantities import listed
 from archcalc.questions.effective_field import EffectiveField
 from archcalc.questions.networks import Network, report_of
 from archcalc.questions.receptive_field import ReceptiveFields
@@ -26,7 +27,7 @@ def draw(
     *,
     fold: bool = True,
     depth: int | None = None,
-    layers: Sequence[str] = (),
+    layers: str | Iterable[str] = (),
     axes: str | Sequence[str] = AXES,
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
@@ -46,7 +47,7 @@ def draw(
     1
     """
     if isinstance(what, ReceptiveFields):
-        return fields_drawing(what, layers)
+        return fields_drawing(what, listed(layers, "layers", "['conv5']") if layers else ())
     if isinstance(what, PositionField):
         return position_drawing(what)
     if isinstance(what, EffectiveField):

@@ -18,7 +18,7 @@ from archcalc.graph import Application, Change, Graph, Input, Node, layout_of
 from archcalc.language.arithmetic import Word, integer
 from archcalc.language.expression import decide
 from archcalc.language.items import given_names
-from archcalc.language.model import Spec, Use, Value
+from archcalc.language.model import Spec, Use
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import Diagnostics
 from archcalc.layers import REGISTRY
@@ -31,24 +31,21 @@ __all__ = ["Given", "Sizes", "build", "heeded", "instead"]
 def build(
     spec: Spec,
     variant: str = "",
-    sets: Mapping[str, Given | Value] | None = None,
+    hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
 ) -> Graph:
-    """Build the graph of one variant.
+    """Build the graph of one variant; `hparams` and `sizes` are those of `Architecture.build`.
 
-    `sets` gives values (or texts in the spec language) to hparams, and to arguments of layers by the layers' names:
-    `{"width": 96, "conv1.stride": 3, "conv5/*": {"bias": False}}`. `sizes` overrides axes of the first input, and of
-    any input by its name: `{"H": 64, "right": {"H": 32}}`.
     Raises: SpecError: every error in the spec that this build meets. UsageError: unknown variant, hparam, layer or
     axis.
 
     >>> import archcalc
-    >>> archcalc.build(archcalc.load("alexnet").spec, sets={"conv1.stride": 3}).changes
+    >>> archcalc.build(archcalc.load("alexnet").spec, hparams={"conv1.stride": 3}).changes
     (Change(name='conv1/conv', argument='stride', before='4', after='3'),)
     """
     if not (isinstance(spec, Spec) and isinstance(sizes or {}, Mapping)):
-        raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build({'H': 256, 'W': 256})")
-    for name, value in (sets or {}).items() if isinstance(sets, Mapping) else ():
+        raise UsageError("build takes a Spec, and sizes by axis", "archcalc.load('vgg16').build(sizes={'H': 256})")
+    for name, value in (hparams or {}).items() if isinstance(hparams, Mapping) else ():
         if isinstance(value, Mapping) and name in spec.hparams:
             raise UsageError(f"{name} is an hparam, which has one value, not {value!r:.60}")
     chosen = variant or spec.default
@@ -56,7 +53,7 @@ def build(
         raise UsageError(f"{spec.name} has no variant '{variant}'", suggestion(variant, spec.names))
     given = {axis: exact(size, f"the size of {axis}") for axis, size in by_label(spec, sizes or {}).items()}
     # an axis may have an hparam's name only if it has its value, too: then they are one
-    values = {**flat(sets or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
+    values = {**flat(hparams or {}), **{axis: given.pop(axis) for axis in [*given] if axis in spec.hparams}}
     try:
         return _built(spec, chosen, values, given)
     except UnknownHparam as error:

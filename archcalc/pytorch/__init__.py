@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
+from archcalc.report import Report
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
@@ -25,15 +27,18 @@ def need_torch() -> None:
 
 
 def to_torch(
-    net: str | PathLike[str] | Architecture | Graph, sizes: Sizes | None = None, /, **hparams: Given
+    network: Report | Graph | Architecture | str | PathLike[str],
+    *,
+    hparams: Mapping[str, Given] | None = None,
+    sizes: Sizes | None = None,
 ) -> Network:
-    """An architecture as a `torch.nn.Module` with fresh weights.
+    """A network as a `torch.nn.Module` with fresh weights.
 
-    `net` is a graph, an architecture, a path, or a name as on the command line: `vgg16`, `net.yaml:small`; `sizes` and
-    `hparams` are those of `Architecture.build`. Parameters are named after the graph's paths: the layer
+    `hparams` and `sizes` are those of `Architecture.build`. Parameters are named after the graph's paths: the layer
     `conv1/1/conv` has `conv1.1.conv.weight`. `forward` takes the graph's inputs, batch first, and returns its output;
     of several outputs, a dict by name.
-    Raises: UsageError: PyTorch isn't installed, there's no such name, or a size is still symbolic.
+    Raises: UsageError: PyTorch isn't installed, there's no such name, a size is still symbolic, or a graph or report is
+    given other values. SpecError: the spec is wrong.
 
     >>> import archcalc, torch
     >>> net = archcalc.to_torch("lenet5")
@@ -43,8 +48,9 @@ def to_torch(
     need_torch()
     from archcalc.pytorch.network import Network
 
-    if isinstance(net, Graph):
-        if sizes or hparams:
-            raise UsageError("a graph has its sizes already", "build it with other values instead")
-        return Network(net)
-    return Network((net if isinstance(net, Architecture) else load(net)).build(sizes, **hparams))
+    if isinstance(network, (Graph, Report)):
+        if hparams or sizes:
+            raise UsageError(f"{network.name} is built already", "give its name, path or Architecture")
+        return Network(network if isinstance(network, Graph) else network.graph)
+    architecture = network if isinstance(network, Architecture) else load(network)
+    return Network(architecture.build(hparams=hparams, sizes=sizes))

@@ -12,10 +12,11 @@ from typing import Any
 
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import Given, build, heeded
+from archcalc.expand.given import mapping_of
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.questions.contradictions import claim_findings
-from archcalc.questions.networks import mapping_of, names_of, refuse_both
+from archcalc.questions.networks import names_of, refuse_both
 from archcalc.questions.subjects import InFolder, Named, OnError, Subject, answered, subject_of
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -80,6 +79,26 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
             fixed[name] = parts[0][0]
         else:
             several[name] = _once(value for part in parts for value in part)
+    return fixed, several
+
+
+def parted(architecture: Architecture, given: Mapping[str, Given]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
+    """Values by name: those that are one value, and those that are several, as ranges and lists are however few.
+
+    Raises: UsageError: there are none, or too many, or one isn't exact.
+    """
+    fixed: dict[str, Any] = {}
+    several: dict[str, Sequence[Any]] = {}
+    for name, value in given.items():
+        if is_symbolic(value) or (isinstance(value, tuple) and is_override(name)):
+            fixed[name] = value
+            continue
+        values = values_of(architecture, name, value)
+        whole = isinstance(value, (str, tuple)) or not isinstance(value, Iterable) or values[0] == value
+        if len(values) == 1 and whole and not isinstance(values, range):
+            fixed[name] = values[0]
+        else:
+            several[name] = values
     return fixed, several
 
 
@@ -237,14 +256,6 @@ def _unreadable(text: str) -> UsageError:
 def is_list(architecture: Architecture, name: str) -> bool:
     """Whether the hparam's own value is a list."""
     return isinstance(_own(architecture, name), (list, tuple))
-
-
-def takes_one(architecture: Architecture, name: str) -> bool:
-    """Whether a list can't be one value of it: it's an argument of a layer, or an hparam whose own value is a number.
-
-    An hparam that is none by default may well be meant to be a list.
-    """
-    return is_override(name) or isinstance(_own(architecture, name), (int, Fraction))
 
 
 def _own(architecture: Architecture, name: str) -> Any:

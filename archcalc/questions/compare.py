@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -12,10 +12,11 @@ from os import PathLike
 from archcalc import text
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes
+from archcalc.expand.given import mapping_of
 from archcalc.graph import Graph
-from archcalc.quantities import QUANTITIES, TOTALLED, Total, names
+from archcalc.quantities import QUANTITIES, TOTALLED, Total, names, sums
 from archcalc.questions.changes import Change, Matching, changes, less
-from archcalc.questions.networks import Network, mapping_of, report_of
+from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Table
@@ -43,13 +44,14 @@ class Comparison(Answer):
 
     reports: tuple[Report, ...]
 
-    def table(self, columns: Sequence[str] = DEFAULT, changes: bool | None = None) -> Table:
+    def table(self, columns: str | Iterable[str] = DEFAULT, *, changes: bool | None = None) -> Table:
         """Totals, then the scopes that differ; of two networks that are much alike, or on demand, what changed.
 
         `columns` are the quantities for scopes and changes.
-        Raises: UnknownNameError: there is no such quantity. UsageError: none with this dtype, or there are more than
-        two networks to list changes of.
+        Raises: UnknownNameError: there is no such quantity, or it isn't a sum. UsageError: none with this dtype, or
+        there are more than two networks to list changes of.
         """
+        columns = sums(columns)
         for report, column in product(self.reports, columns):
             report.check(column)
         two = len(self.reports) == 2

@@ -137,9 +137,9 @@ class EffectiveField(Answer):
 def effective_receptive_field(
     network: Network,
     layer: str = "",
-    at: Position | None = None,
     *,
-    start: str = "",
+    at: Position | None = None,
+    from_: str = "",
     measure: bool | None = None,
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
@@ -147,7 +147,7 @@ def effective_receptive_field(
     """Which part of its receptive field matters most to one position of a layer: by default to the middle one.
 
     Estimated from the graph, and `measured` with PyTorch where that is installed: when it's asked for, since it takes
-    seconds. `measure` false leaves it out, true demands it. Layer, position and `start` as in `receptive_field_at`.
+    seconds. `measure` false leaves it out, true demands it. Layer, position and `from_` as in `receptive_field_at`.
     Returns: per axis each input position's share of the squared gradient, and the effective size: the fewest
     neighbouring positions that hold 95.45 % of it.
     Raises: UnknownNameError: there is no such layer. UsageError: there is no such position, no path leads from it to
@@ -160,7 +160,7 @@ def effective_receptive_field(
     """
     report = report_of(network, hparams, sizes)
     graph = report.graph
-    source = source_of(graph, start)
+    source = source_of(graph, from_)
     index = graph.place(layer) if named(layer) else last_wide(report, source)
     position = middle_of(graph.nodes[index].shape) if at is None else position_of(report, index, at)
     found = EffectiveField(report, index, position, source, measure)

@@ -9,6 +9,7 @@ from typing import Any
 from archcalc import text
 from archcalc.errors import Diagnostic, SpecError, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
+from archcalc.expand.given import mapping_of
 from archcalc.formulas.general import ORDER, Formula, alike_along_all, field_formulas, layer_formulas, put_in
 from archcalc.formulas.notation import LATEX, UNICODE, Notation, condition_text
 from archcalc.formulas.programs import python_code, sympy_code
@@ -16,7 +17,7 @@ from archcalc.formulas.symbols import opened, with_values
 from archcalc.graph import Graph
 from archcalc.quantities import QUANTITIES, Total
 from archcalc.quantities import names as quantities
-from archcalc.questions.networks import Network, architecture_of, mapping_of, names_of, refuse_both, report_of
+from archcalc.questions.networks import Network, architecture_of, names_of, refuse_both, report_of
 from archcalc.report import Report, Row
 from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Dim, dim, exact, is_symbolic
@@ -196,7 +197,7 @@ def formula(
     network: Network,
     layer: str = "",
     *,
-    hparams: Mapping[str, Given] = {},
+    hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
     symbolic: str | Iterable[str] = (),
     batch: Dim = 1,

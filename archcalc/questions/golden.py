@@ -19,7 +19,7 @@ from archcalc.questions.golden_files import (
     begins_as_golden,
     differences,
     file_name,
-    golden,
+    golden_values,
     is_golden,
     read,
     to_text,
@@ -108,9 +108,9 @@ def _table(found: Sequence[Difference], title: str, otherwise: str) -> Table:
 
 
 def golden_check(
-    *networks: Named, specs: str | PathLike[str] | None = None, folder: str | PathLike[str] = "golden"
+    *networks: Named, specs: str | PathLike[str] | None = None, golden: str | PathLike[str] = "golden"
 ) -> GoldenCheck:
-    """Compare golden files, those in `folder`, with what is computed now.
+    """Compare golden files, those in the folder `golden`, with what is computed now.
 
     A folder among the networks stands for all of its architectures, and no network for those of `specs`, by default the
     zoo; then files that no spec owns are differences, too.
@@ -118,26 +118,26 @@ def golden_check(
     SpecError: a spec is wrong.
 
     >>> import archcalc
-    >>> archcalc.golden_check("lenet5", folder="nowhere").to_dict()
+    >>> archcalc.golden_check("lenet5", golden="nowhere").to_dict()
     [{'name': 'lenet5', 'where': '', 'what': 'there is no golden file', 'recorded': '', 'computed': ''}]
     """
-    place = _checked(folder)
+    place = _checked(golden)
     chosen = _chosen(networks, folder_of(specs))
     found: list[Difference] = []
     for architecture in chosen:
         name = architecture.name
         before, problem = read(place / file_name(name))
-        found += [Difference(name, what=problem)] if problem else differences(name, before, golden(architecture))
+        found += [Difference(name, what=problem)] if problem else differences(name, before, golden_values(architecture))
     if not networks:
         found += [Difference(str(file), what="no spec owns this file") for file in _ownerless(place, chosen)]
     return GoldenCheck(tuple(found))
 
 
 def golden_update(
-    *networks: Named, specs: str | PathLike[str] | None = None, folder: str | PathLike[str] = "golden",
+    *networks: Named, specs: str | PathLike[str] | None = None, golden: str | PathLike[str] = "golden",
     prune: bool = False,
 ) -> GoldenUpdate:  # fmt: skip
-    """Write the golden files that differ from what is computed now, into `folder`.
+    """Write the golden files that differ from what is computed now, into the folder `golden`.
 
     The networks are as for `golden_check`. Golden files that no spec owns are reported, and removed if `prune`; other
     files are left alone.
@@ -146,14 +146,14 @@ def golden_update(
 
     >>> import archcalc, tempfile
     >>> folder = tempfile.mkdtemp()
-    >>> [str(change) for change in archcalc.golden_update("lenet5", folder=folder)]
+    >>> [str(change) for change in archcalc.golden_update("lenet5", golden=folder)]
     ['lenet5: recorded']
-    >>> archcalc.golden_check("lenet5", folder=folder).ok
+    >>> archcalc.golden_check("lenet5", golden=folder).ok
     True
     """
     if prune and networks:
         raise UsageError("'prune' looks at all specs: leave out the names")
-    place = _checked(folder)
+    place = _checked(golden)
     chosen = _chosen(networks, folder_of(specs))
     _make(place)
     changes = [change for architecture in chosen for change in _recorded(architecture, place)]
@@ -169,7 +169,7 @@ def golden_update(
 
 def _recorded(architecture: Architecture, folder: Path) -> Iterable[Difference]:
     """Write an architecture's golden file if it differs; what changed."""
-    name, values = architecture.name, golden(architecture)
+    name, values = architecture.name, golden_values(architecture)
     file = folder / file_name(name)
     before, problem = read(file)
     if problem and not begins_as_golden(file):
@@ -187,7 +187,7 @@ def _checked(folder: str | PathLike[str]) -> Path:
     Raises: UsageError: it's no path, or a symbolic link.
     """
     if not isinstance(folder, (str, PathLike)):
-        raise UsageError(f"{folder!r:.60} is not a folder", "folder='golden'")
+        raise UsageError(f"{folder!r:.60} is not a folder", "golden='my/golden'")
     place = Path(folder)
     if place.is_symlink():
         raise UsageError(f"'{place}' is a symbolic link, which is not followed", "name the folder it leads to")

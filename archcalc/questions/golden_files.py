@@ -31,7 +31,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(:|$)")
 
 
 @renewed()
-def golden(architecture: Architecture) -> dict[str, Any]:
+def golden_values(architecture: Architecture) -> dict[str, Any]:
     """What is kept: every layer with its arguments, what it reads, its shape and counts; the outputs and the totals."""
     report = Report(architecture.build())
     nodes = report.graph.nodes

@@ -79,7 +79,7 @@ class Reports:
         self.spec = spec
         self.known: dict[Any, Report | SpecError | UsageError] = {}
 
-    def of(self, variant: str, at: Mapping[str, Value]) -> Report:
+    def of(self, variant: str, at: Mapping[str, Any]) -> Report:
         """The report on one variant.
 
         Raises: SpecError, UsageError: it can't be built.

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import UsageError, suggestion
-from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, claimable, fields, names
+from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Quantity, claimable, fields, listed, names
 from archcalc.report import Report
 from archcalc.shape import AXES
 from archcalc.symbolic import Dim, is_symbolic
@@ -187,19 +187,13 @@ def column(text: str) -> str:
         return text
 
 
-def measures(columns: str | Iterable[str]) -> tuple[Measure, ...]:
-    """`"params,conv5.rf"`, or columns one by one.
+def measures(columns: str | Iterable[str], field: str | Iterable[str] = ()) -> tuple[Measure, ...]:
+    """`"params,conv5.rf"`, or columns one by one; then the receptive fields of the layers in `field`.
 
     Raises: UsageError: one means nothing, or is there twice.
     """
-    try:
-        texts = columns.split(",") if isinstance(columns, str) else list(columns)
-    except TypeError:
-        raise UsageError(f"columns are names of totals, not {columns!r:.60}", "columns=['params', 'macs']") from None
-    for text in texts:
-        if not isinstance(text, str):
-            raise UsageError(f"a column is the name of a total, not {text!r:.60}", "columns=['params', 'macs']")
-    found = tuple(measure(text.strip()) for text in texts)
+    layers = listed(field, "field", "['conv5']") if field else ()
+    found = tuple(measure(name) for name in (*listed(columns), *(f"{layer}.rf" for layer in layers)))
     if len(set(found)) < len(found):
         raise UsageError("a column can be shown once only")
     return found

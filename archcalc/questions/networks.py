@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
+from archcalc.expand.given import mapping_of
 from archcalc.graph import Graph
 from archcalc.report import Report
 from archcalc.shape import BATCH
@@ -45,7 +46,7 @@ def graph_of(
         return network if isinstance(network, Graph) else network.graph
     architecture, names = architecture_of(network), names_of(symbolic)
     if not names and "sym" not in hparams.values():
-        return architecture.build(sizes, **hparams)
+        return architecture.build(hparams=hparams, sizes=sizes)
     from archcalc.formulas.symbols import opened
 
     return opened(architecture, names, hparams, by_label(architecture.spec, sizes)).graph
@@ -84,17 +85,6 @@ def names_of(symbolic: str | Iterable[str]) -> list[str]:
         if not (isinstance(name, str) and name.strip().isascii() and name.strip().isidentifier()):
             raise UsageError(f"{name!r:.60} is not the name of a size", "symbolic='H,W'")
     return [name.strip() for name in names]
-
-
-def mapping_of(given: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
-    """Values by name, and `what` they are; None stands for no values.
-
-    Raises: UsageError: it isn't a mapping, or a name isn't a text.
-    """
-    if not isinstance(given, (Mapping, type(None))) or not all(isinstance(name, str) for name in given or ()):
-        example = "{'H': 256, 'W': 256}" if what == "sizes" else "{'classes': 10}"
-        raise UsageError(f"{what} are values by name, not {given!r:.60}", f"{what}={example}")
-    return dict(given or {})
 
 
 def refuse_both(given: Mapping[str, Any], names: Iterable[str]) -> None:

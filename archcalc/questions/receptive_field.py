@@ -206,16 +206,16 @@ def receptive_field(
     network: Network,
     layer: str = "",
     *,
-    start: str = "",
-    every: bool = False,
+    from_: str = "",
+    all: bool = False,
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
     symbolic: str | Iterable[str] = (),
 ) -> ReceptiveFields:
     """What the positions of a network's layers see of its input: size, stride, padding and centre, per axis.
 
-    `layer` picks the rows of one layer or scope; with `start`, fields are on that layer's output, or on that one of
-    several inputs; `every` gives layers in place rows of their own. Sizes and symbols as in `Architecture.build`.
+    `layer` picks the rows of one layer or scope; with `from_`, fields are on that layer's output, or on that one of
+    several inputs; `all` gives layers in place rows of their own. Sizes and symbols as in `Architecture.build`.
     Returns: exact numbers, in input positions, as in Araujo, Norris & Sim 2019; borders apart, for which there is
     `receptive_field_at`.
     Raises: UnknownNameError: there is no such layer. UsageError: there is no such network. SpecError: the spec is
@@ -235,7 +235,7 @@ def receptive_field(
     only = ""
     if named(layer):
         only = layer if any(graph.within(layer)) else graph[layer].name
-    return ReceptiveFields(report, source_of(graph, start), only, every or bool(only))
+    return ReceptiveFields(report, source_of(graph, from_), only, all or bool(only))
 
 
 def _table(

@@ -129,24 +129,24 @@ class PositionField(Answer):
 
 def receptive_field_at(
     network: Network,
-    at: Position,
     layer: str = "",
     *,
-    start: str = "",
+    at: Position,
+    from_: str = "",
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
 ) -> PositionField:
     """What one position of a layer sees of the input, exactly: with the borders of every volume on the way respected.
 
     `at`: coordinates in the spec's order of axes, `(3, 4)`, or by axis, `{"H": 3, "W": 4}`, counted from 0. Without a
-    `layer` it's the last one with spatial axes that doesn't see everything. With `start`, what it sees of that layer's
+    `layer` it's the last one with spatial axes that doesn't see everything. With `from_`, what it sees of that layer's
     output, or of that input.
     Returns: first and last input position, per axis; and the set of all positions on which it depends.
     Raises: UnknownNameError: there is no such layer. UsageError: there is no such position, a size is symbolic, or a
     volume is too large. SpecError: the spec is wrong.
 
     >>> import archcalc
-    >>> field = archcalc.receptive_field_at("vgg16", (3, 0), "conv5/pool")
+    >>> field = archcalc.receptive_field_at("vgg16", "conv5/pool", at=(3, 0))
     >>> field.windows
     {'H': (6, 217), 'W': (0, 121)}
     >>> field.unclipped["W"], field.count
@@ -154,7 +154,7 @@ def receptive_field_at(
     """
     report = report_of(network, hparams, sizes)
     graph = report.graph
-    source = source_of(graph, start)
+    source = source_of(graph, from_)
     index = graph.place(layer) if named(layer) else last_wide(report, source)
     found = PositionField(report, index, position_of(report, index, at), source)
     found.seen  # noqa: B018  # what can't be answered is an error here

@@ -169,7 +169,7 @@ class Stack(Answer):
                 "nonlinearities": self.nonlinearities}  # fmt: skip
 
 
-def receptive_field_stack(layers: str | Sequence[int | Sequence[int] | str]) -> Stack:
+def receptive_field_stack(stack: str | Sequence[int | Sequence[int] | str]) -> Stack:
     """What a stack of layers sees, without padding, and what it costs; the input's side first.
 
     A text is read as the command reads it: `"3x3x3"`, `"7s2,3s2,3"`, `"3,p2,3"`. In a list each layer is its size, a
@@ -185,11 +185,11 @@ def receptive_field_stack(layers: str | Sequence[int | Sequence[int] | str]) -> 
     >>> archcalc.receptive_field_stack(["7s2", 3]).size
     (11, 11)
     """
-    if isinstance(layers, str):
-        return _read(layers)
-    if not isinstance(layers, Sequence) or isinstance(layers, bytes) or not layers:
-        raise UsageError(f"{layers!r:.60} is not a stack of layers", "'3x3x3', or [3, 3, 3]")
-    parts = list(map(_written, layers))
+    if isinstance(stack, str):
+        return _read(stack)
+    if not isinstance(stack, Sequence) or isinstance(stack, bytes) or not stack:
+        raise UsageError(f"{stack!r:.60} is not a stack of layers", "'3x3x3', or [3, 3, 3]")
+    parts = list(map(_written, stack))
     return _stack(",".join(parts) + ("," if len(parts) == 1 and "x" in parts[0] else ""), parts)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,7 @@ from archcalc.errors import SpecError, UsageError
 from archcalc.files import write_bytes
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import MAX_BYTES
-from archcalc.quantities import QUANTITIES, Total, known
+from archcalc.quantities import QUANTITIES, sums
 from archcalc.questions.compare import DEFAULT, Comparison, changes_table, comparison_data
 from archcalc.report import Report
 from archcalc.tables import Column, Table
@@ -48,13 +49,12 @@ class Differences(Answer):
         """Whether there is any difference."""
         return bool(self.added or self.removed or self.changed or self.broken)
 
-    def table(self, columns: Sequence[str] = DEFAULT) -> Table:
+    def table(self, columns: str | Iterable[str] = DEFAULT) -> Table:
         """The networks that are new, gone or changed and the difference in these sums, each with what changed in it.
 
         Raises: UnknownNameError: there is no such quantity, or it isn't a sum.
         """
-        for column in columns:
-            known(column, Total.SUM)
+        columns = sums(columns)
         head = [Column("network", Cells.NAME), Column("change", Cells.WORD)]
         head += [Column(name, label=QUANTITIES[name].heading) for name in columns]
         rows = [(name, "added", [each.totals[column] for column in columns]) for name, each in self.added.items()]
@@ -64,18 +64,19 @@ class Differences(Answer):
         ]
         counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed"
         return Table(
-            columns=head,
+            columns=head if rows else (),
             rows=lambda: ([name, kind, *map(signed, costs)] for name, kind, costs in rows),
             values=lambda: ([name, kind, *costs] for name, kind, costs in rows),
             name=self.revisions,
             sections=lambda: (_changed(name, each, columns) for name, each in self.changed.items()),
             notes=[f"{name} can't be compared: {reason}" for name, reason in self.broken.items()],
-            summary=f"{counts}, {self.unchanged} unchanged",
+            summary=f"{counts if self else 'no changes'}, {self.unchanged} unchanged",
+            keys=[column.key for column in head],
             json=lambda: [text.json(_differences_data(self), default=str)],
         )
 
 
-def diff(base: str, head: str = "", specs: str | Path = ".") -> Differences:
+def diff(base: str, head: str = "", *, specs: str | PathLike[str] = ".") -> Differences:
     """Compare the networks of a folder of specs at two git revisions; without `head`, with the files as they are.
 
     Raises: UsageError: there is no such revision or folder, or git can't be called.

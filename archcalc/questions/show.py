@@ -9,13 +9,14 @@ from typing import Any
 
 from archcalc.errors import LocalError
 from archcalc.expand import Given, Sizes
+from archcalc.expand.given import mapping_of
 from archcalc.expand.hparams import make_module
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.language.arithmetic import LISTS, Dims
 from archcalc.language.model import Spec
 from archcalc.language.tree import Diagnostics
-from archcalc.questions.networks import Network, architecture_of, mapping_of
+from archcalc.questions.networks import Network, architecture_of
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
@@ -160,7 +161,7 @@ def show(network: Network, *, hparams: Mapping[str, Given] | None = None, sizes:
     """
     architecture = architecture_of(network)
     given, sizes = flat(mapping_of(hparams, "hparams")), mapping_of(sizes, "sizes")
-    graph = architecture.build(sizes, **given)
+    graph = architecture.build(hparams=given, sizes=sizes)
     return Description(architecture, graph, tuple(_found(architecture, given, sizes)))
 
 

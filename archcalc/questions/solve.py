@@ -9,14 +9,15 @@ from typing import Any
 
 from archcalc import text
 from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
-from archcalc.expand import Sizes
+from archcalc.expand import Given, Sizes
+from archcalc.expand.given import mapping_of
 from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.general import put_in
 from archcalc.questions.budgets import Budget
 from archcalc.questions.goals import Output, goals_of
-from archcalc.questions.networks import Network, architecture_of, mapping_of
+from archcalc.questions.networks import Network, architecture_of
 from archcalc.questions.structures import solutions
-from archcalc.questions.unknowns import Values, squares, unknowns_of
+from archcalc.questions.unknowns import squares, unknowns_of
 from archcalc.symbolic import Condition, Dim, Integers, is_symbolic
 from archcalc.symbolic.systems import SolutionSet
 from archcalc.tables import Column, Kind, Table
@@ -210,7 +211,7 @@ def solve(
     layer: str = "",
     field: Mapping[str, Budget] = {},
     square: bool = False,
-    hparams: Mapping[str, Values] = {},
+    hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
     symbolic: str | Iterable[str] = (),
     batch: Dim = 1,

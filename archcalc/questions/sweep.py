@@ -14,14 +14,15 @@ from typing import Any
 from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
-from archcalc.expand.hparams import OutOfBounds, make_module
+from archcalc.expand.given import mapping_of, together
+from archcalc.expand.hparams import OutOfBounds, is_override, make_module
 from archcalc.expand.overrides import flat
 from archcalc.language.tree import Diagnostics
 from archcalc.quantities import TOTALLED, names
-from archcalc.questions.choices import combinations, takes_one, values_of
+from archcalc.questions.choices import combinations, parted, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, length, planned
 from archcalc.questions.measures import Measure, Missing, measure, measures
-from archcalc.questions.networks import Network, architecture_of, mapping_of
+from archcalc.questions.networks import Network, architecture_of
 from archcalc.questions.pareto import Aims, front
 from archcalc.questions.selection import Condition, Step
 from archcalc.report import Report
@@ -199,23 +200,24 @@ def sweep(
     where: str = "",
     pareto: Aims = "",
     *,
-    choices: Mapping[str, Given] | None = None,
+    field: str | Iterable[str] = (),
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
-    batch: Given | None = None,
+    batch: Given = 1,
     dtype: str = "float32",
     **named: Given,
 ) -> Sweep:
     """All combinations of some values, exactly: of hyperparameters, axes of the input, and N, the batch.
 
-    A choice is a range, a list of values, one value, or a text as the command takes it: `"8..128:8"`, `"16,32,64"`.
-    It's named, `size=range(128, 257, 32)`, or stands in `choices`, which takes any name: `{"conv1.stride": [1, 2]}`.
-    For an hparam that is a list itself, a list is one value, and a list of lists several. `batch` is what N is. What
-    isn't swept is given by `hparams` and `sizes`.
+    `hparams` are those of `Architecture.build`, each with one value or with several: a range, a list, or a text as the
+    command takes it, `"8..128:8"`, `"16,32,64"`. They may be `named`, too: `size=range(128, 257, 32)`. Axes and N can
+    be among them, or are given by `sizes` and `batch`. For an hparam that is a list itself, a list is one value, and a
+    list of lists several. What has several values has a column.
 
     `columns` are totals, in their units (bytes for `…_bytes`), or numbers of layers: `conv5.macs`, and the receptive
-    field `conv5.receptive_field`, `conv5.rf` for short, in input positions; where the axes differ there's a column for
-    each, `conv5.receptive_field.H`. `where` is a condition and `pareto` aims, as in `Sweep.where` and `Sweep.pareto`.
+    field `conv5.rf`, in input positions, which `field="conv5"` asks for, too. Its column is `conv5.receptive_field`,
+    and where the axes differ `conv5.receptive_field.H` and so on. `where` is a condition and `pareto` aims, as in
+    `Sweep.where` and `Sweep.pareto`.
     Raises: UsageError: a name means nothing, a value isn't exact, or it's a graph, whose sizes are given. SpecError:
     the spec is wrong.
 
@@ -225,75 +227,66 @@ def sweep(
     <BLANKLINE>
      k   params
     64  483,497
-    >>> next(iter(archcalc.sweep("vgg16", ["conv3.rf"], size=[224, 256])))
-    {'size': 224, 'conv3.receptive_field': 44}
+    >>> next(iter(archcalc.sweep("vgg16", "params", field="conv3", hparams={"conv1/1.k": [1, 3]})))
+    {'conv1/1.k': 1, 'params': 138356008, 'conv3.receptive_field': 42}
     """
     architecture = architecture_of(network)
-    given, fixed = _together(choices, named, batch), flat(mapping_of(hparams, "hparams"))
-    inputs = _sizes(architecture, sizes)
-    _check_fixed(architecture, given, fixed, inputs)
+    asked = measures(columns, field)
+    given = flat(_with_batch(together(hparams, named), batch))
+    fixed, several = parted(architecture, given)
+    outside = {name for name in fixed if name not in architecture.spec.hparams and not is_override(name)}
+    listed = {name: several.get(name) or [fixed.pop(name)] for name in given if name in several or name in outside}
+    inputs = _sizes(architecture, sizes, listed)
+    _check_fixed(architecture, fixed)
     if dtype not in BYTES:
         raise UsageError(f"unknown dtype '{dtype}'", suggestion(str(dtype), BYTES))
-    listed = {name: values_of(architecture, name, value) for name, value in given.items()}
-    grid = planned(architecture, listed, fixed, inputs, measures(columns), dtype)
+    grid = planned(architecture, listed, fixed, inputs, asked, dtype)
     shown = tuple(part for each in grid.measures for part in _along_axes(grid, each))
     found = Sweep(replace(grid, measures=shown), tuple(each.name for each in shown))
     found = found.where(where) if where else found
     return found.pareto(pareto) if pareto else found
 
 
-def _together(choices: Mapping[str, Given] | None, named: Mapping[str, Given], batch: Given | None) -> dict[str, Given]:
-    """All that is swept, by name.
+def _with_batch(given: Mapping[str, Given], batch: Given) -> Mapping[str, Given]:
+    """The same with the batch under its name.
 
-    Raises: UsageError: a name is given twice.
+    Raises: UsageError: it has that name already.
     """
-    found = mapping_of(choices, "choices")
-    for name, value in (*named.items(), *([] if batch is None else [(BATCH, batch)])):
-        if name in found:
-            raise UsageError(f"'{name}' is given twice", "leave one of them out")
-        found[name] = value
-    return found
+    if batch == 1:
+        return given
+    if BATCH in given:
+        raise UsageError(f"'{BATCH}' is given twice", "leave batch out")
+    return {**given, BATCH: batch}
 
 
-def _sizes(architecture: Architecture, sizes: Sizes | None) -> Mapping[str, Any]:
-    """Sizes by the names of `Spec.axes`.
+def _sizes(architecture: Architecture, sizes: Sizes | None, listed: dict[str, Sequence[Any]]) -> Mapping[str, Any]:
+    """Sizes by the names of `Spec.axes`; those of which there are several are `listed` with what is swept.
 
-    Raises: UsageError: there is no such axis, or a size is left open.
+    Raises: UsageError: there is no such axis, a size is given twice, or left open.
     """
-    found = by_label(architecture.spec, mapping_of(sizes, "sizes"))
-    for name, size in found.items():
-        _refuse_several("sizes", name, size)
+    found: dict[str, Any] = {}
+    for name, size in by_label(architecture.spec, mapping_of(sizes, "sizes")).items():
+        if name in listed:
+            raise UsageError(f"'{name}' is given twice", "leave it out of hparams, or of sizes")
         if is_symbolic(size):
             raise UsageError(f"a sweep needs numbers: {name} is left open, as {size}", f"{name}=range(32, 65)")
+        if isinstance(size, (range, list)):
+            listed[name] = values_of(architecture, name, size)
+        else:
+            found[name] = size
     return found
 
 
-def _check_fixed(
-    architecture: Architecture, swept: Mapping[str, Given], hparams: Mapping[str, Given], sizes: Mapping[str, Any]
-) -> None:
-    """See that what isn't swept means something, and isn't swept, too.
+def _check_fixed(architecture: Architecture, hparams: Mapping[str, Given]) -> None:
+    """See that what isn't swept means something.
 
-    Raises: UsageError: it doesn't, or is.
+    Raises: UsageError: it doesn't, or is left open.
     """
-    for what, given in (("hparams", hparams), ("sizes", sizes)):
-        for name in swept:
-            if name in given:
-                raise UsageError(f"'{name}' is swept, and given by {what}", "leave one of them out")
     for name, value in hparams.items():
-        if takes_one(architecture, name):
-            _refuse_several("hparams", name, value)
+        if is_symbolic(value):
+            raise UsageError(f"a sweep needs numbers: {name} is left open, as {value}", f"{name}=range(8, 33, 8)")
     with suppress(OutOfBounds):  # which a value that is swept may mend
         make_module(architecture.spec, architecture.variant, hparams, Diagnostics())
-
-
-def _refuse_several(what: str, name: str, value: Any) -> None:
-    """See that a value that isn't swept is one.
-
-    Raises: UsageError: it's a list or a range.
-    """
-    if isinstance(value, (list, range)):
-        hint = f"to sweep it: choices={{'{name}': {value!r:.40}}}"
-        raise UsageError(f"'{name}' has one value, and {what} give it {value!r:.60}", hint)
 
 
 def _along_axes(grid: Grid, each: Measure) -> tuple[Measure, ...]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.overrides import flat
 from archcalc.formulas.symbols import placed
-from archcalc.questions.choices import is_list, positive_among, sizes_among, values_of
+from archcalc.questions.choices import is_list, parted, positive_among, sizes_among
 from archcalc.questions.networks import names_of
 from archcalc.shape import BATCH, SPATIAL
 from archcalc.symbolic import Dim, dim, exact, is_symbolic
 from archcalc.zoo import Architecture
-
-Values: TypeAlias = "Given | range"
-"""A value; or several, within which an unknown is looked for: a range, a list of numbers, a text such as "1..64"."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Unknowns:
 
 def unknowns_of(
     architecture: Architecture,
-    hparams: Mapping[str, Values],
+    hparams: Mapping[str, Given],
     sizes: Sizes | None,
     symbolic: str | Iterable[str],
     batch: Dim,
@@ -75,7 +72,12 @@ def unknowns_of(
     inputs' axes but the channels.
     Raises: UsageError: a name or a value means nothing, something is given twice, or nothing is open.
     """
-    fixed, several = _parted(architecture, hparams)
+    fixed, several = parted(architecture, flat(hparams))
+    for name in several:
+        if is_list(architecture, name):
+            raise UsageError(
+                f"'{name}' is a list, and a range is for one number", f"--symbolic {name} opens each entry"
+            )
     names = [*names_of(symbolic), *(name for name, value in fixed.items() if value == "sym")]
     by_axis = _sizes(architecture, sizes, several)
     ranges = {name: positive_among(name, values) for name, values in several.items()}
@@ -95,24 +97,6 @@ def unknowns_of(
             raise UsageError("nothing is left open", "--set HPARAM=sym, --symbolic H,W, or N for the batch")
         names = [name for name, (_, axis) in architecture.spec.axes.items() if axis != "C" and name not in by_axis]
     return replace(found, names=[name for name in dict.fromkeys(names) if name not in ranges])
-
-
-def _parted(architecture: Architecture, given: Mapping[str, Values]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
-    """Values by name: those that are one value, and those that are several."""
-    fixed: dict[str, Any] = {}
-    several: dict[str, Sequence[Any]] = {}
-    for name, value in flat(given).items():
-        values = [value] if is_symbolic(value) else values_of(architecture, name, value)
-        if isinstance(values, range) or len(values) > 1:
-            several[name] = values
-        else:
-            fixed[name] = values[0]
-    for name in several:
-        if is_list(architecture, name):
-            raise UsageError(
-                f"'{name}' is a list, and a range is for one number", f"--symbolic {name} opens each entry"
-            )
-    return fixed, several
 
 
 def _sizes(architecture: Architecture, given: Sizes | None, several: dict[str, Sequence[Any]]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Any
 
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, heeded
+from archcalc.expand.given import mapping_of
 from archcalc.expand.hparams import is_override
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.pytorch import need_torch
 from archcalc.pytorch.compare import Check, Verification
-from archcalc.questions.networks import mapping_of, report_of
+from archcalc.questions.networks import report_of
 from archcalc.questions.subjects import Named, architectures_of, folder_of, is_folder
 from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic, known
@@ -115,7 +116,7 @@ class Verifications(Answer):
 
 
 def verify(
-    *networks: Named | Report | Graph, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None,
+    *networks: Named, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None,
     batch: Dim = 2, dtype: str = "float32", device: str = "auto", specs: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Verifications:  # fmt: skip

@@ -19,20 +19,21 @@ class Report(Answer, Values):
     def table(
         self,
         columns: str | Iterable[str] = DEFAULT,
-        every: bool = False,
-        depth: int = 0,
+        *,
+        all: bool = False,
+        depth: int | None = None,
         sort: str = "",
         bias: bool = True,
     ) -> Table:
-        """The rows, with a choice of columns: one for each volume, for `every` layer, or for each scope at a `depth`.
+        """The rows, with a choice of columns: one for each volume, for `all` layers, or for each scope at a `depth`.
 
         `sort` by a column: largest first. `bias` false: params are weights only.
         Raises: UsageError: there is no such column, or the choices don't fit together.
         """
-        return Listing(self, listed(columns), every, depth, sort, bias).table()
+        return Listing(self, listed(columns), all, depth or 0, sort, bias).table()
 
     def _wide(self) -> Table:
-        return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), every=True)
+        return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), all=True)
 
 
 __all__ = ["Report", "Row"]

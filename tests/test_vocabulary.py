@@ -1,0 +1,85 @@
+"""One word for one idea: the parameters of the public functions, and the options of the commands."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+import archcalc
+from archcalc.cli.app import COMMANDS, app
+from archcalc.questions.networks import Network
+
+QUESTIONS = {name: each for name in archcalc.__all__ if inspect.isfunction(each := getattr(archcalc, name))}
+TABLES = {
+    f"{name}.{method}": getattr(each, method)
+    for name in archcalc.__all__ if inspect.isclass(each := getattr(archcalc, name)) and issubclass(each, archcalc.Answer)
+    for method in ("table", "to", "save") if inspect.isfunction(getattr(each, method, None))
+}  # fmt: skip
+WIDER = {("sweep", "batch"), ("sweep", "field")}
+"""What takes several values where others take one."""
+FUNCTIONS = {
+    "table": ["analyze", "Report.table"],
+    "compare": ["compare", "Comparison.table"],
+    "diff": ["diff", "Differences.table"],
+    "list": ["architectures", "Architectures.table"],
+    "render": ["draw"],
+    "sweep": ["sweep", "draw"],
+    "export": ["to_torch"],
+    "receptive-field": [name for name in QUESTIONS if "receptive_field" in name],
+    "verify": ["verify", "verify_against"],
+}
+"""What answers a command, if it isn't the function of its name."""
+CALLED = {"set": "hparams", "input": "sizes", "from": "from_", "no_bias": "bias"}
+"""Parameters that can't be called, or aren't, as the option is: `from` is a word of Python's."""
+OF_COMMANDS = {
+    "format", "output", "quiet", "help",  # how an answer is written
+    "effective", "stack", "against", "plot", "to", "style",  # which answer
+    "share", "spec", "exit_code", "record", "memory", "o",
+    "all",  # all specs: no networks
+}  # fmt: skip
+
+
+def parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """Those that are given by name."""
+    found = inspect.signature(function).parameters.values()
+    return (each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "self")
+
+
+def test_a_parameter_means_one_thing() -> None:
+    """Under one name every public function takes the same type; None, where it may be left out, apart."""
+    types: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, function in {**QUESTIONS, "Architecture.build": archcalc.Architecture.build, **TABLES}.items():
+        for each in parameters(function):
+            if (name, each.name) not in WIDER:
+                told = str(each.annotation).replace("os.PathLike", "PathLike").replace("Network", str(Network))
+                types[each.name][told.removesuffix(" | None")].append(name)
+    assert len(types) > 30
+    assert {} == {name: dict(found) for name, found in types.items() if len(found) > 1}
+
+
+def test_hparams_and_sizes_go_together() -> None:
+    """Whatever builds networks takes both, by name alone."""
+    for name, function in {**QUESTIONS, "Architecture.build": archcalc.Architecture.build}.items():
+        found = {each.name: each.kind for each in parameters(function)}
+        if "sizes" in found:
+            assert found["hparams"] == found["sizes"], name
+            assert name == "build" or found["sizes"] is inspect.Parameter.KEYWORD_ONLY, name
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("golden", "schema", "solve")])
+def test_options_are_called_as_parameters_are(command: str) -> None:
+    """What a command asks can be asked from Python under the same name."""
+    group = get_command(app)
+    found = group.get_command(typer.Context(group), command)  # type: ignore[attr-defined]
+    options = [max(each.opts, key=len).lstrip("-").replace("-", "_") for each in found.params if each.opts[0][0] == "-"]
+    asked = {CALLED.get(option, option) for option in options} - OF_COMMANDS
+    everything = {**QUESTIONS, **TABLES}
+    taken = {each.name for name in FUNCTIONS.get(command, [command]) for each in parameters(everything[name])}
+    assert asked, command
+    assert set() == asked - taken
