@@ -146,9 +146,7 @@ def _unfit(quantity: Quantity, totals: tuple[Total, ...]) -> UnknownNameError:
     return UnknownNameError(f"'{quantity.name}' is {what}", f"{sums}: {', '.join(names(*totals))}")
 
 
-def listed(
-    columns: str | Iterable[str], what: str = "columns", example: str = "['params', 'macs']"
-) -> tuple[str, ...]:
+def listed(columns: str | Iterable[str], what: str = "columns", example: str = "['params', 'macs']") -> tuple[str, ...]:
     """`"params,macs"`, or names one by one, in a tuple; `what` asks for them.
 
     Raises: UsageError: it's something else.

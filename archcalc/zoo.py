@@ -43,7 +43,9 @@ class Architecture:
             return variant.name
         return self.spec.name if variant.name == self.spec.default else f"{self.spec.name}:{variant.name}"
 
-    def build(self, /, *, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None, **named: Given) -> Graph:
+    def build(
+        self, /, *, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None, **named: Given
+    ) -> Graph:
         """Build the graph.
 
         `hparams` are values of the spec's hyperparameters, numbers or texts in the spec language, and of arguments of

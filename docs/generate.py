@@ -31,12 +31,12 @@ A parameter means the same everywhere, and is called as the commands' option:
 
 | Parameter | Option | What |
 | :-- | :-- | :-- |
-| `hparams` | `--set` | values of hyperparameters and of layers' arguments, by name: `{"width": 96, "conv1.stride": 3}` |
+| `hparams` | `--set` | values of hparams and layers' arguments, by name: `{"width": 96, "conv1.stride": 3}` |
 | `sizes` | `--input` | sizes of inputs, by axis: `{"H": 256, "W": 256}` |
 | `symbolic` | `--symbolic` | names of what stays open: `"H,W,N"` |
 | `batch`, `dtype` | `--batch`, `--dtype` | examples at once, and of which type their values are |
 | `specs` | `--specs` | a folder of specs instead of the zoo |
-| `layer`, `at`, `from_` | `--layer`, `--at`, `--from` | a layer or scope, a position in it, and what is seen from there |
+| `layer`, `at`, `from_` | `--layer`, `--at`, `--from` | a layer or scope, a position in it, and of what it's seen |
 | `columns`, `all`, `depth` | `--columns`, `--all`, `--depth` | which columns and rows a table has |
 
 ```python

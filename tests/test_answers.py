@@ -72,12 +72,33 @@ def test_every_format(name: str, tmp_path: Path) -> None:
 
 @each
 def test_it_shows_itself(name: str) -> None:
-    """In a REPL and in a notebook, which prefers HTML."""
+    """In a REPL and in a notebook, which prefers HTML; formulas are typeset."""
     answer = ANSWERS[name]()
     bundle = answer._repr_mimebundle_(include=None, exclude=None)
-    assert {"text/plain", "text/html"} == set(bundle)
-    assert repr(answer) == bundle["text/plain"]
-    assert "<table>" in bundle["text/html"]
+    assert repr(answer) == bundle.pop("text/plain")
+    if isinstance(answer, archcalc.Formulas):
+        assert {"text/latex": f"$$\n{answer.to('latex')}$$"} == bundle
+    else:
+        assert ["text/html"] == list(bundle)
+        assert "<table>" in bundle["text/html"]
+
+
+@each
+def test_its_table_shows_itself(name: str) -> None:
+    """What `table` gives is shown as the answer is."""
+    answer = ANSWERS[name]()
+    bundle = answer._shown()._repr_mimebundle_(include=None, exclude=None)
+    assert repr(answer._shown()) == bundle["text/plain"]
+    assert answer._repr_html_() == bundle["text/html"]
+
+
+@each
+def test_unknown_choices_are_errors_of_ours(name: str) -> None:
+    """Wherever a table's choices can be given, one that it hasn't is named."""
+    answer = ANSWERS[name]()
+    for ask in (lambda: answer.to("csv", colums="params"), lambda: answer.to_pandas(colums="params")):
+        with pytest.raises(UsageError, match="this table has no choice 'colums'"):
+            ask()
 
 
 @each
@@ -153,13 +174,53 @@ def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_choices_have_an_effect() -> None:
-    """JSON has everything, so that a choice of rows or columns would be dropped; a table's own repr is short."""
+    """JSON has everything, so that a choice of rows or columns would be dropped."""
     report = archcalc.analyze("lenet5")
     with pytest.raises(UsageError, match=r"JSON has everything: leave out columns, depth"):
         report.to("json", columns=["name"], depth=1)
-    assert "Table('lenet5: LeNet-5, with its connection table and trainable subsampling': name, params)" == repr(
-        report.table(columns=["name", "params"])
-    )
+    with pytest.raises(UsageError, match=r"no choice 'colums'\n.*did you mean 'columns'"):
+        report.to("csv", colums="params")
+
+
+def test_judgements_are_as_true_as_they_are_ok() -> None:
+    """`if archcalc.check(…)` asks whether all is well, however many rows the answer has."""
+    assert archcalc.check("lenet5")
+    assert 0 == len(archcalc.check("lenet5"))
+    assert archcalc.claims("lenet5")
+    assert not archcalc.golden_check("lenet5", golden="nowhere")
+    assert archcalc.golden_check("lenet5", golden=Path(__file__).parent.parent / "golden")
+    for name in ("findings", "claims", "golden check", "verifications"):
+        answer: Any = ANSWERS[name]()
+        assert answer.ok is bool(answer), name
+
+
+def test_parquet(tmp_path: Path) -> None:
+    """Any answer can be saved so, with the columns of its data frame."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("report", "solution", "sweep", "claims"):
+        answer = ANSWERS[name]()
+        answer.save(tmp_path / "answer.parquet")
+        assert frames.frame(answer._wide()) == parquet.read_table(tmp_path / "answer.parquet").to_pydict(), name
+
+
+def test_runs_of_a_solution_are_its_numbers() -> None:
+    """Put together, the runs of a data frame are all numbers of each combination, and no others."""
+    pytest.importorskip("pandas")
+    for found in (
+        archcalc.solve("vgg16", output=(7, 7)),
+        archcalc.solve("alphago_policy", params="5M", macs="1G", hparams={"k": range(1, 500, 7)}),
+        archcalc.solve("unet", output={"H": 388}, symbolic="H"),
+        archcalc.solve("lenet5", macs="1M..2M", hparams={"H": range(32, 60), "W": range(32, 60)}),
+        archcalc.solve("resnet18", peak_bytes="40MB", symbolic="H,N"),
+        archcalc.solve("vgg16", params=1, hparams={"size": range(32, 60)}),
+    ):
+        numbers: dict[tuple[int, str], set[int]] = {}
+        for number, name, first, last, step in found.to_pandas().itertuples(index=False):
+            numbers.setdefault((number, name), set()).update(range(first, last + 1, step))
+        expected = {(n, name): set(each) for n, sets in enumerate(found, 1) for name, each in sets.items()}
+        assert expected == numbers
+        assert len(found) == len(found.to_dict()["rows"])
+        assert [*map(set, found)] == [*map(set, found.to_dict()["rows"])]
 
 
 def test_unknown_formats(tmp_path: Path) -> None:
@@ -167,6 +228,8 @@ def test_unknown_formats(tmp_path: Path) -> None:
     report = archcalc.analyze("lenet5")
     with pytest.raises(UsageError, match=r"unknown format 'marckdown'\n.*markdown"):
         report.to("marckdown")
+    with pytest.raises(UsageError, match=r"unknown format 'md'\n.*did you mean 'markdown'"):
+        report.to("md")
     with pytest.raises(UsageError, match=r"can't tell the format from .*answer.docx'\n.*\.html"):
         report.save(tmp_path / "answer.docx")
     assert [] == list(tmp_path.iterdir())

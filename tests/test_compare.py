@@ -178,9 +178,14 @@ def test_revisions(repository: Path) -> None:
     )  # fmt: skip
     assert ["breaks (now)"] == [*found.broken]
     assert 8 * (27 + 1) == found.changed["changes"].difference("params")
-    assert [*found.changed] == [*diff("v1", "HEAD", repository).changed]
+    assert [*found.changed] == [*diff("v1", "HEAD", specs=repository).changed]
     nothing = diff("HEAD", specs=repository)
     assert ({}, {}, {}) == (nothing.added, nothing.removed, nothing.changed)
+    nothing = diff("v1", "v1", specs=repository)
+    assert not nothing
+    assert "v1 to v1\n\nno changes, 4 unchanged" == repr(nothing)
+    assert "**v1 to v1**\n\nno changes, 4 unchanged\n" == nothing.to("markdown")
+    assert "network,change,macs\n" == nothing.to("csv", columns="macs")
 
 
 @NEEDS_GIT
@@ -219,7 +224,7 @@ def test_networks_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     assert "two files declare it" in found.broken["t (now)"]
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "second")
-    assert ["odd", "t"] == sorted(diff("HEAD~1", "HEAD", tmp_path).added)
+    assert ["odd", "t"] == sorted(diff("HEAD~1", "HEAD", specs=tmp_path).added)
 
 
 @NEEDS_GIT

@@ -42,7 +42,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "dots alone": (lambda _: build(**{"..": 1}), "'..' is not an argument of a layer"),
     "build a name": (lambda a: a.build("vgg16"), "build takes a Spec"),
     "build with a list": (lambda a: a.build(a.load("vgg16").spec, hparams=[1]), "values are given by name"),
-    "build with numbers as names": (lambda a: a.build(a.load("vgg16").spec, hparams={3: 1}), "values are given by name"),
+    "build with numbers as names": (
+        lambda a: a.build(a.load("vgg16").spec, hparams={3: 1}),
+        "values are given by name",
+    ),
     "build a variant called 3": (lambda a: a.build(a.load("vgg16").spec, variant=3), "has no variant '3'"),
     "list a number": (lambda a: a.architectures(3), "a text is looked for"),
     "list what isn't there": (lambda a: a.architectures("resnt50"), "did you mean 'resnet50'?"),

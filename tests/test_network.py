@@ -26,8 +26,11 @@ def test_parameters_are_named_after_the_paths() -> None:
 def test_to_torch_takes_names_values_and_graphs() -> None:
     """A zoo name with hparams and sizes, or a graph."""
     assert (3, 10) == tuple(archcalc.to_torch("lenet5")(torch.zeros(3, 1, 32, 32)).shape)
-    assert sum(p.numel() for p in archcalc.to_torch("alphago_policy", hparams={"k": 8}).parameters()) == 99 * 64 + 1213 * 8 + 361
-    with pytest.raises(UsageError, match="a graph has its sizes already"):
+    assert (
+        sum(p.numel() for p in archcalc.to_torch("alphago_policy", hparams={"k": 8}).parameters())
+        == 99 * 64 + 1213 * 8 + 361
+    )
+    with pytest.raises(UsageError, match="is built already"):
         archcalc.to_torch(graph_of("layers: [relu]\n"), hparams={"k": 8})
 
 

@@ -16,7 +16,7 @@ import pytest
 import sympy
 
 import archcalc
-from archcalc import ArchcalcError, Shape, UnknownNameError, UsageError, analyze, dim, load, to_torch
+from archcalc import ArchcalcError, Shape, UnknownNameError, UsageError, analyze, dim, load
 from archcalc.__main__ import main
 from archcalc.errors import Diagnostic, Mark
 from archcalc.layers.arguments import Dim  # noqa: F401  # a name for the annotation of a kind below
@@ -145,7 +145,9 @@ def test_hparams_are_given_once() -> None:
     assert alexnet.build(hparams={"conv1": {"stride": 3}}) == alexnet.build(conv1={"stride": 3})
     with pytest.raises(UsageError, match="'size' is given twice"):
         alexnet.build(hparams={"size": 199}, size=64)
-    with pytest.raises(UsageError, match=re.escape("hparams are values by name, not 3\n    hint: hparams={'classes': 10}")):
+    with pytest.raises(
+        UsageError, match=re.escape("hparams are values by name, not 3\n    hint: hparams={'classes': 10}")
+    ):
         alexnet.build(hparams=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=re.escape("build(sizes={'H': 256})")):
         alexnet.build(sizes=3)  # type: ignore[arg-type]

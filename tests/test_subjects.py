@@ -153,8 +153,8 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "claims": archcalc.claims,
     "check": archcalc.check,
     "verify": lambda *names, **more: archcalc.verify(*names, **{"device": "meta", **more}),
-    "golden_check": lambda *names, **more: archcalc.golden_check(*names, **{"folder": "none", **more}),
-    "golden_update": lambda *names, **more: archcalc.golden_update(*names, **{"folder": "none", **more}),
+    "golden_check": lambda *names, **more: archcalc.golden_check(*names, **{"golden": "none", **more}),
+    "golden_update": lambda *names, **more: archcalc.golden_update(*names, **{"golden": "none", **more}),
 }
 ALL = QUESTIONS | {"verify_against": archcalc.verify_against}
 GRAPH = "vgg16 is a graph, which is built already"
@@ -198,8 +198,8 @@ MISUSE: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("verify", (archcalc.load("lenet5").spec,), {"hparams": {"n": 3}}, "no spec has an hparam 'n'"),
     ("verify_against", (3,), {}, "3 is not the path of a record"),
     ("verify_against", ("none.json",), {}, "there is no such file"),
-    ("golden_check", ("vgg16",), {"folder": 3}, "3 is not a folder"),
-    ("golden_update", ("vgg16",), {"folder": None}, "None is not a folder"),
+    ("golden_check", ("vgg16",), {"golden": 3}, "3 is not a folder"),
+    ("golden_update", ("vgg16",), {"golden": None}, "None is not a folder"),
     ("golden_update", ("vgg16",), {"prune": True}, "'prune' looks at all specs"),
 ]  # fmt: skip
 

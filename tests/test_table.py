@@ -31,8 +31,7 @@ from archcalc.errors import UsageError
 from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
 from archcalc.report.listing import TEXTS, Listing
 from archcalc.symbolic import dim
-from archcalc.tables import html, plain
-from archcalc.tables.answer import REPR_ROWS
+from archcalc.tables import REPR_ROWS, html, plain
 from archcalc.tables.numbers import decimal, exact, memory, short
 from archcalc.tables.terminal import show
 from archcalc.zoo import Architecture, architectures, load

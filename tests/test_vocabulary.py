@@ -48,7 +48,9 @@ OF_COMMANDS = {
 def parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     """Those that are given by name."""
     found = inspect.signature(function).parameters.values()
-    return (each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "self")
+    return (
+        each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "self"
+    )
 
 
 def test_a_parameter_means_one_thing() -> None:

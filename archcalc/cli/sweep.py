@@ -18,11 +18,10 @@ from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
 from archcalc.expand.hparams import is_override
-from archcalc.files import replacing
 from archcalc.quantities import TOTALLED, names
 from archcalc.questions.sizes import sizes_of
 from archcalc.shape import BATCH
-from archcalc.tables import Table
+from archcalc.tables.frames import PARQUET, save_parquet
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
@@ -83,7 +82,9 @@ def sweep(
     """
     from archcalc.questions.sweep import sweep as swept
 
-    chosen = chosen_format(form, output, pipe="csv", others={".parquet": "parquet"})
+    chosen = chosen_format(form, output, pipe="csv", others={PARQUET: "parquet"})
+    if chosen == "parquet" and output is None:
+        raise UsageError("Parquet needs a file", "-o sweep.parquet")
     architecture = load(name)
     points = _scatter(plot, axes, architecture.name)
     given = _given(architecture, sets, batch, sizes, quiet)
@@ -91,7 +92,10 @@ def sweep(
     with _progress(found, quiet) as watch:
         table = (found.through(points) if points else found).table(watch)
         fixed = bool(field) or columns != DEFAULT
-        _parquet(table, output) if chosen == "parquet" else write_table(table, chosen, output, fixed)
+        if chosen == "parquet" and output is not None:
+            save_parquet(table, output)
+        else:
+            write_table(table, chosen, output, fixed)
     if points and plot:
         points.save(plot)
     if not quiet:
@@ -142,17 +146,3 @@ def _progress(found: Sweep, quiet: bool) -> Iterator[Callable[[int], object] | N
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("sweep", total=found.count)
         yield lambda done: bar.update(task, completed=done)
-
-
-def _parquet(table: Table, output: Path | None) -> None:
-    """A table with 64-bit integers; numbers beyond them, and words, as texts."""
-    if output is None:
-        raise UsageError("Parquet needs a file", "-o sweep.parquet")
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError("Parquet needs pyarrow", "pip install 'archcalc[parquet]', or write .csv") from None
-    from archcalc.tables.frames import to_arrow
-
-    with replacing(output) as file:
-        parquet.write_table(to_arrow(table), file)

@@ -20,7 +20,7 @@ from archcalc.questions.networks import names_of, refuse_both
 from archcalc.questions.subjects import InFolder, Named, OnError, Subject, answered, subject_of
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.answer import Answer
+from archcalc.tables.answer import Judgement
 from archcalc.tables.json import document
 from archcalc.text import github
 from archcalc.work import spend
@@ -55,7 +55,7 @@ class Checked:
 
 
 @dataclass(frozen=True, repr=False)
-class Findings(Answer):
+class Findings(Judgement):
     """The errors and warnings of several specs, spec by spec; iterating gives them."""
 
     specs: tuple[Checked, ...]

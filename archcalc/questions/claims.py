@@ -12,7 +12,7 @@ from archcalc.quantities import claimable
 from archcalc.questions.judging import VERDICTS, Verdict, verdicts_on
 from archcalc.questions.subjects import InFolder, Named, OnError, answered, subject_of
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.answer import Answer
+from archcalc.tables.answer import Judgement
 from archcalc.tables.json import document
 from archcalc.tables.numbers import exact, memory
 
@@ -44,7 +44,7 @@ class Judged:
 
 
 @dataclass(frozen=True, repr=False)
-class Claims(Answer):
+class Claims(Judgement):
     """The verdicts on the claims of several networks, network by network; iterating gives the verdicts."""
 
     networks: tuple[Judged, ...]

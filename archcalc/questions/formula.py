@@ -135,6 +135,10 @@ class Formulas(Answer):
             lines += [f"{'' if number else name} &= {step} \\\\" for number, step in enumerate(steps)]
         return _text([r"\begin{aligned}", *lines, r"\end{aligned}"])
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What a notebook shows: typeset formulas, or their table as text."""
+        return {"text/plain": repr(self), "text/latex": f"$$\n{self.latex()}$$"}
+
     def sympy(self) -> str:
         """Lines for SymPy: the symbols, then each formula; read back before they're shown."""
         return _text(sympy_code(self._resolved(), self.conditions, self.from_zero))

@@ -26,7 +26,7 @@ from archcalc.questions.golden_files import (
 )
 from archcalc.questions.subjects import Named, architectures_of, folder_of
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.answer import Answer
+from archcalc.tables.answer import Judgement
 from archcalc.zoo import Architecture, architectures
 
 COLUMNS = (
@@ -38,7 +38,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, repr=False)
-class GoldenCheck(Answer):
+class GoldenCheck(Judgement):
     """How what is computed differs from what was recorded; iterating gives the differences."""
 
     differences: tuple[Difference, ...]
@@ -74,7 +74,7 @@ class GoldenCheck(Answer):
 
 
 @dataclass(frozen=True, repr=False)
-class GoldenUpdate(Answer):
+class GoldenUpdate(Judgement):
     """What was recorded anew; iterating gives the changes. `left` are files that no spec owns, still there."""
 
     changes: tuple[Difference, ...]

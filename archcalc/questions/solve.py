@@ -38,7 +38,8 @@ class Solution(Answer):
     parts of lists that stay numbers. `tried`: the unknowns each of whose values was built. `refused`: why some of those
     can't be built, and how many. `warnings`: about values that nothing reads.
 
-    Iterating gives combinations, any of whose sizes go together; `found["H"]` is what H is in any of them.
+    Iterating gives combinations, any of whose sizes go together; `found["H"]` is what H is in any of them. A data frame
+    has a row for each run of equal steps: the number of the combination, the unknown, first, last and step.
     """
 
     name: str
@@ -121,6 +122,15 @@ class Solution(Answer):
             json=self._json,
         )
 
+    def _wide(self) -> Table:
+        """A row for each run of equal steps: of which solution and unknown, from where to where; no end is None."""
+        return Table(keys=["solution", "unknown", "first", "last", "step"], values=self._runs)
+
+    def _runs(self) -> Iterator[tuple[Any, ...]]:
+        for number, sets in enumerate(self, 1):
+            for name, found in sets.items():
+                yield from ((number, name, *run) for segment in found.segments for run in segment.runs())
+
     def text(self) -> str:
         """The answer in a few lines; of very many combinations the first ones.
 
@@ -190,9 +200,9 @@ class Solution(Answer):
         yield "{"
         yield from (f" {text.json(key)}: {text.json(value)}," for key, value in found.items())
         yield ' "rows": ['
-        for number, row in enumerate(self.solutions.rows, 1):
-            sets = {name: _segments(numbers) for name, numbers in zip(self.solutions.together, row.sets, strict=True)}
-            yield f"  {text.json(sets)}{',' if number < len(self.solutions.rows) else ''}"
+        for number, sets in enumerate(self, 1):
+            row = {name: _segments(numbers) for name, numbers in sets.items()}
+            yield f"  {text.json(row)}{',' if number < len(self) else ''}"
         yield " ]"
         yield "}"
 

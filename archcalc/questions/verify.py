@@ -22,7 +22,7 @@ from archcalc.questions.subjects import Named, architectures_of, folder_of, is_f
 from archcalc.report import Report
 from archcalc.symbolic import Dim, is_symbolic, known
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.answer import Answer
+from archcalc.tables.answer import Judgement
 from archcalc.tables.json import document
 from archcalc.work import renewed
 from archcalc.zoo import Architecture, architectures, load
@@ -55,7 +55,7 @@ class Progress:
 
 
 @dataclass(frozen=True, repr=False)
-class Verifications(Answer):
+class Verifications(Judgement):
     """What came of several networks; iterating gives them, and so does a name in brackets.
 
     `left_out` are those of a folder that have sizes without a value, so that they can't run.

@@ -55,6 +55,14 @@ class Segment:
             return None
         return sum((self.last - r) // self.period - (self.first - 1 - r) // self.period for r in self.residues)
 
+    def runs(self) -> Iterator[tuple[int, int | None, int]]:
+        """The same as runs of equal steps: the first, the last (None: no end), and the step."""
+        for residue in sorted(self.residues, key=lambda residue: (residue - self.first) % self.period):
+            first = self.first + (residue - self.first) % self.period
+            last = None if self.last is None else self.last - (self.last - residue) % self.period
+            if last is None or first <= last:
+                yield first, last, self.period
+
     def up(self, number: int) -> int | None:
         """The least member that is `number` or more."""
         start = max(number, self.first)

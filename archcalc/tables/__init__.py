@@ -8,6 +8,8 @@ from enum import Enum, auto
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+REPR_ROWS, HTML_ROWS = 60, 300
+"""Rows that a table shows in a REPL and in a notebook."""
 
 
 class Kind(Enum):
@@ -90,7 +92,18 @@ class Table:
     widths: Callable[[], Sequence[int]] | None = None
 
     def __repr__(self) -> str:
-        return f"Table({self.heading!r}: {', '.join(column.key for column in self.columns)})"
+        from archcalc.tables.plain import lines
+
+        return "\n".join(lines(self, REPR_ROWS))
+
+    def _repr_html_(self) -> str:
+        from archcalc.tables.html import fragment
+
+        return "\n".join(fragment(self, HTML_ROWS))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What a notebook shows: a table, or the text where it shows no HTML."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     @property
     def heading(self) -> str:

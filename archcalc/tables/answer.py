@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,6 @@ from archcalc.tables import Table, formats, frames
 if TYPE_CHECKING:
     import pandas
     import polars
-
-REPR_ROWS, HTML_ROWS = 60, 300
-"""Rows that an answer shows in a REPL and in a notebook."""
 
 
 class Answer:
@@ -44,24 +42,30 @@ class Answer:
         input,0
         """
         if form not in formats.FORMATS:
-            raise UsageError(f"unknown format '{form}'", suggestion(str(form), formats.FORMATS))
-        table = self.table(**choices)
+            meant = formats.SUFFIXES.get(f".{form}", "")
+            hint = f"did you mean '{meant}'?" if meant else suggestion(str(form), formats.FORMATS)
+            raise UsageError(f"unknown format '{form}'", hint)
+        table = self._with(choices)
         if choices and form == "json" and table.json is not None:
             raise UsageError(f"JSON has everything: leave out {', '.join(choices)}", "to('csv') takes them")
         return "\n".join(formats.lines(table, form)) + "\n"
 
     def save(self, path: str | PathLike[str], **choices: Any) -> None:
-        """Write the answer to a file, in the format of its suffix: .txt, .md, .html, .tex, .csv or .json.
+        """Write the answer to a file, in the format of its suffix: .txt, .md, .html, .tex, .csv, .json or .parquet.
 
-        Raises: UsageError: no format has the suffix, or the file can't be written; what was there is then still there.
+        Raises: UsageError: no format has the suffix, pyarrow isn't installed, which Parquet needs, or the file can't be
+        written; what was there is then still there.
         """
         if not isinstance(path, (str, PathLike)):
             raise UsageError(f"a file is named by its path, not by {path!r:.60}")
         file = Path(path)
-        if (form := formats.SUFFIXES.get(file.suffix.lower())) is None:
-            known = ", ".join(filter(None, formats.SUFFIXES))
-            raise UsageError(f"can't tell the format from '{path}'", f"one of {known}")
-        files.write_text(file, self.to(form, **choices))
+        if file.suffix.lower() == frames.PARQUET:
+            frames.save_parquet(self._framed(choices), file)
+        elif (form := formats.SUFFIXES.get(file.suffix.lower())) is not None:
+            files.write_text(file, self.to(form, **choices))
+        else:
+            known = ", ".join((*filter(None, formats.SUFFIXES), frames.PARQUET))
+            raise UsageError(f"can't tell the format from '{path}'", f"a file's name ends in one of {known}")
 
     def to_dict(self) -> Any:
         """What `--format json` prints: an object; of an answer that is rows alone, a list with an object for each.
@@ -94,22 +98,41 @@ class Answer:
         return frames.to_arrow(self._framed({})).__arrow_c_stream__(requested_schema)
 
     def _framed(self, choices: dict[str, Any]) -> Table:
-        return self.table(**choices) if choices else self._wide()
+        return self._with(choices) if choices else self._wide()
+
+    def _with(self, choices: dict[str, Any]) -> Table:
+        """The table with these choices.
+
+        Raises: UsageError: it takes no such choice.
+        """
+        known = signature(self.table).parameters
+        for name in choices:
+            if name not in known:
+                raise UsageError(f"this table has no choice '{name}'", suggestion(name, known) or "it takes none")
+        return self.table(**choices)
 
     def _shown(self) -> Table:
         """What a REPL and a notebook show: where a command says something on stderr, with that as notes."""
         return self.table()
 
     def __repr__(self) -> str:
-        from archcalc.tables.plain import lines
-
-        return "\n".join(lines(self._shown(), REPR_ROWS))
+        return repr(self._shown())
 
     def _repr_html_(self) -> str:
-        from archcalc.tables.html import fragment
-
-        return "\n".join(fragment(self._shown(), HTML_ROWS))
+        return self._shown()._repr_html_()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """What a notebook shows: a table, or the text where it shows no HTML."""
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+class Judgement(Answer):
+    """An answer that says whether all is well; in a condition it's as true as its `ok`."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        return self.ok

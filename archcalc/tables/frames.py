@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archcalc import files
 from archcalc.errors import UsageError
 from archcalc.tables import Table
 
@@ -18,6 +20,7 @@ _BEYOND = 1 << 63
 """The integers of data frames end before it."""
 _ALIKE = (bool, float)
 """Other types that data frames have; a fraction is a text, since no float is exact."""
+PARQUET = ".parquet"
 
 
 def to_pandas(table: Table) -> pandas.DataFrame:
@@ -41,6 +44,16 @@ def to_arrow(table: Table) -> pyarrow.Table:
     """An Arrow table."""
     made: pyarrow.Table = _library("pyarrow").table(frame(table))
     return made
+
+
+def save_parquet(table: Table, file: Path) -> None:
+    """Write a Parquet file; integers beyond 64 bits, and words, are texts.
+
+    Raises: UsageError: pyarrow isn't installed, or the file can't be written.
+    """
+    found = to_arrow(table)
+    with files.replacing(file) as stream:
+        import_module("pyarrow.parquet").write_table(found, stream)
 
 
 def frame(table: Table) -> dict[str, list[Any]]:
