@@ -16,6 +16,9 @@ MAX_KNOWN = 500
 MAX_PATHS, MAX_MEANT = 10_000, 3
 """Of how many paths the words are compared, and how many are offered."""
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
+_COMMAND, _FLAG = re.compile(r"\barchcalc ([a-z]+)"), re.compile(r"--(square|prune|changes)\b")
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ([^\s;,]+(?:,[^\s;,]+)*))?")
+"""In a hint, an option and what it's given, if that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,11 @@ class UsageError(ArchcalcError):
         self.hint = hint
 
     def __str__(self) -> str:
-        return harmless(f"{self.args[0]}\n    hint: {self.hint}" if self.hint else str(self.args[0]))
+        return self.told(in_python(self.hint))
+
+    def told(self, hint: str) -> str:
+        """What is wrong, and the hint as whoever asked spells it: as it stands for a command, else as `in_python`."""
+        return harmless(f"{self.args[0]}\n    hint: {hint}" if hint else str(self.args[0]))
 
 
 class UnknownNameError(UsageError, KeyError):
@@ -130,6 +137,26 @@ def reason_of(error: SpecError | UsageError) -> str:
         first = next(each for each in error.diagnostics if each.severity == "error")
         return f"{first.code} {first.message}"
     return str(error.args[0])
+
+
+def in_python(hint: str) -> str:
+    """A hint, which names options of commands, for callers from Python, where parameters are called as options are.
+
+    >>> in_python("a range helps: --set k=1..20; or --symbolic H,W, or --square")
+    "a range helps: hparams={'k': '1..20'}; or symbolic='H,W', or square=True"
+    """
+    hint = _FLAG.sub(r"\1=True", _COMMAND.sub(r"archcalc.\1", hint))
+    return _OPTION.sub(lambda found: _parameter(*found.groups()), hint)
+
+
+def _parameter(option: str, value: str | None) -> str:
+    name = {"set": "hparams", "input": "sizes", "from": "from_"}.get(option, option.replace("-", "_"))
+    if value is None:
+        return name
+    if "=" not in value:
+        return f"to({value!r})" if option == "format" else f"{name}={value!r}"
+    pairs = [part.partition("=")[::2] for part in ([value] if option == "set" else value.split(","))]
+    return f"{name}={ {key: int(each) if each.isdecimal() else each for key, each in pairs} }"
 
 
 def printable(text: str) -> str:

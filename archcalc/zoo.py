@@ -90,6 +90,7 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
     if isinstance(name, PathLike):
         path = path or Path(name)
     if path is not None:
+        _refuse_folder(path)
         spec = load_spec(path)
         return Architecture(spec, _chosen(spec, variant))
     base, _, variant = str(name).partition(":")
@@ -97,8 +98,20 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
         spec = load_spec(file)
         if base in spec.names:
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
+    _refuse_folder(Path(name))
     known = {known for _, names in declared_names(folder) for known in names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
+
+
+def _refuse_folder(path: Path) -> None:
+    """See that one network is meant.
+
+    Raises: UsageError: it's a folder, perhaps of specs.
+    """
+    if len(path.name) < 100 and path.suffix.lower() not in SUFFIXES and path.is_dir():
+        specs = sorted(files.names(path, *SUFFIXES))
+        hint = f"one of its specs, such as {path / specs[0]}" if specs else "there is no spec in it"
+        raise UsageError(f"'{path}' is a folder, and a network is meant", hint)
 
 
 def is_path(name: str) -> bool:

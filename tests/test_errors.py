@@ -92,7 +92,7 @@ CATALOGUE = [
     (
         f"{HEAD}hparams: {{k: sym}}\nlayers:\n  - conv k 1x1\n  - relu if k > 64\n",
         "t.yaml:7:13: E106 condition 'k > 64' depends on a symbolic value",
-        "give the symbol a value with --set",
+        "give the symbol a value",
     ),
     (
         f"{HEAD}hparams: {{n: 1}}\nlayers:\n  - conv n 1x1\nvariants:\n  big: {{m: 3}}\n",

@@ -171,3 +171,27 @@ def test_check_opens_an_argument_of_a_layer() -> None:
     fitting = [n for n in range(1, 40) if builds(load("lenet5"), {"C1.stride": n})]
     assert fitting == [n for n in range(1, 40) if all(c.holds({"C1_stride": n}) for c in graph.conditions)]
     assert all(str(c) in "\n".join(found) for c in graph.conditions)
+
+
+@pytest.mark.parametrize(
+    ("network", "numbers"),
+    [
+        ("unet", {"H": 100, "W": 120}), ("vgg16", {"H": 5, "W": 31}), ("alexnet", {"H": 30, "W": 50}),
+        ("lenet5", {"H": 7, "W": 9}), ("alexnet", {"conv1.stride": 60, "H": 100}), ("unet", {"H": 185, "W": 3}),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_wrong_together(network: str, numbers: Mapping[str, int]) -> None:
+    """Where each is still wrong with the other mended, each has its nearest; they build, and no nearer one ever does."""
+    architecture = load(network)
+    sets, sizes, _ = placed(architecture, numbers)
+    lines = list(misfits(architecture, sets, sizes))
+    found = dict(re.findall(r"^(\S+) = .*the nearest that fit: (\d+)", "\n".join(lines), re.MULTILINE))
+    nearest = {name: int(fit) for name, fit in found.items()}
+    assert nearest
+    assert builds(architecture, {**numbers, **nearest})
+    for name, fit in nearest.items():
+        others = [other for other in numbers if other != name]
+        nearer = [n for n in range(1, 2 * numbers[name]) if abs(n - numbers[name]) < abs(fit - numbers[name])]
+        for value in (*nearest.values(), *numbers.values(), 400):
+            tried = [n for n in nearer if builds(architecture, {name: n, **dict.fromkeys(others, value)})]
+            assert not tried or len(nearest) == 1, (name, tried)

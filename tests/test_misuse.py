@@ -28,7 +28,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a size as a float": (lambda _: build({"H": 2.5}), "the size of H takes an exact integer"),
     "an unknown axis": (lambda _: build({"h": 5}), "did you mean 'H'?"),
     "an unknown hparam": (lambda _: build(siz=3), "did you mean 'size'?"),
-    "an argument as an hparam": (lambda _: build(stride=2), "arguments are given to layers: --set conv1/1.stride=2"),
+    "an argument as an hparam": (
+        lambda _: build(stride=2),
+        "arguments are given to layers: hparams={'conv1/1.stride': 2}",
+    ),
     "an hparam without a value": (lambda _: build(size=None), "size takes an exact integer"),
     "an hparam as an object": (lambda _: build(size=object()), "size takes an exact integer"),
     "an hparam as a mapping": (lambda _: build(size={"a": 1}), "size is an hparam, which has one value"),

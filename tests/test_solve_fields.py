@@ -127,7 +127,7 @@ def test_arguments_of_layers(kernels: Any) -> None:
 def test_fields_without_a_closed_form_say_so() -> None:
     """Behind an upsampling there's no formula in the kernel; a range is gone through, and the refusal asks for one."""
     net = architecture(SPECS["upsampled"][0])
-    with pytest.raises(UsageError, match=r"has no closed form in k\n.*--set k=1\.\.20"):
+    with pytest.raises(UsageError, match=r"has no closed form in k\n.*hparams=\{'k': '1\.\.20'\}"):
         archcalc.solve(net, field={"a": (5, None)}, hparams={"k": "sym"})
     found = archcalc.solve(net, field={"a": (5, None)}, hparams={"k": range(1, 8)}, symbolic="N")
     assert all(seen(net, {"k": k})["H"] >= 5 for k in found["k"])  # type: ignore[index]

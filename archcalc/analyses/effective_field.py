@@ -94,7 +94,7 @@ def effective_field(graph: Graph, index: int, position: Mapping[str, int], sourc
     nodes = graph.nodes[source : index + 1]
     if any(map(is_symbolic, shape.values())) or any(node.application.once(has_symbols) for node in nodes[1:]):
         raise UsageError(
-            "an effective field needs numbers for all sizes and arguments", "give them with --input or --set"
+            "an effective field needs numbers for all sizes and arguments", "give them values, as in --set R=300"
         )
     largest = max(known(size) for node in nodes for size in node.shape.values())
     spend(largest, "an effective field of so many positions")

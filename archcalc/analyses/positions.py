@@ -117,7 +117,8 @@ def middle_of(shape: Shape) -> dict[str, int]:
     Raises: UsageError: a size is symbolic.
     """
     if any(map(is_symbolic, positions_of(shape).values())):
-        raise UsageError(f"{shape} has no middle: that needs numbers for all sizes", "give them with --input or --set")
+        hint = "give them values, as in --set R=300"
+        raise UsageError(f"{shape} has no middle: that needs numbers for all sizes", hint)
     return {axis: known(size) // 2 for axis, size in positions_of(shape).items()}
 
 

@@ -126,5 +126,5 @@ def _check_numbers(graph: Graph, index: int, source: int) -> None:
         if sizes:
             raise UsageError(
                 f"'{node.name}' has symbolic sizes ({', '.join(sizes)}): the window of one position needs numbers",
-                "give them with --input or --set",
+                "give them values, as in --set R=300",
             )

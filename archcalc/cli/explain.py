@@ -8,10 +8,9 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer
-from archcalc.cli.graphs import built, read_sets, warn_of_unread
-from archcalc.cli.options import Input, Name, Output, Set, form_option
+from archcalc.cli.graphs import asked, explaining, warn_of_unread
+from archcalc.cli.options import Dtype, Input, Name, Output, Set, Symbolic, form_option
 from archcalc.cli.output import chosen_format, write, write_table
-from archcalc.questions.sizes import sizes_of
 
 LAYER = "A layer, or a scope with one that has parameters."
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -21,8 +20,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 def explain(
     name: Name,
     layer: Annotated[str, typer.Argument(metavar="LAYER", help=LAYER, autocompletion=complete_layer)],
+    dtype: Dtype = "float32",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
+    symbolic: Symbolic = "",
     form: Annotated[str | None, form_option("text", default="table in a terminal, text in a pipe")] = None,
     output: Output = None,
 ) -> None:
@@ -33,14 +34,16 @@ def explain(
     archcalc explain alexnet conv1
     archcalc explain vgg16 conv5/3
     archcalc explain alexnet conv1 --input 224x224x3
+    archcalc explain vgg16 conv5/pool --symbolic H,W
     ```
     """
     from archcalc.questions.explain import explain
 
     chosen = chosen_format(form, output, "text")
-    architecture, graph = built(name, sets, sizes, quiet=True)
-    warn_of_unread(architecture, read_sets(sets), sizes_of(architecture, sizes))
-    found = explain(graph, layer)
+    net = asked(name, sets, sizes, symbolic)
+    with explaining(net):
+        found = explain(net.architecture, layer, dtype=dtype, **net.given)
+    warn_of_unread(net.architecture, net.hparams, net.sizes)
     if chosen == "text":
         write(found.lines(), output)
     else:

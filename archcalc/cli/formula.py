@@ -8,13 +8,11 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer
-from archcalc.cli.graphs import naming_nearest, read_sets, refuse_contradictions, symbol_names, tell_warnings
+from archcalc.cli.graphs import asked, explaining, tell_warnings
 from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, form_option
 from archcalc.cli.output import chosen_format, is_file, write, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
-from archcalc.questions.sizes import sizes_of
-from archcalc.zoo import load
 
 LAYER = "A layer, or a scope with one."
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -49,16 +47,14 @@ def formula(
 
     suffixes = {".txt": "unicode", ".py": "python"}
     chosen = form or (chosen_format(None, output, "unicode", suffixes) if is_file(output) else "unicode")
-    architecture, given, names = load(name), read_sets(sets), symbol_names(symbolic)
-    values = sizes_of(architecture, sizes)
-    refuse_contradictions(given, values, names)
-    with naming_nearest(architecture, given, values, sizes):
-        found = formulas_of(architecture, layer, hparams=given, sizes=values, symbolic=names)
+    net = asked(name, sets, sizes, symbolic)
+    with explaining(net, quiet):
+        found = formulas_of(net.architecture, layer, **net.given)
     if not quiet:
-        tell_warnings(found.warnings, name, sets, (architecture, given, values, sizes))
+        tell_warnings(found.warnings, net)
     if found.fixed:
         note(f"the structure depends on {', '.join(found.fixed)}: kept as numbers")
-    if names and found.single and chosen in PROGRAMS:
+    if symbolic and found.single and chosen in PROGRAMS:
         leaves = f"--format {chosen} leaves all sizes of a layer open: --symbolic has no effect"
         raise UsageError(leaves, "leave it out")
     if found.left_open and chosen not in PROGRAMS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -22,88 +22,103 @@ from archcalc.zoo import Architecture, is_path, load
 LEAVE_OUT = "leave one of them out"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A network as it was typed: options as `sets` and `texts`, what they say as `hparams`, `sizes` and `symbolic`."""
+
+    name: str
+    sets: Sequence[str]
+    texts: Sequence[str]
+    architecture: Architecture
+    hparams: dict[str, str]
+    sizes: Mapping[str, Any]
+    symbolic: list[str]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What questions are given beside the architecture."""
+        return {"hparams": self.hparams, "sizes": self.sizes, "symbolic": self.symbolic}
+
+
+def asked(name: str, sets: Sequence[str] = (), sizes: Sequence[str] = (), symbolic: str = "") -> Asked:
+    """Load an architecture and read what is given beside it: `--set`, `--input` and `--symbolic`.
+
+    Raises: UsageError: something can't be read, means nothing, or is given twice. SpecError: the spec is wrong.
+    """
+    architecture = load(name)
+    found = Asked(
+        name, sets, sizes, architecture, read_sets(sets), sizes_of(architecture, sizes), symbol_names(symbolic)
+    )
+    refuse_contradictions(found.hparams, found.sizes, found.symbolic)
+    return found
+
+
 def built(
     name: str, sets: Sequence[str] = (), sizes: Sequence[str] = (), quiet: bool = False, symbolic: str = ""
 ) -> tuple[Architecture, Graph]:
-    """Load an architecture and build it with the user's values; on stderr, how many warnings there are.
+    """An architecture, and its graph with the user's values; on stderr, how many warnings there are.
 
     `symbolic` names sizes that stay open. If a size doesn't fit, the error says which sizes would.
     """
-    architecture = load(name)
-    given = read_sets(sets)
-    values = sizes_of(architecture, sizes)
-    names = symbol_names(symbolic)
-    refuse_contradictions(given, values, names)
-    with naming_nearest(architecture, given, values, sizes):
-        graph = _graph(architecture, given, values, names)
+    found = asked(name, sets, sizes, symbolic)
+    with explaining(found, quiet):
+        graph = _graph(found)
     if not quiet:
-        tell_warnings(graph.warnings, name, sets, (architecture, given, values, sizes))
-    return architecture, graph
+        tell_warnings(graph.warnings, found)
+    return found.architecture, graph
 
 
 @contextmanager
-def naming_nearest(
-    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], texts: Sequence[str]
-) -> Iterator[None]:
-    """If a given size doesn't fit, let the error say which sizes would; `texts` are the options that gave the sizes."""
+def explaining(found: Asked, quiet: bool = False) -> Iterator[None]:
+    """If a given size doesn't fit, let the error say which sizes would; `quiet`: errors without the warnings."""
     try:
         yield
     except SpecError as error:
-        raise _with_nearest(error, architecture, sets, sizes, texts) from None
+        shown = [each for each in _with_nearest(error, found) if not (quiet and each.severity == "warning")]
+        raise SpecError(shown) from None
 
 
-def tell_warnings(
-    warnings: tuple[Diagnostic, ...],
-    name: str,
-    sets: Sequence[str],
-    given: tuple[Architecture, Mapping[str, Any], Mapping[str, Any], Sequence[str]],
-) -> None:
-    """On stderr, how many warnings there are; the warnings themselves if sizes are `given`: check doesn't take them."""
-    warn_of_order(*given)
-    sizes = given[-1]
-    if warnings and sizes:
+def tell_warnings(warnings: tuple[Diagnostic, ...], found: Asked) -> None:
+    """On stderr, how many warnings there are; the warnings themselves if sizes are given: check doesn't take them."""
+    warn_of_order(found.architecture, found.hparams, found.sizes, found.texts)
+    if warnings and found.texts:
         tell_diagnostics(warnings)
     elif warnings:
-        shows = " ".join(["archcalc check", name, *(f"--set {quote(text)}" for text in sets)])
+        shows = " ".join(["archcalc check", found.name, *(f"--set {quote(text)}" for text in found.sets)])
         count = len(warnings)
         note(f"1 warning; {shows} shows it" if count == 1 else f"{count} warnings; {shows} shows them")
 
 
-def _graph(architecture: Architecture, sets: dict[str, str], sizes: Mapping[str, Any], symbols: list[str]) -> Graph:
-    if symbols or "sym" in sets.values():
+def _graph(asked: Asked) -> Graph:
+    architecture = asked.architecture
+    if asked.symbolic or "sym" in asked.hparams.values():
         from archcalc.formulas.symbols import opened
 
-        found = opened(architecture, symbols, sets, sizes)
+        found = opened(architecture, asked.symbolic, asked.hparams, asked.sizes)
         if found.fixed:
             note(f"the structure depends on {', '.join(found.fixed)}: kept as numbers")
         return found.graph
-    return replace(build(architecture.spec, architecture.variant, sets, sizes), name=architecture.name)
+    return architecture.build(hparams=asked.hparams, sizes=asked.sizes)
 
 
-def _with_nearest(
-    error: SpecError,
-    architecture: Architecture,
-    sets: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    texts: Sequence[str],
-) -> SpecError:
-    """The same error; if a given size doesn't fit, with the condition that it breaks and the nearest that fit.
+def _with_nearest(error: SpecError, asked: Asked) -> Sequence[Diagnostic]:
+    """The diagnostics; if a given size doesn't fit, with the condition that it breaks and the nearest that fit.
 
     Sizes without names may have been meant in another order: then the error says how they were read.
     """
-    if not any(diagnostic.code.startswith("E2") for diagnostic in error.diagnostics) or not (sets or sizes):
-        return error
+    architecture, sets, sizes = asked.architecture, asked.hparams, asked.sizes
+    place = next((i for i, diagnostic in enumerate(error.diagnostics) if diagnostic.code.startswith("E2")), None)
+    if place is None or not (sets or sizes):
+        return error.diagnostics
     from archcalc.formulas.symbols import misfits
     from archcalc.questions.sizes import explained
 
-    orders = (
-        explained(architecture, sets, sizes, source, text) for source, text in input_texts(architecture, texts).items()
-    )
+    texts = input_texts(architecture, asked.texts).items()
+    orders = (explained(architecture, sets, sizes, source, text) for source, text in texts)
     told = (*misfits(architecture, sets, sizes), *filter(None, orders))
-    place = next(i for i, diagnostic in enumerate(error.diagnostics) if diagnostic.code.startswith("E2"))
     found = list(error.diagnostics)
     found[place] = replace(found[place], details=(*found[place].details, *told))
-    return SpecError(found)
+    return found
 
 
 def refuse_contradictions(sets: Mapping[str, Any], sizes: Mapping[str, Any], names: Sequence[str]) -> None:

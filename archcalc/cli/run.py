@@ -39,6 +39,8 @@ def explained(error: Exception) -> int:
     """Tell what went wrong; the exit code that goes with it."""
     if isinstance(error, SpecError):
         tell_diagnostics(error.diagnostics)
+    elif isinstance(error, UsageError):
+        tell(f"error: {error.told(error.hint)}")
     elif isinstance(error, ArchcalcError):
         tell(f"error: {error}")
     elif isinstance(error, OSError):

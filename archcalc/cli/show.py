@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import read_sets
+from archcalc.cli.graphs import asked
 from archcalc.cli.options import Form, Input, Name, Output, Set
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
@@ -34,14 +34,12 @@ def show(
     ```
     """
     from archcalc.questions.show import show
-    from archcalc.questions.sizes import sizes_of
-    from archcalc.zoo import load
 
-    architecture = load(name)
+    net = asked(name, sets, sizes)
     if spec:
         if form or sets or sizes:
             raise UsageError("--spec prints the file as it is", "leave --format, --set and --input out")
-        write(architecture.spec.source.text.removesuffix("\n").split("\n"), output)
+        write(net.architecture.spec.source.text.removesuffix("\n").split("\n"), output)
         return
-    found = show(architecture, hparams=read_sets(sets), sizes=sizes_of(architecture, sizes))
+    found = show(net.architecture, hparams=net.hparams, sizes=net.sizes)
     write_table(found.table(), chosen_format(form, output), output)

@@ -63,7 +63,7 @@ def _check(graph: Graph, source: int) -> None:
     if not graph.nodes[source].shape.spatial:
         raise UsageError(f"{graph.name} has nothing to draw: the input has no spatial axes")
     if any(node.application.once(has_symbols) for node in graph.nodes):
-        raise UsageError("a picture needs numbers for all sizes and arguments", "give them with --input or --set")
+        raise UsageError("a picture needs numbers for all sizes and arguments", "give them values, as in --set R=300")
 
 
 def _check_seen(fields: Fields, graph: Graph, index: int, source: int) -> None:

@@ -26,7 +26,7 @@ def slides_lines(report: Report) -> Iterator[str]:
     Raises: UsageError: the report is about a batch; the slides are about one image.
     """
     if report.batch != 1:
-        raise UsageError("the slides' table is about one example, not a batch", "leave --batch and N out")
+        raise UsageError("the slides' table is about one example, not a batch", "leave batch and N out")
     for entry in entries(report.graph):
         node = report.graph.nodes[entry.output]
         note = "  (not counting biases)" if entry.output == 0 else ""

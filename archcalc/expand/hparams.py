@@ -96,7 +96,7 @@ def make_module(
             if name in (axes := spec.axes):
                 source, axis = axes[name]
                 ahead = "" if name == axis else f"{source}="
-                hint = f"sizes have a place of their own: --input {ahead}{axis}=64, or build({{'{name}': 64}})"
+                hint = f"sizes have a place of their own: --input {ahead}{axis}=64"
             raise UnknownHparam(f"{spec.name} has no hparam '{name}'", hint, name)
     assigned = spec.assigned(variant)
     for name, hparam in spec.hparams.items():

@@ -227,33 +227,62 @@ def misfits(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[
         value = _given(sets[name]) if is_override(name) else _value(architecture, name, sets)
         if isinstance(value, int) and not isinstance(value, bool):
             numbers[name] = value
-    for name, number in numbers.items():
-        try:
-            graph = opened(architecture, [name], {k: v for k, v in sets.items() if k != name}, sizes).graph
-            told = list(_misfit(graph, name, number, partial(_builds, architecture, sets, sizes, name)))
-        except ArchcalcError:  # the conditions can't be had or solved, or that takes too much work
-            continue
-        yield from told
+    told = False
+    for name in numbers:
+        for line in _misfits(architecture, sets, sizes, {name: numbers[name]}):
+            told = True
+            yield line
+    if not told and len(numbers) > 1:  # with one of them open, the others are still wrong
+        yield from _misfits(architecture, sets, sizes, numbers)
+
+
+def _misfits(
+    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], numbers: Mapping[str, int]
+) -> list[str]:
+    """The lines about some of the numbers, with symbols in place of them all."""
+    others = {name: value for name, value in sets.items() if name not in numbers}
+    try:
+        graph = opened(architecture, [*numbers], others, sizes).graph
+        fitting = {name: found for name in numbers if (found := _fitting(graph, name, numbers[name])) is not None}
+
+        def builds(name: str, number: int) -> bool:
+            return _builds(architecture, sets, sizes, {**fitting, name: number})
+
+        return [line for name in numbers for line in _misfit(graph, name, numbers[name], partial(builds, name))]
+    except ArchcalcError:  # the conditions can't be had or solved, or that takes too much work
+        return []
 
 
 def _builds(
-    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], name: str, number: int
+    architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any], numbers: Mapping[str, int]
 ) -> bool:
-    """Whether the architecture can be built with a number under a name, in place of what is given."""
+    """Whether the architecture can be built with numbers under some names, in place of what is given."""
+    sides = {name: numbers.get(name, size) for name, size in sizes.items()}
+    given = {name: number for name, number in numbers.items() if name not in sizes}
     try:
-        if name in sizes:
-            build(architecture.spec, architecture.variant, sets, {**sizes, name: number})
-        else:
-            build(architecture.spec, architecture.variant, {**sets, name: number}, sizes)
+        build(architecture.spec, architecture.variant, {**sets, **given}, sides)
     except (SpecError, UsageError):
         return False
     return True
 
 
+def _about(graph: Graph, name: str) -> tuple[Any, list[Any]]:
+    """The symbol of a name, and the conditions about it alone."""
+    symbol: Any = dim(symbol_of(name))
+    return symbol, [condition for condition in graph.conditions if condition.symbols == {symbol}]
+
+
+def _fitting(graph: Graph, name: str, number: int) -> int | None:
+    """The nearest number that meets the conditions about it alone, if this one doesn't."""
+    symbol, about = _about(graph, name)
+    if all(condition.holds({symbol.name: number}) for condition in about):
+        return None
+    return next(iter(_fits(about, symbol, number)[0].nearest(number)), None)
+
+
 def _misfit(graph: Graph, name: str, number: int, builds: Callable[[int], bool]) -> Iterator[str]:
     """What is to be said of a number that the graph with a symbol in its place can't take; `builds`: which it can."""
-    symbol: Any = dim(symbol_of(name))
-    about = [condition for condition in graph.conditions if condition.symbols == {symbol}]
+    symbol, about = _about(graph, name)
     broken = [condition for condition in about if not condition.holds({symbol.name: number})]
     if not broken or number < 1:  # symbols are positive: nothing is known of other numbers
         return
@@ -262,21 +291,26 @@ def _misfit(graph: Graph, name: str, number: int, builds: Callable[[int], bool])
     yield f"{name} = {number} breaks {'; '.join(told)}{_nearest(about, symbol, number, builds)}"
 
 
+def _fits(conditions: Sequence[Any], symbol: Any, number: int) -> tuple[Integers, bool | None]:
+    """The numbers that meet all conditions, and whether that's all of them; None if they're unknown.
+
+    Where there's no end to solve for, they go up to twice the number, beyond which is nothing nearer than 0.
+    """
+    for domain in (Integers.between(), Integers.between(1, 2 * number)):
+        with suppress(Unsolvable):
+            return solved_for(conditions, {symbol.name: domain}).alone[symbol.name], domain.is_endless
+    return Integers(), None
+
+
 def _nearest(conditions: Sequence[Any], symbol: Any, number: int, builds: Callable[[int], bool]) -> str:
     """The nearest numbers that meet all conditions, each of them built before it's named; nothing if they're unknown.
 
     A symbol is positive, so that 0 is built, too, where nothing between it and the number fits.
     """
-    # where there's no end to solve for: up to twice the number, beyond which is nothing nearer than 0
-    for domain in (Integers.between(), Integers.between(1, 2 * number)):
-        with suppress(Unsolvable):
-            fits = solved_for(conditions, {symbol.name: domain}).alone[symbol.name]
-            break
-    else:
-        return ""
+    fits, all_tried = _fits(conditions, symbol, number)
     nearest = fits.nearest(number)
-    if fits.down(number) is None and builds(0):
+    if all_tried is not None and fits.down(number) is None and builds(0):
         nearest = [0, *nearest]
     if not nearest:
-        return "; no positive number fits" if domain.is_endless else ""
+        return "; no positive number fits" if all_tried else ""
     return f"; the nearest that fit: {' and '.join(map(str, nearest))}" if all(map(builds, nearest)) else ""

@@ -234,9 +234,7 @@ class Undecidable(ExpressionError):
     """A condition depends on a symbol; the chain's step, which has the text, names it (E106)."""
 
     def __init__(self, where: Expr) -> None:
-        super().__init__(
-            "a condition depends on a symbolic value", code="E106", hint="give the symbol a value with --set"
-        )
+        super().__init__("a condition depends on a symbolic value", code="E106", hint="give the symbol a value")
         self.where = where
 
 

@@ -44,9 +44,7 @@ def _plain(value: object) -> str:
     if isinstance(value, Word):
         raise UnknownName(value)
     if is_symbolic(value):
-        raise ExpressionError(
-            "a name depends on a symbolic value", code="E106", hint="give the symbol a value with --set"
-        )
+        raise ExpressionError("a name depends on a symbolic value", code="E106", hint="give the symbol a value")
     return str(value)
 
 

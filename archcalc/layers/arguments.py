@@ -201,7 +201,7 @@ def are_equal(a: Dim, b: Dim, question: str) -> bool:
     equal = agreement([(a, b)])
     if is_symbolic(equal):
         why = "PyTorch takes other steps then, which keep other volumes"
-        hint = "give the symbol a value with --set; sweep builds each of several: --set NAME=1..8"
+        hint = "give the symbol a value; a sweep builds each of several"
         raise ShapeError(f"whether {question} depends on a symbolic value; {why}", code="E106", hint=hint)
     return bool(equal)
 

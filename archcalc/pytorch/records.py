@@ -106,7 +106,7 @@ def read_record(file: Path) -> dict[str, Any]:
 
 
 def _no_record(file: Path, problem: str) -> UsageError:
-    return UsageError(f"{file} is not a record of measurements: {problem}", "archcalc verify --record writes one")
+    return UsageError(f"{file} is not a record of measurements: {problem}", "verify writes one, on a CUDA device")
 
 
 def _problem(record: Any) -> str:

@@ -100,7 +100,7 @@ def choose_device(report: Report, device: str) -> tuple[str, str]:
     if device == "meta":
         return device, NOT_EXECUTED.format("as asked")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here", "--device cpu, or --against a record of one")
+        raise UsageError("there is no CUDA device here", "--device cpu, or a record of one: --against FILE")
     room = cuda.free_memory() if device == "cuda" else available_memory()
     needed = room_needed(report)
     if needed > SHARE * room:

@@ -10,8 +10,9 @@ from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.questions.explain_steps import Step, steps
 from archcalc.questions.formula import layer_at
-from archcalc.questions.networks import Network, report_of
+from archcalc.questions.networks import Network, names_of, report_of
 from archcalc.report import Report, Row
+from archcalc.shape import BATCH
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
@@ -125,8 +126,8 @@ def explain(
     `layer`: its path, or a scope's with one layer, or with one that has parameters. Sizes and symbols as in
     `Architecture.build`.
     Returns: steps with exact values: params and MACs are counts, `saved_bytes` bytes, the field input positions.
-    Raises: UnknownNameError: there is no such layer. UsageError: the scope has several, or there is no such network or
-    dtype. SpecError: the spec is wrong.
+    Raises: UnknownNameError: there is no such layer. UsageError: the scope has several, the batch is open, or there is
+    no such network or dtype. SpecError: the spec is wrong.
 
     >>> import archcalc
     >>> found = archcalc.explain("alexnet", "conv1")
@@ -135,6 +136,8 @@ def explain(
     >>> found["H"].value, found["params"].value
     (55, 34944)
     """
+    if BATCH in names_of(symbolic):
+        raise UsageError("a layer is explained for one example", f"leave {BATCH} out")
     report = report_of(network, hparams, sizes, symbolic, dtype=dtype)
     report = report if report.batch == 1 else replace(report, batch=1)
     row = _row(report, layer)

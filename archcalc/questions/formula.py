@@ -151,7 +151,7 @@ class Formulas(Answer):
         try:
             return _text(python_code(self._resolved(), self.conditions, self.values, self.from_zero))
         except Uncompilable as error:
-            raise UsageError(f"no Python for this: {error}", "--format sympy has it") from None
+            raise UsageError(f"no Python for this: {error}", "there is SymPy for it: --format sympy") from None
 
     def _needs(self, notation: Notation) -> list[str]:
         needs = "; ".join(condition_text(condition, notation) for condition in self.conditions)
@@ -252,7 +252,7 @@ def _of_layer(report: Report, layer: str, names: Sequence[str]) -> Formulas | No
     if row is None:
         return None
     if BATCH in names:
-        raise UsageError("a layer's formulas are for one example", f"leave {BATCH} out of --symbolic")
+        raise UsageError("a layer's formulas are for one example", f"leave {BATCH} out")
     return of_layer(row)
 
 

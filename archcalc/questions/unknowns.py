@@ -76,7 +76,7 @@ def unknowns_of(
     for name in several:
         if is_list(architecture, name):
             raise UsageError(
-                f"'{name}' is a list, and a range is for one number", f"--symbolic {name} opens each entry"
+                f"'{name}' is a list, and a range is for one number", f"each entry is opened by --symbolic {name}"
             )
     names = [*names_of(symbolic), *(name for name, value in fixed.items() if value == "sym")]
     by_axis = _sizes(architecture, sizes, several)
@@ -87,7 +87,7 @@ def unknowns_of(
     numbers = {name: sizes_among(name, [value])[0] for name, value in given.items() if name not in sets}
     by_axis |= {name: numbers[name] for name in axis_sizes}
     if BATCH in {*names, *ranges, *numbers} and BATCH not in architecture.spec.hparams and batch != 1:
-        raise UsageError("the batch is given twice, as --batch and as N")
+        raise UsageError("the batch is given twice, as batch and as N")
     batch = numbers.get(BATCH, exact(batch, "the batch", least=1))
     if square:
         names, ranges, by_axis = _squared(architecture, names, ranges, by_axis, sets)
@@ -132,7 +132,7 @@ def _squared(
     """
     found = squares(architecture)
     if not found:
-        raise UsageError(f"{architecture.name} has no input with several spatial axes", "leave --square out")
+        raise UsageError(f"{architecture.name} has no input with several spatial axes", "leave square out")
     names, ranges, sizes = [*names], dict(ranges), dict(sizes)
     for first, *others in found:
         axes = (first, *others)

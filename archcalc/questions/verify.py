@@ -163,7 +163,7 @@ def verify_against(
     from archcalc.pytorch.records import against, read_record
 
     if not isinstance(record, (str, PathLike)):
-        raise UsageError(f"{record!r:.60} is not the path of a record", "archcalc verify --record writes one")
+        raise UsageError(f"{record!r:.60} is not the path of a record", "verify writes one, on a CUDA device")
     kept, folder, found = read_record(Path(record)), folder_of(specs), []
     for named in networks or kept["nets"]:
         for architecture in architectures_of(named, folder):

@@ -128,7 +128,7 @@ class Listing:
         values = {entry: self.value(entry, self.sort) for entry in rows}
         if any(map(is_symbolic, values.values())):
             raise UsageError(
-                f"can't sort by '{self.sort}': it has symbolic values", "give the symbols values with --set"
+                f"can't sort by '{self.sort}': it has symbolic values", "give the symbols values, as in --set R=300"
             )
         return iter(sorted(values, key=values.__getitem__, reverse=True))
 
@@ -165,7 +165,7 @@ class Listing:
         """
         value, total = self.value(entry, column), self.total(column)
         if is_symbolic(value) or is_symbolic(total):
-            raise UsageError(f"shares of {column} depend on a symbol", "give the symbols values with --set")
+            raise UsageError(f"shares of {column} depend on a symbol", "give the symbols values, as in --set R=300")
         return Fraction(value, total) if total else None
 
     def _counted(self, column: str) -> str:
