@@ -98,7 +98,8 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
         spec = load_spec(file)
         if base in spec.names:
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
-    _refuse_folder(Path(name))
+    if name:
+        _refuse_folder(Path(name))
     known = {known for _, names in declared_names(folder) for known in names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
 

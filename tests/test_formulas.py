@@ -102,6 +102,11 @@ def line_of(expr: Any) -> str:
         ),
         (K - 1234567, "k − 1,234,567", "k - 1{,}234{,}567"),
         (dim("C_out") * (H - 1), "(H − 1)·C_out", r"\left(H - 1\right) \cdot C_{out}"),
+        (
+            (H - K * (dim("d") + 1)) / (H + 1),
+            "(H − k·(d + 1))/(H + 1)",
+            r"\frac{H - k \cdot \left(d + 1\right)}{H + 1}",
+        ),
         (H * K / 2, "H·k/2", r"\frac{H \cdot k}{2}"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from archcalc.cli.run import run
-from archcalc.errors import UsageError
+from archcalc.errors import SpecError, UsageError
 from archcalc.questions.golden import golden_check, golden_update
 from archcalc.questions.golden_files import file_name, golden_values, to_text
 from archcalc.zoo import load
@@ -365,3 +365,33 @@ def test_golden_values_from_python(own: tuple[Path, Path]) -> None:
     assert (False, [str(folder / "tiny.json")]) == (updated.ok, [each.name for each in updated.left])
     assert golden_update(specs=specs, golden=folder, prune=True).ok
     assert [] == list(golden_update(specs=specs, golden=folder))
+
+
+def test_a_broken_spec_does_not_keep_others_from_being_compared(
+    own: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are compared and recorded, the error is told, and nothing is taken for a file that no spec owns."""
+    specs, folder = own
+    (specs / "two.yaml").write_text(SPEC.replace("tiny", "two"))
+    update([], specs, folder)
+    asked = ["--specs", str(specs), "--golden", str(folder)]
+    for broken in (SPEC.replace("tiny", "two").replace("conv 4", "conv 4 99x99"), "name: ["):
+        (specs / "two.yaml").write_text(broken)
+        (specs / "tiny.yaml").write_text(SPEC)
+        update(["tiny"], specs, folder)
+        (specs / "tiny.yaml").write_text(SPEC.replace("conv 4", "conv 5"))
+        with pytest.raises(SpecError):
+            golden_check(specs=specs, golden=folder)
+        errors: list[Any] = []
+        found = golden_check(specs=specs, golden=folder, on_error=errors.append)
+        assert ({"tiny"}, 1) == ({each.name for each in found}, len(errors))
+        assert 1 == run(["golden", "check", *asked])
+        out, err = capsys.readouterr()
+        assert "tiny: conv: params was 112, is 140" in out
+        assert "two.yaml:" in err
+        assert 1 == run(["golden", "update", *asked, "--prune"])
+        assert "tiny: conv: params was 112, is 140" in capsys.readouterr().out
+        assert {"tiny.json", "two.json"} == {file.name for file in folder.iterdir()}
+        assert 1 == run(["golden", "check", *asked])
+        out, err = capsys.readouterr()
+        assert ("", True) == (out, "two.yaml:" in err)

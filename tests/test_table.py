@@ -224,7 +224,7 @@ def test_columns(column: str, printed: Callable[..., str]) -> None:
     assert column == printed("table", "lenet5", "--columns", column, "--format", "csv").splitlines()[0]
 
 
-@pytest.mark.parametrize("choice", [{}, {"every": True}, {"depth": 1}])
+@pytest.mark.parametrize("choice", [{}, {"all": True}, {"depth": 1}])
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "gpt2_small", "unet"])
 def test_shares_are_parts_of_the_total(name: str, choice: dict[str, Any]) -> None:
     """Of every sum: each row's value over the total, exact; together they are 1."""

@@ -11,6 +11,8 @@ from archcalc.cli.command import Command
 from archcalc.cli.graphs import refuse_unused_folder
 from archcalc.cli.options import Output, Specs, form_option, subjects
 from archcalc.cli.output import text_format, write, write_table
+from archcalc.cli.run import refuse
+from archcalc.errors import ArchcalcError
 from archcalc.questions.golden import golden_check, golden_update
 
 Chosen = Annotated[list[str] | None, subjects(help="Names, or folders of specs. Default: all architectures.")]
@@ -50,12 +52,14 @@ def check(
     ```
     """
     refuse_unused_folder(names or [], specs)
-    found = golden_check(*names or [], specs=specs, golden=folder)
+    refused: list[ArchcalcError] = []
+    found = golden_check(*names or [], specs=specs, golden=folder, on_error=refused.append)
     chosen = text_format(form, output)
-    if chosen == "text":
-        write(found.sentences(), output)
-    else:
+    if chosen != "text":
         write_table(found.table(), chosen, output)
+    elif found.differences or not refused:
+        write(found.sentences(), output)
+    refuse(refused)
     if not found.ok:
         raise typer.Exit(1)
 
@@ -77,4 +81,8 @@ def update(
     ```
     """
     refuse_unused_folder(names or [], specs)
-    write(golden_update(*names or [], specs=specs, golden=folder, prune=prune).sentences())
+    refused: list[ArchcalcError] = []
+    found = golden_update(*names or [], specs=specs, golden=folder, prune=prune, on_error=refused.append)
+    if found.changes or found.left or not refused:
+        write(found.sentences())
+    refuse(refused)

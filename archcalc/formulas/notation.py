@@ -103,7 +103,7 @@ class Notation:
 
         above, below = fraction(expr)
         if below != 1:
-            return self._over(self._inside(above, _PRODUCT), self._inside(below, _POWER))
+            return self._divided(above, below)
         coefficient, rest = expr.as_coeff_Mul()
         factors = sorted(rest.as_ordered_factors(), key=self._factor_rank)
         texts = [self._inside(factor, _POWER) for factor in factors]
@@ -121,8 +121,13 @@ class Notation:
         last = factor.is_Symbol and factor.name == "C_out"
         return (2 if last else 0 if factor.is_Symbol or factor.is_Pow else 1), min(names, default=99)
 
+    def _divided(self, above: Any, below: Any) -> str:
+        """One expression by another; the bar of a fraction needs no brackets around what stands above and below."""
+        least = (_SUM, _SUM) if self.latex else (_PRODUCT, _POWER)
+        return self._over(self._inside(above, least[0]), self._inside(below, least[1]))
+
     def _over(self, above: str, below: str) -> str:
-        return rf"\frac{{{_bare(above)}}}{{{_bare(below)}}}" if self.latex else f"{above}/{below}"
+        return rf"\frac{{{above}}}{{{below}}}" if self.latex else f"{above}/{below}"
 
     def _power(self, expr: Any) -> str:
         base = self._inside(expr.base, _ATOM)
@@ -163,7 +168,7 @@ class Notation:
     def _rounded(self, above: Any, below: Any, marks: tuple[str, str]) -> str:
         text = self._write(above)[0]
         if below != 1:
-            text = self._over(self._inside(above, _PRODUCT), self._inside(below, _POWER))
+            text = self._divided(above, below)
         return f"{marks[0]}{text}{marks[1]}"
 
 
@@ -219,12 +224,6 @@ def _ceilings(expr: Any) -> Any:
         if constant == -1 and not below.is_Integer and not any(s.name.startswith("k") for s in rest.free_symbols):
             return expr - floor - 1 + sympy.ceiling(rest / below, evaluate=False)
     return expr
-
-
-def _bare(text: str) -> str:
-    """Without the brackets around all of it, which a fraction's bar makes superfluous."""
-    inner = text.removeprefix(r"\left(").removesuffix(r"\right)")
-    return inner if len(inner) == len(text) - 13 and r"\left(" not in inner else text
 
 
 UNICODE = Notation()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
@@ -24,10 +25,10 @@ from archcalc.questions.golden_files import (
     read,
     to_text,
 )
-from archcalc.questions.subjects import Named, architectures_of, folder_of
+from archcalc.questions.subjects import Attempts, Named, OnError, architectures_among, folder_of
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Judgement
-from archcalc.zoo import Architecture, architectures
+from archcalc.zoo import Architecture
 
 COLUMNS = (
     Column("name", Kind.NAME), Column("where", Kind.NAME), Column("what", Kind.WORD), Column("recorded"),
@@ -108,12 +109,14 @@ def _table(found: Sequence[Difference], title: str, otherwise: str) -> Table:
 
 
 def golden_check(
-    *networks: Named, specs: str | PathLike[str] | None = None, golden: str | PathLike[str] = "golden"
-) -> GoldenCheck:
+    *networks: Named, specs: str | PathLike[str] | None = None, golden: str | PathLike[str] = "golden",
+    on_error: OnError = None,
+) -> GoldenCheck:  # fmt: skip
     """Compare golden files, those in the folder `golden`, with what is computed now.
 
     A folder among the networks stands for all of its architectures, and no network for those of `specs`, by default the
-    zoo; then files that no spec owns are differences, too.
+    zoo; then files that no spec owns are differences, too. With `on_error`, which is called with them, specs that are
+    wrong don't keep the others from being compared; which files no spec owns isn't known then.
     Raises: UsageError: there is no such name, the folder is a symbolic link, or two architectures have one name.
     SpecError: a spec is wrong.
 
@@ -122,25 +125,28 @@ def golden_check(
     [{'name': 'lenet5', 'where': '', 'what': 'there is no golden file', 'recorded': '', 'computed': ''}]
     """
     place = _checked(golden)
-    chosen = _chosen(networks, folder_of(specs))
-    found: list[Difference] = []
-    for architecture in chosen:
-        name = architecture.name
-        before, problem = read(place / file_name(name))
-        found += [Difference(name, what=problem)] if problem else differences(name, before, golden_values(architecture))
-    if not networks:
+    attempts = Attempts(on_error)
+    chosen = _chosen(networks, folder_of(specs), attempts)
+    found = [each for one in chosen for each in attempts.of(partial(_compared, one, place))]
+    if not networks and not attempts.failed:
         found += [Difference(str(file), what="no spec owns this file") for file in _ownerless(place, chosen)]
     return GoldenCheck(tuple(found))
 
 
+def _compared(architecture: Architecture, folder: Path) -> Iterable[Difference]:
+    name = architecture.name
+    before, problem = read(folder / file_name(name))
+    return [Difference(name, what=problem)] if problem else differences(name, before, golden_values(architecture))
+
+
 def golden_update(
     *networks: Named, specs: str | PathLike[str] | None = None, golden: str | PathLike[str] = "golden",
-    prune: bool = False,
+    prune: bool = False, on_error: OnError = None,
 ) -> GoldenUpdate:  # fmt: skip
     """Write the golden files that differ from what is computed now, into the folder `golden`.
 
-    The networks are as for `golden_check`. Golden files that no spec owns are reported, and removed if `prune`; other
-    files are left alone.
+    The networks are as for `golden_check`, and so is `on_error`; with errors nothing is removed. Golden files that no
+    spec owns are reported, and removed if `prune`; other files are left alone.
     Raises: UsageError: a file can't be written or is in the way, the folder is a symbolic link, two architectures have
     one name, or `prune` is asked for beside networks. SpecError: a spec is wrong.
 
@@ -154,10 +160,11 @@ def golden_update(
     if prune and networks:
         raise UsageError("'prune' looks at all specs: leave out the names")
     place = _checked(golden)
-    chosen = _chosen(networks, folder_of(specs))
+    attempts = Attempts(on_error)
+    chosen = _chosen(networks, folder_of(specs), attempts)
     _make(place)
-    changes = [change for architecture in chosen for change in _recorded(architecture, place)]
-    ownerless = [] if networks else _ownerless(place, chosen)
+    changes = [change for one in chosen for change in attempts.of(partial(_recorded, one, place))]
+    ownerless = [] if networks or attempts.failed else _ownerless(place, chosen)
     if not prune:
         left = "no spec owns this file; --prune removes it"
         return GoldenUpdate(tuple(changes), tuple(Difference(str(file), what=left) for file in ownerless))
@@ -207,18 +214,13 @@ def _ownerless(folder: Path, chosen: Sequence[Architecture]) -> list[Path]:
     return [file for file in sorted(folder.glob("*.json")) if file.name not in owned and is_golden(file)]
 
 
-def _chosen(networks: Sequence[Named], folder: Path | None) -> list[Architecture]:
-    """The architectures that are meant.
+def _chosen(networks: Sequence[Named], folder: Path | None, attempts: Attempts) -> list[Architecture]:
+    """The architectures that are meant, as far as their specs can be read.
 
     Raises: UsageError: two of them have one name, so that their files would be one.
     """
-    chosen = (
-        [found for named in networks for found in architectures_of(named, folder)]
-        if networks
-        else architectures(folder)
-    )
     by_name: dict[str, Architecture] = {}
-    for architecture in chosen:
+    for architecture in architectures_among(networks, folder, attempts):
         other = by_name.setdefault(architecture.name, architecture)
         first, second = (f"{found.spec.source.file}:{found.variant}".rstrip(":") for found in (other, architecture))
         if first != second:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -77,23 +77,34 @@ def answered(
     spec has a budget of work of its own.
     Raises: ArchcalcError: whatever is wrong with one of them, unless there is `on_error`.
     """
-    folder = folder_of(specs)
+    folder, attempts = folder_of(specs), Attempts(on_error)
+    found = []
+    for several in [partial(_specs, named, folder) for named in networks] or [partial(_in_folder, folder)]:
+        for each in attempts.of(several):
+            found += attempts.of(partial(_once, ask, each, folder))
+    return tuple(found)
 
-    def attempt(step: Callable[[], Iterable[Any]]) -> list[Any]:
+
+class Attempts:
+    """Steps of which some may fail: whoever asks for errors gets them, and the other steps go on."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self.on_error, self.failed = on_error, False
+
+    def of(self, step: Callable[[], Iterable[T]]) -> list[T]:
+        """What a step gives, with a budget of work of its own; nothing if it fails.
+
+        Raises: ArchcalcError: it fails, and nobody asks for errors.
+        """
         try:
             with renewed():
                 return list(step())
         except (UsageError, SpecError, TooMuchWork) as error:
-            if on_error is None:
+            if self.on_error is None:
                 raise
-            on_error(error)
+            self.failed = True
+            self.on_error(error)
             return []
-
-    found = []
-    for several in [partial(_specs, named, folder) for named in networks] or [partial(_in_folder, folder)]:
-        for each in attempt(several):
-            found += attempt(partial(_once, ask, each, folder))
-    return tuple(found)
 
 
 def _once(ask: Callable[[Any, Path | None], T], named: Any, folder: Path | None) -> list[T]:
@@ -125,11 +136,29 @@ def is_folder(named: Any, folder: Path | None = None) -> bool:
     return False
 
 
-def architectures_of(named: Named, folder: Path | None = None) -> Iterable[Architecture]:
+def architectures_among(networks: Sequence[Named], folder: Path | None, attempts: Attempts) -> Iterator[Architecture]:
+    """The architectures that are named, or all of the folder's: those whose specs can be read."""
+    if networks:
+        parts = [part for named in networks for part in attempts.of(partial(_parts, named, folder))]
+    else:
+        parts = attempts.of(partial(_in_folder, folder))
+    for part in parts:
+        yield from attempts.of(partial(architectures_of, part, folder))
+
+
+def _parts(named: Named, folder: Path | None) -> Iterable[Named | InFolder]:
+    if isinstance(named, (str, PathLike)) and is_folder(named, folder):
+        return map(InFolder, spec_files(Path(named)))
+    return (named,)
+
+
+def architectures_of(named: Named | InFolder, folder: Path | None = None) -> Iterable[Architecture]:
     """The architectures that are named: one, or all of a spec's or a folder's.
 
     Raises: UsageError: there is no such name, or it's a graph. SpecError: a spec is wrong.
     """
+    if isinstance(named, InFolder):
+        return variants(load_spec(named.file))
     if isinstance(named, Spec):
         return variants(named)
     if isinstance(named, (str, PathLike)):
@@ -137,7 +166,7 @@ def architectures_of(named: Named, folder: Path | None = None) -> Iterable[Archi
     return (architecture_of(named),)
 
 
-def _in_folder(folder: Path | None) -> Iterable[Named | InFolder]:
+def _in_folder(folder: Path | None) -> Iterable[Any]:
     return map(InFolder, spec_files(folder))
 
 
