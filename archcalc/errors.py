@@ -16,8 +16,8 @@ MAX_KNOWN = 500
 MAX_PATHS, MAX_MEANT = 10_000, 3
 """Of how many paths the words are compared, and how many are offered."""
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
-_COMMAND, _FLAG = re.compile(r"\barchcalc ([a-z]+)"), re.compile(r"--(square|prune|changes)\b")
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ([^\s;,]+(?:,[^\s;,]+)*))?")
+_COMMAND, _FLAG = re.compile(r"\barchcalc ([a-z]+)"), re.compile(r"(?<!\w)--(square|prune|changes)\b")
+_OPTION = re.compile(r"(?<!\w)--([a-z]+(?:-[a-z]+)*)(?: ([^\s;,]+(?:,[^\s;,]+)*))?")
 """In a hint, an option and what it's given, if that follows."""
 
 
@@ -155,8 +155,9 @@ def _parameter(option: str, value: str | None) -> str:
         return name
     if "=" not in value:
         return f"to({value!r})" if option == "format" else f"{name}={value!r}"
-    pairs = [part.partition("=")[::2] for part in ([value] if option == "set" else value.split(","))]
-    return f"{name}={ {key: int(each) if each.isdecimal() else each for key, each in pairs} }"
+    pairs = [part.rpartition("=")[::2] for part in ([value] if option == "set" else value.split(","))]
+    values = {key.replace("=", "_"): int(each) if each.isdecimal() else each for key, each in pairs}
+    return f"{name}={values}"
 
 
 def printable(text: str) -> str:

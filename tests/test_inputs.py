@@ -128,7 +128,7 @@ def test_sizes_in_another_order_are_explained_for_the_input_they_are_about(
 
 def test_set_of_a_size_points_to_the_input_option(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--set takes hparams in commands that build once; the hint says how to give the other input's size."""
-    hint = "sizes have a place of their own: --input right=H=64, or build({'right_H': 64})"
+    hint = "sizes have a place of their own: --input right=H=64"
     assert (2, "", f"error: two has no hparam 'right_H'\n    hint: {hint}\n") == told(
         capsys, "table", two, "--set", "right_H=8"
     )

@@ -483,3 +483,30 @@ def test_what_takes_too_many_combinations_is_refused_with_what_can_be_asked(caps
         "error: H can be as large as 197,010, and what W may be has to be found for each H: more than 2,000 combinations\n"
         "    hint: squares alone: --square; or a number for one of both: --input H=224\n"
     ) == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "layers"),
+    [
+        ({"conv5.out_channels": "sym"}, "conv5_out_channels", 3), ({"conv5.out_channels": range(1, 400)}, "conv5_out_channels", 3),
+        ({"conv5.kernel_size": range(1, 6)}, "conv5_kernel_size", 4), ({"conv*.k": range(1, 6)}, "conv_k", 18),
+        ({"conv5/1.out_channels": "sym"}, "conv5_1_out_channels", 0), ({"size": "sym"}, "size", 0),
+        ({"conv5/1.out_channels": "sym", "conv5/*.k": 1}, "conv5_1_out_channels", 0),  # what is given is no unknown
+    ],
+)  # fmt: skip
+def test_an_unknown_of_several_layers_is_said_to_be_one(given: dict[str, Any], name: str, layers: int) -> None:
+    """A scope's or a pattern's argument is one unknown for all of its layers, which the answer names."""
+    found = solve("vgg16", params="120M", hparams=given)
+    graph = load("vgg16").build()
+    if not layers:
+        assert {} == found.shared
+        return
+    pattern, _, word = next(iter(given)).rpartition(".")
+    argument = {"k": "kernel_size"}.get(word, word)
+    expected = [node.name for node in graph.nodes
+                if node.name.startswith(pattern.rstrip("*")) and hasattr(node.layer, argument)]  # fmt: skip
+    assert (layers, {name: sorted(expected)}) == (
+        len(expected),
+        {key: sorted(each) for key, each in found.shared.items()},
+    )
+    assert f"{name}: the same in {', '.join(found.shared[name][:4])}" in found.text()

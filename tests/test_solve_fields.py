@@ -183,7 +183,7 @@ MISUSE: list[tuple[dict[str, Any], str]] = [
     ({"output": {"Q": 7}}, "has no axis 'Q'"),
     ({"output": (7, -7)}, "'-7' is not a size"),
     ({"output": b"7"}, "exact integer"),
-    ({"layer": "conv5", "params": "5M"}, "goes with --output"),
+    ({"layer": "conv5", "params": "5M"}, "goes with an output"),
     ({"layer": 5, "output": 7}, "called by its path"),
     ({"layer": "conv9", "output": (7, 7)}, "has no layer 'conv9'\n    hint: did you mean"),
     ({"field": "conv5=200.."}, "bands by layer"),

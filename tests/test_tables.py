@@ -188,6 +188,16 @@ def test_a_narrow_terminal_cuts_no_number(width: int) -> None:
     assert ("15*H*W" in found) == (width > 20) or "15*H" in found
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_path_among_the_facts_is_whole(width: int) -> None:
+    """So that it can be copied; sentences beside it wrap."""
+    path = "/a-long-folder" * 8 + "/net.yaml"
+    found = shown(Table(facts=lambda: [("file", path), ("source", "words " * 30)]), width)
+    assert path in found
+    assert 30 == found.count("words")
+    assert width >= max(len(text) for text in found.splitlines() if path not in text)
+
+
 def test_texts_are_shortened_by_what_they_take() -> None:
     """Letters that take two cells count twice."""
     assert "ab…" == shortened("abcdef", 3)

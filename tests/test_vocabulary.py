@@ -13,6 +13,7 @@ from typer.main import get_command
 
 import archcalc
 from archcalc.cli.app import COMMANDS, app
+from archcalc.errors import in_python
 from archcalc.questions.networks import Network
 
 QUESTIONS = {name: each for name in archcalc.__all__ if inspect.isfunction(each := getattr(archcalc, name))}
@@ -85,3 +86,24 @@ def test_options_are_called_as_parameters_are(command: str) -> None:
     taken = {each.name for name in FUNCTIONS.get(command, [command]) for each in parameters(everything[name])}
     assert asked, command
     assert set() == asked - taken
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("a range helps: --set k=1..20", "a range helps: hparams={'k': '1..20'}"),
+        ("arguments are given to layers: --set conv1.stride=3", "arguments are given to layers: hparams={'conv1.stride': 3}"),
+        ("--set HPARAM=sym, --symbolic H,W, or N", "hparams={'HPARAM': 'sym'}, symbolic='H,W', or N"),
+        ("all its sizes: --input H=256,W=256", "all its sizes: sizes={'H': 256, 'W': 256}"),
+        ("--input right=H=64", "sizes={'right_H': 64}"), ("--output 7x7; --square", "output='7x7'; square=True"),
+        ("in --format json, --from pool5", "in to('json'), from_='pool5'"), ("--saved-bytes, --peak-bytes", "saved_bytes, peak_bytes"),
+        ("archcalc sweep tries any values", "archcalc.sweep tries any values"), ("did you mean 'a-b--c'?", "did you mean 'a-b--c'?"),
+        ("give it once", "give it once"),
+    ],
+)  # fmt: skip
+def test_hints_fit_whoever_asks(hint: str, expected: str) -> None:
+    """They name options of commands; from Python parameters, which are called alike."""
+    assert expected == in_python(hint)
+    error = archcalc.UsageError("what", hint)
+    assert f"what\n    hint: {expected}" == str(error)
+    assert f"what\n    hint: {hint}" == error.told(error.hint)

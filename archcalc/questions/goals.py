@@ -87,7 +87,7 @@ def goals_of(output: Output | None, layer: str, fields: Mapping[str, Budget], bu
     if output is None and not fields and not budgets:
         raise UsageError("what is to be solved for?", "--output 7x7, --params 5M, --macs 1G, --field conv5=200.. …")
     if layer and output is None:
-        raise UsageError("a layer goes with the output that it's to have", "--output 7x7")
+        raise UsageError("a layer goes with an output", "--output 7x7")
     return Goals(
         {name: budget(name, amount, _quantity(name).in_bytes) for name, amount in budgets.items()},
         () if output is None else _sizes(output),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,10 @@ from archcalc import text
 from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.expand.given import mapping_of
+from archcalc.expand.hparams import is_override
 from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.general import put_in
+from archcalc.layers.base import SHORTHANDS
 from archcalc.questions.budgets import Budget
 from archcalc.questions.goals import Output, goals_of
 from archcalc.questions.networks import Network, architecture_of
@@ -25,6 +28,8 @@ from archcalc.tables.answer import Answer
 
 CONDITIONS = 4
 """Conditions that are shown where nothing fulfils them."""
+LAYERS = 4
+"""Layers that are named where they share an unknown."""
 ROWS = 40
 """Lines of a listing for people; a table has all."""
 
@@ -36,7 +41,8 @@ class Solution(Answer):
     `name`: the network. `goals`: what was asked. `solutions`: which unknowns are free of each other, and combinations
     of the others. `totals`: what the budgets are compared with. `conditions`: what the network needs besides. `fixed`:
     parts of lists that stay numbers. `tried`: the unknowns each of whose values was built. `refused`: why some of those
-    can't be built, and how many. `warnings`: about values that nothing reads.
+    can't be built, and how many. `warnings`: about values that nothing reads. `shared`: the layers
+    of an unknown that is an argument of several.
 
     Iterating gives combinations, any of whose sizes go together; `found["H"]` is what H is in any of them. A data frame
     has a row for each run of equal steps: the number of the combination, the unknown, first, last and step.
@@ -51,6 +57,7 @@ class Solution(Answer):
     tried: tuple[str, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def unknowns(self) -> tuple[str, ...]:
@@ -158,7 +165,10 @@ class Solution(Answer):
         yield from self._largest()
 
     def _settled(self) -> Iterator[str]:
-        """What doesn't depend on the unknowns."""
+        """What the unknowns are, and what doesn't depend on them."""
+        for name, layers in self.shared.items():
+            others = f" and {len(layers) - LAYERS} more" if len(layers) > LAYERS else ""
+            yield f"{name}: the same in {', '.join(layers[:LAYERS])}{others}"
         if self.fixed:
             yield f"kept as numbers: {', '.join(self.fixed)}"
         for column, total in self.totals.items():
@@ -266,4 +276,15 @@ def solve(
         found.tried,
         found.refused,
         found.warnings,
+        dict(_shared((*unknowns.names, *unknowns.ranges), found.changed)),
     )
+
+
+def _shared(names: Iterable[str], changed: Sequence[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Of arguments of layers that are unknown, those of several layers."""
+    for name in filter(is_override, names):
+        pattern, _, word = name.rpartition(".")
+        matches = re.compile(re.escape(pattern).replace(r"\*", ".*") + "(/.*)?").fullmatch
+        layers = tuple(layer for layer, own in changed if own in (word, SHORTHANDS.get(word)) and matches(layer))
+        if len(layers) > 1:
+            yield symbol_of(name), layers

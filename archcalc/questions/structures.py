@@ -47,6 +47,8 @@ class Found:
     """The layer whose output is meant."""
     warnings: tuple[Diagnostic, ...] = ()
     """About values that nothing reads."""
+    changed: tuple[tuple[str, str], ...] = ()
+    """The arguments of layers, by layer and name, that are unknown, or given otherwise than in the spec."""
 
 
 def solutions(architecture: Architecture, goals: Goals, unknowns: Unknowns, dtype: str = "float32") -> Found:
@@ -117,7 +119,8 @@ class _Question:
         conditions = found.graph.conditions
         solved = solved_for([*conditions, *wanted], self._domains(found, unknowns, [*totals.values()]))
         unread = tuple(each for each in found.graph.warnings if each.code == "W406")
-        return Found(solved, totals, conditions, found.fixed, tuple(tried), {}, where, unread)
+        changed = tuple((change.name, change.argument) for change in found.graph.changes)
+        return Found(solved, totals, conditions, found.fixed, tuple(tried), {}, where, unread, changed)
 
     def each(self, unknowns: Unknowns, tried: Sequence[str]) -> Found:
         """The solutions of each structure, joined."""
@@ -145,7 +148,8 @@ class _Question:
         first = replace(found[0][1] if found else Found(joined, {}), tried=called)
         totals = first.totals if len(found) == 1 else {}
         unread = tuple(w for w in first.warnings if all(w in one.warnings for _, one in found))
-        return replace(first, solutions=joined, totals=totals, refused=refused, warnings=unread)
+        changed = tuple(dict.fromkeys(pair for _, one in found for pair in one.changed))
+        return replace(first, solutions=joined, totals=totals, refused=refused, warnings=unread, changed=changed)
 
     def _domains(self, found: Opened, unknowns: Unknowns, totals: Sequence[Any]) -> dict[str, Integers]:
         """What each symbol may be before anything is asked: a positive integer, or what its range allows."""

@@ -50,7 +50,9 @@ def _facts(table: Table, console: Console) -> Iterator[Text]:
     found = [(line(what), line(text)) for what, text in table.facts()]
     indent = max((cell_len(what) for what, _ in found), default=0) + GAP
     for what, text in found:
-        yield from _hanging(Text(what.ljust(indent), "dim"), Text(text), console)
+        # a word alone, such as a path, is left to the terminal to break, so that it can be copied
+        shown = Text(text) if " " in text else Text(text, overflow="ignore", no_wrap=True)
+        yield from _hanging(Text(what.ljust(indent), "dim"), shown, console)
 
 
 def _hanging(head: Text, text: Text, console: Console) -> Iterator[Text]:
