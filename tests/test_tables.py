@@ -208,7 +208,7 @@ def test_texts_are_shortened_by_what_they_take() -> None:
 def test_every_writer_is_a_format() -> None:
     """A module that writes is in the mapping; each suffix means one format."""
     modules = {path.stem for path in (ROOT / "archcalc" / "tables").glob("*.py")}
-    assert modules - {"__init__", "answer", "formats", "frames", "numbers", "terminal"} == {
+    assert modules - {"__init__", "answer", "blocks", "formats", "frames", "numbers", "terminal"} == {
         form.module for form in FORMATS.values()
     }
     assert len(SUFFIXES) == sum(len(form.suffixes) for form in FORMATS.values())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 REPR_ROWS, HTML_ROWS = 60, 300
 """Rows that a table shows in a REPL and in a notebook."""
 
@@ -125,14 +124,3 @@ class Table:
             if found := self.remarks.get(number):
                 cells = [*cells[:-1], ". ".join(filter(None, (cells[-1], *found)))]
             yield cells
-
-
-def spaced(blocks: Iterable[Iterable[T]], blank: T) -> Iterator[T]:
-    """The lines of all blocks, with a blank one between two that aren't empty."""
-    started = False
-    for block in blocks:
-        for number, line in enumerate(block):
-            if started and not number:
-                yield blank
-            started = True
-            yield line

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from archcalc.tables import Column, Table
 from archcalc.text import html
+
+if TYPE_CHECKING:
+    from archcalc.tables import Column, Table
 
 STYLE = """\
 body { font: 15px/1.45 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1c1c1c; margin: 2em auto; \

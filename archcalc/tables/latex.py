@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from archcalc.tables import Column, Kind, Table, spaced
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.blocks import spaced
 from archcalc.text import latex
 
 PAGE = 45

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from archcalc.tables import Table, spaced
+from archcalc.tables import Table
+from archcalc.tables.blocks import spaced
 from archcalc.text import markdown
 
 

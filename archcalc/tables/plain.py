@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from archcalc.tables import Table, spaced
+from archcalc.tables.blocks import spaced
 from archcalc.text import line
+
+if TYPE_CHECKING:
+    from archcalc.tables import Table
 
 GAP = "  "
 

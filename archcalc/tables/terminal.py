@@ -10,7 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from archcalc.tables import Column, Kind, Table, spaced
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.blocks import spaced
 from archcalc.text import line
 
 GAP = 2
