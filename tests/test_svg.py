@@ -330,22 +330,32 @@ def test_outputs_are_nodes_to_draw(spec: Any) -> None:
         assert f"{message}\n    hint: {hint}" == str(error.value)
 
 
-def test_without_fonts(tmp_path: Path) -> None:
+PICTURES = {
+    "graph": "'conv_stack'",
+    "fields": "archcalc.receptive_field('conv_stack')",
+    "plot": "archcalc.sweep('alphago_policy', k=[64, 128])",
+}
+
+
+@pytest.mark.parametrize("what", PICTURES)
+def test_without_fonts(what: str, tmp_path: Path) -> None:
     """On a machine without fonts a PNG would have boxes for letters: that is an error; an SVG is fine."""
     config = tmp_path / "fonts.conf"
     config.write_text(f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}</cachedir></fontconfig>")
-    code = "import archcalc, sys; archcalc.draw('conv_stack').save(sys.argv[1])"
-    runs = {
-        suffix: subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / f"net.{suffix}")],
-            env={**os.environ, "FONTCONFIG_FILE": str(config)},
-            capture_output=True,
-            text=True,
-        )
-        for suffix in ("svg", "png")
-    }
-    assert 0 == runs["svg"].returncode
-    assert "there is no font on this machine, and png needs one" in runs["png"].stderr
+    code = f"""
+import archcalc
+picture = archcalc.draw({PICTURES[what]})
+assert "<svg" in picture.svg
+for form in ("png", "pdf"):
+    try:
+        picture.to(form)
+    except archcalc.UsageError as error:
+        print(error.args[0])
+"""
+    environment = {**os.environ, "FONTCONFIG_FILE": str(config)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    told = [f"there is no font on this machine, and {form} needs one" for form in ("png", "pdf")]
+    assert (told, "") == (run.stdout.splitlines(), run.stderr)
 
 
 def test_graphviz_is_loaded_for_pictures_only() -> None:

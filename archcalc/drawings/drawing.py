@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from archcalc import text
 from archcalc.drawings.drawable import Drawable
-from archcalc.drawings.svg import DPI
-from archcalc.errors import UsageError
+from archcalc.drawings.svg import DPI, placed_bytes
 
 FONT, WIDTH_OF_LETTER = "Helvetica,Arial,sans-serif", 0.56
 """The font, and about how wide a letter is, in units of the font's size."""
@@ -68,7 +67,9 @@ class Drawing(Drawable):
     title: str = ""
 
     def _content(self, form: str) -> bytes:
-        return "\n".join(svg_lines(self)).encode() if form == "svg" else _drawn(self, form)
+        if form == "svg":
+            return "\n".join(svg_lines(self)).encode()
+        return placed_bytes("\n".join(dot_lines(self)), form, "write .svg")
 
     def __repr__(self) -> str:
         return f"Drawing({self.title!r})"
@@ -94,21 +95,6 @@ def svg_lines(drawing: Drawing) -> Iterator[str]:
             place = f'x="{shape.x:.2f}" y="{shape.y:.2f}" font-size="{shape.size:g}" fill="{shape.colour}"'
             yield f'<text {place} font-family="{FONT}" dominant-baseline="central">{text.xml(shape.text)}</text>'
     yield "</svg>"
-
-
-def _drawn(drawing: Drawing, suffix: str) -> bytes:
-    """The drawing through Graphviz, which places nothing itself (`nop2`)."""
-    try:
-        from pygraphviz import AGraph
-    except ImportError as error:
-        raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2', or write .svg") from error
-    from archcalc.drawings.svg import _quiet
-
-    with _quiet():
-        if b"/FontFile" not in AGraph(string="graph{n}").draw(format="pdf", prog="dot"):
-            hint = "install one (Debian, Ubuntu: apt install fonts-dejavu-core), or write .svg"
-            raise UsageError(f"there is no font on this machine, and {suffix} needs one", hint)
-        return bytes(AGraph(string="\n".join(dot_lines(drawing))).draw(format=suffix, prog="nop2"))
 
 
 def dot_lines(drawing: Drawing) -> Iterator[str]:

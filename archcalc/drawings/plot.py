@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.drawings.drawable import Drawable
+from archcalc.drawings.svg import placed_bytes
 from archcalc.errors import UsageError
 from archcalc.questions.grid import Columns
 from archcalc.questions.measures import column
@@ -107,7 +108,7 @@ class Scatter(Drawable):
     def _content(self, form: str) -> bytes:
         if not self.points:
             raise UsageError("there's nothing to plot")
-        return _drawn("\n".join(self._dot()), form)
+        return placed_bytes("\n".join(self._dot()), form)
 
     def _dot(self) -> Iterator[str]:
         """The plot as DOT whose nodes have positions."""
@@ -159,18 +160,3 @@ class _Scale:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             return [10**power for power in range(first, last + 1)]
         return sorted({self.low + (self.high - self.low) * step // (TICKS - 1) for step in range(TICKS)})
-
-
-def _drawn(dot: str, form: str) -> bytes:
-    try:
-        from pygraphviz import AGraph
-    except ImportError as error:
-        raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2'") from error
-    from archcalc.drawings.svg import _quiet as quiet
-
-    try:
-        with quiet():
-            data = AGraph(string=dot).draw(format=form, prog="nop2")
-    except (ValueError, OSError) as error:
-        raise UsageError(f"Graphviz can't draw this: {error}") from None
-    return bytes(data)

@@ -8,45 +8,62 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from archcalc.drawings.dot import FRAME_MARGIN
 from archcalc.errors import UsageError
 
-FORMATS = ("svg", "pdf", "png", "dot")
 MAX_PIXELS, DPI = 32_000, 144
 """The longest side of a PNG (cairo's limit is 32,767), and its resolution where it isn't too long for that."""
 
 
-def picture_bytes(dot: str, format: str) -> bytes:
+def picture_bytes(dot: str, form: str) -> bytes:
     """Lay DOT out and draw it. The same text gives the same SVG, as long as the fonts are the same.
 
     Raises: UsageError: Graphviz can't.
     """
-    if format == "dot":
+    if form == "dot":
         return dot.encode()
+    from archcalc.drawings.columns import in_columns
+
+    with _graphviz(form, "write .dot") as read:
+        graph = read(read(dot).draw(format="dot", prog="dot").decode())
+        in_columns(graph)
+        if form == "png":
+            graph.graph_attr["dpi"] = _resolution(graph)
+        data = bytes(graph.draw(format=form, prog="nop2"))
+        return _anchored(data.decode()).encode() if form == "svg" else data
+
+
+def placed_bytes(dot: str, form: str, otherwise: str = "") -> bytes:
+    """Draw DOT that says itself where everything lies; `otherwise`: what needs no Graphviz.
+
+    Raises: UsageError: Graphviz can't.
+    """
+    with _graphviz(form, otherwise) as read:
+        return bytes(read(dot).draw(format=form, prog="nop2"))
+
+
+@contextlib.contextmanager
+def _graphviz(form: str, otherwise: str) -> Iterator[Callable[[str], Any]]:
+    """What reads DOT, for drawing it in a format; nothing is printed meanwhile. `otherwise`: what else users can do.
+
+    Raises: UsageError: Graphviz can't be loaded, has no font, or fails.
+    """
     try:
         from pygraphviz import AGraph
     except ImportError as error:
-        raise UsageError(f"can't load Graphviz: {error}", "pip install 'pygraphviz>=2', or write .dot") from error
-    from archcalc.drawings.columns import in_columns
-
+        hint = ", or ".join(filter(None, ("pip install 'pygraphviz>=2'", otherwise)))
+        raise UsageError(f"can't load Graphviz: {error}", hint) from error
     with _quiet() as said:
         try:
-            if format != "svg" and b"/FontFile" not in AGraph(string="graph{n}").draw(format="pdf", prog="dot"):
+            if form != "svg" and b"/FontFile" not in AGraph(string="graph{n}").draw(format="pdf", prog="dot"):
                 hint = "install one (Debian, Ubuntu: apt install fonts-dejavu-core), or write .svg"
-                raise UsageError(f"there is no font on this machine, and {format} needs one", hint)
-            graph = AGraph(string=AGraph(string=dot).draw(format="dot", prog="dot").decode())
-            in_columns(graph)
-            if format == "png":
-                graph.graph_attr["dpi"] = _resolution(graph)
-            data = bytes(graph.draw(format=format, prog="nop2"))
-            return _anchored(data.decode()).encode() if format == "svg" else data
-        except (ValueError, TypeError) as error:
-            raise UsageError(
-                f"Graphviz can't draw this: {said() or error}", "write .dot to see what it was given"
-            ) from error
+                raise UsageError(f"there is no font on this machine, and {form} needs one", hint)
+            yield lambda dot: AGraph(string=dot)
+        except (ValueError, TypeError, OSError) as error:
+            raise UsageError(f"Graphviz can't draw this: {said() or error}", otherwise) from error
 
 
 def _anchored(svg: str) -> str:
