@@ -16,7 +16,8 @@ from archcalc.graph import Application
 from archcalc.layers.base import Layer
 from archcalc.report import Row
 from archcalc.shape import SPATIAL, Shape, Window
-from archcalc.symbolic import collecting_conditions, dim, floor_div, is_symbolic, prod
+from archcalc.symbolic import collecting_conditions, dim, is_symbolic, prod
+from archcalc.symbolic.arithmetic import canonical_floor
 from archcalc.symbolic.compiled import compare
 from archcalc.symbolic.values import value_at
 
@@ -276,16 +277,9 @@ def put_in(expr: Any, names: Mapping[str, Any]) -> Any:
 
     found = expr.subs({dim(name): value for name, value in names.items()}, simultaneous=True)
     if any(map(is_symbolic, names.values())):
-        found = found.replace(sympy.floor, _collapsed)
+        found = found.replace(sympy.floor, canonical_floor)
     found = sympy.expand(found)
     return int(found) if found.is_Integer else found
-
-
-def _collapsed(argument: Any) -> Any:
-    """A floor in the one canonical form."""
-    import sympy
-
-    return floor_div(*sympy.fraction(sympy.together(argument)))
 
 
 def tidy(expr: Any, conditions: Sequence[Any]) -> Any:

@@ -181,6 +181,13 @@ def _floor_of(a: Dim, b: Dim) -> Dim:
     return found
 
 
+def canonical_floor(argument: Any) -> Dim:
+    """The floor of a fraction in the form that `floor_div` gives, for SymPy's `replace`."""
+    import sympy
+
+    return floor_div(*sympy.fraction(sympy.together(argument)))
+
+
 def shared_out(amount: Dim, parts: Dim) -> Dim:
     """Amount / parts, where that is known, or presupposed, to be an integer: in symbols without a floor."""
     if is_symbolic(amount):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from archcalc.symbolic.arithmetic import floor_div
+from archcalc.symbolic.arithmetic import canonical_floor
 from archcalc.symbolic.compiled import Function, Program, Uncompilable
 from archcalc.symbolic.fractions import as_fraction
 
@@ -152,7 +152,7 @@ def _split(relation: Any, shifted: Mapping[Any, Any], dummies: Sequence[Any]) ->
     import sympy
 
     difference = sympy.sympify(relation.left) - sympy.sympify(relation.right)
-    moved = sympy.expand(difference.xreplace(shifted).replace(sympy.floor, _canonical))
+    moved = sympy.expand(difference.xreplace(shifted).replace(sympy.floor, canonical_floor))
     terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(moved)]
     opposite = [(-factor, rest) for factor, rest in terms]
     wanted = {"<=": [terms], ">=": [opposite], "==": [terms, opposite]}.get(relation.relation, [])
@@ -211,12 +211,6 @@ def _is_nonnegative(expr: Any) -> bool:
         return bool(expr.exp.is_Integer) and _is_nonnegative(expr.base)
     known = expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min))
     return known and all(map(_is_nonnegative, expr.args))
-
-
-def _canonical(argument: Any) -> Any:
-    import sympy
-
-    return floor_div(*sympy.fraction(sympy.together(argument)))
 
 
 def never_falls(expr: Any) -> bool:
