@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 from typing import Any
 
 from archcalc.errors import ArchcalcError, SpecError, UsageError, suggestion
@@ -31,11 +32,6 @@ class Opened:
     graph: Graph
     batch: Any
     fixed: tuple[str, ...] = ()
-
-    @property
-    def conditions(self) -> Mapping[Any, Integers]:
-        """For each symbol the numbers that meet all conditions on it alone."""
-        return allowed(self.graph.conditions)
 
 
 def opened(
@@ -192,26 +188,20 @@ def solved(condition: Any) -> tuple[Any, Integers] | None:
     return None if found is None else (symbol, found)
 
 
-def allowed(conditions: Sequence[Any]) -> dict[Any, Integers]:
-    """For each symbol the numbers that meet all conditions on it alone."""
-    found: dict[Any, Integers] = {}
-    for condition in conditions:
-        if (pair := solved(condition)) is not None:
-            symbol, numbers = pair
-            found[symbol] = found[symbol] & numbers if symbol in found else numbers
-    return dict(sorted(found.items(), key=lambda item: item[0].name))
-
-
 def explained(graph: Graph, variant: str = "") -> Iterator[str]:
     """The conditions of a graph in words: for each symbol what it may be, and why; then those on several at once."""
     ahead = f"{variant}: " if variant else ""
-    fits = allowed(graph.conditions)
-    for symbol, numbers in fits.items():
-        reasons = [c for c in graph.conditions if (pair := solved(c)) and pair[0] == symbol]
-        meaning = numbers.text(symbol.name)
-        why = [str(reason) for reason in reasons if str(reason) != meaning]
+    alone: dict[str, dict[str, Integers]] = {}
+    joint = []
+    for condition in graph.conditions:
+        if (pair := solved(condition)) is None:
+            joint.append(str(condition))
+        else:
+            alone.setdefault(pair[0].name, {})[str(condition)] = pair[1]
+    for name, reasons in sorted(alone.items()):
+        meaning = reduce(and_, reasons.values()).text(name)
+        why = [reason for reason in reasons if reason != meaning]
         yield f"{ahead}works if {meaning}" + (f" (from {' and '.join(why)})" if why else "")
-    joint = [str(condition) for condition in graph.conditions if solved(condition) is None]
     yield from (f"{ahead}works if {condition}" for condition in joint)
     if not graph.conditions:
         yield f"{ahead}works for all sizes"
