@@ -100,7 +100,7 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
     if name:
         _refuse_folder(Path(name))
-    known = {known for _, names in declared_names(folder) for known in names}
+    known = {known for spec in specs_of(folder) for known in spec.names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
 
 
@@ -181,20 +181,17 @@ def text_of(file: Path) -> str:
         raise UsageError(f"can't read '{file}': {(error.strerror or str(error)).lower()}") from None
 
 
-def declared_names(folder: Path | None = None) -> Iterator[tuple[Spec, dict[str, str]]]:
-    """Every spec of a folder with its names and the variants they mean, by file name.
+def specs_of(folder: Path | None = None) -> Iterator[Spec]:
+    """Every spec of a folder, by file name.
 
     Raises: UsageError: there is no spec in it.
     """
-    for file in spec_files(folder):
-        spec = load_spec(file)
-        yield spec, spec.names
+    return map(load_spec, spec_files(folder))
 
 
 def architectures(folder: Path | None = None) -> Iterator[Architecture]:
     """Every variant of every spec of a folder."""
-    for spec, _ in declared_names(folder):
-        yield from variants(spec)
+    return (architecture for spec in specs_of(folder) for architecture in variants(spec))
 
 
 def variants(spec: Spec) -> Iterator[Architecture]:

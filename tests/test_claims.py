@@ -19,11 +19,11 @@ from archcalc.language.reader import load_spec
 from archcalc.questions import judging
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.judging import verdicts_on
-from archcalc.zoo import declared_names, load
+from archcalc.zoo import load, specs_of
 from tests import claim_rules
 from tests.helpers import HEAD, spec_of
 
-SPECS = {spec.name: spec for spec, _ in declared_names()}
+SPECS = {spec.name: spec for spec in specs_of()}
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -44,7 +44,7 @@ def test_every_spec_says_where_it_comes_from(name: str) -> None:
 
 def test_no_two_specs_share_a_name() -> None:
     """A name, of a spec, a variant or an alias, means one architecture in the whole zoo."""
-    names = [name for _, names in declared_names() for name in names]
+    names = [name for spec in SPECS.values() for name in spec.names]
     assert sorted(set(names)) == sorted(names)
 
 
