@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from archcalc.errors import LocalError, Mark, suggestion
 from archcalc.language.arithmetic import nearest
@@ -85,7 +84,7 @@ class _Checker:
         self.read: set[str] = set()
         self.referenced: set[str] = set()
         """The paths that are references without expressions in them: a formal may be meant."""
-        self.calls: dict[str, dict[str, Mark]] = {name: {} for name in spec.blocks}
+        self.calls: dict[str, dict[str, None]] = {name: {} for name in spec.blocks}
 
     def report(self, error: LocalError, mark: Mark) -> None:
         self.diagnostics.report(self.spec.source, error.code, error.message, mark, hint=error.hint)
@@ -110,19 +109,12 @@ class _Checker:
 
     def declarations(self) -> None:
         spec = self.spec
-        groups: tuple[tuple[str, Mapping[str, Any]], ...] = (
-            ("hparam", {name: hparam.value.mark for name, hparam in spec.hparams.items()}),
-            ("block", {name: block.mark for name, block in spec.blocks.items()}),
-            ("used spec", {name: use.mark for name, use in spec.uses.items()}),
-            ("table", {name: table.mark for name, table in spec.tables.items()}),
-        )
         taken: dict[str, str] = {}
-        for what, names in groups:
-            for name, mark in names.items():
-                other = _taken().get(name) or taken.get(name)
-                if other:
-                    self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
-                taken[name] = f"a {what}" if what != "hparam" else "an hparam"
+        for what, name, mark in _declared(spec):
+            other = _taken().get(name) or taken.get(name)
+            if other:
+                self.report(LocalError(f"{what} '{name}' has the name of {other}", code="E093"), mark)
+            taken[name] = f"a {what}" if what != "hparam" else "an hparam"
         self.symbols()
         for block in spec.blocks.values():
             formals = {name for name, _ in block.formals}
@@ -137,14 +129,9 @@ class _Checker:
         for hparam in spec.hparams.values():
             for value in (hparam.value, hparam.minimum, hparam.multiple_of):
                 self.value(value, outside)
-        for variant in spec.variants.values():
-            for value in variant.values.values():
-                self.value(value, outside)
-        for axes in spec.inputs.values():
-            for value in axes.values():
-                self.value(value, outside)
-        for claim in spec.claims:
-            for value in claim.at.values():
+        given = (*(v.values for v in spec.variants.values()), *spec.inputs.values(), *(c.at for c in spec.claims))
+        for values in given:
+            for value in values.values():
                 self.value(value, outside)
         for output in spec.outputs:
             if output.condition is not None:
@@ -211,18 +198,11 @@ class _Checker:
                 visit(name, ())
 
     def unused(self) -> None:
-        spec = self.spec
-        declared: tuple[tuple[str, Mapping[str, Mark]], ...] = (
-            ("hparam", {name: hparam.value.mark for name, hparam in spec.hparams.items()}),
-            ("block", {name: block.mark for name, block in spec.blocks.items()}),
-            ("used spec", {name: use.mark for name, use in spec.uses.items()}),
-            ("table", {name: table.mark for name, table in spec.tables.items()}),
-        )
-        for what, names in declared:
-            for name in (name for name in names if name not in self.read):
-                self.report(LocalError(f"{what} '{name}' is never used", code="W402"), names[name])
+        for what, name, mark in _declared(self.spec):
+            if name not in self.read:
+                self.report(LocalError(f"{what} '{name}' is never used", code="W402"), mark)
         listed: set[str] = set()
-        for output in spec.outputs:
+        for output in self.spec.outputs:
             if output.text in listed:
                 self.report(LocalError(f"output '{output.text}' is listed twice", code="W408"), output.mark)
             listed.add(output.text)
@@ -285,7 +265,6 @@ class _Checker:
     ) -> None:
         """Check the name of what is called and its arguments."""
         spec, name = self.spec, call.name
-        words = WORDS
         try:
             if name in REGISTRY:
                 arguments = REGISTRY[name].arguments()
@@ -297,7 +276,7 @@ class _Checker:
                         raise LocalError(f"{name}: {missing} is missing", code="E083", hint=usage(name))
             elif name in spec.blocks:
                 self.read.add(name)
-                self.block_call(call, names, mark)
+                self.block_call(call, names)
             elif name in spec.uses:
                 self.read.add(name)
                 assign(name, call, ())
@@ -314,13 +293,11 @@ class _Checker:
             if isinstance(item.value, Template):
                 self.template(item.value, names, places[id(item)][0])
             else:
-                self.argument(call.name, item, names, places[id(item)][0], chain, words)
+                self.argument(call.name, item, names, places[id(item)][0], chain)
 
-    def argument(
-        self, called: str, given: Given, names: _Names, mark: Mark, chain: Chain | None, words: frozenset[str]
-    ) -> None:
+    def argument(self, called: str, given: Given, names: _Names, mark: Mark, chain: Chain | None) -> None:
         """Check an argument's names; a bare word is one that the argument's type knows."""
-        expr = given.value
+        expr, words = given.value, WORDS
         assert isinstance(expr, Expr)
         if called in REGISTRY and isinstance(expr, Name) and expr.name not in names.known:
             arguments = REGISTRY[called].arguments()
@@ -332,10 +309,10 @@ class _Checker:
                 words = frozenset(arguments[name].type.words)
         self.expression(expr, names, mark, 1 if chain is None else 0, chain, words)
 
-    def block_call(self, call: CallUnit, names: _Names, mark: Mark) -> None:
+    def block_call(self, call: CallUnit, names: _Names) -> None:
         block = self.spec.blocks[call.name]
         if names.block:
-            self.calls[names.block].setdefault(call.name, mark)
+            self.calls[names.block][call.name] = None
         given = assign(call.name, call, tuple(name for name, _ in block.formals))
         for name, default in block.formals:
             if default is None and name not in given:
@@ -374,6 +351,14 @@ class _Checker:
             elif isinstance(part, Axis) and part.axis not in AXES:
                 hint = "the axes are " + ", ".join(AXES)
                 self.report(LocalError(f"unknown axis '{part.axis}'", code="E092", hint=hint), place)
+
+
+def _declared(spec: Spec) -> Iterator[tuple[str, str, Mark]]:
+    """What a spec declares: what it is, its name and its place."""
+    yield from (("hparam", name, hparam.value.mark) for name, hparam in spec.hparams.items())
+    yield from (("block", name, block.mark) for name, block in spec.blocks.items())
+    yield from (("used spec", name, use.mark) for name, use in spec.uses.items())
+    yield from (("table", name, table.mark) for name, table in spec.tables.items())
 
 
 def _parts(item: Item) -> Iterator[Item]:
