@@ -158,8 +158,7 @@ def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
     elif relation is None:
         found = {position if size is None else min(position, size - 1): share for position, share in walks.items()}
     elif size is not None:
-        spend(len(walks) * (5 + size // 500), "an effective field of so many positions")
-        spend(len(walks) * 10, "walks back through the network")
+        spend(len(walks) * (15 + size // 500), "an effective field of so many positions")
         for position, share in walks.items():
             reached = list(bits_of(relation.read_by(1 << position, size)))
             for i in reached:
