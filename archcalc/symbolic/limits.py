@@ -74,31 +74,36 @@ class Limits:
 
     def ends(self, low: Sequence[int], high: Sequence[int | None], place: int) -> Ends | None:
         """Between which values one unknown lies, all being between `low` and `high`; None: there's no solution."""
-        most = self._fall(*self.moved([a if b is None else b for a, b in zip(low, high, strict=True)]))
-        least = self._grow(*self.moved(low))
+        tops = [a if b is None else b for a, b in zip(low, high, strict=True)]
+        most, least = self._fall(*self.moved(tops)), self._grow(*self.moved(low))
         if any(least[bound] > most[bound] for bound in self.usable(high)):
             return None
+        start, end = self.edges(low, high, place)
+        return None if end is not None and start > end else (start, end)
+
+    def edges(self, low: Sequence[int], high: Sequence[int | None], place: int) -> Ends:
+        """The same if there is a solution; where there's none the first is beyond the last.
+
+        Both move with the other unknowns' limits as if there were some.
+        """
+        tops = [a if b is None else b for a, b in zip(low, high, strict=True)]
+        most, least = self._fall(*self.moved(tops)), self._grow(*self.moved(low))
         upper, lower = self.upper(high, place), self.lower(high, place)
-        values, start, end = list(low), low[place], high[place]
+        first, last = low[place], high[place]
 
         def fits(value: int) -> bool:
-            values[place] = value
-            found = self._grow(*self.moved(values))
+            found = self._grow(*self.moved([*low[:place], value, *low[place + 1 :]]))
             return all(found[bound] <= most[bound] for bound in upper)
 
-        if upper and not (end is not None and fits(end)):
-            end = _last(fits, start, end)
-        tops = [a if b is None else b for a, b in zip(low, high, strict=True)]
+        def misses(value: int) -> bool:
+            found = self._fall(*self.moved([*tops[:place], value, *tops[place + 1 :]]))
+            return any(least[bound] > found[bound] for bound in lower)
 
-        def reaches(value: int) -> bool:
-            tops[place] = value
-            found = self._fall(*self.moved(tops))
-            return all(least[bound] <= found[bound] for bound in lower)
-
-        if lower and not reaches(start):
-            before = _last(lambda value: not reaches(value), start, end)
-            start = start if before is None else before + 1
-        return None if end is not None and start > end else (start, end)
+        end = last
+        if upper and not (last is not None and fits(last)):
+            end = _last(fits, first, last) if fits(first) else first - 1
+        before = _last(misses, first, end if last is None else last) if lower and misses(first) else first - 1
+        return (first if before is None else before + 1), end
 
     def one_way(self, bounds: Sequence[int], place: int) -> bool:
         """Whether one unknown makes none of these bounds harder to keep, or none of them easier."""
@@ -106,27 +111,6 @@ class Limits:
             any(place in self.growing[bound] for bound in bounds)
             and any(place in self.falling[bound] for bound in bounds)
         )
-
-    def edges(self, values: Sequence[int], place: int, first: int, last: int) -> tuple[int, int]:
-        """What `_edges` of a system gives for many rows, for one: the other unknowns are all known."""
-
-        def moved(value: int) -> list[Any]:
-            return self.moved([*values[:place], value, *values[place + 1 :]])
-
-        most, least = self._fall(*moved(first)), self._grow(*moved(first))
-        upper, lower = self.upper([*values], place), self.lower([*values], place)
-
-        def fits(value: int) -> bool:
-            found = self._grow(*moved(value))
-            return all(found[bound] <= most[bound] for bound in upper)
-
-        def misses(value: int) -> bool:
-            found = self._fall(*moved(value))
-            return any(least[bound] > found[bound] for bound in lower)
-
-        greatest = _last(fits, first, last) if fits(first) else first - 1
-        before = _last(misses, first, last) if misses(first) else first - 1
-        return (first if before is None else before + 1), (last if greatest is None else greatest)
 
 
 def _last(fits: Callable[[int], bool], start: int, end: int | None) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from archcalc.symbolic import solve
 from archcalc.symbolic.arithmetic import dim, is_symbolic
@@ -243,42 +243,23 @@ class _System:
         import numpy
 
         length = len(firsts)
-        low, high = numpy.empty(length, dtype=numpy.int64), numpy.empty(length, dtype=numpy.int64)
+        low, high = (cast("Any", numpy.empty(length, dtype=numpy.int64)) for _ in range(2))
         todo = [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
         while todo:
             start, stop = todo.pop()
             part = {other: values[start:stop] for other, values in known.items()}
-            ends: list[int | None] = [int(part[n].max()) if n in part else self.high[n] for n in range(len(self.names))]
-            if self._is_narrow(ends, place, int(lasts[start:stop].max())):
-                low[start:stop], high[start:stop] = self._halved(part, place, firsts[start:stop], lasts[start:stop])
+            first, last = firsts[start:stop], lasts[start:stop]
+            tops = [int(part[n].max()) if n in part else self.high[n] for n in range(len(self.names))]
+            if self._is_narrow(tops, place, int(last.max())):
+                low[start:stop], high[start:stop], _ = self._bisected(part, place, first, last)
             elif stop - start == 1:
                 values = [int(part[n][0]) if n in part else self.low[n] for n in range(len(self.names))]
-                low[start], high[start] = self.limits.edges(values, place, int(firsts[start]), int(lasts[start]))
+                least, most = ([*values[:place], int(end[0]), *values[place + 1 :]] for end in (first, last))
+                low[start], high[start] = self.limits.edges(least, most, place)
             else:
                 middle = (start + stop) // 2
                 todo += [(start, middle), (middle, stop)]
         return low, high
-
-    def _halved(self, known: Arrays, place: int, firsts: Any, lasts: Any) -> tuple[Any, Any]:
-        limits, length = self.limits, len(firsts)
-        grow, fall = limits.arrays
-
-        def moved(values: Any) -> list[Any]:
-            return limits.moved([values if n == place else known[n] for n in range(len(self.names))])
-
-        most, least = fall(*moved(firsts)), grow(*moved(firsts))
-        ends = [0] * len(self.names)
-        upper, lower = limits.upper(ends, place), limits.lower(ends, place)
-
-        def fits(values: Any) -> Any:
-            found = grow(*moved(values))
-            return self._all(length, (found[bound] <= most[bound] for bound in upper))
-
-        def misses(values: Any) -> Any:
-            found = fall(*moved(values))
-            return ~self._all(length, (least[bound] <= found[bound] for bound in lower))
-
-        return _last_ones(misses, firsts, lasts, length) + 1, _last_ones(fits, firsts, lasts, length)
 
     # --- the last unknown, row by row
 
@@ -364,7 +345,8 @@ class _System:
             if low == high or stop - start == 1:
                 lows[start:stop], highs[start:stop] = ends[0], ends[1]
             elif self._is_narrow(high, place, ends[1]):
-                lows[start:stop], highs[start:stop] = self._bisected(part, place, ends[0], ends[1])
+                smallest, greatest, possible = self._bisected(part, place, ends[0], ends[1])
+                lows[start:stop], highs[start:stop] = smallest, numpy.where(possible, greatest, 0)
             else:
                 middle = (start + stop) // 2
                 todo += [(start, middle), (middle, stop)]
@@ -376,10 +358,8 @@ class _System:
         moved = self.limits.moved(tops)
         return max(self.limits.grow.bound(moved), self.limits.fall.bound(moved), *tops) < WIDE
 
-    def _bisected(self, known: Arrays, place: int, first: int, last: int) -> tuple[Any, Any]:
-        """The same for many rows at once, all within `first` and `last`."""
-        import numpy
-
+    def _bisected(self, known: Arrays, place: int, first: Any, last: Any) -> tuple[Any, Any, Any]:
+        """For many rows the least and the greatest value within `first` and `last`, and whether there is any."""
         limits, length = self.limits, len(next(iter(known.values())))
         grow, fall = limits.arrays
         low: list[Any] = [known.get(n, first if n == place else self.low[n]) for n in range(len(self.names))]
@@ -397,9 +377,7 @@ class _System:
             return ~self._all(length, (least[bound] <= found[bound] for bound in limits.lower(ends, place)))
 
         possible = self._all(length, (least[bound] <= most[bound] for bound in limits.usable(ends)))
-        greatest = _last_ones(fits, first, last, length)
-        smallest = _last_ones(misses, first, last, length) + 1
-        return smallest, numpy.where(possible, greatest, 0)
+        return _last_ones(misses, first, last, length) + 1, _last_ones(fits, first, last, length), possible
 
     @staticmethod
     def _all(length: int, truths: Iterable[Any]) -> Any:
