@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import operator
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archcalc import analyze
+from archcalc import analyze, work
 from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import LocalError, SpecError, UsageError
@@ -24,9 +25,10 @@ from archcalc.questions.choices import alternatives
 from archcalc.questions.goals import goals_of
 from archcalc.questions.solve import solve
 from archcalc.shape import Shape
-from archcalc.symbolic import Condition, Integers, dim
+from archcalc.symbolic import Condition, Integers, dim, floor_div, maximum
 from archcalc.symbolic.compiled import Program
 from archcalc.symbolic.systems import solved_for
+from archcalc.work import TooMuchWork
 from archcalc.zoo import load
 from tests.fuzz_solve import search
 
@@ -141,6 +143,31 @@ def test_unbounded_questions_say_so() -> None:
     k, m = dim("k"), dim("m")
     with pytest.raises(UsageError, match="there's no end to what"):
         solved_for([Condition(k - m, "<=", 5)], {})
+
+
+@pytest.mark.parametrize("most", [10**16, 2**62, 2**63, 10**20, 10**24])
+def test_ends_that_64_bits_do_not_hold(most: int) -> None:
+    """The last unknown goes as far as it may, however far that is; one more is too much."""
+    k, m = dim("k"), dim("m")
+    for left in (k * m, k + m, k * k + 3 * m, 5 * m + floor_div(k + m, 7), k * (m + 4) + m):
+        condition = Condition(left, "<=", most)
+        found = solved_for([condition], {"k": Integers.between(1, 40)})
+        assert ("k", "m") == found.together
+        for row in found.rows:
+            for k_value in row.sets[0]:
+                end = row.sets[1].max
+                assert end is not None
+                assert [True, False] == [condition.holds({"k": k_value, "m": m_value}) for m_value in (end, end + 1)]
+        assert 40 == sum(len(row.sets[0]) for row in found.rows)
+
+
+def test_ends_beyond_64_bits_are_work() -> None:
+    """Rows that need Python's integers are counted: there may be very many."""
+    k, m, n = dim("k"), dim("m"), dim("n")
+    started = time.process_time()
+    with pytest.raises(TooMuchWork, match="how far unknowns can go"), work.budget(1):
+        solved_for([Condition(maximum(10**6 * n**2, 10**6 * k * m + k + 5 * m), "<=", 4299007907097920)], {})
+    assert time.process_time() - started < 10
 
 
 def test_ranges_that_do_not_only_grow() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from archcalc.symbolic.arithmetic import canonical_floor
 from archcalc.symbolic.compiled import Function, Program, Uncompilable
 from archcalc.symbolic.fractions import as_fraction
+from archcalc.work import spend
 
 MAX_STEPS = 80
 """Doublings after which an unknown counts as endless."""
@@ -86,6 +87,7 @@ class Limits:
 
         Both move with the other unknowns' limits as if there were some.
         """
+        spend(100, "finding how far unknowns can go")
         tops = [a if b is None else b for a, b in zip(low, high, strict=True)]
         most, least = self._fall(*self.moved(tops)), self._grow(*self.moved(low))
         upper, lower = self.upper(high, place), self.lower(high, place)

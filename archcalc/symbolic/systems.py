@@ -185,7 +185,7 @@ class _System:
 
     def _are_stairs(self, x: int, y: int) -> bool:
         """Whether for each x the y are between two ends, neither of which ever turns back while x grows."""
-        if self.high[x] is None or self.high[y] is None:
+        if self._is_endless(x) or self._is_endless(y):
             return False
         with_y = [n for n, uses in enumerate(self.uses) if y in uses]
         with_x = [n for n, uses in enumerate(self.uses) if x in uses and y not in uses]
@@ -266,6 +266,11 @@ class _System:
     def _within(self, place: int) -> Integers:
         return self.allowed[place] & Integers.between(self.low[place], self.high[place])
 
+    def _is_endless(self, place: int) -> bool:
+        """Whether there's no end to an unknown, or one that NumPy's integers don't hold."""
+        high = self.high[place]
+        return high is None or high > WIDE
+
     def _narrowed(self) -> bool:
         """Narrow what each unknown may be, by what the others may; false if nothing is left."""
         for _ in range(50):
@@ -299,7 +304,7 @@ class _System:
         import numpy
 
         within, last = self._within(place), self.high[place]
-        if last is None or last > WIDE or (within.count or 0) > limit:
+        if last is None or self._is_endless(place) or (within.count or 0) > limit:
             raise self._too_many(limit, place)
         return numpy.fromiter(within.up_to(last), dtype=numpy.int64)
 
@@ -454,7 +459,7 @@ class _System:
         """For each row what the last unknown may be."""
         length = len(tried[outer[0]]) if outer else 1
         about = [n for n, uses in enumerate(self.uses) if last in uses]
-        if self.high[last] is None:
+        if self._is_endless(last):
             return self._solved(outer, last, tried, about, [self.allowed[last]] * length)
         lows, highs = self._ranges(tried, length, last)
         unsettled = [n for n in about if not self._is_settled(n, last)]
