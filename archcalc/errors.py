@@ -101,6 +101,11 @@ class SpecError(ArchcalcError):
         super().__init__(diagnostics)
         self.diagnostics = tuple(diagnostics)
 
+    @property
+    def first(self) -> Diagnostic:
+        """The first that is an error, not a warning."""
+        return next(each for each in self.diagnostics if each.severity == "error")
+
     def __str__(self) -> str:
         return "\n".join(map(str, self.diagnostics))
 
@@ -134,8 +139,7 @@ class VerificationError(ArchcalcError):
 def reason_of(error: SpecError | UsageError) -> str:
     """Why something can't be built, in one line."""
     if isinstance(error, SpecError):
-        first = next(each for each in error.diagnostics if each.severity == "error")
-        return f"{first.code} {first.message}"
+        return f"{error.first.code} {error.first.message}"
     return str(error.args[0])
 
 

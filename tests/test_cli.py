@@ -645,7 +645,7 @@ def test_quiet_keeps_doubts_to_itself(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["table", "vgg16", "--set", "fcn=true", "--set", "fcn=false"], "'fcn' is set twice"),
+        (["table", "vgg16", "--set", "fcn=true", "--set", "fcn=false"], "--set says twice what 'fcn' is"),
         (["table", "vgg16", "--input", "H=256,H=224"], "gives an axis twice"),
         (["table", "resnet50", "--input", "3xNx224"], "'N' is the batch"),
         (["table", "alphago_policy", "--input", "19xkx48"], "'k' is an hparam"),

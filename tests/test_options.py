@@ -198,7 +198,7 @@ UNTRAINED = "int8 has no gradients: nothing is kept for a backward pass, so ther
         ("solve t.yaml --dtype int8 --saved-bytes 1MB --symbolic k", UNTRAINED),
         ("sweep t.yaml --dtype int8 --columns saved_bytes --set k=1..3", UNTRAINED),
         ("sweep t.yaml --dtype int8 --columns saved_bytes --set k=1..30000", UNTRAINED),
-        ("table t.yaml --no-bias --columns name,macs", "--no-bias is about params, and no column shows them"),
+        ("table t.yaml --no-bias --columns name,macs", "no column shows params, with or without biases"),
         ("claims t.yaml --specs .", "'t.yaml' is a file, and --specs is where names are looked up"),
         ("golden check t.yaml --specs .", "'t.yaml' is a file, and --specs is where names are looked up"),
         ("verify t.yaml --specs .", "'t.yaml' is a file, and --specs is where names are looked up"),

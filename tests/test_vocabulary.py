@@ -41,7 +41,7 @@ CALLED = {"set": "hparams", "input": "sizes", "from": "from_", "no_bias": "bias"
 OF_COMMANDS = {
     "format", "output", "quiet", "help",  # how an answer is written
     "effective", "stack", "against", "plot", "to", "style",  # which answer
-    "share", "spec", "exit_code", "record", "memory", "o",
+    "spec", "exit_code", "record", "memory", "o",
     "all",  # all specs: no networks
 }  # fmt: skip
 

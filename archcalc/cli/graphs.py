@@ -197,13 +197,21 @@ def batch_of(symbolic: str, batch: int = 1) -> Any:
 
 
 def read_sets(given: Iterable[str]) -> dict[str, str]:
-    """`NAME=VALUE` options as a mapping; the values stay texts in the spec language."""
+    """`--set` options as a mapping; the values stay texts in the spec language."""
+    return pairs(given, "--set", "--set width=96, --set conv1.stride=3")
+
+
+def pairs(given: Iterable[str], option: str, examples: str) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping.
+
+    Raises: UsageError: one can't be read, or a name is given twice.
+    """
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise UsageError(f"can't read --set '{text}'", "--set width=96, --set conv1.stride=3")
+            raise UsageError(f"can't read {option} '{text}'", examples)
         if name.strip() in found:
-            raise UsageError(f"'{name.strip()}' is set twice", "give it one value")
+            raise UsageError(f"{option} says twice what '{name.strip()}' is", "give it one value")
         found[name.strip()] = value.strip()
     return found

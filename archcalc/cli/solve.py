@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +11,10 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer, completed
-from archcalc.cli.graphs import refuse_contradictions, symbol_names, warn_of_order
+from archcalc.cli.graphs import pairs, refuse_contradictions, symbol_names, warn_of_order
 from archcalc.cli.options import Batch, Dtype, Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note, tell_diagnostics
-from archcalc.errors import UsageError
 from archcalc.quantities import QUANTITIES, Quantity, Total, names
 from archcalc.questions.sizes import sizes_of
 from archcalc.zoo import load
@@ -103,10 +102,11 @@ def solve(
     chosen, architecture, open_names = text_format(form, file), load(name), symbol_names(symbolic)
     fixed, several = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
+    bands = pairs(fields, "--field", "--field conv5=200.., --field conv5=11")
     refuse_contradictions({**fixed, **several}, given, open_names)
     asked = {column: amount for column, amount in {**budgets, "memory": memory}.items() if amount}
     found = solved(
-        architecture, output=output or None, layer=layer, field=_bands(fields), square=square, batch=batch, dtype=dtype,
+        architecture, output=output or None, layer=layer, field=bands, square=square, batch=batch, dtype=dtype,
         hparams={**fixed, **several}, sizes=given, symbolic=open_names, **asked,
     )  # fmt: skip
     tell_diagnostics(found.warnings)
@@ -119,16 +119,3 @@ def solve(
         note(found.left_out)
     if not found:
         raise typer.Exit(1)
-
-
-def _bands(texts: Sequence[str]) -> dict[str, str]:
-    """`conv5=200..` options as bands by layer."""
-    found: dict[str, str] = {}
-    for text in texts:
-        layer, equals, band = text.partition("=")
-        if not equals or not layer.strip() or not band.strip():
-            raise UsageError(f"can't read --field '{text}'", "--field conv5=200.., --field conv5=11")
-        if layer.strip() in found:
-            raise UsageError(f"the field of '{layer.strip()}' is given twice", "give it one band")
-        found[layer.strip()] = band.strip()
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
@@ -15,7 +15,7 @@ from archcalc.cli.graphs import batch_of, built
 from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Name, Output, Quiet, Set, Symbolic, described
 from archcalc.cli.output import chosen_format, write, write_table
 from archcalc.errors import UsageError
-from archcalc.quantities import PER_LAYER, Total, known, listed, names
+from archcalc.quantities import PER_LAYER, Total, names
 from archcalc.report import Report
 from archcalc.report.listing import DEFAULT, SHARE, TEXTS
 from archcalc.tables import Table
@@ -84,9 +84,6 @@ def table(
     chosen = chosen_format(form, output)
     asked = {"columns": columns, "share": share, "all": every, "depth": depth, "sort": sort, "no-bias": no_bias}
     _refuse_unused(style, chosen, [f"--{what}" for what, on in asked.items() if on])
-    shown = _shown(columns, share)
-    if no_bias and not {"params", "params_share"} & {*shown, sort}:
-        raise UsageError("--no-bias is about params, and no column shows them", "leave it out")
     if not depth:
         allow_listing()
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
@@ -96,19 +93,9 @@ def table(
     if style is Style.slides:
         write(_slides(report, figures), output)
         return
-    found = report.table(shown, all=every, depth=depth, sort=sort, bias=not no_bias)
+    found = report.table(columns or DEFAULT, share=share, all=every, depth=depth, sort=sort, bias=not no_bias)
     notes = [UNCHECKED] if sets and not quiet and architecture.spec.claims_on_totals(architecture.variant) else []
     write_table(replace(found, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
-
-
-def _shown(columns: str, share: str) -> Sequence[str]:
-    """The columns; shares that are asked for stand after what they're shares of, or at the end."""
-    shown = list(listed(columns) or DEFAULT)
-    for column in listed(share):
-        known(column, Total.SUM)
-        place = shown.index(column) + 1 if column in shown else len(shown)
-        shown.insert(place, column + SHARE)
-    return shown
 
 
 def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:

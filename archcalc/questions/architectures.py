@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from archcalc.errors import SpecError, UnknownNameError, UsageError, suggestion
+from archcalc.errors import SpecError, UnknownNameError, UsageError, reason_of, suggestion
 from archcalc.language.reader import load_spec
 from archcalc.quantities import QUANTITIES, TOTALLED, known, listed
 from archcalc.report import Report
@@ -192,8 +192,7 @@ def _left_out(error: SpecError | TooMuchWork) -> str:
     """What is wrong with a spec that isn't listed, and where."""
     if isinstance(error, TooMuchWork):
         return f"left out: {error.args[0]}"
-    first = next(each for each in error.diagnostics if each.severity == "error")
-    return f"left out: {first.mark}: {first.code} {first.message}"
+    return f"left out: {error.first.mark}: {reason_of(error)}"
 
 
 def _told(column: str, total: Dim) -> str:

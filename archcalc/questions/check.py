@@ -16,8 +16,9 @@ from archcalc.expand.given import mapping_of
 from archcalc.expand.overrides import flat
 from archcalc.graph import Graph
 from archcalc.questions.contradictions import claim_findings
+from archcalc.questions.judging import Reports
 from archcalc.questions.networks import names_of, refuse_both
-from archcalc.questions.subjects import InFolder, Named, OnError, Subject, answered, subject_of
+from archcalc.questions.subjects import InFolder, Named, OnError, answered, subject_of
 from archcalc.symbolic import is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Judgement
@@ -135,7 +136,7 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
     except SpecError as error:
         name = named.file if isinstance(named, InFolder) else named
         return Checked(str(name), 0, error.diagnostics)
-    found: dict[Any, Diagnostic] = {}
+    reports, found = Reports(subject.spec), dict[Any, Diagnostic]()
     conditions: dict[str, None] = {}
     built = 0
     followed: set[str] = set()
@@ -145,7 +146,7 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
         if variant == subject.variants[-1]:  # what none of them has is an error
             fitting |= {name: value for name, value in given.items() if name not in followed}
         try:
-            graph, sizes = _built(subject, variant, fitting, names)
+            graph, sizes = _built(reports, variant, fitting, names, len(subject.variants) > 1)
             spend(8 * len(graph.nodes) if built else 0, "building every variant")
             conditions.update(dict.fromkeys(sizes))
             diagnostics = graph.warnings
@@ -155,20 +156,22 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
         for diagnostic in diagnostics:  # what is wrong in several variants is reported once
             found.setdefault(_identity(diagnostic), diagnostic)
     if not names and not given:  # the claims are about the spec as it stands
-        found.update((_identity(each), each) for each in claim_findings(subject.spec, subject.variants))
+        found.update((_identity(each), each) for each in claim_findings(subject.spec, subject.variants, reports))
     return Checked(subject.name, built, tuple(sorted(found.values(), key=_place)), tuple(conditions))
 
 
 def _built(
-    subject: Subject, variant: str, given: Mapping[str, Given], names: Sequence[str]
+    reports: Reports, variant: str, given: Mapping[str, Given], names: Sequence[str], several: bool
 ) -> tuple[Graph, Iterable[str]]:
     """The graph of one variant, and for which sizes it works, if some are open."""
+    if not names and not given:
+        return reports.of(variant, {}).graph, ()
     if not names and not any(is_symbolic(value) or value == "sym" for value in given.values()):
-        return build(subject.spec, variant, given), ()
+        return build(reports.spec, variant, given), ()
     from archcalc.formulas.symbols import explained, opened
 
-    graph = opened(Architecture(subject.spec, variant), names, given).graph
-    return graph, explained(graph, variant if len(subject.variants) > 1 else "")
+    graph = opened(Architecture(reports.spec, variant), names, given).graph
+    return graph, explained(graph, variant if several else "")
 
 
 def _identity(diagnostic: Diagnostic) -> Any:

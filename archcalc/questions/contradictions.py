@@ -15,10 +15,12 @@ from archcalc.language.tree import Diagnostics
 from archcalc.questions.judging import Reports, judged, no_erratum, values_text, why
 
 
-def claim_findings(spec: Spec, variants: Collection[str]) -> list[Diagnostic]:
-    """What is wrong with the claims about these variants whatever their figures: in the order of the file."""
-    found = Diagnostics()
-    reports = Reports(spec)
+def claim_findings(spec: Spec, variants: Collection[str], reports: Reports | None = None) -> list[Diagnostic]:
+    """What is wrong with the claims about these variants whatever their figures: in the order of the file.
+
+    `reports` are those that have been made already.
+    """
+    found, reports = Diagnostics(), reports or Reports(spec)
     claims = [claim for claim in spec.claims if (claim.variant or spec.default) in variants]
     for claim in claims:
         _find(claim, spec, reports, found)

@@ -98,9 +98,7 @@ class Reports:
 
 def why(error: SpecError | UsageError) -> str:
     """What is wrong, in one line."""
-    if isinstance(error, UsageError):
-        return str(error.args[0])
-    return next(found.message for found in error.diagnostics if found.severity == "error")
+    return str(error.args[0]) if isinstance(error, UsageError) else error.first.message
 
 
 def values_text(at: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archcalc import text
-from archcalc.errors import SpecError, UsageError
+from archcalc.errors import SpecError, UsageError, reason_of
 from archcalc.files import write_bytes
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import MAX_BYTES
@@ -165,9 +165,8 @@ def _networks(folder: Path, revision: str) -> _Networks:
 
 
 def _first(error: SpecError) -> str:
-    found = next(each for each in error.diagnostics if each.severity == "error")
-    place = f"line {found.mark.line}: " if found.mark else ""
-    return f"{place}{found.code} {found.message}"
+    place = f"line {error.first.mark.line}: " if error.first.mark else ""
+    return f"{place}{reason_of(error)}"
 
 
 def _checked_out(revision: str, folder: Path, into: Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from archcalc.quantities import PER_LAYER, listed, names
-from archcalc.report.listing import DEFAULT, TEXTS, Listing
+from archcalc.quantities import PER_LAYER, names
+from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
 from archcalc.report.values import Row, Values
 from archcalc.tables import Table
 from archcalc.tables.answer import Answer
@@ -20,6 +20,7 @@ class Report(Answer, Values):
         self,
         columns: str | Iterable[str] = DEFAULT,
         *,
+        share: str | Iterable[str] = (),
         all: bool = False,
         depth: int | None = None,
         sort: str = "",
@@ -27,10 +28,11 @@ class Report(Answer, Values):
     ) -> Table:
         """The rows, with a choice of columns: one for each volume, for `all` layers, or for each scope at a `depth`.
 
-        `sort` by a column: largest first. `bias` false: params are weights only.
+        `share`: of which sums each row's share is shown, too. `sort` by a column: largest first. `bias` false: params
+        are weights only.
         Raises: UsageError: there is no such column, or the choices don't fit together.
         """
-        return Listing(self, listed(columns), all, depth or 0, sort, bias).table()
+        return Listing(self, with_shares(columns, share), all, depth or 0, sort, bias).table()
 
     def _wide(self) -> Table:
         return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), all=True)

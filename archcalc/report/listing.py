@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any
 
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application
-from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, names
+from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, known, listed, names
 from archcalc.report.facts import facts
 from archcalc.report.records import json_lines
 from archcalc.report.rows import Entry, applications, entries
@@ -40,6 +40,20 @@ TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "ac
 def known_columns() -> tuple[str, ...]:
     """What a table can show."""
     return (*TEXTS, *names(*PER_LAYER), *(name + SHARE for name in names(Total.SUM)))
+
+
+def with_shares(columns: str | Iterable[str], share: str | Iterable[str]) -> tuple[str, ...]:
+    """Columns with those of some sums' shares, each after what it's a share of, or at the end.
+
+    >>> with_shares(["name", "params", "macs"], ["params", "weights"])
+    ('name', 'params', 'params_share', 'macs', 'weights_share')
+    """
+    shown = list(listed(columns))
+    for column in listed(share, "share") if share else ():
+        known(column, Total.SUM)
+        place = shown.index(column) + 1 if column in shown else len(shown)
+        shown.insert(place, column + SHARE)
+    return tuple(shown)
 
 
 def is_share(column: str) -> bool:
@@ -79,6 +93,8 @@ class Listing:
         if self.sort and self.sort not in names(Total.SUM, Total.LARGEST):
             hint = suggestion(self.sort, names(Total.SUM, Total.LARGEST))
             raise UsageError(f"can't sort by '{self.sort}'", hint)
+        if not self.bias and not {"params", "params_share"} & {*self.columns, self.sort}:
+            raise UsageError("no column shows params, with or without biases", "--columns name,params")
         if self.every and self.depth:
             raise UsageError("a row for every layer, or one for each scope: not both")
 
