@@ -137,18 +137,37 @@ def check_writable(path: Path) -> None:
                 raise PermissionError(13, "permission denied")
 
 
+def make_folder(path: Path) -> None:
+    """See that a folder is there, and those around it.
+
+    Raises: UsageError: it can't be made.
+    """
+    with _telling(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """See that a file is gone.
+
+    Raises: UsageError: it can't be removed.
+    """
+    with _telling(path, "remove"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _telling(path: Path, attempt: str = "write") -> Iterator[None]:
     """Failures of the file system as errors that name the file."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UsageError(f"can't write '{path}': {_reason(error)}") from None
+        raise UsageError(f"can't {attempt} '{path}': {reason(error)}") from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file can't be read or written, as the system says it."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
@@ -250,7 +269,7 @@ def read_json(path: Path, floats: bool = False) -> Any:
     except UnicodeDecodeError:
         raise UsageError(f"can't read '{path}': it is not UTF-8") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"can't read '{path}': {_reason(error)}") from None
+        raise UsageError(f"can't read '{path}': {reason(error)}") from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -289,7 +308,7 @@ def listed(folder: Path, *suffixes: str, own: bool = False) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise UsageError(f"can't read '{folder}': {_reason(error)}") from None
+        raise UsageError(f"can't read '{folder}': {reason(error)}") from None
     for file in () if own else found:
         _check_inside(file, folder)
     return found
@@ -319,4 +338,4 @@ def _check_inside(file: Path, folder: Path) -> None:
             )
         _check_regular(file.stat())
     except OSError as error:
-        raise UsageError(f"can't read '{file}': {_reason(error)}") from None
+        raise UsageError(f"can't read '{file}': {reason(error)}") from None

@@ -178,7 +178,7 @@ def text_of(file: Path) -> str:
     try:
         return files.read_bytes(file, MAX_BYTES).decode(errors="replace")
     except OSError as error:
-        raise UsageError(f"can't read '{file}': {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"can't read '{file}': {files.reason(error)}") from None
 
 
 def specs_of(folder: Path | None = None) -> Iterator[Spec]:

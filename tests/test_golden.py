@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,24 @@ def test_many_differences_are_summed_up(own: tuple[Path, Path], capsys: pytest.C
     assert "1 differs; archcalc golden update records what is computed now" == lines[21]
     assert 1 == run([*asked, "--format", "csv"])
     assert 1 + every == len(capsys.readouterr().out.splitlines())
+
+
+def test_a_folder_that_refuses_says_so(own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be made or removed is an error that names it, not one of Python's."""
+    specs, folder = own
+    update([], specs, folder)
+    (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "new"))
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(UsageError, match=re.escape(f"can't remove '{folder / 'tiny.json'}': permission denied")):
+            update([], specs, folder, prune=True)
+    below = specs / "tiny.yaml" / "golden"
+    with pytest.raises(UsageError, match=re.escape(f"can't write '{below}': not a directory")):
+        update([], specs, below)
 
 
 def test_only_what_was_recorded_is_removed(own: tuple[Path, Path]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from archcalc.errors import Diagnostic, Mark, SpecError, printable
-from archcalc.files import read_bytes
+from archcalc.files import read_bytes, reason
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -127,10 +127,10 @@ def read_source(path: Path) -> Source:
     try:
         data = read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        if reason.startswith("it is "):
-            raise refuse("E002", f"'{path}' {reason[3:]}", "name a spec file, NAME.yaml") from None
-        raise refuse("E002", f"can't read '{path}': {reason}") from None
+        why = reason(error)
+        if why.startswith("it is "):
+            raise refuse("E002", f"'{path}' {why[3:]}", "name a spec file, NAME.yaml") from None
+        raise refuse("E002", f"can't read '{path}': {why}") from None
     if len(data) > MAX_BYTES:
         raise refuse("E001", f"the file is larger than {MAX_BYTES:,} bytes")
     try:

@@ -156,7 +156,7 @@ def write_record(file: Path, machine: Mapping[str, Any], nets: list[dict[str, An
     """Write a record, one line for each net, so that a difference reads well under version control."""
     head = json.dumps({"archcalc": VERSION, **machine}, indent=1)[:-2]
     lines = ",\n".join(f"  {json.dumps(net)}" for net in nets)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(file.parent)
     files.write_text(file, f'{head},\n "nets": [\n{lines}\n ]\n}}\n')
 
 
@@ -172,10 +172,7 @@ def check_recordable(file: Path, device: str) -> None:
         raise UsageError(f"--record keeps what a CUDA device measures, not --device {device}")
     if not torch.cuda.is_available():
         raise UsageError("there is no CUDA device to record", "--against compares with a record of one")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"can't write '{file}': {(error.strerror or str(error)).lower()}") from None
+    files.make_folder(file.parent)
     files.check_writable(file)
 
 

@@ -162,14 +162,14 @@ def golden_update(
     place = _checked(golden)
     attempts = Attempts(on_error)
     chosen = _chosen(networks, folder_of(specs), attempts)
-    _make(place)
+    files.make_folder(place)
     changes = [change for one in chosen for change in attempts.of(partial(_recorded, one, place))]
     ownerless = [] if networks or attempts.failed else _ownerless(place, chosen)
     if not prune:
         left = "no spec owns this file; --prune removes it"
         return GoldenUpdate(tuple(changes), tuple(Difference(str(file), what=left) for file in ownerless))
     for file in ownerless:
-        file.unlink(missing_ok=True)
+        files.remove(file)
         changes.append(Difference(str(file), what="removed, no spec owns it"))
     return GoldenUpdate(tuple(changes))
 
@@ -199,13 +199,6 @@ def _checked(folder: str | PathLike[str]) -> Path:
     if place.is_symlink():
         raise UsageError(f"'{place}' is a symbolic link, which is not followed", "name the folder it leads to")
     return place
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"can't write '{folder}': {(error.strerror or str(error)).lower()}") from None
 
 
 def _ownerless(folder: Path, chosen: Sequence[Architecture]) -> list[Path]:
