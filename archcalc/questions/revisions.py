@@ -85,11 +85,11 @@ def diff(base: str, head: str = "", *, specs: str | PathLike[str] = ".") -> Diff
     >>> archcalc.diff("main", specs="no/such/folder")
     Traceback (most recent call last):
     archcalc.errors.UsageError: there is no folder 'no/such/folder'
-        hint: archcalc diff main --specs my/specs
+        hint: specs='my/specs'
     """
     folder = Path(specs)
     if not folder.is_dir():
-        raise UsageError(f"there is no folder '{specs}'", "archcalc diff main --specs my/specs")
+        raise UsageError(f"there is no folder '{specs}'", "--specs my/specs")
     with TemporaryDirectory() as scratch:
         before = _networks(_checked_out(base, folder, Path(scratch, "base")), base)
         after = _networks(_checked_out(head, folder, Path(scratch, "head")) if head else folder, head or "now")
@@ -189,7 +189,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
     try:
         return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False).stdout
     except FileNotFoundError:
-        raise UsageError("git can't be found", "archcalc compare OLD.yaml NEW.yaml needs none") from None
+        raise UsageError("git can't be found", "archcalc compare needs none") from None
 
 
 def _changed(name: str, found: Comparison, columns: Sequence[str]) -> Table:

@@ -158,7 +158,7 @@ def verify_against(
     >>> archcalc.verify_against("h100.json", "vgg16")
     Traceback (most recent call last):
     archcalc.errors.UsageError: h100.json is not a record of measurements: there is no such file
-        hint: archcalc verify --record writes one
+        hint: verify writes one, on a CUDA device
     """
     from archcalc.pytorch.records import against, read_record
 
