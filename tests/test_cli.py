@@ -22,7 +22,7 @@ from archcalc.cli import run as runner
 from archcalc.cli.app import COMMANDS
 from archcalc.cli.completion import complete_name
 from archcalc.drawings.diagram import Diagram
-from archcalc.errors import Diagnostic, Mark, SpecError, VerificationError
+from archcalc.errors import Diagnostic, Mark, SpecError, UsageError, VerificationError
 from archcalc.tables.formats import FORMATS
 from tests.helpers import HEAD
 
@@ -683,3 +683,47 @@ def test_specs_in_subfolders_are_not_passed_over_in_silence(
         (tmp_path / inner / "other.yaml").write_text("")
     main([*command, "--specs", str(tmp_path), *(["--golden", str(tmp_path / "g")] if command[0] == "golden" else [])])
     assert "specs in subfolders are not read: old\n" in capsys.readouterr().err
+
+
+def test_quiet_errors_have_no_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --quiet what is wrong stands alone; without, warnings stand beside it."""
+    for command in ("table", "receptive-field", "render", "compare", "formula"):
+        told = {}
+        for quiet in ([], ["--quiet"]):
+            assert 1 == main([command, "unet", "--input", "1x100x100", *quiet])
+            told[bool(quiet)] = capsys.readouterr().err
+        assert "E204" in told[False]
+        assert "E204" in told[True]
+        assert "W401" in told[False]
+        assert "W401" not in told[True]
+
+
+def test_a_layer_is_explained_with_symbols_and_dtypes(capsys: pytest.CaptureFixture[str]) -> None:
+    """As every other question; the batch isn't one of them, since it's about one example."""
+    assert 0 == main(["explain", "vgg16", "conv1/1", "--symbolic", "H,W", "--dtype", "float16", "--format", "json"])
+    assert archcalc.explain("vgg16", "conv1/1", symbolic="H,W", dtype="float16").to_dict() == json.loads(
+        capsys.readouterr().out
+    )
+    assert 2 == main(["explain", "vgg16", "conv1/1", "--symbolic", "N"])
+    assert "a layer is explained for one example" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="one example"):
+        archcalc.explain("vgg16", "conv1/1", symbolic="N")
+
+
+def test_a_folder_is_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a name or a path, the error names one of its specs; a network of that name goes ahead."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine", "vgg16"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine" / "net.yaml").write_text(HEAD + "layers: relu\n")
+    for named in ("mine", "./mine", f"{tmp_path}/mine"):
+        assert 2 == main(["table", named])
+        err = capsys.readouterr().err
+        assert "is a folder, and a network is meant" in err
+        assert "mine/net.yaml" in err
+    (tmp_path / "mine" / "net.yaml").unlink()
+    with pytest.raises(UsageError, match="there is no spec in it"):
+        archcalc.load(tmp_path / "mine")
+    assert "vgg16" == archcalc.load("vgg16").name

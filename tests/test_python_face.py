@@ -149,6 +149,15 @@ def test_hparams_are_given_once() -> None:
         UsageError, match=re.escape("hparams are values by name, not 3\n    hint: hparams={'classes': 10}")
     ):
         alexnet.build(hparams=3)  # type: ignore[arg-type]
+    for ask in (
+        alexnet.build,
+        lambda **given: archcalc.sweep(alexnet, **given),
+        lambda **given: archcalc.solve(alexnet, **given),
+    ):
+        with pytest.raises(UsageError, match=re.escape("are called hparams, not sets\n    hint: hparams={'size': 64}")):
+            ask(sets={"size": 64})
+        with pytest.raises(UsageError, match=re.escape("are called sizes, not input\n    hint: sizes={'H': 64}")):
+            ask(input={"H": 64})
     with pytest.raises(UsageError, match=re.escape("build(sizes={'H': 256})")):
         alexnet.build(sizes=3)  # type: ignore[arg-type]
 

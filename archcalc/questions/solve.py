@@ -11,7 +11,7 @@ from typing import Any
 from archcalc import text
 from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes
-from archcalc.expand.given import mapping_of
+from archcalc.expand.given import mapping_of, refuse_options
 from archcalc.expand.hparams import is_override
 from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.general import put_in
@@ -260,6 +260,7 @@ def solve(
     >>> found["k"].max, {"k": 218} in found
     (218, True)
     """
+    refuse_options(budgets)
     hparams, sizes = mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
     architecture = architecture_of(network)
     goals = goals_of(output, layer, field, budgets)

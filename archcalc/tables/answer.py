@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Answer:
     """What has a table, as every answer has; printed, it is that table.
 
+    In a condition an answer that judges (of `check`, `claims`, `verify` and about golden files) is as true as its `ok`;
+    another one is true if it has rows.
+
     `choices` are what its `table` takes, columns for instance. In a data frame an expression, a fraction and an integer
     beyond 64 bits are texts, so that every number is exact.
     """
