@@ -170,17 +170,17 @@ def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEA
 
 
 @cache
-def matmul_rate(dtype: torch.dtype, device: str, side: int = MATRIX, repeats: int = REPEATS) -> float:
+def matmul_rate(dtype: torch.dtype, device: str) -> float:
     """FLOP/s of a large product of square matrices: the peak that the machine reaches, not the one that is printed.
 
     In float32 it is rounded to TF32, as convolutions are by default, lest they come out above it.
     """
     torch.set_float32_matmul_precision("high")
-    a = torch.randn(side, side, device=device, dtype=dtype)
-    b = torch.randn(side, side, device=device, dtype=dtype)
-    seconds = median_seconds(lambda: a @ b, device, repeats)
+    a = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
+    b = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
+    seconds = median_seconds(lambda: a @ b, device)
     torch.set_float32_matmul_precision("highest")
-    return 2 * side**3 / seconds
+    return 2 * MATRIX**3 / seconds
 
 
 def _shares(report: Report, seconds: dict[str, float], rate: float) -> dict[str, float]:

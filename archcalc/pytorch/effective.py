@@ -18,12 +18,7 @@ SEEDS = 5
 
 
 def measured_field(
-    graph: Graph,
-    index: int,
-    position: Mapping[str, int],
-    source: int = 0,
-    seeds: int = SEEDS,
-    device: str | torch.device = "cpu",
+    graph: Graph, index: int, position: Mapping[str, int], source: int = 0, seeds: int = SEEDS
 ) -> torch.Tensor | None:
     """The mean squared gradient at each position of an input, by default the first; channels summed, shares of the sum.
 
@@ -34,23 +29,20 @@ def measured_field(
     """
     graph = replace(graph, nodes=graph.nodes[: index + 1], outputs={"y": index})
     with torch.random.fork_rng():  # the seeds are ours alone
-        drawn = [_shares(graph, position, source, seed, device) for seed in range(seeds)]
+        drawn = [_shares(graph, position, source, seed) for seed in range(seeds)]
     found = [shares for shares in drawn if shares is not None]
     return torch.stack(found).mean(dim=0) if found else None
 
 
-def _shares(
-    graph: Graph, position: Mapping[str, int], source: int, seed: int, device: str | torch.device
-) -> torch.Tensor | None:
+def _shares(graph: Graph, position: Mapping[str, int], source: int, seed: int) -> torch.Tensor | None:
     """One initialisation's squared gradient, as shares of its sum; None if that isn't a number greater than 0."""
     shape = graph.nodes[-1].shape
     torch.manual_seed(seed)
-    with torch.device(device):
-        network = Network(graph).eval().requires_grad_(False)
-        for parameter in network.parameters():
-            if parameter.dim() > 1:  # kernels and matrices, so that no layer damps the gradient (He et al. 2015)
-                nn.init.kaiming_normal_(parameter, mode="fan_out")
-        inputs = network.example_inputs()
+    network = Network(graph).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.dim() > 1:  # kernels and matrices, so that no layer damps the gradient (He et al. 2015)
+            nn.init.kaiming_normal_(parameter, mode="fan_out")
+    inputs = network.example_inputs()
     value = network(*(x.requires_grad_() if place == source else x for place, x in enumerate(inputs)))
     gradient = torch.zeros_like(value)
     place = (0, *(position.get(axis, slice(None)) for axis in shape))
@@ -61,7 +53,7 @@ def _shares(
     energy = (arrived[0].double() / arrived.abs().max()).square()
     if "C" in graph.nodes[source].shape:
         energy = energy.sum(dim=list(graph.nodes[source].shape).index("C"))
-    return (energy / energy.sum()).cpu()
+    return energy / energy.sum()
 
 
 def measurement(graph: Graph, index: int, position: Mapping[str, int], source: int = 0) -> Measurement | None:
