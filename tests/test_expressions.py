@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archcalc
-from archcalc.errors import LocalError, Mark, SpecError, UsageError
+from archcalc.errors import ExpressionError, LocalError, Mark, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.language.arithmetic import FUNCTIONS, OPERATIONS, Dims
 from archcalc.language.expression import Environment, Literal
 from archcalc.language.grammar import parse_chain, parse_expression
 from archcalc.language.items import CallUnit
+from archcalc.symbolic import dim
 from tests.helpers import HEAD, graph_of, spec_of
 
 ENV = Environment({"k": 5, "rows": [1, 2, 3], "half_k": Fraction(5, 2)})
@@ -166,6 +167,17 @@ def test_a_name_that_no_expression_can_mention_is_refused(name: str) -> None:
 def test_names_may_have_any_letter_after_the_first() -> None:
     """What the grammar reads can be declared."""
     assert 4 == graph_of("hparams: {größe: 4}\nlayers: conv größe 3x3\n").nodes[-1].shape["C"]
+
+
+def test_what_differs_for_every_symbol_is_decided() -> None:
+    """Positive symbols decide some equalities, those of even multiples too, but not what a number may make equal."""
+    env = Environment({"b": dim("b"), "c": dim("c")})
+    for text in ("2*b == 4*b", "2*b == 6*b + 2", "4*b*c == 2*b*c", "b + 1 == b", "2*b/3 == 0", "-4*b == 2*c"):
+        assert False is parse_expression(text).evaluate(env), text
+        assert True is parse_expression(text.replace("==", "!=")).evaluate(env), text
+    for text in ("6/(2*b + 1) == 2", "max(80, 16*b)/5 == 16", "8/(b + c + 1) == 2", "2*b == c", "4*b == 8"):
+        with pytest.raises(ExpressionError, match="depends on a symbolic value"):
+            parse_expression(text).evaluate(env)
 
 
 UNKNOWN = ("(1 < b)", "(b == 3)", "(b < c)", "not (1 < b)", "(1 < b and b < 3)", "(1 < b or b == 3)")

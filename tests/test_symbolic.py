@@ -302,6 +302,7 @@ def test_what_is_certainly_no_integer_or_not_0_never_is() -> None:
             certain[name] += ours
     assert min(misled.values()) > 2
     assert min(certain.values()) > 10
+    assert all(map(is_never_zero, (-2 * a, 2 * a / 3, 4 * a * b, 2 * a + 2, a / 2)))
 
 
 def test_signs_that_are_certain_are_right() -> None:

@@ -362,8 +362,8 @@ def _divides_even_by_odd(value: Any) -> bool:
     """
     import sympy
 
-    quotients = map(sympy.fraction, value.atoms(sympy.Mul))
-    return any(above.free_symbols | below.free_symbols and above.is_even and below.is_odd for above, below in quotients)
+    wrong = (sympy.fraction(part) for part in value.atoms(sympy.Mul) if part.is_integer is False)
+    return any(above.free_symbols | below.free_symbols and above.is_even and below.is_odd for above, below in wrong)
 
 
 def _below(value: Any) -> Any:
