@@ -29,8 +29,9 @@ from archcalc.symbolic import Condition, Integers, dim, floor_div, maximum
 from archcalc.symbolic.compiled import Program
 from archcalc.symbolic.systems import solved_for
 from archcalc.work import TooMuchWork
-from archcalc.zoo import load
+from archcalc.zoo import Architecture, load
 from tests.fuzz_solve import search
+from tests.helpers import HEAD, spec_of
 
 LAST = 1024
 
@@ -143,6 +144,26 @@ def test_unbounded_questions_say_so() -> None:
     k, m = dim("k"), dim("m")
     with pytest.raises(UsageError, match="there's no end to what"):
         solved_for([Condition(k - m, "<=", 5)], {})
+
+
+def test_what_the_spec_leaves_open_is_open() -> None:
+    """A `sym` in the spec or its variant is an unknown without being named; what is given is none any more."""
+    text = f"""{HEAD}hparams: {{c: sym, k: 2}}
+variants: {{wide: {{}}, fixed: {{c: 5}}, deep: {{c: 5, k: sym}}}}
+layers: global_avgpool -> flatten -> fc c -> fc k
+"""
+    spec = spec_of(text)
+
+    def params(c: int, k: int) -> int:
+        return 4 * c + (c + 1) * k
+
+    found = solve(Architecture(spec, "wide"), params=100)
+    assert [c for c in range(1, 200) if params(c, 2) <= 100] == list(found.sizes["c"])
+    found = solve(Architecture(spec, "deep"), params=100)
+    assert [k for k in range(1, 200) if params(5, k) <= 100] == list(found.sizes["k"])
+    for variant, given in (("fixed", {}), ("wide", {"c": 7}), ("deep", {"k": 7})):
+        with pytest.raises(UsageError, match="nothing is left open"):
+            solve(Architecture(spec, variant), params=100, hparams=given)
 
 
 @pytest.mark.parametrize("most", [10**16, 2**62, 2**63, 10**20, 10**24])

@@ -10,6 +10,7 @@ from archcalc.errors import UsageError
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.overrides import flat
 from archcalc.formulas.symbols import placed
+from archcalc.language.expression import Name
 from archcalc.questions.choices import is_list, parted, positive_among, sizes_among
 from archcalc.questions.networks import names_of
 from archcalc.shape import BATCH, SPATIAL
@@ -93,10 +94,20 @@ def unknowns_of(
         names, ranges, by_axis = _squared(architecture, names, ranges, by_axis, sets)
     found = Unknowns([], ranges, sets, by_axis, batch)
     if not names and not ranges and not found.symbols:
-        if not axes_if_nothing:
+        if not axes_if_nothing and not _leaves_open(architecture, {**sets, **by_axis}):
             raise UsageError("nothing is left open", "--set HPARAM=sym, --symbolic H,W, or N for the batch")
-        names = [name for name, (_, axis) in architecture.spec.axes.items() if axis != "C" and name not in by_axis]
+        axes = architecture.spec.axes if axes_if_nothing else {}
+        names = [name for name, (_, axis) in axes.items() if axis != "C" and name not in by_axis]
     return replace(found, names=[name for name in dict.fromkeys(names) if name not in ranges])
+
+
+def _leaves_open(architecture: Architecture, given: Mapping[str, Any]) -> bool:
+    """Whether the spec itself leaves a size open (`sym`) that isn't given."""
+    spec = architecture.spec
+    sizes = {name: spec.inputs[source][axis] for name, (source, axis) in spec.axes.items()}
+    hparams = {name: hparam.value for name, hparam in spec.hparams.items()}
+    values = {**sizes, **hparams, **spec.assigned(architecture.variant)}
+    return any(isinstance(v.expr, Name) and v.expr.name == "sym" for name, v in values.items() if name not in given)
 
 
 def _sizes(architecture: Architecture, given: Sizes | None, several: dict[str, Sequence[Any]]) -> dict[str, Any]:
