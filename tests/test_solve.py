@@ -306,7 +306,7 @@ def cases() -> Iterator[tuple[str, int, str]]:
     yield "solve vgg16 --output H=7,H=8", 2, "gives an axis twice"
     yield "solve vgg16 --output 0x7", 2, "'0' is not a size"
     yield "solve vgg16 --macs 5G --input 3xSxS --set S=64..256", 0, "S: 64..127"
-    yield "solve vgg16 --params 5M --layer conv5", 2, "--layer goes with --output"
+    yield "solve vgg16 --params 5M --layer conv5", 2, "a layer goes with an output"
     yield "solve unet --output 389x388", 1, "none: no sizes do that"
     yield "solve resnet50 --macs 2M --symbolic H,W", 1, "none: no sizes do that"
     yield "solve vgg16 --params 1M --symbolic N", 1, "params = 138,357,544, whatever N may be\nnone"
