@@ -36,7 +36,7 @@ A parameter means the same everywhere, and is called as the commands' option:
 | `symbolic` | `--symbolic` | names of what stays open: `"H,W,N"` |
 | `batch`, `dtype` | `--batch`, `--dtype` | examples at once, and of which type their values are |
 | `specs` | `--specs` | a folder of specs instead of the zoo |
-| `layer`, `at`, `from_` | `--layer`, `--at`, `--from` | a layer or scope, a position in it, and of what it's seen |
+| `layer`, `at`, `from_` | `--layer`, `--at`, `--from` | a layer or scope, a position in it, and which layer is seen |
 | `columns`, `all`, `depth` | `--columns`, `--all`, `--depth` | which columns and rows a table has |
 
 ```python

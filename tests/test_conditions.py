@@ -146,7 +146,7 @@ def test_what_is_refused_as_a_symbol_can_be_swept(layer: str) -> None:
     """What autograd keeps changes with the value, so that no one formula has it: sweep builds each, as the hint says."""
     with pytest.raises(SpecError) as refused:
         build(spec(layer), hparams={"c": "sym"})
-    assert "sweep builds each of several: --set NAME=1..8" in str(refused.value)
+    assert "a sweep builds each of several" in str(refused.value)
     plan = sweep(Architecture(spec(layer), ""), ["saved_bytes"], c=range(1, 7))
     rows = [row for block in plan.blocks() for row in zip(*block.values(), strict=True)]
     expected = []
