@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import archcalc
@@ -214,6 +215,8 @@ def test_whatever_can_be_given_can_be_swept() -> None:
     assert [archcalc.analyze("vgg16", sizes={"H": size, "W": 64}).totals["macs"] for size in (64, 96)] == [
         row["macs"] for row in unequal
     ]
+    arrays = archcalc.sweep("vgg16", "macs", hparams={"size": np.array([64, 96])}, batch=np.arange(1, 3))  # type: ignore[arg-type]
+    assert [(size, batch) for size in (64, 96) for batch in (1, 2)] == [(row["size"], row["N"]) for row in arrays]
     field = archcalc.sweep("vgg16", "params,macs", field=["conv1", "conv2"], size=[64, 96])
     assert archcalc.sweep("vgg16", "params,macs,conv1.rf,conv2.rf", size=[64, 96]) == field
 
@@ -314,6 +317,7 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "a size twice": (lambda: archcalc.sweep("vgg16", H=[64], sizes={"H": 32}), "'H' is given twice"),
     "an hparam twice": (lambda: archcalc.sweep("vgg16", size=[64], hparams={"size": 32}), "'size' is given twice"),
     "an open hparam": (lambda: archcalc.sweep("alphago_policy", k=archcalc.dim("k")), "a sweep needs numbers"),
+    "a true batch": (lambda: archcalc.sweep("vgg16", batch=True), "N = True is not a size"),
     "the batch twice": (lambda: archcalc.sweep("vgg16", batch=3, N=[1, 2]), "'N' is given twice"),
         "no hparams": (lambda: archcalc.sweep("vgg16", hparams="size"), "hparams are values by name"),  # type: ignore[arg-type]
     "an unknown hparam": (lambda: archcalc.sweep("vgg16", hparams={"sise": 3}), "did you mean 'size'?"),

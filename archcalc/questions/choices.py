@@ -94,7 +94,8 @@ def parted(architecture: Architecture, given: Mapping[str, Given]) -> tuple[dict
             fixed[name] = value
             continue
         values = values_of(architecture, name, value)
-        whole = isinstance(value, (str, tuple)) or not isinstance(value, Iterable) or values[0] == value
+        several_values = isinstance(value, Iterable) and not isinstance(value, (str, tuple))
+        whole = not several_values or (isinstance(value, list) and values[0] == value)
         if len(values) == 1 and whole and not isinstance(values, range):
             fixed[name] = values[0]
         else:

@@ -252,7 +252,7 @@ def _with_batch(given: Mapping[str, Given], batch: Given) -> Mapping[str, Given]
 
     Raises: UsageError: it has that name already.
     """
-    if batch == 1:
+    if type(batch) is int and batch == 1:
         return given
     if BATCH in given:
         raise UsageError(f"'{BATCH}' is given twice", "leave batch out")
