@@ -219,7 +219,7 @@ def disguised(graph: Graph, draw: random.Random, share: float) -> Graph:
     title, source = draw.choice(TEXTS), draw.choice(TEXTS)
     outputs: Mapping[str, int] = {path(name): index for name, index in graph.outputs.items()}
     name = draw.choice([name for name in NAMES if re.match(r"\w", name)])
-    return replace(graph, name=name, nodes=nodes, outputs=outputs, scopes={}, title=title, citation=source)
+    return replace(Graph.of(name, nodes, outputs, {}), layout=graph.layout, title=title, citation=source)
 
 
 # --- what a program must be ---------------------------------------------------------------------------------------------

@@ -191,4 +191,4 @@ def graphs(
         end = builder.chain(builder.detour(end), 2)
     end = builder.tail(end) if tails else end
     names = {node.name: index for index, node in enumerate(builder.nodes)}
-    return Graph("random", tuple(builder.nodes), {"out": end}, names)
+    return Graph.of("random", tuple(builder.nodes), {"out": end}, names)

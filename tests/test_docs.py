@@ -25,8 +25,9 @@ from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
 from archcalc.expand.blocks import MAX_CALL_DEPTH, MAX_CALLS
-from archcalc.expand.expander import MAX_LAYERS, MAX_PASSES
+from archcalc.expand.expander import MAX_DESCRIBED, MAX_PASSES
 from archcalc.expand.scope import MAX_PATH
+from archcalc.graph import MAX_LAYERS
 from archcalc.language import arithmetic, parser, tree
 from archcalc.language.reader import TOP_LEVEL, parse_spec
 from archcalc.language.tree import Source
@@ -372,7 +373,7 @@ def test_limits_are_documented() -> None:
     """The limits in docs/language.md are those of the code."""
     limits = [
         tree.MAX_BYTES, tree.MAX_DEPTH, tree.MAX_NODES, parser.MAX_NESTING, parser.MAX_TERMS, parser.MAX_DIGITS,
-        arithmetic.MAX_BITS, arithmetic.MAX_TERMS, MAX_PARTS, MAX_FUNCTIONS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_PASSES,
+        arithmetic.MAX_BITS, arithmetic.MAX_TERMS, MAX_PARTS, MAX_FUNCTIONS, arithmetic.MAX_RANGE, MAX_LAYERS, MAX_PASSES, MAX_DESCRIBED,
         MAX_CALL_DEPTH, MAX_PATH, MAX_CALLS, tree.MAX_DIAGNOSTICS, STEPS, LISTED,
     ]  # fmt: skip
     assert [f"{limit:,}" for limit in limits] == [row[1] for row in table(DOCS["docs/language.md"], "Limit", "Most")]

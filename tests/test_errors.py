@@ -106,12 +106,12 @@ CATALOGUE = [
     ),
     (f"{HEAD}layers: conv 9**9**9 3x3\n", "t.yaml:4:14: E108 a number of more than 256 bits", ""),
     (
-        f"{HEAD}layers:\n  - for: {{i: 1..10**12}}\n    do: relu\n",
-        "t.yaml:5:14: E108 a range of 1,000,000,000,000 numbers; at most 1,000,000 are allowed",
+        f"{HEAD}layers:\n  - for: {{i: 1..10**13}}\n    do: relu\n",
+        "t.yaml:5:14: E108 a range of 10,000,000,000,000 numbers; at most 1,000,000,000,000 are allowed",
         "",
     ),
     (
-        f"{HEAD}layers:\n  - for: {{i: 1..1000}}\n    do: {{for: {{j: 1..1000}}, do: relu}}\n",
+        f"{HEAD}layers:\n  - for: {{i: 1..1000}}\n    do: {{for: {{j: 1..1000}}, do: conv i+j 1x1}}\n",
         "t.yaml:5:5: E108 expands to more than 500,000 layers",
         "",
     ),

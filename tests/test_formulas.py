@@ -495,7 +495,7 @@ def test_every_kind_is_explained_in_true_arithmetic(case: Case) -> None:
     inputs = {f"x{number}": shape for number, shape in enumerate(case.inputs)}
     nodes = [Node(name, Application(Input(), (), shape), ()) for name, shape in inputs.items()]
     nodes.append(Node("layer", application(case), tuple(range(len(nodes)))))
-    graph = Graph("t", tuple(nodes), {"layer": len(nodes) - 1}, {})
+    graph = Graph.of("t", tuple(nodes), {"layer": len(nodes) - 1}, {})
     for line, value, result in equations(analyze(graph)["layer"]):
         assert result == value, line
 

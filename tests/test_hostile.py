@@ -25,11 +25,10 @@ TEXTS = {
     "50,000 additions": f"{HEAD}layers: conv {'+'.join('1' * 50_000)} 3x3",
     "a power tower": f"{HEAD}hparams: {{k: 9**9**9}}\nlayers: conv k 3x3",
     "a number of 200,000 digits": f"{HEAD}layers: conv {'9' * 200_000} 3x3",
-    "a loop of 10^12": f"{HEAD}layers: {{for: {{i: 1..10**12}}, do: relu}}",
-    "loops in loops": f"{HEAD}layers: {{for: {{i: 1..1000}}, do: {{for: {{j: 1..1000}}, do: {{for: {{k: 1..1000}}, do: relu}}}}}}",
-    "loops of nothing": f"{HEAD}layers: {{for: {{i: 1..400000}}, do: {{for: {{j: 1..400000}}, do: []}}}}",
-    "repeats in repeats": f"{HEAD}layers: (((((relu)*1000)*1000)*1000)*1000)*1000",
-    "blocks that double": f"{HEAD}blocks:\n{DOUBLING}  b50(): relu\nlayers: b0\n",
+    "a loop of 10^13": f"{HEAD}layers: {{for: {{i: 1..10**13}}, do: relu}}",
+    "loops of layers that differ": f"{HEAD}layers: {{for: {{i: 1..1000}}, do: {{for: {{j: 1..1000}}, do: conv i+j 1x1}}}}",
+    "loops of passes that differ": f"{HEAD}layers: {{for: {{i: 1..400000}}, do: '[] if i == x.C'}}",
+    "repeats in repeats in repeats": f"{HEAD}layers: ((((((((relu)*1000)*1000)*1000)*1000)*1000)*1000)*1000)*1000",
     "blocks that double with other arguments": f"{HEAD}blocks:\n"
     + "".join(f"  b{i}(k): b{i + 1} 2*k -> b{i + 1} 2*k+1\n" for i in range(50))
     + "  b50(k): relu\nlayers: b0 1\n",
@@ -65,6 +64,16 @@ TEXTS = {
     "numbers as names": f"{HEAD}layers: [1: relu, 1: relu]\n",
     "layers of a number": f"{HEAD}layers: 3\n",
 }
+
+
+VAST = {
+    "a loop of 10^12": f"{HEAD}layers: {{for: {{i: 1..10**12}}, do: relu}}",
+    "loops in loops": f"{HEAD}layers: {{for: {{i: 1..1000}}, do: {{for: {{j: 1..1000}}, do: {{for: {{k: 1..1000}}, do: relu}}}}}}",
+    "repeats in repeats": f"{HEAD}layers: (((((relu)*1000)*1000)*1000)*1000)*1000",
+    "blocks that double": f"{HEAD}blocks:\n{DOUBLING}  b50(): relu\nlayers: b0\n",
+    "loops of nothing": f"{HEAD}layers: {{for: {{i: 1..400000}}, do: {{for: {{j: 1..400000}}, do: []}}}}",
+}
+"""A few lines that describe far more layers than anybody could list, or loops of nothing."""
 
 
 MEASURE = """
@@ -113,6 +122,23 @@ def test_a_bad_file_is_refused_quickly(tmp_path: Path, name: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert_refused(str(path))
+
+
+@pytest.mark.parametrize("name", VAST)
+def test_vast_networks_are_described_but_not_listed(tmp_path: Path, name: str) -> None:
+    """Thousands of millions of layers are checked as fast as a few; what would list them says how many there are."""
+    path = tmp_path / "vast.yaml"
+    path.write_text(VAST[name], encoding="utf-8")
+    code, printed, seconds, kilobytes = run(str(path))
+    assert (0, f"{path}: no errors, no warnings") == (code, printed.strip())
+    assert seconds < MAX_SECONDS
+    assert kilobytes < MAX_KILOBYTES
+    table = subprocess.run([sys.executable, "-m", "archcalc", "table", str(path)], capture_output=True, text=True)
+    if name == "loops of nothing":
+        assert 0 == table.returncode
+    else:
+        assert (2, "") == (table.returncode, table.stdout)
+        assert "layers; at most 500,000 can be looked at one by one" in table.stderr
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from archcalc import analyze
 from archcalc.__main__ import main
-from archcalc.analyses.cost import depth
+from archcalc.analyses.depth import depth
 from archcalc.analyses.field import Field
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field

@@ -22,6 +22,7 @@ from archcalc.drawings.dot import to_dot
 from archcalc.drawings.picture import Picture, picture
 from archcalc.drawings.svg import picture_bytes
 from archcalc.errors import UsageError
+from archcalc.graph import Graph
 from archcalc.zoo import architectures
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
@@ -203,7 +204,8 @@ def test_spec_order_decides_what_lies_in_a_scope(spec: Any) -> None:
     text = TINY[: TINY.index("layers")] + "layers: [a: conv 4 3x3, c: conv 5 3x3, d: conv 6 3x3]\n"
     graph = spec(text).graph
     names = iter(["input", "a/b", "c", "a/d"])  # no spec can leave a scope and come back; another source of graphs may
-    graph = replace(graph, nodes=tuple(node._replace(name=next(names)) for node in graph.nodes))
+    nodes = (node._replace(name=next(names)) for node in graph.nodes)
+    graph = Graph.of(graph.name, nodes, graph.outputs, graph.scopes)
     assert ["input", "a/b", "c", "a/d"] == [cell.path for cell, _ in picture(graph, depth=1).cells]
 
 
@@ -276,7 +278,8 @@ def test_odd_names_are_escaped(spec: Any) -> None:
     report = spec(TINY.replace("1..3", "1..2"))
     count = len(report.graph.nodes)
     nodes = [node._replace(name=f"{ODD[i % len(ODD)]}{i}") for i, node in enumerate(report.graph.nodes)]
-    graph = replace(report.graph, name="<na\\me:", title='\\N <b> "&', nodes=tuple(nodes), outputs={"a:b\\": count - 1})
+    graph = Graph.of("<na\\me:", nodes, {"a:b\\": count - 1}, report.graph.scopes)
+    graph = replace(graph, title='\\N <b> "&')
     svg = picture_bytes(to_dot(replace(report, graph=graph)), "svg")
     texts = {text.text for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}
     assert {"<na\\me:", '\\N <b> "&', "a:b:c1", "new line4", "conv 3x3, 4"} <= texts

@@ -53,7 +53,7 @@ SLOW = {
     "kernels of open sizes": f"{ALL_OPEN}layers: (maxpool x.H//2+1 s=1)*30\n",
     "long sums in loops": f"{HEAD}layers: {{for: {{i: 1..199999}}, do: 'relu if {'+'.join(f'i*{n}' for n in range(99))} == 1'}}\n",
     "long lists in loops": f"{HEAD}hparams: {{a: [{','.join(map(str, range(1500)))}]}}\n"
-    "layers: {for: {i: 1..100000}, do: 'relu if len(reverse(a)) == 1'}\n",
+    "layers: {for: {i: 1..100000}, do: 'relu if len(reverse(a)) + i == 1'}\n",
     "variants times layers": f"{HEAD}hparams: {{n: 1}}\nlayers: (conv 8 1x1)*2000\n"
     f"variants: {{{', '.join(f'v{n}: {{n: {n}}}' for n in range(400))}}}\n",
 }

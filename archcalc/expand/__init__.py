@@ -10,11 +10,12 @@ from typing import Any
 
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
+from archcalc.expand.dangling import dangling
 from archcalc.expand.expander import Expander
 from archcalc.expand.hparams import Given, Module, Reported, Sizes, UnknownHparam, is_override, make_module
 from archcalc.expand.overrides import Overrides, Unheeded, argument_called, flat
 from archcalc.expand.scope import Context, Scope
-from archcalc.graph import Application, Change, Graph, Input, Node, layout_of
+from archcalc.graph import Change, Graph, Tree, layout_of
 from archcalc.language.arithmetic import Word, integer
 from archcalc.language.expression import decide
 from archcalc.language.items import given_names
@@ -157,7 +158,7 @@ class _Build:
         """Build the inputs and every layer; the outputs, as far as there was no error."""
         try:
             self.add_inputs()
-            last = self.expander.item(self.spec.layers, self.context, 0 if self.expander.made.nodes else None)
+            last = self.expander.item(self.spec.layers, self.context, 0 if self.expander.made.size else None)
             return self.outputs(last)
         except TooLarge as error:
             if error.args:
@@ -173,23 +174,23 @@ class _Build:
         Raises: SpecError: there were errors.
         """
         made = self.expander.made
-        if not self.diagnostics.failed:
-            self.overrides.check(self.spec.name, (*(node.name for node in made.nodes), *made.scopes))
-            self.warn_of_dangling(outputs)
+        tree = None if self.diagnostics.failed else made.tree()
+        if tree is not None:
+            self.overrides.check(self.spec.name, tree.some_names())
+            self.warn_of_dangling(tree, outputs)
             self.warn_of_unread()
-        if self.diagnostics.failed:
+        if tree is None or self.diagnostics.failed:
             raise SpecError(self.diagnostics.sorted())
         return Graph(
             name=self.spec.name,
-            nodes=tuple(made.nodes),
+            tree=tree,
             outputs=outputs,
-            scopes={path: tensor for path, tensor in made.scopes.items() if tensor is not None},
             layout=self.layout,
             conditions=tuple(conditions),
             warnings=tuple(self.diagnostics.sorted()),
             title=self.spec.title_of(self.variant),
             citation=self.spec.citation,
-            changes=tuple(Change(made.nodes[index].name, *change) for index, *change in made.changed),
+            changes=tuple(Change(made.name(index), *change) for index, *change in made.changed),
         )
 
     def add_inputs(self) -> None:
@@ -212,8 +213,7 @@ class _Build:
             if len(found) == len(axes):
                 path = self.context.scope.claim(name)
                 made = self.expander.made
-                made.nodes.append(Node(path, Application(Input(), (), Shape(**found)), ()))
-                made.settle(path, len(made.nodes) - 1)
+                made.settle(path, made.add_input(path, Shape(**found)))
 
     def outputs(self, last: int | None) -> dict[str, int]:
         """The graph's outputs: the listed ones that are there, else the last layer."""
@@ -237,20 +237,15 @@ class _Build:
             none = LocalError("every output has a condition, and none of them is true", code="E075")
             self.expander.report(self.context, none, self.spec.outputs[0].mark)
         if not self.spec.outputs and last is not None:
-            found[self.expander.made.nodes[last].name] = last
+            found[self.expander.made.name(last)] = last
         return found
 
-    def warn_of_dangling(self, outputs: Mapping[str, int]) -> None:
-        used = set(outputs.values())
-        for node in self.expander.made.nodes:
-            used.update(node.inputs)
-        for index, node in enumerate(self.expander.made.nodes):
-            if index not in used and node.mark is not None:
-                message = f"the output of '{node.name}' is never used"
-                hint = "list it under 'outputs'"
-                source = self.spec.source
-                if not any(d.code == "W403" and d.mark == node.mark for d in self.diagnostics.found):
-                    self.diagnostics.report(source, "W403", message, node.mark, hint=hint)
+    def warn_of_dangling(self, tree: Tree, outputs: Mapping[str, int]) -> None:
+        """Warn of each layer in the spec of which some volume is never used."""
+        for mark, index in dangling(tree, outputs.values()):
+            message, hint = f"the output of '{tree.node(index).name}' is never used", "list it under 'outputs'"
+            if not any(d.code == "W403" and d.mark == mark for d in self.diagnostics.found):
+                self.diagnostics.report(self.spec.source, "W403", message, mark, hint=hint)
 
     def warn_of_unread(self) -> None:
         """Warn of values that this build was given, by the variant itself or from outside, and never looked at."""

@@ -1,4 +1,4 @@
-"""Calls of blocks and of used specs: formals bound, bodies expanded, or copied where an equal call came before."""
+"""Calls of blocks and of used specs: formals bound, bodies expanded; an equal call is the same composite once more."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from archcalc.work import spend
 
 MAX_CALL_DEPTH = 60
 MAX_CALLS = 50_000
-"""Calls that are expanded rather than copied. A net of 120,000 layers has some ten."""
-EXPANDED = 25
+"""Different calls. A net of 120,000 layers has some ten."""
+EXPANDED = 45
 """Steps of work for one of them, apart from what is in it."""
 
 
@@ -53,13 +53,13 @@ class Builder(Protocol):
         """What a path stands for: the full name, and its tensor."""
         ...
 
-    def spend(self, ctx: Context, mark: Mark, layers: int) -> None:
-        """Refuse layers that would be too many."""
+    def spend(self, ctx: Context, mark: Mark, layers: int, *, described: int) -> None:
+        """Refuse layers to come if they would be too many in all, built or described."""
         ...
 
 
 class Blocks:
-    """Expands calls. A block called again with equal arguments on an equal shape is copied."""
+    """Expands calls. A block called again with equal arguments on an equal shape is the same once more."""
 
     def __init__(self, builder: Builder, load: Callable[[Module, Use], Spec]) -> None:
         self.builder, self.load = builder, load
@@ -84,17 +84,15 @@ class Blocks:
             return self._expand(callee.target, values, callee.module, ctx, at, path)
         outside = self.builder.overrides.below(path)
         key = (id(callee.target), id(callee.module), made.shape(at), outside, *map(plain, values.values()))
-        if known := self._built.get(key):
-            self.builder.spend(ctx, mark, known.nodes.stop - known.nodes.start)
-            return made.copy(known, path, at)
-        started, named, changed = len(made.nodes), len(made.settled), len(made.changed)
+        if known := self._known(key):
+            self.builder.spend(ctx, mark, layers=1, described=known.call.size)
+            return made.call(known, path, at)
+        started, ties, changed = made.size, len(made.ties), len(made.changed)
         failures = self.builder.failures
         output = self._expand(callee.target, values, callee.module, ctx, at, path)
-        shares = any(node.tied is not None and node.tied < started for node in made.nodes[started:])
+        shares = any(owner < started for owner in made.ties[ties:])
         if output is not None and self.builder.failures == failures and not shares:
-            nodes, names = slice(started, len(made.nodes)), slice(named, len(made.settled))
-            changes = slice(changed, len(made.changed))
-            self._built[key] = Built(path, at, nodes, names, changes, output)
+            self._built[key] = made.last(output, changed)
         return output
 
     def _expand(
@@ -105,7 +103,14 @@ class Blocks:
         scope = Scope(path)
         scope.reserve(given_names(block.body))
         inner = Context(module, env, scope, at, (ctx.trace, "block", block.name), ctx.depth + 1)
-        return self.builder.item(block.body, inner, at)
+        self.builder.made.open(path)
+        try:
+            return self.builder.item(block.body, inner, at)
+        finally:
+            self.builder.made.close()
+
+    def _known(self, key: tuple[Any, ...]) -> Built | None:
+        return self._built.get(key)
 
     def _count(self) -> None:
         self.expanded += 1
@@ -151,6 +156,7 @@ class Blocks:
         made = self.builder.made
         outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
         self._using.append(key)
+        made.open(path)
         try:
             output = self.builder.item(spec.layers, inner, at)
             if use.upto and output is not None:
@@ -158,6 +164,7 @@ class Blocks:
         except Reached as reached:
             output = reached.tensor
         finally:
+            made.close()
             made.upto = outer
             self._using.pop()
         return output

@@ -1,7 +1,7 @@
-"""Spec → nodes: loops unrolled, blocks called, names given, shapes computed.
+"""Spec → tree: passes of loops built or repeated, blocks called, names given, shapes computed.
 
 Errors are collected: after one, the tensor is unknown (`None`), what depends on it is skipped, and the rest goes on.
-A block called again with equal arguments on an equal shape is copied, not expanded: deep nets cost little.
+A block called again with equal arguments on an equal shape is the same once more: deep nets cost little.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from typing import Any, ClassVar
 
-from archcalc.errors import ExpressionError, LocalError, Mark, ShapeError
+from archcalc.errors import LocalError, Mark, ShapeError
 from archcalc.expand.blocks import Blocks, Place, TooLarge
 from archcalc.expand.calls import Layers, references
 from archcalc.expand.hparams import Callee, Module, Reported
+from archcalc.expand.loops import Loops
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
-from archcalc.language.arithmetic import LISTS, UnknownName, Word
+from archcalc.graph import MAX_LAYERS
+from archcalc.language.arithmetic import UnknownName, Word
 from archcalc.language.calls import ArgumentError
 from archcalc.language.expression import Expr, Undecidable, decide
 from archcalc.language.items import (
@@ -25,7 +27,6 @@ from archcalc.language.items import (
     Chain,
     FromUnit,
     Given,
-    GroupUnit,
     If,
     Item,
     Long,
@@ -45,12 +46,13 @@ from archcalc.language.tree import Diagnostics
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.arguments import describe
 from archcalc.shape import Shape
-from archcalc.symbolic import is_symbolic
 from archcalc.work import TooMuchWork, spend
 
-MAX_LAYERS = 500_000
 MAX_PASSES = 200_000
-ITEM, SCOPE, PARTS = 1, 3, "expanding so many parts"
+"""Passes of loops that are built; those that are like them aren't."""
+MAX_DESCRIBED = 10**18
+"""Layers in all: far more than can be listed, and fewer than Python's lists may have."""
+ITEM, SCOPE, PARTS = 1, 5, "expanding so many parts"
 """Steps of work for one part of a spec, and for one with a name, apart from what is in it; and what `spend` says."""
 ADD = CallUnit("add", (), 0)
 """What joins a residual's body and shortcut."""
@@ -70,8 +72,8 @@ class Expander:
         self.made = Nodes()
         self.layers = Layers()
         self.blocks = Blocks(self, load)
+        self.loops = Loops(self)
         self.failures = 0
-        self.passed = 0
 
     # --- errors ---------------------------------------------------------------------------------------------------
 
@@ -84,11 +86,12 @@ class Expander:
         source, more = ctx.module.spec.source, {"hint": error.hint, "details": error.details, "trace": ctx.told()}
         self.diagnostics.report(source, error.code, message, mark, **more)
 
-    def spend(self, ctx: Context, mark: Mark, layers: int = 0, passes: int = 0) -> None:
-        """Refuse layers or passes to come if they would be too many in all."""
+    def spend(self, ctx: Context, mark: Mark, layers: int = 0, passes: int = 0, described: int = 0) -> None:
+        """Refuse what is to come if it would be too much in all: layers and passes that are built, and all layers."""
         for count, most, what in (
-            (len(self.made.nodes) + layers, MAX_LAYERS, "layers"),
-            (self.passed + passes, MAX_PASSES, "loop passes"),
+            (self.made.built + layers, MAX_LAYERS, "layers"),
+            (self.loops.passed + passes, MAX_PASSES, "loop passes"),
+            (self.made.size + described, MAX_DESCRIBED, "layers"),
         ):
             if count > most:
                 self.report(ctx, LocalError(f"expands to more than {most:,} {what}", code="E108"), mark)
@@ -131,7 +134,7 @@ class Expander:
 
     def named(self, item: Named, ctx: Context, at: Tensor, own: str) -> Tensor:
         if isinstance(item.item, Loop) and item.name.names() & item.item.names:
-            return self.loop(item.item, ctx, at, "", key=item)
+            return self.loops.loop(item.item, ctx, at, naming=item)
         return self.scoped(item.name, item.item, ctx, at, item.mark)
 
     def scoped(
@@ -152,7 +155,11 @@ class Expander:
         else:
             inner = ctx.inside(path)
             inner.scope.reserve(given_names(item))
-            at = self.item(item, inner, at)
+            self.made.open(path)
+            try:
+                at = self.item(item, inner, at)
+            finally:
+                self.made.close()
         return self.made.settle(path, at)
 
     def restart(self, item: Restart, ctx: Context, at: Tensor, own: str) -> Tensor:
@@ -167,71 +174,8 @@ class Expander:
             ctx.scope.release(given_names(dropped))
         return at if chosen is None else self.item(chosen, ctx, at)
 
-    def loop(self, item: Loop, ctx: Context, at: Tensor, own: str, key: Named | None = None) -> Tensor:
-        self.look_at(ctx, at)
-        columns = self.columns(item, ctx)
-        if columns is None:
-            return None
-
-        def one_pass(number: int, at: Tensor) -> Tensor:
-            row = self.row(columns, number, item, ctx)
-            if row is None:
-                return None
-            name = key.name if key else ctx.scope.next_pass()
-            mark = key.mark if key else item.mark
-            return self.scoped(name, item.body, ctx.bound(row), at, mark, automatic=key is None)
-
-        return self.passes(len(columns[0][1]), one_pass, ctx, at, item.mark)
-
-    def passes(
-        self, count: int, one_pass: Callable[[int, Tensor], Tensor], ctx: Context, at: Tensor, mark: Mark
-    ) -> Tensor:
-        """Run the passes of a loop; stop at the first with an error, and before they get too many."""
-        self.spend(ctx, mark, passes=count)
-        for number in range(count):
-            layers, passed, failures = len(self.made.nodes), self.passed, self.failures
-            self.passed += 1
-            at = one_pass(number, at)
-            if self.failures > failures:
-                return None
-            ahead = count - number - 1  # passes to come, each taken to be as large as this one
-            self.spend(ctx, mark, (len(self.made.nodes) - layers) * ahead, (self.passed - passed) * ahead)
-        return at
-
-    def columns(self, item: Loop, ctx: Context) -> list[tuple[tuple[str, ...], Rows[Any]]] | None:
-        """The loop variables and their lists, of equal length; None after an error."""
-        columns: list[tuple[tuple[str, ...], Rows[Any]]] = []
-        for names, expr, mark in item.variables:
-            try:
-                values = self.defined(expr.evaluate(ctx.env), ctx)
-                if not isinstance(values, LISTS):
-                    raise LocalError(f"'for' needs a list for {' '.join(names)}", code="E062", hint="count with 1..n")
-                columns.append((names, values))
-            except LocalError as error:
-                self.report(ctx, error, mark)
-                return None
-        if len({len(values) for _, values in columns}) > 1:
-            told = ", ".join(f"{' '.join(names)} has {len(values)}" for names, values in columns)
-            self.report(ctx, LocalError(f"'for' lists differ in length: {told}", code="E061"), item.mark)
-            return None
-        return columns
-
-    def row(
-        self, columns: list[tuple[tuple[str, ...], Rows[Any]]], number: int, item: Loop, ctx: Context
-    ) -> dict[str, Any] | None:
-        """The values of the loop variables in one pass; None after an error."""
-        row: dict[str, Any] = {}
-        for names, values in columns:
-            value = values[number]
-            if len(names) == 1:
-                row[names[0]] = value
-            elif isinstance(value, LISTS) and len(value) == len(names):
-                row.update(zip(names, value, strict=True))
-            else:
-                message = f"row {number + 1} has no {len(names)} values for {' '.join(names)}"
-                self.report(ctx, LocalError(message, code="E063"), item.mark)
-                return None
-        return row
+    def loop(self, item: Loop, ctx: Context, at: Tensor, own: str) -> Tensor:
+        return self.loops.loop(item, ctx, at)
 
     def merge(self, item: Merge, ctx: Context, at: Tensor, own: str) -> Tensor:
         built = []
@@ -302,26 +246,7 @@ class Expander:
             return self.call(unit, ctx, at, own, chain.at(unit.offset), lambda given: chain.at(given.offset))
         if unit.count is None:
             return self.chain(unit.chain, ctx, at, own)
-        return self.repeat(unit, chain, ctx, at)
-
-    def repeat(self, unit: GroupUnit, chain: Chain, ctx: Context, at: Tensor) -> Tensor:
-        assert unit.count is not None
-        mark = chain.at(unit.count.offset)
-        self.look_at(ctx, at)
-        try:
-            count = self.defined(unit.count.evaluate(ctx.env), ctx)
-            if is_symbolic(count):
-                raise ExpressionError("a repeat count needs a number, not a symbol", code="E106")
-            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise ExpressionError(f"a repeat count must be an integer, 0 or more, not {count}", code="E064")
-        except LocalError as error:
-            self.report(ctx, error, mark)
-            return None
-
-        def one_pass(_: int, at: Tensor) -> Tensor:
-            return self.scoped(ctx.scope.next_pass(), unit.chain, ctx, at, mark, automatic=True)
-
-        return self.passes(count, one_pass, ctx, at, mark)
+        return self.loops.repeat(unit, chain, ctx, at)
 
     def long(self, item: Long, ctx: Context, at: Tensor, own: str) -> Tensor:
         marks = dict(zip((id(given) for given in item.call.arguments), item.marks, strict=True))
@@ -386,7 +311,7 @@ class Expander:
             return None
         self.spend(ctx, mark, layers=1)
         index = self.made.add(layer, known, path, mark, tied)
-        for remark in self.made.nodes[index].application.remarks:
+        for remark in self.made.application(index).remarks:
             source = ctx.module.spec.source
             more: Any = {"details": self.overrides.details(layer.kind, path), "trace": ctx.told()}
             self.diagnostics.report(source, layer.remark_code, f"{layer.kind}: {remark}", mark, **more)
@@ -406,7 +331,7 @@ class Expander:
             if error.code == "E092" and ctx.env.tensors["x"] is None:  # an error has been reported before
                 raise
             raise self.overrides.refused(error, path, mark) from None
-        self.made.changed += self.overrides.changes(layer, self._as_written(kind, call, ctx), len(self.made.nodes))
+        self.made.changed += self.overrides.changes(layer, self._as_written(kind, call, ctx), self.made.size)
         return layer
 
     def _as_written(self, kind: str, call: CallUnit, ctx: Context) -> Layer | None:
@@ -432,12 +357,19 @@ class Expander:
         Raises: LocalError: nothing of that name has been built before this point.
         """
         if path == "in" and ctx.depth:
-            return (path if ctx.entered is None else self.made.nodes[ctx.entered].name), ctx.entered
+            self.loops.note(ctx.depth, None, ctx.entered)
+            return (path if ctx.entered is None else self.made.name(ctx.entered)), ctx.entered
         given = ctx.env.find(path)
         if isinstance(given, Place):
+            self.loops.note(ctx.depth, None, given.tensor)
             return given.path, given.tensor
-        for found in self.made.visible(path, ctx.scope):
-            return found
+        missed: list[tuple[str, str]] = []
+        for scope, full in ctx.scope.meanings(path):
+            spend(3, "looking for so many names")
+            if found := self.made.find(full):
+                self.loops.note(ctx.depth, scope, found[0], tuple(missed))
+                return full, found[0]
+            missed.append((scope, full))
         raise self.made.unknown(path, ctx.scope)
 
     _builders: ClassVar[Mapping[type, Callable[..., Tensor]]] = {

@@ -1,14 +1,19 @@
-"""The nodes built so far and the names they have; here layers meet shapes."""
+"""The graph in the making: scopes that are open, what they hold so far, and the names there are; layers meet shapes."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
 
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.scope import Scope
-from archcalc.graph import Application, Node
+from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
+from archcalc.graph.composite import Call
+from archcalc.graph.labels import Alias, Label, Numbered
+from archcalc.graph.tree import Place as Part
+from archcalc.graph.tree import below, latest, latest_names, layer_at, part_below, placed
 from archcalc.language.arithmetic import Dims
 from archcalc.layers import Layer
 from archcalc.shape import Shape
@@ -19,9 +24,11 @@ from archcalc.work import spend
 LAYERS = "building so many layers"
 """What `spend` says."""
 COPIED, ADDED, NEW = 2, 6, 35
-"""Steps for a layer that is copied with its block, for one that is added, and more for one on sizes not seen yet."""
+"""Steps for what is called again, for a layer that is added, and more for one on sizes not seen yet."""
+NEARBY = 2000
+"""Of so many names, the latest, an error's hint tells the nearest."""
 Tensor: TypeAlias = "int | None"
-"""Index of the node that makes a tensor; None after an error."""
+"""The number of the node that makes a tensor; None after an error."""
 
 
 class Reached(Exception):
@@ -31,44 +38,198 @@ class Reached(Exception):
         self.tensor = tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What one call of a block built: ranges of nodes, names and changes, to be copied under another name."""
+class Built(NamedTuple):
+    """What one call of a block built, to be there again under another name.
 
-    path: str
-    entered: int
-    nodes: slice
-    names: slice
-    changes: slice
-    output: int
+    `entering` is how many volumes enter it, which all are the one that entered the block; `output` is a wire, or None
+    for that volume; `changes` are the arguments in it that were given from outside.
+    """
+
+    call: Call
+    label: Label | None
+    entering: int
+    output: int | None
+    changes: tuple[tuple[int, str, str, str], ...]
+
+
+class Frame:
+    """A scope that is being built: its items so far and their names. What they read, are nodes and not yet wires."""
+
+    __slots__ = (
+        "_known", "_long", "_looked_at", "aliases", "inner", "items",
+        "marks", "names", "path", "prefix", "start", "starts",
+    )  # fmt: skip
+
+    def __init__(self, path: str, start: int) -> None:
+        self.path, self.prefix, self.start = path, f"{path}/" if path else "", start
+        self.items: list[Item] = []
+        self.names: list[str | Numbered] = []
+        self.marks: list[Mark | None] = []
+        self.inner: list[Label | None] = []
+        self.starts: list[int] = []
+        self.aliases: dict[str, tuple[int, Tensor]] = {}
+        """What names settled on, and after how many items."""
+        self._known: dict[str, tuple[int, int]] = {}
+        self._long: list[tuple[int, Numbered]] = []
+        self._looked_at = 0
+
+    def append(self, item: Item, start: int, name: str | Numbered, mark: Mark | None, inner: Label | None) -> None:
+        """Add an item; `name` is its own, without the scope's."""
+        self.items.append(item)
+        self.names.append(name)
+        self.marks.append(mark)
+        self.inner.append(inner)
+        self.starts.append(start)
+
+    def pop(self) -> tuple[Item, int, Mark | None, Label | None]:
+        """Take the last item away again, with its names."""
+        if self._looked_at == len(self.names):
+            del self._known[str(self.names[-1])]
+            self._looked_at -= 1
+        self.names.pop()
+        return self.items.pop(), self.starts.pop(), self.marks.pop(), self.inner.pop()
+
+    def item(self, number: int) -> Part:
+        """An item where it stands."""
+        name, mark, inner = self.names[number], self.marks[number], self.inner[number]
+        return placed(self.items[number], name, mark, inner, self.starts[number], self.path)
+
+    def _item_called(self, head: str) -> tuple[int, int] | None:
+        """The number of an item, and of the pass in it, by its name."""
+        for number in range(self._looked_at, len(self.names)):  # what came since the last question
+            name = self.names[number]
+            if isinstance(name, str):
+                self._known[name] = number, 0
+            elif name.is_short:
+                self._known.update((name.name(place), (number, place)) for place in range(len(name.numbers)))
+            else:
+                self._long.append((number, name))
+        self._looked_at = len(self.names)
+        if head in self._known:
+            return self._known[head]
+        places = ((number, name.place(head)) for number, name in self._long)
+        return next(((number, place) for number, place in places if place is not None), None)
+
+    def find(self, path: str) -> tuple[Tensor] | None:
+        """The tensor of a name below this scope's, in a tuple; None if nothing is called so."""
+        if path in self.aliases:
+            return (self.aliases[path][1],)
+        head, _, rest = path.partition("/")
+        found = self._item_called(head)
+        return below(self.item(found[0]), found[1], rest) if found else None
+
+    def part(self, path: str) -> Part | None:
+        """The part of a tree that has a name below this scope's."""
+        head, _, rest = path.partition("/")
+        found = self._item_called(head)
+        return part_below(self.item(found[0]), found[1], rest) if found else None
+
+    def latest(self) -> Iterator[str]:
+        """The names of its layers so far, the last first."""
+        for number in range(len(self.items) - 1, -1, -1):
+            yield from latest(self.item(number))
+
+    def latest_names(self) -> Iterator[str]:
+        """The names that the spec gives in it, the last first."""
+        aliases = [(position, name) for name, (position, _) in self.aliases.items()]
+        for number in range(len(self.items), -1, -1):
+            while aliases and aliases[-1][0] >= number:
+                yield self.prefix + aliases.pop()[1]
+            if number:
+                yield from latest_names(self.item(number - 1))
+
+    def closed(self, known: dict[tuple[Any, ...], Composite]) -> tuple[Composite, Label, tuple[int, ...]]:
+        """What it is now that it's complete, and what it reads: one of the `known` composites if one is equal."""
+        start, slots = self.start, dict[int, int]()
+
+        def wire(node: int) -> int:
+            return node - start if node >= start else ~slots.setdefault(node, len(slots))
+
+        for item in self.items:  # what layers read is numbered first
+            for node in item.read:
+                if node < start:
+                    wire(node)
+        items = [
+            Item(call, tuple([wire(node) for node in reads]), None if tied is None else wire(tied))
+            for call, reads, tied in self.items
+        ]
+        aliases = tuple(
+            [
+                Alias(position, name, None if tensor is None else wire(tensor))
+                for name, (position, tensor) in self.aliases.items()
+            ]
+        )
+        flat: list[int | None] = []
+        for call, reads, tied in items:
+            flat += (id(call), tied, len(reads), *reads)
+        key = tuple(flat)
+        composite = known.get(key)
+        if composite is None:
+            composite = known[key] = Composite(items)
+        return composite, Label(tuple(self.names), tuple(self.marks), tuple(self.inner), aliases), tuple(slots)
 
 
 class Nodes:
-    """A graph in the making: nodes are appended, names settle on them."""
+    """A graph in the making: layers, calls and repeats are put into the scope that is open; names settle on tensors."""
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self.scopes: dict[str, Tensor] = {}
-        self.settled: list[str] = []
+        self.frames = [Frame("", 0)]
+        self.size = 0
+        """Layers so far, repeated ones included."""
+        self.built = 0
+        """Those that have been built one by one."""
         self.changed: list[tuple[int, str, str, str]] = []
         """Arguments given from outside: the node, the argument's name, its value before and after."""
+        self.ties: list[int] = []
+        """The nodes whose weights others share, in the order in which these came."""
         self.upto = ""
         """The name at which building a used spec ends."""
-        self._by_name: dict[str, int] = {}
+        self._made: dict[int, Application] = {}
         self._owners: dict[str, int] = {}
         self._applications: dict[tuple[Any, ...], Application] = {}
+        self._composites: dict[tuple[Any, ...], Composite] = {}
+        self._repeats: dict[tuple[int, int, int, int], Repeat] = {}
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    def _layer_at(self, tensor: int) -> Part:
+        frame = next(frame for frame in reversed(self.frames) if tensor >= frame.start)
+        return layer_at(frame.item(bisect_right(frame.starts, tensor) - 1), tensor)[0]
+
+    def application(self, tensor: int) -> Application:
+        """What makes a tensor."""
+        found = self._made.get(tensor)
+        if found is None:
+            call = self._layer_at(tensor).call
+            assert isinstance(call, Application)
+            found = self._made[tensor] = call
+        return found
+
+    def name(self, tensor: int) -> str:
+        """The full name of the layer that makes a tensor."""
+        return self._layer_at(tensor).path
 
     def shape(self, tensor: Tensor) -> Shape | None:
         """A tensor's shape, if it's known."""
-        return None if tensor is None else self.nodes[tensor].application.output_shape
+        return None if tensor is None else self.application(tensor).output_shape
+
+    def tree(self) -> Tree:
+        """All that was built."""
+        composite, label, _ = self.frames[0].closed(self._composites)
+        return Tree(composite, label)
+
+    # --- what is added --------------------------------------------------------------------------------------------
+
+    def add_input(self, name: str, shape: Shape) -> int:
+        """Append an input of the graph."""
+        return self._append(Application(Input(), (), shape), (), name, None, None)
 
     def add(self, layer: Layer, inputs: tuple[int, ...], path: str, mark: Mark | None, tied: int | None = None) -> int:
-        """Append a node.
+        """Append a layer.
 
         Raises: ShapeError: the layer can't work on these shapes, or can't share those weights.
         """
-        nodes = self.nodes
-        shapes = tuple([nodes[i].application.output_shape for i in inputs])
+        shapes = tuple([self.application(i).output_shape for i in inputs])
         key = (id(layer), shapes)
         application = self._applications.get(key)
         if application is None:
@@ -79,16 +240,86 @@ class Nodes:
                 layer.working(*shapes)
             self._applications[key] = application
         if tied is not None:
-            _check_tie(application, nodes[tied])
+            _check_tie(application, self.application(tied), self.name(tied))
+            self.ties.append(tied)
         spend(ADDED + len(inputs) // 2, LAYERS, layers=1)
-        nodes.append(Node(path, application, inputs, mark, tied))
-        return len(nodes) - 1
+        return self._append(application, inputs, path, mark, tied)
+
+    def _append(
+        self, application: Application, inputs: tuple[int, ...], path: str, mark: Mark | None, tied: int | None
+    ) -> int:
+        frame, index = self.frames[-1], self.size
+        frame.append(Item(application, inputs, tied), index, path[len(frame.prefix) :], mark, None)
+        self._made[index] = application
+        self.size += 1
+        self.built += 1
+        return index
+
+    def open(self, path: str) -> None:
+        """Begin a scope: what comes is in it, until it's closed."""
+        self.frames.append(Frame(path, self.size))
+
+    def close(self) -> None:
+        """End the scope that was opened last: it's one item of the scope around it."""
+        frame = self.frames.pop()
+        composite, label, reads = frame.closed(self._composites)
+        around = self.frames[-1]
+        around.append(Item(composite, reads), frame.start, frame.path[len(around.prefix) :], None, label)
+
+    def last(self, output: int, changed: int) -> Built:
+        """What was closed last, which returned a tensor; `changed` is how many arguments had been changed before it."""
+        frame = self.frames[-1]
+        start = frame.starts[-1]
+        changes = tuple([(node - start, name, old, new) for node, name, old, new in self.changed[changed:]])
+        item, wire = frame.items[-1], output - start if output >= start else None
+        return Built(item.call, frame.inner[-1], len(item.reads), wire, changes)
+
+    def call(self, built: Built, path: str, entered: int) -> int:
+        """Have what was built once more, under another name; the tensor that it returns."""
+        frame, start = self.frames[-1], self.size
+        spend(COPIED, LAYERS, layers=min(built.call.size, MAX_LAYERS))
+        # it reads nothing but what enters it
+        reads = (entered,) * built.entering
+        frame.append(Item(built.call, reads), start, path[len(frame.prefix) :], None, built.label)
+        self.size += built.call.size
+        self.built += 1
+        self.changed += [(node + start, name, old, new) for node, name, old, new in built.changes]
+        self.built += len(built.changes)
+        return entered if built.output is None else start + built.output
+
+    def repeat(self, names: Numbered, entered: int, output: int, items: int) -> int:
+        """Make of the pass of a loop that was built last as many as there are names; what the last one returns.
+
+        `entered` and `output` are what it read and what it returned, and `items` how many the scope had before it.
+        """
+        frame = self.frames[-1]
+        del frame.aliases[names.name(0)]
+        if len(frame.items) > items:
+            item, start, mark, inner = frame.pop()
+        else:  # nothing was built
+            item, start, mark, inner = Item(Composite(()), ()), self.size, None, Label((), (), (), ())
+        reads = item.reads if entered in item.reads or output >= start else (*item.reads, entered)
+        chained = reads.index(entered) if entered in reads else -1
+        wire = output - start if output >= start else ~chained
+        body, key = item.call, (id(item.call), len(names.numbers), chained, wire)
+        assert not isinstance(body, Repeat)
+        if key not in self._repeats:
+            self._repeats[key] = Repeat(body, len(names.numbers), chained, wire)
+        repeat = self._repeats[key]
+        frame.append(Item(repeat, reads), start, names, mark, inner)
+        spend(COPIED, LAYERS, layers=min(repeat.size - body.size, MAX_LAYERS))
+        self.size = start + repeat.size
+        self.built += 1
+        return output + (repeat.size - body.size) if output >= start else output
+
+    # --- names ----------------------------------------------------------------------------------------------------
 
     def settle(self, path: str, tensor: Tensor) -> Tensor:
         """Let a name stand for a tensor: its layer's, or its scope's output."""
-        if path not in self.scopes:
-            self.settled.append(path)
-        self.scopes[path] = tensor
+        frame = self.frames[-1]
+        name = path[len(frame.prefix) :]
+        position = frame.aliases[name][0] if name in frame.aliases else len(frame.items)
+        frame.aliases[name] = position, tensor
         return self.reached(path, tensor)
 
     def reached(self, path: str, tensor: Tensor) -> Tensor:
@@ -99,41 +330,23 @@ class Nodes:
 
     def find(self, path: str) -> tuple[Tensor] | None:
         """The tensor of a full name, in a tuple; None if nothing is called so."""
-        if path in self.scopes:
-            return (self.scopes[path],)
-        for index in range(len(self._by_name), len(self.nodes)):  # layers that came since the last question
-            self._by_name[self.nodes[index].name] = index
-        return (self._by_name[path],) if path in self._by_name else None
+        frame = self._around(path)
+        return frame.find(path[len(frame.prefix) :])
 
-    def copy(self, built: Built, path: str, entered: int) -> int:
-        """Repeat what a block built: the same layers on the same shapes, under another name."""
-        first, last = built.nodes.start, built.nodes.stop
-        spend(COPIED * (last - first), LAYERS, layers=last - first)
-        nodes, cut, shift = self.nodes, len(built.path), len(self.nodes) - first
-        for name, application, inputs, mark, tied in nodes[first:last]:
-            moved = tuple([i + shift if i >= first else entered for i in inputs])
-            nodes.append(Node(path + name[cut:], application, moved, mark, None if tied is None else tied + shift))
-
-        scopes = self.scopes
-        names = [path + name[cut:] for name in self.settled[built.names]]
-        for name, old in zip(names, self.settled[built.names], strict=True):
-            tensor = scopes[old]
-            scopes[name] = entered if tensor == built.entered or tensor is None else tensor + shift
-        self.settled += names
-        self.changed += [(index + shift, *change) for index, *change in self.changed[built.changes]]
-        return entered if built.output == built.entered else built.output + shift
-
-    def visible(self, path: str, scope: Scope) -> Iterator[tuple[str, Tensor]]:
-        """What `path` can mean in a scope, innermost first, and first what the spec calls so: names and tensors."""
-        for full in scope.meanings(path):
-            spend(2, "looking for so many names")
-            if found := self.find(full):
-                yield full, found[0]
+    def _around(self, path: str) -> Frame:
+        """The innermost scope that is open and holds what has this name, if anything does."""
+        for frame in reversed(self.frames):
+            if path.startswith(frame.prefix):
+                break
+        return frame
 
     def unknown(self, path: str, scope: Scope) -> LocalError:
         """The error that nothing is called `path`, with what is called nearly so."""
         known = set()
-        names = [*self.settled[-2000:], *(node.name for node in self.nodes[-2000:])]
+        names = [
+            *islice((name for frame in reversed(self.frames) for name in frame.latest_names()), NEARBY),
+            *islice((name for frame in reversed(self.frames) for name in frame.latest()), NEARBY),
+        ]
         for ancestor in scope.ancestors():
             prefix = ancestor.child("")
             known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
@@ -146,18 +359,58 @@ class Nodes:
         """
         if path in self._owners:
             return self._owners[path]
-        spend(len(self.nodes) // 5, "looking for layers to share weights with")
-        found = [
-            index
-            for index, node in enumerate(self.nodes)
-            if (node.name == path or node.name.startswith(path + "/"))
-            and node.tied is None
-            and node.layer.weight_shape(*node.application.input_shapes)
-        ]
-        if len(found) != 1:
+        count, first = 0, None
+        for at in self._parts(path):
+            spend(1, "looking for layers to share weights with")
+            more, place = _owners(at.call)
+            if more and first is None:
+                first = at.start + place
+            count += more
+        if count != 1 or first is None:
             told = f"'{reference}'" if reference == path else f"'{reference}', here '{path}',"
-            raise LocalError(f"{told} has {len(found)} layers with weights; a tie needs one", code="E073")
-        return self._owners.setdefault(path, found[0])
+            raise LocalError(f"{told} has {count} layers with weights; a tie needs one", code="E073")
+        return self._owners.setdefault(path, first)
+
+    def _parts(self, path: str) -> Iterator[Part]:
+        """What has a name or is below it: a part, or the items so far of a scope that is open; no tied layer alone."""
+        for frame in self.frames:
+            if frame.path and (frame.path == path or frame.path.startswith(f"{path}/")):
+                yield from (frame.item(number) for number, item in enumerate(frame.items) if item.tied is None)
+        around = self._around(path)
+        found = around.part(path[len(around.prefix) :])
+        if found and not (isinstance(found.call, Application) and self._shares(found.start)):
+            yield found
+
+    def _shares(self, node: int) -> bool:
+        """Whether a layer has the weights of another one."""
+        frame = next(frame for frame in reversed(self.frames) if node >= frame.start)
+        number = bisect_right(frame.starts, node) - 1
+        item = frame.items[number]
+        if not isinstance(item.call, Application):
+            _, around, number = layer_at(frame.item(number), node)
+            if isinstance(around.call, Composite):
+                item = around.call.items[number]
+        return item.tied is not None
+
+
+def _owners(call: Call) -> tuple[int, int]:
+    """How many layers in it have weights of their own, and where the first is."""
+    if isinstance(call, Application):
+        return (1 if call.layer.weight_shape(*call.input_shapes) else 0), 0
+    return call.once(_owners, lambda: _counted_owners(call))
+
+
+def _counted_owners(call: Composite | Repeat) -> tuple[int, int]:
+    if isinstance(call, Repeat):
+        count, first = _owners(call.body)
+        return count * call.count, first
+    total, place = 0, 0
+    for item, start in zip(call.items, call.starts, strict=True):
+        count, first = _owners(item.call) if item.tied is None else (0, 0)
+        if count and not total:
+            place = start + first
+        total += count
+    return total, place
 
 
 def _is_open(layer: Layer, shapes: Iterable[Shape]) -> bool:
@@ -185,9 +438,9 @@ def _bounded(shape: Shape) -> Shape:
     return shape
 
 
-def _check_tie(application: Application, owner: Node) -> None:
+def _check_tie(application: Application, owner: Application, name: str) -> None:
     mine = application.layer.weight_shape(*application.input_shapes)
-    theirs = owner.layer.weight_shape(*owner.application.input_shapes)
+    theirs = owner.layer.weight_shape(*owner.input_shapes)
     if len(mine) != len(theirs) or any(differ(a, b) for a, b in zip(mine, theirs, strict=True)):
         told = f"{Dims(mine)} here, {Dims(theirs)} there"
-        raise ShapeError(f"can't share the weights of '{owner.name}': {told}", code="E074")
+        raise ShapeError(f"can't share the weights of '{name}': {told}", code="E074")

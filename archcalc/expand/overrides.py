@@ -108,6 +108,10 @@ class Overrides:
             self._left[path] = self._grown(path)
         return self._left[path]
 
+    def spare(self, path: str) -> bool:
+        """Whether nothing that is given from outside can be for some of the names below a scope and not for others."""
+        return all(left in (frozenset(), frozenset("*")) for left in self.below(path))
+
     def _grown(self, path: str) -> tuple[frozenset[str], ...]:
         scope, slash, last = path.rpartition("/")
         spend(len(self.found) * (1 + len(last) // 4), "matching so many names")

@@ -10,6 +10,7 @@ from typing import Any
 
 from archcalc.errors import LocalError
 from archcalc.expand.hparams import Module
+from archcalc.graph.labels import Numbered
 from archcalc.language.expression import Environment
 
 _NAME = re.compile(r"[\w.+-]+")
@@ -24,12 +25,16 @@ class Scope:
     sibling will have (`reserved`), and none is hidden by an automatic one.
     """
 
-    __slots__ = ("branches", "counts", "parent", "path", "reserved", "taken")
+    __slots__ = ("branches", "counts", "numbers", "parent", "passes", "path", "reserved", "taken")
 
     def __init__(self, path: str = "", parent: Scope | None = None) -> None:
         self.path, self.parent = path, parent
         self.taken: dict[str, bool] = {}
         """The names of the children so far, and whether each was given automatically."""
+        self.passes: list[tuple[Numbered, bool]] = []
+        """The names of long repeats, and whether they were given automatically."""
+        self.numbers: set[str] = set()
+        """The numbers that the spec gives as names."""
         self.counts: dict[str, int] = {}
         self.reserved: Counter[str] = Counter()
         """How often the spec gives a name here, by all that is yet to be decided."""
@@ -50,11 +55,55 @@ class Scope:
             raise LocalError(f"'{name}' can't be the name of a layer", code="E014", hint=hint)
         if len(self.path) + len(name) > MAX_PATH:
             raise LocalError(f"a name of more than {MAX_PATH} characters, scopes included", code="E001")
-        if name in self.taken:
+        if self.is_taken(name):
             where = f" in '{self.path}'" if self.path else ""
             raise LocalError(f"two siblings are called '{name}'{where}", code="E072", hint="names must be unique")
         self.taken[name] = automatic
+        if not automatic and name.isdecimal():
+            self.numbers.add(name)
         return self.child(name)
+
+    def claim_passes(self, names: Numbered, automatic: bool) -> None:
+        """Take the names of a repeat's passes, all of which are free."""
+        if names.is_short:
+            self.taken.update(dict.fromkeys(map(names.name, range(len(names.numbers))), automatic))
+        else:
+            self.passes.append((names, automatic))
+        if automatic:
+            self.counts[""] = names.numbers[-1]
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a sibling has a name."""
+        return name in self.taken or (
+            bool(self.passes) and any(names.place(name) is not None for names, _ in self.passes)
+        )
+
+    def is_automatic(self, name: str) -> bool:
+        """Whether a sibling has a name that nobody gave it."""
+        found = self.taken.get(name)
+        if found is None:
+            return any(given and names.place(name) is not None for names, given in self.passes)
+        return found
+
+    def fits(self, names: Numbered, inner: int) -> bool:
+        """Whether the names of a repeat's passes are short enough, and what is in them, of so many characters."""
+        return len(self.path) + names.longest + inner <= MAX_PATH
+
+    def free(self, names: Numbered, automatic: bool) -> int:
+        """How many names of a repeat's passes can be its children's, one after the other; it has the first."""
+        if automatic:
+            if any(not given for _, given in self.passes):
+                return 1
+            kept = [names.place(name) for name in (*self.numbers, *self.reserved)]
+        elif any(
+            long.before.startswith(names.before) or names.before.startswith(long.before) for long, _ in self.passes
+        ):
+            return 1
+        elif len(names.numbers) < len(self.taken):
+            kept = [place for place in range(1, len(names.numbers)) if self.is_taken(names.name(place))]
+        else:
+            kept = [names.place(name) for name in self.taken]
+        return min((place for place in kept if place), default=len(names.numbers))
 
     def reserve(self, names: Iterable[str]) -> None:
         """Keep names for siblings to come."""
@@ -74,7 +123,7 @@ class Scope:
 
     def is_kept(self, name: str) -> bool:
         """Whether a sibling has a name, or will have it."""
-        return name in self.taken or self.reserved[name] > 0
+        return self.is_taken(name) or self.reserved[name] > 0
 
     def fresh(self, name: str) -> str:
         """Take a name for an anonymous step."""
@@ -84,8 +133,15 @@ class Scope:
         """The next number that names an anonymous loop pass, but none that the spec gives as a name."""
         self.counts[""] = self.counts.get("", 0) + 1
         while self.is_kept(str(self.counts[""])):
-            self.counts[""] += 1
+            self.counts[""] = self._after(self.counts[""]) + 1
         return str(self.counts[""])
+
+    def _after(self, number: int) -> int:
+        """The last of the numbers in one go that a long repeat has as names from this one on."""
+        for names, _ in self.passes:
+            if abs(names.numbers.step) == 1 and names.place(str(number)) is not None:
+                return max(names.numbers[0], names.numbers[-1])
+        return number
 
     def ancestors(self) -> Iterator[Scope]:
         """The scope itself and those around it, up to the block's boundary."""
@@ -94,20 +150,20 @@ class Scope:
             yield scope
             scope = scope.parent
 
-    def meanings(self, path: str) -> Iterator[str]:
-        """The full paths that `path` may stand for here, the nearest first.
+    def meanings(self, path: str) -> Iterator[tuple[str, str]]:
+        """The full paths that `path` may stand for here, the nearest first, each after the path of its scope.
 
         Names that the spec gives go before automatic ones; of these, a merge's own branches before those of others.
         """
         first, slash, rest = path.partition("/")
         for scope in self.ancestors():
-            if not scope.taken.get(first, False):
-                yield scope.child(path)
+            if not scope.is_automatic(first):
+                yield scope.path, scope.child(path)
         for scope in self.ancestors():
             if first in scope.branches:
-                yield scope.child(scope.branches[first] + slash + rest)
-            if scope.taken.get(first, False):
-                yield scope.child(path)
+                yield scope.path, scope.child(scope.branches[first] + slash + rest)
+            if scope.is_automatic(first):
+                yield scope.path, scope.child(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ MAX_SQUARE = 40
 """Operations of an expression that is looked at for being a square."""
 MAX_POWER = 64
 """The greatest exponent of a symbol."""
-MAX_RANGE = 1_000_000
+MAX_RANGE = 1_000_000_000_000
 MAX_ITEMS = 50_000
 
 

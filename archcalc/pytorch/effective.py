@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ def measured_field(
     Returns: None where no gradient arrives, or none that is a number, from any initialisation.
     Source: Luo et al. 2016, section 3.
     """
-    graph = replace(graph, nodes=graph.nodes[: index + 1], outputs={"y": index})
+    graph = Graph.of(graph.name, graph.nodes[: index + 1], {"y": index}, {})
     with torch.random.fork_rng():  # the seeds are ours alone
         drawn = [_shares(graph, position, source, seed) for seed in range(seeds)]
     found = [shares for shares in drawn if shares is not None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from archcalc.errors import LocalError, UsageError
 from archcalc.expand.hparams import Given, Reported, from_outside, is_override, make_module
-from archcalc.language.arithmetic import MAX_RANGE, Word
+from archcalc.language.arithmetic import Word
 from archcalc.language.expression import Binary, Environment
 from archcalc.language.grammar import parse_expression
 from archcalc.language.tree import Diagnostics
@@ -19,6 +19,8 @@ MAX_DIGITS = 18
 """Of a size: as many as `--input` takes."""
 
 
+MAX_VALUES = 1_000_000_000
+"""Of one range."""
 MAX_LISTED = 100_000
 """Values of one name that are listed one by one; a single range isn't."""
 
@@ -245,7 +247,7 @@ def _range(text: str) -> range | None:
     first, last, by = found
     if first > last or by < 1:
         raise _unreadable(text)
-    if (last - first) // by >= 1000 * MAX_RANGE:
+    if (last - first) // by >= MAX_VALUES:
         raise UsageError(f"the range '{text}' is too long")
     return range(first, last + 1, by)
 

@@ -32,14 +32,14 @@ def json_lines(report: Values) -> Iterator[str]:
     }
     yield _dump(head)[:-1] + ', "layers": ['
     known: dict[Application, tuple[str, str]] = {}
-    last = len(graph.nodes) - 1
+    last = len(graph) - 1
     for index, node in enumerate(graph.nodes):
         before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
         inputs = _dump([graph.nodes[i].name for i in node.inputs])
         fields = _dump(_placed(report.row(index)))[1:]
         comma = "," if index < last else ""
         yield f'  {{"name": {_dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}{comma}'
-    yield f' ], "totals": {_dump(report.totals)}}}'
+    yield f' ], "totals": {_dump(dict(report.totals))}}}'
 
 
 def _inputs(report: Values) -> dict[str, Any]:

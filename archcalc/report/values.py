@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
@@ -20,16 +20,6 @@ from archcalc.symbolic import Dim, exact
 if TYPE_CHECKING:
     from archcalc.analyses.field import Fields
 
-    class Totals(dict[str, Dim | None]):
-        """A dict, of which type checkers know which numbers there always are."""
-
-        @overload
-        def __getitem__(self, name: Sum | Largest | Literal["depth"], /) -> Dim: ...
-        @overload
-        def __getitem__(self, name: str, /) -> Dim | None: ...
-        def __getitem__(self, name: str, /) -> Dim | None: ...
-
-
 T = TypeVar("T")
 
 IDENTITY = ("name", "kind", "output_shape")
@@ -39,6 +29,37 @@ IDENTITY = ("name", "kind", "output_shape")
 def shared() -> tuple[str, ...]:
     """The quantities that equal layers on equal shapes have in common."""
     return tuple(name for name in names(Total.SUM) if name in OF_LAYER or QUANTITIES[name].sum_of)
+
+
+class Totals(Mapping[str, "Dim | None"]):
+    """Every quantity of a whole graph, computed when it's asked for; None for what no network of this dtype has.
+
+    Type checkers know which numbers there always are.
+    """
+
+    def __init__(self, report: Values) -> None:
+        self._report = report
+        self._found: dict[str, Dim | None] = {}
+
+    @overload
+    def __getitem__(self, name: Sum | Largest | Literal["depth"], /) -> Dim: ...
+    @overload
+    def __getitem__(self, name: str, /) -> Dim | None: ...
+    def __getitem__(self, name: str, /) -> Dim | None:
+        if name not in self._found:
+            if name not in names(*TOTALLED):
+                raise KeyError(name)
+            self._found[name] = self._report.total(name) if self._report.has(name) else None
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names(*TOTALLED))
+
+    def __len__(self) -> int:
+        return len(names(*TOTALLED))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class Row(Mapping[str, Any]):
@@ -55,7 +76,7 @@ class Row(Mapping[str, Any]):
     @property
     def node(self) -> Node:
         """The layer's node; of a scope, the one that makes its output."""
-        return self.report.graph.nodes[self.index]
+        return self.report.graph.node(self.index)
 
     @property
     def inputs(self) -> list[Node]:
@@ -107,7 +128,7 @@ class Rows(Sequence[Row]):
         self.report = report
 
     def __len__(self) -> int:
-        return len(self.report.graph.nodes)
+        return len(self.report.graph)
 
     @overload
     def __getitem__(self, place: int) -> Row: ...
@@ -162,7 +183,7 @@ class Values:
         return iter(self.rows)
 
     def __len__(self) -> int:
-        return len(self.graph.nodes)
+        return len(self.graph)
 
     def row(self, index: int) -> Row:
         """The row of the node with this index."""
@@ -174,7 +195,7 @@ class Values:
         Raises: UnknownNameError: there is no such layer or scope.
         """
         index = self.graph.place(path)
-        return Row(self, index, "" if self.graph.nodes[index].name == path else path)
+        return Row(self, index, "" if self.graph.node(index).name == path else path)
 
     def value(self, application: Application, name: str) -> Dim:
         """A quantity that equal layers on equal shapes have in common.
@@ -228,7 +249,9 @@ class Values:
         indices = self.graph.indices(path)
         if name in OF_SCOPE:
             return OF_SCOPE[name](self.graph, path)
-        return self.over(name, indices) if path or name in OF_PLACES else self._sum(name, self._applications)
+        if name in OF_PLACES:
+            return self.over(name, indices)
+        return self._sum(name, self.graph.applications(path))
 
     def over(self, name: str, indices: Iterable[int]) -> Dim:
         """A quantity of several nodes together: the sum, or the largest.
@@ -249,19 +272,14 @@ class Values:
         return total
 
     @cached_property
-    def _applications(self) -> Counter[Application]:
-        return Counter(node.application for node in self.graph.nodes)
-
-    @cached_property
     def totals(self) -> Totals:
         """Every quantity of the whole graph; None for what a network of this dtype doesn't have."""
-        found = {name: self.total(name) if self.has(name) else None for name in names(*TOTALLED)}
-        return cast("Totals", found)  # a dict, whose keys have their types written down
+        return Totals(self)
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:
         """Each node's receptive field on the first input, in the order of the nodes."""
-        return self.fields_on(self.graph.nodes[0].name)
+        return self.fields_on(self.graph.node(0).name)
 
     def fields_on(self, path: str) -> list[Fields]:
         """Each node's receptive field on one of the inputs, or on a layer's output; none where it isn't seen.
@@ -277,7 +295,7 @@ class Values:
         """The kinds whose arithmetic `macs` leaves out: how many there are, and of what."""
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
-        for application, count in self._applications.items():
+        for application, count in self.graph.applications().items():
             if application.layer.uncounted:
                 counts[application.layer.kind] += count
                 reasons[application.layer.kind] = application.layer.uncounted

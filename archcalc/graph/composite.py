@@ -1,0 +1,192 @@
+"""What a graph is made of: layers, composites of them, and repeats, without names.
+
+A *wire* says which volume is meant, in the numbers of the composite that it's in: w >= 0 is the output of its layer w,
+counted through everything inside it as if it were written out; ~k (-1, -2, …) is the k-th volume that enters. So a wire
+of a part that starts at s is s + w in the whole, and what is inside can be read from outside by a number alone.
+
+Equal composites are one object while a graph is built, whatever their names. What an analysis says of one is therefore
+computed once, and composed: see `counts` here, and `analyses/depth.py`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from archcalc.graph.application import Application
+
+T = TypeVar("T")
+NONE: frozenset[int] = frozenset()
+OUTPUT: frozenset[int] = frozenset([0])
+
+
+class _Shared:
+    """What may be in many places, and remembers what is computed of it."""
+
+    __slots__ = ("_memo",)
+
+    def __init__(self) -> None:
+        self._memo: dict[Hashable, Any] | None = None
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returns, computed at most once for each key."""
+        if self._memo is None:
+            self._memo = {}
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]  # type: ignore[no-any-return]
+
+
+class Item(NamedTuple):
+    """A part of a composite: what is called, the wires that enter it, and of a layer whose weights it shares."""
+
+    call: Call
+    reads: tuple[int, ...]
+    tied: int | None = None
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        """The wires that layers read, without those that enter for the sake of a name."""
+        return self.reads[: self.call.entering]
+
+
+class Composite(_Shared):
+    """Parts one after the other, each reading volumes that enter or that are made before it.
+
+    Of the volumes that enter, the first `entering` are read by layers. There may be more, which only have names inside.
+    """
+
+    __slots__ = ("entering", "items", "size", "starts")
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        super().__init__()
+        self.items = tuple(items)
+        *starts, size = [0, *accumulate([item.call.size for item in self.items])]
+        self.size: int = size
+        self.starts = tuple(starts)  # of numbers alone, which the garbage collector leaves alone
+        self.entering = max((~wire + 1 for item in self.items for wire in item.read if wire < 0), default=0)
+
+    def __reduce__(self) -> Any:
+        return Composite, (self.items,)
+
+    def __repr__(self) -> str:
+        return f"Composite({len(self.items)} items, {self.size} layers)"
+
+    def place(self, wire: int) -> int:
+        """The number of the item that makes a volume."""
+        return bisect_right(self.starts, wire) - 1
+
+
+class Repeat(_Shared):
+    """`count` times the same: each pass is the body, and enters what the pass before returned.
+
+    That is its wire `output`, and enters as the body's `chained`-th volume, or nowhere (-1). What else enters is the
+    same for all passes. The passes' layers stand one after the other.
+    """
+
+    __slots__ = ("body", "chained", "count", "entering", "output", "size")
+
+    def __init__(self, body: Composite | Application, count: int, chained: int, output: int) -> None:
+        super().__init__()
+        self.body, self.count, self.chained, self.output = body, count, chained, output
+        self.size: int = body.size * count
+        self.entering = body.entering
+
+    def __reduce__(self) -> Any:
+        return Repeat, (self.body, self.count, self.chained, self.output)
+
+    def __repr__(self) -> str:
+        return f"Repeat({self.count} times {self.body!r})"
+
+    def reads_of(self, number: int, start: int, reads: tuple[int, ...]) -> tuple[int, ...]:
+        """What enters a pass, in the numbers of the whole, of a repeat that starts at `start` and reads `reads`."""
+        if number == 0 or self.chained < 0 or self.output < 0:  # a pass that makes nothing returns what entered
+            return reads
+        before = start + (number - 1) * self.body.size + self.output
+        return (*reads[: self.chained], before, *reads[self.chained + 1 :])
+
+
+Call: TypeAlias = "Application | Composite | Repeat"
+
+
+def exits(composite: Composite, seen: frozenset[int]) -> list[frozenset[int]]:
+    """For each item those of its layers whose outputs are read from outside of it, as its own wires.
+
+    `seen` are those of the composite that are read from outside.
+    """
+    wanted = set(seen)
+    for item in composite.items:
+        wanted.update(item.read)
+    ordered: list[int] = []
+    found = []
+    for item, start in zip(composite.items, composite.starts, strict=True):
+        if isinstance(item.call, Application):
+            found.append(OUTPUT if start in wanted else NONE)
+            continue
+        ordered = ordered or sorted(wanted)
+        first, last = bisect_left(ordered, start), bisect_left(ordered, start + item.call.size)
+        found.append(frozenset([wire - start for wire in ordered[first:last]]))
+    return found
+
+
+def passes(repeat: Repeat, seen: frozenset[int]) -> dict[int, frozenset[int]]:
+    """The passes of a repeat that aren't like the others: from outside more is read of them than the next pass reads.
+
+    The last one is always among them. Returns: for each what is read of it, by number of pass, in order.
+    """
+    size, common = repeat.body.size, shared_exits(repeat)
+    found: dict[int, set[int]] = {repeat.count - 1: set()}
+    for wire in seen:
+        found.setdefault(wire // size, set()).add(wire % size)
+    return {
+        number: frozenset(found[number]) | (common if number < repeat.count - 1 else NONE) for number in sorted(found)
+    }
+
+
+def shared_exits(repeat: Repeat) -> frozenset[int]:
+    """What the next pass reads of each pass."""
+    return frozenset([repeat.output]) if 0 <= repeat.chained < repeat.entering and repeat.output >= 0 else NONE
+
+
+def counts(call: Call) -> Mapping[Application, int]:
+    """How often each layer on its shapes is in it, in the order of the graph.
+
+    The law of all sums: a composite has what its items have together, a repeat `count` times what its body has.
+    """
+    if isinstance(call, Application):
+        return {call: 1}
+    return call.once(counts, lambda: _counted(call))
+
+
+def _counted(call: Composite | Repeat) -> dict[Application, int]:
+    if isinstance(call, Repeat):
+        return {application: call.count * number for application, number in counts(call.body).items()}
+    found: dict[Application, int] = {}
+    for item in call.items:
+        if isinstance(item.call, Application):
+            found[item.call] = found.get(item.call, 0) + 1
+        else:
+            for application, number in counts(item.call).items():
+                found[application] = found.get(application, 0) + number
+    return found
+
+
+def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:
+    """Whether two calls are equal; `known` are pairs that are, since parts may be in many places."""
+    if one is other or (id(one), id(other)) in known:
+        return True
+    if isinstance(one, Composite) and isinstance(other, Composite):
+        equal = len(one.items) == len(other.items) and all(
+            a.reads == b.reads and a.tied == b.tied and alike(a.call, b.call, known)
+            for a, b in zip(one.items, other.items, strict=True)
+        )
+    elif isinstance(one, Repeat) and isinstance(other, Repeat):
+        laws = [(each.count, each.chained, each.output) for each in (one, other)]
+        equal = laws[0] == laws[1] and alike(one.body, other.body, known)
+    else:
+        equal = one == other
+    if equal:
+        known.add((id(one), id(other)))
+    return equal

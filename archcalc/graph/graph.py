@@ -1,0 +1,210 @@
+"""The layer graph: layers applied to the volumes of earlier ones, in the structure that the spec gave them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from archcalc.errors import Diagnostic, UnknownNameError, suggestion
+from archcalc.graph.application import Application, Change, Node
+from archcalc.graph.composite import Call, counts
+from archcalc.graph.tree import MAX_LAYERS, Place, TooManyLayers, Tree, nodes_like
+from archcalc.shape import AXES, Shape
+from archcalc.symbolic import Condition
+from archcalc.tables import Column, Kind, Table
+from archcalc.tables.answer import Answer
+from archcalc.work import spend
+
+
+@dataclass(frozen=True)
+class Graph(Answer):
+    """An architecture with every size in place.
+
+    `tree` holds the layers in the structure that the spec gave them; `outputs` are nodes, by name; `layout` is the
+    order in which the spec writes axes; `conditions` are what symbolic sizes must fulfil. A node is known by its number
+    in the order of computation, in which the flat list `nodes` has them. `changes` are the arguments of layers that
+    were given from outside.
+    """
+
+    name: str
+    tree: Tree
+    outputs: Mapping[str, int]
+    layout: tuple[str, ...] = AXES
+    conditions: tuple[Condition, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    title: str = ""
+    citation: str = ""
+    changes: tuple[Change, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, nodes: Iterable[Node], outputs: Mapping[str, int], scopes: Mapping[str, int]) -> Graph:
+        """A graph without structure: a list of nodes, and names in addition to theirs."""
+        return cls(name, Tree.of(nodes, scopes), outputs)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all is the same: nodes, names, outputs, conditions … in whatever structure."""
+        if not isinstance(other, Graph):
+            return NotImplemented
+        return self._about() == other._about() and (
+            self.tree == other.tree or (self.nodes == other.nodes and self.scopes == other.scopes)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _about(self) -> tuple[object, ...]:
+        about = (self.name, self.outputs, self.layout, self.conditions, self.warnings, self.title, self.citation)
+        return len(self), self.changes, *about
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The flat list of nodes, made when it's first asked for.
+
+        Raises: TooManyLayers: the list would be too long.
+        """
+        self._check_length()
+        return self.tree.nodes()
+
+    def _check_length(self) -> None:
+        if len(self) > MAX_LAYERS:
+            raise TooManyLayers(self.name, len(self))
+
+    def node(self, index: int) -> Node:
+        """One node; the others need not be listed for it."""
+        return self.nodes[index] if "nodes" in vars(self) else self.tree.node(index)
+
+    @cached_property
+    def scopes(self) -> Mapping[str, int]:
+        """The names that the spec gives, and the nodes whose outputs they stand for.
+
+        Raises: TooManyLayers: there are too many.
+        """
+        self._check_length()
+        return self.tree.names()
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Every name, of layers and of scopes, and the node whose output it stands for."""
+        return {**{node.name: index for index, node in enumerate(self.nodes)}, **self.scopes}
+
+    @cached_property
+    def inputs(self) -> tuple[Node, ...]:
+        """The input nodes."""
+        items = enumerate(self.tree.body.items)
+        return tuple(self.node(self.tree.body.starts[number]) for number, item in items if _is_input(item.call))
+
+    def applications(self, path: str = "") -> Mapping[Application, int]:
+        """How often each layer on its shapes is in the graph or in one of its scopes, in order.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        place = self.part(path)
+        return counts(place.call) if place else Counter(node.application for node in self.within(path))
+
+    def part(self, path: str) -> Place | None:
+        """The part of the tree that a scope is; None if it's not one part."""
+        return self.tree.part(path)
+
+    @cached_property
+    def first_of_several(self) -> str:
+        """The name of the first input where there are others, for what is about that one alone; else nothing."""
+        return self.node(0).name if len(self.inputs) > 1 else ""
+
+    @property
+    def input(self) -> Shape:
+        """The shape of the first input."""
+        return self.node(0).shape
+
+    @cached_property
+    def _edges(self) -> int:
+        return sum(count * len(each.input_shapes) for each, count in self.applications().items())
+
+    def spend(self, steps: int, what: str) -> None:
+        """Count the work of looking at every layer: `steps` for each, and an eighth of that for each of its inputs.
+
+        Raises: TooMuchWork: the budget is used up. TooManyLayers: there are too many to be looked at one by one.
+        """
+        self._check_length()
+        spend(steps * len(self) + steps * self._edges // 8, what)
+
+    def __getitem__(self, path: str) -> Node:
+        """The node that a name stands for: a scope's output, or a layer.
+
+        Raises: UnknownNameError: there is neither.
+        """
+        return self.node(self.place(path))
+
+    def place(self, path: str) -> int:
+        """The index of the node that a name stands for.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        if (found := self.tree.find(path) if isinstance(path, str) else None) is None:
+            known = self.places if len(self) <= MAX_LAYERS else ()
+            raise UnknownNameError(f"{self.name} has no layer '{path!s:.60}'", suggestion(str(path), known))
+        return found
+
+    def __contains__(self, path: str) -> bool:
+        return isinstance(path, str) and self.tree.find(path) is not None
+
+    def __len__(self) -> int:
+        return self.tree.body.size
+
+    def within(self, path: str) -> Iterator[Node]:
+        """The nodes of a scope; a layer's own name gives that one.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        return map(self.node, self.indices(path))
+
+    def indices(self, path: str = "") -> Iterator[int]:
+        """The indices of a scope's nodes; without a path, all.
+
+        Raises: UnknownNameError: there is no such layer or scope.
+        """
+        if not isinstance(path, str):
+            self.place(path)  # fails, and says what there is
+        if not path:
+            return iter(range(len(self)))
+        if place := self.part(path):
+            return iter(range(place.start, place.start + place.call.size))
+        spend(len(self) // 2, "looking for the layers of a scope")
+        self._check_length()
+        found = nodes_like(self.nodes, path)
+        if not found:
+            self.place(path)  # likewise, if there is no such name
+        return iter(found)
+
+    def table(self) -> Table:
+        """What a notebook shows: each node, what it reads, and its output volume."""
+        return Table(
+            [Column("name", Kind.NAME), Column("layer", Kind.LAYERS), Column("inputs", Kind.LAYERS),
+             Column("output_shape", Kind.SIZES, "output")],
+            lambda: (
+                [node.name, node.application.text, ", ".join(self.nodes[i].name for i in node.inputs),
+                 node.shape.text(self.layout)]
+                for node in self.nodes
+            ),
+            self.name,
+            self.title,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        inputs = " and ".join(str(node.shape) for node in self.inputs)
+        return f"Graph({self.name!r}, {len(self)} nodes, {inputs} -> {', '.join(self.outputs)})"
+
+
+def _is_input(call: Call) -> bool:
+    return isinstance(call, Application) and not call.input_shapes
+
+
+def layout_of(*orders: tuple[str, ...]) -> tuple[str, ...]:
+    """All axes, with those of the inputs in the order in which the spec writes them.
+
+    >>> layout_of(("H", "W", "C"))
+    ('R', 'T', 'H', 'D', 'W', 'C')
+    """
+    written = dict.fromkeys(axis for order in orders for axis in order)
+    next_written = iter(written)
+    return tuple(next(next_written) if axis in written else axis for axis in AXES)
