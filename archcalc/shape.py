@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,14 @@ class Shape(Mapping[str, Dim]):
 
     def __len__(self) -> int:
         return len(self._sizes)
+
+    def values(self) -> ValuesView[Dim]:
+        """The sizes, in the order of the axes."""
+        return self._sizes.values()
+
+    def items(self) -> ItemsView[str, Dim]:
+        """Axes and sizes."""
+        return self._sizes.items()
 
     def __hash__(self) -> int:
         return self._hash

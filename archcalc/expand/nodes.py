@@ -138,35 +138,58 @@ class Frame:
             if number:
                 yield from latest_names(self.item(number - 1))
 
-    def closed(self, known: dict[tuple[Any, ...], Composite]) -> tuple[Composite, Label, tuple[int, ...]]:
-        """What it is now that it's complete, and what it reads: one of the `known` composites if one is equal."""
-        start, slots = self.start, dict[int, int]()
+    def closed(self, known: Known) -> tuple[Composite, Label, tuple[int, ...]]:
+        """What it is now that it's complete, and what it reads; what is `known` already, if that is equal."""
+        start = self.start
+        read = dict.fromkeys([node for item in self.items for node in item.read if node < start])
+        slots = {node: ~number for number, node in enumerate(read)}
 
         def wire(node: int) -> int:
-            return node - start if node >= start else ~slots.setdefault(node, len(slots))
+            return node - start if node >= start else slots.setdefault(node, ~len(slots))
 
-        for item in self.items:  # what layers read is numbered first
-            for node in item.read:
-                if node < start:
-                    wire(node)
-        items = [
-            Item(call, tuple([wire(node) for node in reads]), None if tied is None else wire(tied))
-            for call, reads, tied in self.items
-        ]
+        items = tuple(
+            [
+                Item(call, tuple(map(wire, reads)), None if tied is None else wire(tied))
+                for call, reads, tied in self.items
+            ]
+        )
         aliases = tuple(
             [
                 Alias(position, name, None if tensor is None else wire(tensor))
                 for name, (position, tensor) in self.aliases.items()
             ]
         )
-        flat: list[int | None] = []
-        for call, reads, tied in items:
-            flat += (id(call), tied, len(reads), *reads)
-        key = tuple(flat)
-        composite = known.get(key)
-        if composite is None:
-            composite = known[key] = Composite(items)
-        return composite, Label(tuple(self.names), tuple(self.marks), tuple(self.inner), aliases), tuple(slots)
+        return known.composite(items, len(read)), known.label(self, aliases), tuple(slots)
+
+
+class Known:
+    """Composites, repeats and labels that were made before: where equal ones are asked for, they are the same."""
+
+    def __init__(self) -> None:
+        self._composites: dict[tuple[Item, ...], Composite] = {}
+        self._repeats: dict[tuple[int, int, int, int], Repeat] = {}
+        self._labels: dict[tuple[Any, ...], Label] = {}
+
+    def composite(self, items: tuple[Item, ...], entering: int) -> Composite:
+        """The composite of these items, whose layers read so many of the volumes that enter."""
+        if items not in self._composites:
+            self._composites[items] = Composite(items, entering)
+        return self._composites[items]
+
+    def repeat(self, body: Composite | Application, count: int, chained: int, output: int) -> Repeat:
+        """The repeat of this body."""
+        key = id(body), count, chained, output
+        if key not in self._repeats:
+            self._repeats[key] = Repeat(body, count, chained, output)
+        return self._repeats[key]
+
+    def label(self, frame: Frame, aliases: tuple[Alias, ...]) -> Label:
+        """The names of a scope's items and volumes."""
+        names = tuple(frame.names)
+        key = names, tuple(map(id, frame.marks)), tuple(map(id, frame.inner)), aliases
+        if key not in self._labels:
+            self._labels[key] = Label(names, tuple(frame.marks), tuple(frame.inner), aliases)
+        return self._labels[key]
 
 
 class Nodes:
@@ -187,8 +210,7 @@ class Nodes:
         self._made: dict[int, Application] = {}
         self._owners: dict[str, int] = {}
         self._applications: dict[tuple[Any, ...], Application] = {}
-        self._composites: dict[tuple[Any, ...], Composite] = {}
-        self._repeats: dict[tuple[int, int, int, int], Repeat] = {}
+        self._known = Known()
 
     # --- what there is --------------------------------------------------------------------------------------------
 
@@ -215,7 +237,7 @@ class Nodes:
 
     def tree(self) -> Tree:
         """All that was built."""
-        composite, label, _ = self.frames[0].closed(self._composites)
+        composite, label, _ = self.frames[0].closed(self._known)
         return Tree(composite, label)
 
     # --- what is added --------------------------------------------------------------------------------------------
@@ -262,7 +284,7 @@ class Nodes:
     def close(self) -> None:
         """End the scope that was opened last: it's one item of the scope around it."""
         frame = self.frames.pop()
-        composite, label, reads = frame.closed(self._composites)
+        composite, label, reads = frame.closed(self._known)
         around = self.frames[-1]
         around.append(Item(composite, reads), frame.start, frame.path[len(around.prefix) :], None, label)
 
@@ -301,11 +323,9 @@ class Nodes:
         reads = item.reads if entered in item.reads or output >= start else (*item.reads, entered)
         chained = reads.index(entered) if entered in reads else -1
         wire = output - start if output >= start else ~chained
-        body, key = item.call, (id(item.call), len(names.numbers), chained, wire)
+        body, count = item.call, len(names.numbers)
         assert not isinstance(body, Repeat)
-        if key not in self._repeats:
-            self._repeats[key] = Repeat(body, len(names.numbers), chained, wire)
-        repeat = self._repeats[key]
+        repeat = self._known.repeat(body, count, chained, wire)
         frame.append(Item(repeat, reads), start, names, mark, inner)
         spend(COPIED, LAYERS, layers=min(repeat.size - body.size, MAX_LAYERS))
         self.size = start + repeat.size
@@ -415,15 +435,12 @@ def _counted_owners(call: Composite | Repeat) -> tuple[int, int]:
 
 def _is_open(layer: Layer, shapes: Iterable[Shape]) -> bool:
     """Whether a symbol is among a layer's arguments or its inputs' sizes."""
-    values = [getattr(layer, name) for name in layer.arguments()]
-    values += [size for shape in shapes for size in shape.values()]
-    while values:
-        value = values.pop()
-        if isinstance(value, tuple):
-            values += value
-        elif is_symbolic(value):
-            return True
-    return False
+    sizes = [size for shape in shapes for size in shape.values()]
+    return any(map(_has_symbol, sizes)) or any(_has_symbol(getattr(layer, name)) for name in layer.arguments())
+
+
+def _has_symbol(value: object) -> bool:
+    return any(map(_has_symbol, value)) if isinstance(value, tuple) else is_symbolic(value)
 
 
 def _bounded(shape: Shape) -> Shape:

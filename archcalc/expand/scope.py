@@ -46,7 +46,7 @@ class Scope:
         return f"{self.path}/{name}" if self.path else name
 
     def claim(self, name: str, automatic: bool = False) -> str:
-        """Take a name; not an automatic one, unless it says so.
+        """Take a name; an automatic one has been found to be free.
 
         Raises: LocalError: a sibling has it, or the path gets too long.
         """
@@ -55,7 +55,7 @@ class Scope:
             raise LocalError(f"'{name}' can't be the name of a layer", code="E014", hint=hint)
         if len(self.path) + len(name) > MAX_PATH:
             raise LocalError(f"a name of more than {MAX_PATH} characters, scopes included", code="E001")
-        if self.is_taken(name):
+        if not automatic and self.is_taken(name):
             where = f" in '{self.path}'" if self.path else ""
             raise LocalError(f"two siblings are called '{name}'{where}", code="E072", hint="names must be unique")
         self.taken[name] = automatic
@@ -123,7 +123,7 @@ class Scope:
 
     def is_kept(self, name: str) -> bool:
         """Whether a sibling has a name, or will have it."""
-        return self.is_taken(name) or self.reserved[name] > 0
+        return self.is_taken(name) or self.reserved.get(name, 0) > 0
 
     def fresh(self, name: str) -> str:
         """Take a name for an anonymous step."""

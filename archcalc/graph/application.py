@@ -34,13 +34,15 @@ class Application:
     Equal layers on equal shapes share one, so what depends on nothing else is computed once.
     """
 
-    __slots__ = ("_hash", "_memo", "input_shapes", "layer", "output_shape", "remarks")
+    __slots__ = ("_hash", "_memo", "entering", "input_shapes", "layer", "output_shape", "remarks")
 
     size = 1
     """Layers in it, as in a composite's."""
 
     def __init__(self, layer: Layer, input_shapes: tuple[Shape, ...], output_shape: Shape) -> None:
         self.layer, self.input_shapes, self.output_shape = layer, input_shapes, output_shape
+        self.entering = len(input_shapes)
+        """How many volumes it reads."""
         self.remarks = tuple(layer.remarks(*input_shapes))
         self._hash = hash((layer, input_shapes, output_shape))
         self._memo: dict[Callable[..., Any], Any] = {}
@@ -57,11 +59,6 @@ class Application:
     def __repr__(self) -> str:
         volumes = " and ".join(shape.text() for shape in self.input_shapes)
         return f"Application({self.layer}: {f'{volumes} -> ' if volumes else ''}{self.output_shape.text()})"
-
-    @property
-    def entering(self) -> int:
-        """How many volumes it reads."""
-        return len(self.input_shapes)
 
     @property
     def text(self) -> str:

@@ -60,16 +60,15 @@ class Composite(_Shared):
 
     __slots__ = ("entering", "items", "size", "starts")
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Iterable[Item], entering: int = 0) -> None:
         super().__init__()
-        self.items = tuple(items)
-        *starts, size = [0, *accumulate([item.call.size for item in self.items])]
+        self.items, self.entering = tuple(items), entering
+        *starts, size = accumulate([item.call.size for item in self.items], initial=0)
         self.size: int = size
         self.starts = tuple(starts)  # of numbers alone, which the garbage collector leaves alone
-        self.entering = max((~wire + 1 for item in self.items for wire in item.read if wire < 0), default=0)
 
     def __reduce__(self) -> Any:
-        return Composite, (self.items,)
+        return Composite, (self.items, self.entering)
 
     def __repr__(self) -> str:
         return f"Composite({len(self.items)} items, {self.size} layers)"

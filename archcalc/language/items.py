@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from archcalc.errors import ExpressionError, Mark
@@ -99,10 +99,13 @@ class Chain:
     steps: tuple[Step, ...]
     text: str
     mark: Mark
+    _marks: dict[int, Mark] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, offset: int) -> Mark:
-        """The place of a part of the text."""
-        return self.mark.moved(offset)
+        """The place of a part of the text, each time the same object: a layer of a loop has it in every pass."""
+        if offset not in self._marks:
+            self._marks[offset] = self.mark.moved(offset)
+        return self._marks[offset]
 
 
 @dataclass(frozen=True, slots=True)
