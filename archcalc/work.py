@@ -129,9 +129,11 @@ class _Meters:
             return
         from sympy.core import Add, Basic, Expr, Mul, Pow
         from sympy.core.exprtools import Factors
+        from sympy.core.function import Derivative
 
         self._replace(sys.modules["sympy.core.assumptions"], "_ask", lambda ask: _counting(ask, 15))
         self._replace(Basic, "__new__", lambda new: staticmethod(_counting(new.__func__, 3)))
+        self._replace(Derivative, "__new__", lambda new: staticmethod(_counting(new.__func__, 200)))
         self._replace(Expr, "_expand_hint", lambda expand: staticmethod(_counting(expand.__func__, 4)))
         self._replace(Factors, "__init__", lambda init: _counting(init, 20))
         self._replace(Add, "as_numer_denom", lambda split: _counting(split, 30))

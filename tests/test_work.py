@@ -48,6 +48,8 @@ SLOW = {
     "thirty digits in a floor": f"{ALL_OPEN}hparams: {{c: 5, k: c ** floor(10**30*x.C/7)}}\nlayers: conv k 3\n",
     "a sum to a hidden power": f"{ALL_OPEN}hparams: {{b: sym, k: (x.C+x.H*x.W+1)**(b*64)}}\nlayers: conv k 3\n",
     "a thousand sizes that shrink": f"{ALL_OPEN.replace('C: sym', 'C: 3')}layers: (softmax -> conv 3 3)*1000\n",
+    "powers of a thousand floors": f"{HEAD}hparams: {{a: sym}}\n"
+    "layers: (ln -> conv (a*x.C) 1 -> maxpool 1 ceil=true s=2 -> bn)*1000 -> avgpool (ceil(a/2)) p=half\n",
     "many maxima": chained("max(" + ",".join(f"a*b*{n}//3+b*{40 - n}-c*{n * n % 7}" for n in range(90)) + ")", 1),
     "maxima as channels": f"{ALL_OPEN}layers: (conv max(x.C,x.H,x.W) 3 s=2 p=1)*20\n",
     "kernels of open sizes": f"{ALL_OPEN}layers: (maxpool x.H//2+1 s=1)*30\n",
