@@ -127,7 +127,7 @@ def changes(before: Report, after: Report, matching: Matching | None = None) -> 
     """The differences in the order of the later network; their costs add up to the difference of the totals.
 
     >>> import archcalc
-    >>> one, other = (archcalc.analyze(archcalc.load("vgg16").build(sizes)) for sizes in ({}, {"C": 1}))
+    >>> one, other = (archcalc.analyze(archcalc.load("vgg16").build(sizes=sizes)) for sizes in ({}, {"C": 1}))
     >>> [(change.kind.value, change.path, change.cost["params"]) for change in changes(one, other)]
     [('changed', 'input', 0), ('on other volumes', 'conv1/1/conv', -1152)]
     """
