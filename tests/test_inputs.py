@@ -207,7 +207,7 @@ def test_formulas_of_totals_have_the_sizes_of_all_inputs(two: Path, capsys: pyte
     graph = load(two).build(sizes={"H": 40, "right": {"H": 20}})
     assert archcalc.analyze(graph).total("macs") == found["macs"]
     _, out, _ = told(capsys, "formula", two, "--symbolic", "right_H")
-    assert "= 3,456right_H + 202,752" in out.replace("3456", "3,456").replace("202752", "202,752")
+    assert "= 3,456·right_H + 202,752" in out.replace("3456", "3,456").replace("202752", "202,752")
     hint = "error: can't read --symbolic 'right.H': 'right.H' is not a name\n    hint: --symbolic right_H\n"
     assert (2, "", hint) == told(capsys, "formula", two, "--symbolic", "right.H")
 

@@ -18,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from archcalc.analyses.registry import of_scope
 from archcalc.graph import Application, Composite, Graph, Repeat
 from archcalc.graph.composite import OUTPUT, Call, exits, passes, shared_exits
+from archcalc.symbolic import Dim, is_symbolic, maximum
 from archcalc.work import spend
 
 INSIDE = -1
-Way = Mapping[int, int]
+Way = Mapping[int, Dim]
 """The most weight layers on a path from each entering volume, or from inside (-1)."""
 Ways = tuple[Mapping[int, Way], Way]
 """Those to the volumes that are read from outside, and to all that nobody reads."""
@@ -29,7 +30,7 @@ NOWHERE: Way = {}
 
 
 @of_scope("depth")
-def depth(graph: Graph, path: str = "") -> int:
+def depth(graph: Graph, path: str = "") -> Dim:
     """Weight layers on the longest path through the graph, or through one scope of it; gates are beside it.
 
     Squeeze and excitation leaves ResNet-50 the 50 layers of its name (Hu et al. 2018, table 1).
@@ -37,7 +38,7 @@ def depth(graph: Graph, path: str = "") -> int:
     if path:
         return _depth_of_scope(graph, path)
     _, ends = _ways(graph.tree.body, frozenset())
-    return max(ends.values())
+    return maximum(*ends.values())
 
 
 def _gates(at: Application) -> tuple[int, ...]:
@@ -73,7 +74,8 @@ def _of_repeat(repeat: Repeat, seen: frozenset[int]) -> Ways:
     ends, begun = NOWHERE, 0
     for number, read in passes(repeat, seen).items():
         if number > begun:
-            ends = _longer(ends, _through(repeat, number - begun, entering))
+            between = repeat.times - 1 if is_symbolic(repeat.times) else number - begun
+            ends = _longer(ends, _through(repeat, between, entering))
         found, ended = _ways(repeat.body, read)
         ends = _longer(ends, _after(entering, ended))
         start = number * repeat.body.size
@@ -84,7 +86,7 @@ def _of_repeat(repeat: Repeat, seen: frozenset[int]) -> Ways:
     return {wire: known[wire] for wire in seen}, ends
 
 
-def _through(repeat: Repeat, count: int, entering: list[Way]) -> Way:
+def _through(repeat: Repeat, count: Dim, entering: list[Way]) -> Way:
     """Let `count` passes of which nobody reads anything else lengthen what enters; the ways to their ends."""
     found, ended = _ways(repeat.body, shared_exits(repeat))
     ends = _after(entering, ended)
@@ -94,8 +96,8 @@ def _through(repeat: Repeat, count: int, entering: list[Way]) -> Way:
     anew.pop(repeat.chained, None)
     first, others = entering[repeat.chained], _after(entering, anew)
 
-    def after(passes: int) -> Way:
-        if not passes:
+    def after(passes: Dim) -> Way:
+        if passes == 0:
             return first
         if step is None:
             return others
@@ -109,22 +111,23 @@ def _through(repeat: Repeat, count: int, entering: list[Way]) -> Way:
 
 def _after(entering: Sequence[Way], way: Way) -> Way:
     """A way, of which each part goes on from the ways by which that volume is reached."""
-    found: dict[int, int] = {}
+    found: dict[int, Dim] = {}
     for place, length in way.items():
         for origin, before in ({INSIDE: 0} if place == INSIDE else entering[place]).items():
-            if found.get(origin, -1) < before + length:
-                found[origin] = before + length
+            longer = before + length
+            found[origin] = maximum(found[origin], longer) if origin in found else longer
     return found
 
 
-def _longest_by(way: Way, more: int) -> Way:
+def _longest_by(way: Way, more: Dim) -> Way:
     return {place: length + more for place, length in way.items()}
 
 
 def _longer(one: Way, other: Way) -> Way:
     if not one or not other:
         return one or other
-    return {place: max(one.get(place, -1), other.get(place, -1)) for place in {**one, **other}}
+    both = {place: maximum(length, other[place]) for place, length in one.items() if place in other}
+    return {**one, **other, **both}
 
 
 def _depth_of_scope(graph: Graph, path: str) -> int:

@@ -103,7 +103,7 @@ class Blocks:
         scope = Scope(path)
         scope.reserve(given_names(block.body))
         inner = Context(module, env, scope, at, (ctx.trace, "block", block.name), ctx.depth + 1)
-        self.builder.made.open(path)
+        self.builder.made.begin(path)
         try:
             return self.builder.item(block.body, inner, at)
         finally:
@@ -156,7 +156,7 @@ class Blocks:
         made = self.builder.made
         outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
         self._using.append(key)
-        made.open(path)
+        made.begin(path)
         try:
             output = self.builder.item(spec.layers, inner, at)
             if use.upto and output is not None:

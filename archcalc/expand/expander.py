@@ -155,7 +155,7 @@ class Expander:
         else:
             inner = ctx.inside(path)
             inner.scope.reserve(given_names(item))
-            self.made.open(path)
+            self.made.begin(path)
             try:
                 at = self.item(item, inner, at)
             finally:

@@ -9,6 +9,8 @@ When a pass has been built, the next one is the same composite, on what this one
 4. no layer in it has been given arguments from outside by its name.
 
 All passes that this holds for become one `Repeat`, without being built. A thousand million of them cost what one costs.
+
+The number of passes may be a symbol, if all passes are alike from one on, and that one is always there: see `Repeat`.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from archcalc.expand.blocks import Place
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
+from archcalc.graph.composite import Repeat
 from archcalc.graph.labels import Numbered
-from archcalc.language.arithmetic import LISTS
+from archcalc.language.arithmetic import LISTS, MAX_RANGE, OpenRange, integer
 from archcalc.language.expression import Axis, Binary, Expr, Name
 from archcalc.language.items import Chain, GroupUnit, Item, Loop, Named, Template
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Dim, exceeds, is_never_negative, is_symbolic
 
 Column = tuple[tuple[str, ...], Rows[Any]]
 TRIES = 8
@@ -83,12 +86,17 @@ class Run:
     """One loop where it stands: its body, how often, the rows of its variables, and what names the passes."""
 
     body: Item
-    count: int
+    times: Dim
     ctx: Context
     mark: Mark
     naming: Named | None = None
     loop: Loop | None = None
     columns: tuple[Column, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many passes there are; of those whose number is a symbol, more than can be built."""
+        return MAX_RANGE if is_symbolic(self.times) else self.times
 
 
 class Loops:
@@ -111,10 +119,10 @@ class Loops:
     def loop(self, item: Loop, ctx: Context, at: Tensor, naming: Named | None = None) -> Tensor:
         """`for`: one pass for each row of its lists; named by `naming`, if that reads its variables."""
         self.builder.look_at(ctx, at)
-        columns = self._columns(item, ctx)
-        if columns is None:
+        if (found := self._columns(item, ctx)) is None:
             return None
-        return self._run(Run(item.body, len(columns[0][1]), ctx, item.mark, naming, item, tuple(columns)), at)
+        times, columns = found
+        return self._run(Run(item.body, times, ctx, item.mark, naming, item, columns), at)
 
     def repeat(self, unit: GroupUnit, chain: Chain, ctx: Context, at: Tensor) -> Tensor:
         """`(…)*n`."""
@@ -124,8 +132,8 @@ class Loops:
         try:
             count = self.builder.defined(unit.count.evaluate(ctx.env), ctx)
             if is_symbolic(count):
-                raise ExpressionError("a repeat count needs a number, not a symbol", code="E106")
-            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                count = integer(count, "a repeat count")
+            elif not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ExpressionError(f"a repeat count must be an integer, 0 or more, not {count}", code="E064")
         except LocalError as error:
             self.builder.report(ctx, error, mark)
@@ -150,14 +158,25 @@ class Loops:
                 names = self._names_alike(run, number - 1, before, at) if worth_trying else None
                 if names is None:
                     one_by_one += 1
-                    self._check(run, before, run.count - number if one_by_one >= PATIENCE else 0)
+                    if is_symbolic(run.times):
+                        if not is_never_negative(run.times - number):  # all that are surely there differ
+                            self._refuse(run, before, at)
+                            return None
+                    else:
+                        self._check(run, before, run.count - number if one_by_one >= PATIENCE else 0)
                     continue
                 assert before.entered is not None
                 assert at is not None
-                at = self.builder.made.repeat(names, before.entered, at, before.items)
+                times, alike = None, len(names.numbers)
+                if is_symbolic(run.times) and number - 1 + alike == run.count:
+                    times = run.times - (number - 1)
+                at = self.builder.made.repeat(names, before.entered, at, before.items, times)
                 run.ctx.scope.claim_passes(names, automatic=run.naming is None)
                 self.builder.spend(run.ctx, run.mark)
-                number, one_by_one = number + len(names.numbers) - 1, 0
+                if times is not None and not self._always_there(run, number):
+                    self._refuse(run, before, at)
+                    return None
+                number, one_by_one = number + alike - 1, 0
             return at
         finally:
             self._open -= 1
@@ -171,6 +190,28 @@ class Loops:
         """Refuse passes to come, each taken to be as large as this one."""
         layers, passes = self.builder.made.built - before.built, self.passed - before.passed
         self.builder.spend(run.ctx, run.mark, layers * ahead, passes * ahead)
+
+    def _always_there(self, run: Run, number: int) -> bool:
+        """Whether there are as many passes as the repeat that was made needs, whatever the symbols are.
+
+        Those before it, and itself, if nothing that enters it could be returned in its place.
+        """
+        repeat = self.builder.made.frames[-1].items[-1].call
+        assert isinstance(repeat, Repeat)
+        needed = number - 1 if repeat.chained >= 0 else number
+        if run.loop is None and not needed:
+            return not exceeds(0, run.times)
+        return is_never_negative(run.times - needed)
+
+    def _refuse(self, run: Run, before: _Before, at: Tensor) -> None:
+        """Say why the number of passes can't be a symbol."""
+        why = "passes differ"
+        if before.entered is not None and at is not None:
+            shapes = [self.builder.made.shape(tensor) for tensor in (before.entered, at)]
+            if shapes[0] != shapes[1]:
+                why = f"a pass takes {shapes[0]} and returns {shapes[1]}"
+        error = LocalError(f"a repeat count needs a number, not {run.times}: {why}", code="E106")
+        self.builder.report(run.ctx, error, run.mark)
 
     def _pass(self, run: Run, number: int, at: Tensor) -> Tensor:
         ctx = run.ctx
@@ -253,23 +294,32 @@ class Loops:
 
     # --- the rows of a loop ---------------------------------------------------------------------------------------
 
-    def _columns(self, item: Loop, ctx: Context) -> list[Column] | None:
-        """The loop variables and their lists, of equal length; None after an error."""
+    def _columns(self, item: Loop, ctx: Context) -> tuple[Dim, tuple[Column, ...]] | None:
+        """The length of the lists, and the loop variables with them; None after an error.
+
+        A range up to a symbol is as long as any may be.
+        """
         columns: list[Column] = []
+        lengths: list[Dim] = []
         for names, expr, mark in item.variables:
             try:
                 values = self.builder.defined(expr.evaluate(ctx.env), ctx)
-                if not isinstance(values, LISTS):
+                if isinstance(values, OpenRange):
+                    lengths.append(values.length)
+                    columns.append((names, range(values.first, values.first + MAX_RANGE)))
+                elif isinstance(values, LISTS):
+                    lengths.append(len(values))
+                    columns.append((names, values))
+                else:
                     raise LocalError(f"'for' needs a list for {' '.join(names)}", code="E062", hint="count with 1..n")
-                columns.append((names, values))
             except LocalError as error:
                 self.builder.report(ctx, error, mark)
                 return None
-        if len({len(values) for _, values in columns}) > 1:
-            told = ", ".join(f"{' '.join(names)} has {len(values)}" for names, values in columns)
+        if len({*lengths}) > 1:
+            told = ", ".join(f"{' '.join(names)} has {n}" for (names, _), n in zip(columns, lengths, strict=True))
             self.builder.report(ctx, LocalError(f"'for' lists differ in length: {told}", code="E061"), item.mark)
             return None
-        return columns
+        return lengths[0], tuple(columns)
 
     def _row(self, columns: Rows[Column], number: int, item: Loop, ctx: Context) -> dict[str, Any] | None:
         """The values of the loop variables in one pass; None after an error."""

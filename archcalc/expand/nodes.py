@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, TypeAlias
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.scope import Scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
-from archcalc.graph.composite import Call
+from archcalc.graph.composite import LAID, Call
 from archcalc.graph.labels import Alias, Label, Numbered
 from archcalc.graph.tree import Place as Part
 from archcalc.graph.tree import below, latest, latest_names, layer_at, part_below, placed
 from archcalc.language.arithmetic import Dims
 from archcalc.layers import Layer
 from archcalc.shape import Shape
-from archcalc.symbolic import differ, is_symbolic, modest
+from archcalc.symbolic import Dim, differ, is_symbolic, modest
 from archcalc.symbolic.arithmetic import MAX_BITS
 from archcalc.work import spend
 
@@ -25,6 +25,8 @@ LAYERS = "building so many layers"
 """What `spend` says."""
 COPIED, ADDED, NEW = 2, 6, 35
 """Steps for what is called again, for a layer that is added, and more for one on sizes not seen yet."""
+UNNAMED = "*"
+"""What the names begin with of passes that are laid out of a symbolic number: no spec can say them."""
 NEARBY = 2000
 """Of so many names, the latest, an error's hint tells the nearest."""
 Tensor: TypeAlias = "int | None"
@@ -167,7 +169,7 @@ class Known:
 
     def __init__(self) -> None:
         self._composites: dict[tuple[Item, ...], Composite] = {}
-        self._repeats: dict[tuple[int, int, int, int], Repeat] = {}
+        self._repeats: dict[tuple[int, int, int, int, Dim | None], Repeat] = {}
         self._labels: dict[tuple[Any, ...], Label] = {}
 
     def composite(self, items: tuple[Item, ...], entering: int) -> Composite:
@@ -176,11 +178,11 @@ class Known:
             self._composites[items] = Composite(items, entering)
         return self._composites[items]
 
-    def repeat(self, body: Composite | Application, count: int, chained: int, output: int) -> Repeat:
+    def repeat(self, body: Composite | Application, count: int, chained: int, output: int, times: Dim | None) -> Repeat:
         """The repeat of this body."""
-        key = id(body), count, chained, output
+        key = id(body), count, chained, output, times
         if key not in self._repeats:
-            self._repeats[key] = Repeat(body, count, chained, output)
+            self._repeats[key] = Repeat(body, count, chained, output, times)
         return self._repeats[key]
 
     def label(self, frame: Frame, aliases: tuple[Alias, ...]) -> Label:
@@ -277,7 +279,7 @@ class Nodes:
         self.built += 1
         return index
 
-    def open(self, path: str) -> None:
+    def begin(self, path: str) -> None:
         """Begin a scope: what comes is in it, until it's closed."""
         self.frames.append(Frame(path, self.size))
 
@@ -309,13 +311,16 @@ class Nodes:
         self.built += len(built.changes)
         return entered if built.output is None else start + built.output
 
-    def repeat(self, names: Numbered, entered: int, output: int, items: int) -> int:
+    def repeat(self, names: Numbered, entered: int, output: int, items: int, times: Dim | None) -> int:
         """Make of the pass of a loop that was built last as many as there are names; what the last one returns.
 
         `entered` and `output` are what it read and what it returned, and `items` how many the scope had before it.
+        `times` is how often it's run, if that is a symbol; a few passes are laid out then, and none has a name.
         """
         frame = self.frames[-1]
         del frame.aliases[names.name(0)]
+        if times is not None:
+            names = names.first(LAID)._replace(before=f"{UNNAMED}{names.before}")
         if len(frame.items) > items:
             item, start, mark, inner = frame.pop()
         else:  # nothing was built
@@ -325,7 +330,7 @@ class Nodes:
         wire = output - start if output >= start else ~chained
         body, count = item.call, len(names.numbers)
         assert not isinstance(body, Repeat)
-        repeat = self._known.repeat(body, count, chained, wire)
+        repeat = self._known.repeat(body, count, chained, wire, times)
         frame.append(Item(repeat, reads), start, names, mark, inner)
         spend(COPIED, LAYERS, layers=min(repeat.size - body.size, MAX_LAYERS))
         self.size = start + repeat.size
@@ -370,7 +375,10 @@ class Nodes:
         for ancestor in scope.ancestors():
             prefix = ancestor.child("")
             known |= {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-        return LocalError(f"no layer named '{path}' before this point", code="E071", hint=suggestion(path, known))
+        hint = suggestion(path, {name for name in known if UNNAMED not in name})
+        if any(UNNAMED in name and name.replace(UNNAMED, "") == path for name in known):
+            hint = "passes whose number is a symbol have no names"
+        return LocalError(f"no layer named '{path}' before this point", code="E071", hint=hint)
 
     def weight_layer(self, reference: str, path: str) -> int:
         """The one layer with weights of its own that a `tie` names, by what its reference stands for.

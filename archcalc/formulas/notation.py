@@ -111,8 +111,7 @@ class Notation:
             return self.minus + self.times.join(texts)
         if coefficient == 1:
             return self.times.join(texts)
-        close = factors[0].is_Symbol or (factors[0].is_Pow and factors[0].base.is_Symbol)
-        together = close and not self.values and not self.plain
+        together = _is_letter(factors[0].as_base_exp()[0]) and not self.values and not self.plain
         return self._inside(coefficient, _POWER) + ("" if together else self.times) + self.times.join(texts)
 
     def _factor_rank(self, factor: Any) -> tuple[int, int]:
@@ -195,6 +194,11 @@ def _latex_word(word: str) -> str:
         if letter in GREEK_CAPITALS:
             return f"\\{letter.capitalize()}"
     return rf"\mathit{{{latex_text(word)}}}" if word.isascii() else rf"\textit{{{latex_text(word)}}}"
+
+
+def _is_letter(expr: Any) -> bool:
+    """Whether it's a symbol of one letter, with or without an index: a number may stand right before it."""
+    return expr.is_Symbol and len(expr.name.partition("_")[0]) == 1
 
 
 def _is_negative(term: Any) -> bool:

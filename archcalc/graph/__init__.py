@@ -3,7 +3,7 @@
 from archcalc.graph.application import FORMULA, Application, Change, Input, Node
 from archcalc.graph.composite import Composite, Item, Repeat
 from archcalc.graph.graph import Graph, layout_of
-from archcalc.graph.tree import MAX_LAYERS, TooManyLayers, Tree
+from archcalc.graph.tree import MAX_LAYERS, NoNumber, TooManyLayers, Tree
 
 __all__ = [
     "FORMULA",
@@ -14,6 +14,7 @@ __all__ = [
     "Graph",
     "Input",
     "Item",
+    "NoNumber",
     "Node",
     "Repeat",
     "TooManyLayers",

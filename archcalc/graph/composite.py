@@ -16,10 +16,13 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from archcalc.graph.application import Application
+from archcalc.symbolic import Dim, is_symbolic
 
 T = TypeVar("T")
 NONE: frozenset[int] = frozenset()
 OUTPUT: frozenset[int] = frozenset([0])
+LAID = 3
+"""Passes that are laid out of those whose number is a symbol: the first, one for all between, and the last."""
 
 
 class _Shared:
@@ -83,21 +86,27 @@ class Repeat(_Shared):
 
     That is its wire `output`, and enters as the body's `chained`-th volume, or nowhere (-1). What else enters is the
     same for all passes. The passes' layers stand one after the other.
+
+    Where the number of passes is a symbol, `times` is that, and `count` passes are laid out: the first, one for all
+    between, and the last. From outside nothing is read of them but what the last one returns.
     """
 
-    __slots__ = ("body", "chained", "count", "entering", "output", "size")
+    __slots__ = ("body", "chained", "count", "entering", "output", "size", "times")
 
-    def __init__(self, body: Composite | Application, count: int, chained: int, output: int) -> None:
+    def __init__(
+        self, body: Composite | Application, count: int, chained: int, output: int, times: Dim | None = None
+    ) -> None:
         super().__init__()
         self.body, self.count, self.chained, self.output = body, count, chained, output
+        self.times: Dim = count if times is None else times
         self.size: int = body.size * count
         self.entering = body.entering
 
     def __reduce__(self) -> Any:
-        return Repeat, (self.body, self.count, self.chained, self.output)
+        return Repeat, (self.body, self.count, self.chained, self.output, self.times)
 
     def __repr__(self) -> str:
-        return f"Repeat({self.count} times {self.body!r})"
+        return f"Repeat({self.times} times {self.body!r})"
 
     def reads_of(self, number: int, start: int, reads: tuple[int, ...]) -> tuple[int, ...]:
         """What enters a pass, in the numbers of the whole, of a repeat that starts at `start` and reads `reads`."""
@@ -149,20 +158,20 @@ def shared_exits(repeat: Repeat) -> frozenset[int]:
     return frozenset([repeat.output]) if 0 <= repeat.chained < repeat.entering and repeat.output >= 0 else NONE
 
 
-def counts(call: Call) -> Mapping[Application, int]:
+def counts(call: Call) -> Mapping[Application, Dim]:
     """How often each layer on its shapes is in it, in the order of the graph.
 
-    The law of all sums: a composite has what its items have together, a repeat `count` times what its body has.
+    The law of all sums: a composite has what its items have together, a repeat `times` what its body has.
     """
     if isinstance(call, Application):
         return {call: 1}
     return call.once(counts, lambda: _counted(call))
 
 
-def _counted(call: Composite | Repeat) -> dict[Application, int]:
+def _counted(call: Composite | Repeat) -> dict[Application, Dim]:
     if isinstance(call, Repeat):
-        return {application: call.count * number for application, number in counts(call.body).items()}
-    found: dict[Application, int] = {}
+        return {application: call.times * number for application, number in counts(call.body).items()}
+    found: dict[Application, Dim] = {}
     for item in call.items:
         if isinstance(item.call, Application):
             found[item.call] = found.get(item.call, 0) + 1
@@ -170,6 +179,16 @@ def _counted(call: Composite | Repeat) -> dict[Application, int]:
             for application, number in counts(item.call).items():
                 found[application] = found.get(application, 0) + number
     return found
+
+
+def symbolic_times(call: Call) -> frozenset[Any]:
+    """How often its repeats are run whose number of passes is a symbol; nothing if there are none."""
+    if isinstance(call, Application):
+        return frozenset()
+    if isinstance(call, Repeat):
+        own = frozenset([call.times]) if is_symbolic(call.times) else frozenset[Any]()
+        return own | symbolic_times(call.body)
+    return call.once(symbolic_times, lambda: frozenset().union(*(symbolic_times(item.call) for item in call.items)))
 
 
 def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:
@@ -182,7 +201,7 @@ def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:
             for a, b in zip(one.items, other.items, strict=True)
         )
     elif isinstance(one, Repeat) and isinstance(other, Repeat):
-        laws = [(each.count, each.chained, each.output) for each in (one, other)]
+        laws = [(each.count, each.chained, each.output, each.times) for each in (one, other)]
         equal = laws[0] == laws[1] and alike(one.body, other.body, known)
     else:
         equal = one == other

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from archcalc.errors import Diagnostic, UnknownNameError, suggestion
 from archcalc.graph.application import Application, Change, Node
-from archcalc.graph.composite import Call, counts
-from archcalc.graph.tree import MAX_LAYERS, Place, TooManyLayers, Tree, nodes_like
+from archcalc.graph.composite import Call, Repeat, counts
+from archcalc.graph.laid import Laid
+from archcalc.graph.tree import MAX_LAYERS, NoNumber, Place, TooManyLayers, Tree, nodes_like
 from archcalc.shape import AXES, Shape
-from archcalc.symbolic import Condition
+from archcalc.symbolic import Condition, Dim, dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.work import spend
@@ -67,8 +68,47 @@ class Graph(Answer):
         return self.tree.nodes()
 
     def _check_length(self) -> None:
-        if len(self) > MAX_LAYERS:
-            raise TooManyLayers(self.name, len(self))
+        if self.is_open:
+            message = f"{self.name} has no list of layers, since their number is a symbol"
+            raise NoNumber(message, "its totals have formulas; give the symbol a value to see layers")
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if self.tree.body.size > MAX_LAYERS:
+            raise TooManyLayers(self.name, self.tree.body.size)
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether the number of its layers is a symbol."""
+        return self.tree.is_open
+
+    def laid_out(self, numbers: Mapping[str, int] | None = None) -> Graph:
+        """The layers with these numbers of them, by symbol, or with three passes each; without names of scopes.
+
+        Sizes stay as they are. See `Repeat`.
+        """
+        laid = self._laid if numbers is None else self._lay(numbers)
+        return Graph.of(self.name, laid.nodes, {name: laid.wires[index] for name, index in self.outputs.items()}, {})
+
+    @property
+    def times(self) -> Sequence[Dim]:
+        """For each node that is laid out with three passes each, how many it stands for."""
+        return self._laid.times
+
+    @cached_property
+    def _laid(self) -> Laid:
+        return self._lay(None)
+
+    def _lay(self, numbers: Mapping[str, int] | None) -> Laid:
+        self._check_size()
+        places = {dim(name): number for name, number in (numbers or {}).items()}
+
+        def passes(repeat: Repeat) -> Sequence[Dim]:
+            if not is_symbolic(repeat.times):
+                return [1] * repeat.count
+            return [1, repeat.times - 2, 1] if numbers is None else [1] * int(repeat.times.subs(places))
+
+        return Laid(self.tree.body, self.tree.label, passes)
 
     def node(self, index: int) -> Node:
         """One node; the others need not be listed for it."""
@@ -94,7 +134,7 @@ class Graph(Answer):
         items = enumerate(self.tree.body.items)
         return tuple(self.node(self.tree.body.starts[number]) for number, item in items if _is_input(item.call))
 
-    def applications(self, path: str = "") -> Mapping[Application, int]:
+    def applications(self, path: str = "") -> Mapping[Application, Dim]:
         """How often each layer on its shapes is in the graph or in one of its scopes, in order.
 
         Raises: UnknownNameError: there is no such layer or scope.
@@ -118,7 +158,7 @@ class Graph(Answer):
 
     @cached_property
     def _edges(self) -> int:
-        return sum(count * len(each.input_shapes) for each, count in self.applications().items())
+        return int(sum(count * len(each.input_shapes) for each, count in self.applications().items()))  # of numbers
 
     def spend(self, steps: int, what: str) -> None:
         """Count the work of looking at every layer: `steps` for each, and an eighth of that for each of its inputs.
@@ -149,6 +189,8 @@ class Graph(Answer):
         return isinstance(path, str) and self.tree.find(path) is not None
 
     def __len__(self) -> int:
+        if self.is_open:
+            self._check_length()  # fails
         return self.tree.body.size
 
     def within(self, path: str) -> Iterator[Node]:
@@ -166,7 +208,7 @@ class Graph(Answer):
         if not isinstance(path, str):
             self.place(path)  # fails, and says what there is
         if not path:
-            return iter(range(len(self)))
+            return iter(range(self.tree.body.size))
         if place := self.part(path):
             return iter(range(place.start, place.start + place.call.size))
         spend(len(self) // 2, "looking for the layers of a scope")
@@ -192,7 +234,8 @@ class Graph(Answer):
 
     def __repr__(self) -> str:
         inputs = " and ".join(str(node.shape) for node in self.inputs)
-        return f"Graph({self.name!r}, {len(self)} nodes, {inputs} -> {', '.join(self.outputs)})"
+        count: Dim = sum(self.applications().values()) if self.is_open else len(self)
+        return f"Graph({self.name!r}, {count} nodes, {inputs} -> {', '.join(self.outputs)})"
 
 
 def _is_input(call: Call) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.errors import Mark, UsageError
 from archcalc.graph.application import Application, Node
-from archcalc.graph.composite import Call, Composite, Item, Repeat, alike
+from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, symbolic_times
 from archcalc.graph.labels import Alias, Label, Numbered, same_labels
 from archcalc.work import spend
 
@@ -27,6 +27,10 @@ class TooManyLayers(UsageError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return UsageError, (self.args[0], self.hint)
+
+
+class NoNumber(UsageError):
+    """What needs a number of layers, where that is a symbol."""
 
 
 class Place(NamedTuple):
@@ -64,6 +68,11 @@ class Tree:
         return alike(self.body, other.body, set()) and same_labels(self.label, other.label, set())
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the number of its layers is a symbol."""
+        return bool(symbolic_times(self.body))
 
     @property
     def root(self) -> Place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -63,6 +64,22 @@ class Items(list[Any]):
         self.size = sum(getattr(value, "size", 1) for value in self)
         if self.size > MAX_ITEMS:
             raise ExpressionError(f"a list of more than {MAX_ITEMS:,} values", code="E108")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRange:
+    """`1..n`, n a symbol: a list that only loops and `len` understand."""
+
+    first: int
+    last: Any
+
+    @property
+    def length(self) -> Any:
+        """How many numbers it has."""
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
 
 
 class Dims(tuple[Any, ...]):
@@ -200,9 +217,11 @@ def _symbolic_root(value: Any) -> Any:
     return root
 
 
-def _range(first: Any, last: Any) -> range:
-    if is_symbolic(first) or is_symbolic(last):
-        raise ExpressionError("a range needs numbers, not symbols", code="E106")
+def _range(first: Any, last: Any) -> range | OpenRange:
+    if is_symbolic(first):
+        raise ExpressionError("a range begins with a number, not with a symbol", code="E106")
+    if isinstance(first, int) and is_symbolic(last):
+        return OpenRange(first, integer(last, "the end of a range"))
     if not isinstance(first, int) or not isinstance(last, int):
         raise ExpressionError("a range needs integers", code="E088")
     if last - first >= MAX_RANGE:
@@ -272,6 +291,8 @@ def _ends(values: tuple[Any, ...]) -> list[Any]:
 
 
 def _list(value: Any) -> Any:
+    if isinstance(value, OpenRange):
+        raise ExpressionError(f"{short(value)} needs a number, not a symbol", code="E106")
     if not isinstance(value, LISTS):
         raise ExpressionError(f"a list is needed, not {short(value)}", code="E086")
     return value
@@ -295,7 +316,7 @@ def _first(values: Any) -> Any:
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": lambda *values: minimum(*_ends(values)),
     "max": lambda *values: maximum(*_ends(values)),
-    "len": lambda values: len(_list(values)),
+    "len": lambda values: values.length if isinstance(values, OpenRange) else len(_list(values)),
     "sum": _sum,
     "abs": lambda value: maximum(number(value), -number(value)),
     "ceil": lambda value: ceil_div(number(value), 1),

@@ -18,6 +18,7 @@ from archcalc.language.arithmetic import (
     OPERATIONS,
     Dims,
     Items,
+    OpenRange,
     Word,
     bounded,
     number,
@@ -194,7 +195,7 @@ class Binary(Expr):
         result = OPERATIONS[self.operation](number(left), number(right))
         if self.operation in COMPARISONS:
             return decide(result, self)  # a truth that isn't known is no value to go on with
-        return result if isinstance(result, range) else bounded(result)
+        return result if isinstance(result, (range, OpenRange)) else bounded(result)
 
 
 @dataclass(frozen=True, slots=True)

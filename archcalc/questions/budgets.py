@@ -21,6 +21,7 @@ be open: None, "4M..", ">=4M"."""
 Band: TypeAlias = "tuple[int | None, int | None]"
 """The least and the most; None: any."""
 
+_BILLIONS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)B")  # as models are called: 7B
 _BYTES = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)(?:(?<=[KMGT])(i))?B")
 _BYTES_WITHIN = re.compile(rf"(?<![\w.]){_BYTES.pattern}(?!\w)")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -136,6 +137,8 @@ def _in_bytes(match: re.Match[str]) -> Fraction:
 
 
 def _count(name: str, text: str, example: str) -> Fraction:
+    if billions := _BILLIONS.fullmatch(text.strip()):
+        return Fraction(billions[1]) * 10**9
     if _BYTES.fullmatch(text.strip()):
         raise UsageError(f"{name} is a count, '{text.strip()}' is in bytes", example)
     try:

@@ -14,7 +14,7 @@ from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import Given, build, heeded
 from archcalc.expand.given import mapping_of
 from archcalc.expand.overrides import flat
-from archcalc.graph import Graph
+from archcalc.graph import MAX_LAYERS, Graph
 from archcalc.questions.contradictions import claim_findings
 from archcalc.questions.judging import Reports
 from archcalc.questions.networks import names_of, refuse_both
@@ -147,7 +147,7 @@ def _checked(named: Named | InFolder, folder: Path | None, given: Mapping[str, G
             fitting |= {name: value for name, value in given.items() if name not in followed}
         try:
             graph, sizes = _built(reports, variant, fitting, names, len(subject.variants) > 1)
-            spend(8 * len(graph.nodes) if built else 0, "building every variant")
+            spend(8 * min(graph.tree.body.size, MAX_LAYERS) if built else 0, "building every variant")
             conditions.update(dict.fromkeys(sizes))
             diagnostics = graph.warnings
             built += 1

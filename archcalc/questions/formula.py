@@ -305,5 +305,7 @@ def layer_at(report: Report, path: str) -> Row | None:
     rows = list(map(report.row, report.graph.indices(path))) or [report.row(report.graph.place(path))]
     if len(rows) == 1:
         return rows[0]
+    if report.graph.is_open:  # a few of the passes stand for all
+        return None
     having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]
     return having[0] if len(having) == 1 else None

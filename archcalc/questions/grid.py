@@ -20,6 +20,7 @@ from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds, is_override
 from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.symbols import opened, placed
+from archcalc.graph import NoNumber
 from archcalc.questions.choices import combinations, sizes_among
 from archcalc.questions.measures import Measure, Missing, NoLayer
 from archcalc.report import Report
@@ -102,7 +103,7 @@ class Grid:
         except NoLayer as error:
             left_out[reason_of(error)] += math.prod(map(len, inner.values()))
             return
-        except (SpecError, OutOfBounds, Missing, Uncompilable, Unsettled):
+        except (SpecError, OutOfBounds, Missing, NoNumber, Uncompilable, Unsettled):
             plan = None  # with these values nothing fits, or it's no integer arithmetic
         if plan is None or plan.program.divides or not plan.is_exact(inner):
             for numbers in combinations(list(inner.values())):
@@ -312,8 +313,13 @@ def _works(grid: Grid, names: Sequence[str]) -> bool:
     first = {name: values[0] for name, values in grid.choices.items() if name not in names}
     sets, sizes, batch = grid.given(first)
     try:
-        return not opened(grid.architecture, names, sets, sizes, batch).fixed
-    except (SpecError, OutOfBounds):
+        found = opened(grid.architecture, names, sets, sizes, batch)
+        if found.graph.is_open:  # then not every measure has a formula
+            report = Report(found.graph, found.batch, grid.dtype)
+            for each in grid.measures:
+                each.value(report)
+        return not found.fixed
+    except (SpecError, OutOfBounds, Missing, NoNumber):
         return False
 
 

@@ -16,6 +16,7 @@ from archcalc.errors import Diagnostic, SpecError, UsageError, reason_of
 from archcalc.expand.hparams import OutOfBounds
 from archcalc.expand.overrides import symbol_of
 from archcalc.formulas.symbols import Opened, opened
+from archcalc.graph import NoNumber
 from archcalc.questions.choices import combinations, is_list
 from archcalc.questions.goals import Goals, NoClosedForm, NotThere
 from archcalc.questions.unknowns import Unknowns
@@ -69,6 +70,9 @@ def solutions(architecture: Architecture, goals: Goals, unknowns: Unknowns, dtyp
         given = f"--set {unknowns.names[-1]}=1..8"
         hint = f"values within a range are tried one by one: {given}; archcalc sweep {given} --where … lists them"
         raise UsageError(f"the structure depends on what is open: {dependent}", hint) from None
+    except NoNumber as error:
+        given = f"--set {unknowns.names[-1]}=1..8" if unknowns.names else ""
+        raise UsageError(error.args[0], given and f"values within a range are tried one by one: {given}") from None
     except Unsolvable as error:
         left = [name for name in unknowns.ranges if name not in tried]
         if not left or (unknowns.names and not isinstance(error, NoClosedForm)):
@@ -105,17 +109,23 @@ class _Question:
         """The network with symbols; None if they can't all be symbols."""
         try:
             found = opened(self.architecture, names, unknowns.sets, unknowns.sizes, unknowns.batch)
-        except (SpecError, OutOfBounds):
+            if found.graph.is_open:  # then not every goal has a formula
+                self._wanted(found, unknowns, ())
+        except (SpecError, OutOfBounds, NoNumber):
             return None
         return None if found.fixed else found
+
+    def _wanted(self, found: Opened, unknowns: Unknowns, tried: Sequence[str]) -> tuple[Any, Any, dict[str, Dim]]:
+        """What the goals ask of a network: where, the conditions, and the totals with a budget."""
+        report = Report(found.graph, found.batch, self.dtype)
+        unknown = [name for name in (*unknowns.all, *sorted(unknowns.symbols)) if name != BATCH]
+        where, wanted = self.goals.conditions(report, tried, unknown)
+        return where, wanted, {column: report.total(column) for column in self.goals.budgets}
 
     def one(self, unknowns: Unknowns, tried: Sequence[str], whole: Opened | None = None) -> Found:
         """The solutions of one structure; `whole` is its network, if it has been built already."""
         found = whole or opened(self.architecture, unknowns.all, unknowns.sets, unknowns.sizes, unknowns.batch)
-        report = Report(found.graph, found.batch, self.dtype)
-        unknown = [name for name in (*unknowns.all, *sorted(unknowns.symbols)) if name != BATCH]
-        where, wanted = self.goals.conditions(report, tried, unknown)
-        totals = {column: report.total(column) for column in self.goals.budgets}
+        where, wanted, totals = self._wanted(found, unknowns, tried)
         conditions = found.graph.conditions
         solved = solved_for([*conditions, *wanted], self._domains(found, unknowns, [*totals.values()]))
         unread = tuple(each for each in found.graph.warnings if each.code == "W406")

@@ -14,6 +14,7 @@ from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
+from archcalc.report.many import proved
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact
 
@@ -233,7 +234,8 @@ class Values:
         """
         self.check(name)
         if name not in self._placed:
-            self._placed[name] = OF_PLACES[name](self.graph, self.batch, self.dtype)
+            graph = self.graph.laid_out() if self.graph.is_open else self.graph
+            self._placed[name] = OF_PLACES[name](graph, self.batch, self.dtype)
         return self._placed[name]
 
     @cached_property
@@ -248,10 +250,14 @@ class Values:
         known(name, *TOTALLED)
         indices = self.graph.indices(path)
         if name in OF_SCOPE:
-            return OF_SCOPE[name](self.graph, path)
-        if name in OF_PLACES:
-            return self.over(name, indices)
-        return self._sum(name, self.graph.applications(path))
+            found = OF_SCOPE[name](self.graph, path)
+        elif name in OF_PLACES:
+            found = self.over(name, indices)
+        else:
+            return self._sum(name, self.graph.applications(path))
+        if self.graph.is_open and path:
+            self.total(name)  # fails where there's no formula
+        return proved(self, name, found) if self.graph.is_open and not path else found
 
     def over(self, name: str, indices: Iterable[int]) -> Dim:
         """A quantity of several nodes together: the sum, or the largest.
@@ -261,11 +267,14 @@ class Values:
         quantity = known(name, Total.SUM, Total.LARGEST)
         if name in OF_PLACES:
             values = self.placed(name)
+            if self.graph.is_open and quantity.total is Total.SUM:
+                times = self.graph.times
+                return sum(times[index] * values[index] for index in indices)  # type: ignore[operator, misc]  # sums are of numbers
             return _one(quantity, (values[index] for index in indices))
         nodes = self.graph.nodes
         return self._sum(name, Counter(nodes[index].application for index in indices))
 
-    def _sum(self, name: str, counts: Mapping[Application, int]) -> Dim:
+    def _sum(self, name: str, counts: Mapping[Application, Dim]) -> Dim:
         total: Dim = 0
         for application, count in counts.items():
             total = total + count * self.value(application, name)
@@ -293,11 +302,11 @@ class Values:
     @cached_property
     def uncounted(self) -> dict[str, str]:
         """The kinds whose arithmetic `macs` leaves out: how many there are, and of what."""
-        counts: Counter[str] = Counter()
+        counts: dict[str, Dim] = {}
         reasons: dict[str, str] = {}
         for application, count in self.graph.applications().items():
             if application.layer.uncounted:
-                counts[application.layer.kind] += count
+                counts[application.layer.kind] = counts.get(application.layer.kind, 0) + count
                 reasons[application.layer.kind] = application.layer.uncounted
         return {kind: f"{count} x {reasons[kind]}" for kind, count in counts.items()}
 

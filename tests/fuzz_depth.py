@@ -1,0 +1,109 @@
+"""Networks of symbolic depth against every number: `python -m tests.fuzz_depth --examples 3000 --seed 1`.
+
+The numbers of passes of a random spec (`random_loops`: loops in loops, skips, ties, several outputs) are symbols. Where
+that can be built, it's built with every small number as well. The conditions must be met by exactly those with which
+building works, and every total that has a formula must be what the network has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import product
+from random import Random
+
+from archcalc import Report, dim
+from archcalc.errors import SpecError, UsageError
+from archcalc.expand import build
+from archcalc.graph import Graph
+from archcalc.language.model import Spec
+from archcalc.symbolic.values import value_at
+from tests.helpers import spec_of
+from tests.random_loops import Loops
+
+TOTALS = ("params", "macs", "activations", "depth", "saved_bytes", "peak_bytes", "least_bytes")
+NUMBERS = range(1, 7)
+MOST = 20_000
+"""Layers of a network that is compared: these loops multiply."""
+
+
+class Disagreement(AssertionError):
+    """Symbols and numbers differ on a spec."""
+
+
+def wrong(spec: Spec, names: str, counted: Counter[str]) -> Iterator[str]:
+    """What of a spec's totals differs between symbols and numbers, if it can be built with these hparams as symbols."""
+    try:
+        graph = build(spec, hparams={name: dim(name) for name in names})
+    except SpecError as error:
+        counted[next(each.code for each in error.diagnostics if each.severity == "error")] += 1
+        return
+    if not graph.is_open:
+        counted["as many layers as ever"] += 1
+        return
+    counted["open"] += 1
+    formulas = _totals(graph, counted)
+    for numbers in (dict(zip(names, each, strict=True)) for each in product(NUMBERS, repeat=len(names))):
+        fits = all(c.holds({s.name: numbers[s.name] for s in c.symbols}) for c in graph.conditions)
+        try:
+            there = Report(build(spec, hparams=numbers))
+        except SpecError as error:
+            if fits:
+                yield f"{numbers}: {error.diagnostics[0].message}"
+            continue
+        if not fits:
+            yield f"{numbers}: can be built, though {graph.conditions}"
+            continue
+        if len(there) > MOST:
+            continue
+        for name, formula in formulas.items():
+            counted["compared"] += 1
+            if value_at(formula, numbers) != there.totals[name]:
+                yield f"{numbers}: {name} = {formula} is {there.totals[name]}"
+
+
+def _totals(graph: Graph, counted: Counter[str]) -> Mapping[str, object]:
+    found = {}
+    for name in TOTALS:
+        try:
+            found[name] = Report(graph).totals[name]
+        except UsageError:  # of few passes it's another one, which is said
+            counted[f"no formula of {name}"] += 1
+    return found
+
+
+def search(examples: int, seed: int) -> Counter[str]:
+    """Look at so many specs; what was found about them."""
+    counted: Counter[str] = Counter()
+    for number in range(examples):
+        text = Loops(seed * 1_000_000 + number).text()
+        try:
+            spec = spec_of(text)
+        except SpecError:
+            counted["no spec"] += 1
+            continue
+        names = Random(number).choice(["n", "m", "nm"])
+        if reasons := list(wrong(spec, names, counted)):
+            raise Disagreement("\n".join([f"seed {seed}, example {number}, symbols {names}", text, *reasons[:5]]))
+    return counted
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    try:
+        found = search(given.examples, given.seed)
+    except Disagreement as error:
+        print(error)
+        return 1
+    print(f"{given.examples} specs, seed {given.seed}: none differs; {dict(found.most_common())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

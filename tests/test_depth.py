@@ -1,0 +1,140 @@
+"""The number of layers may be a symbol: formulas of totals in it, checked against networks of every number."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import archcalc
+from archcalc import Report, analyze, dim, formula, load, solve
+from archcalc.__main__ import main
+from archcalc.errors import SpecError, UsageError
+from archcalc.expand import build
+from archcalc.symbolic.values import value_at
+from tests.fuzz_depth import search
+from tests.helpers import HEAD, spec_of
+
+SUMS = ("params", "macs", "activations", "depth")
+FAMILIES = [("resnet:cifar", "n"), ("resnet:cifar_plain", "n"), ("gpt2_small", "layers"), ("vit_b_16", "layers")]
+
+
+@pytest.mark.parametrize(("name", "symbol"), FAMILIES)
+def test_every_number_of_layers_up_to_sixty(name: str, symbol: str) -> None:
+    """What the formulas say is what each network has that is built one by one."""
+    graph = load(name).build(**{symbol: dim(symbol)})
+    totals = Report(graph).totals
+    assert () == graph.conditions
+    for number in range(1, 61):
+        there = analyze(name, hparams={symbol: number}).totals
+        for quantity in (*SUMS, "saved_bytes") if number in (1, 2, 3, 7, 60) else SUMS:
+            assert (quantity, there[quantity]) == (quantity, value_at(totals[quantity], {symbol: number}))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "convnext_tiny"])
+def test_lists_of_depths(name: str) -> None:
+    """Each stage's number of blocks is a symbol of its own."""
+    found = formula(name, symbolic="depths")
+    for depths in ([1, 1, 1, 1], [3, 4, 6, 3], [3, 8, 36, 3], [1, 2, 3, 50]):
+        there = analyze(name, hparams={"depths": depths}).totals
+        at = found.at(**{f"depths_{place}": number for place, number in enumerate(depths, 1)})
+        assert {quantity: there[quantity] for quantity in at} == at
+
+
+def test_a_paper_s_formula_follows_from_the_graph(capsys: pytest.CaptureFixture[str]) -> None:
+    """GPT-2 has 12·layers·d² + 13·layers·d parameters beside its embeddings (Kaplan et al. 2020 give 12·layers·d²)."""
+    assert 0 == main(["formula", "gpt2", "--symbolic", "layers,d"])
+    assert "12d²·layers + 13d·layers + 51,283d" in capsys.readouterr().out
+    assert 6 * dim("n") + 2 == Report(load("resnet:cifar").build(n=dim("n"))).totals["depth"]  # He et al. 2016, 4.2
+
+
+def test_random_specs() -> None:
+    """A few of those of `python -m tests.fuzz_depth`."""
+    found = search(100, 1)
+    assert found["open"] > 5
+    assert found["compared"] > 300
+
+
+SPEC = HEAD + "hparams: {n: 3, m: 2}\n"
+
+
+def open_graph(layers: str, *names: str) -> archcalc.Graph:
+    """A graph with symbols for some of n and m."""
+    return build(spec_of(f"{SPEC}layers: {layers}\n"), hparams={name: dim(name) for name in names or ("n",)})
+
+
+def test_loops_in_loops_and_sums_of_symbols() -> None:
+    """Passes multiply."""
+    graph = open_graph("((conv 3 3x3 p=1 bias=false)*(n+m) -> relu)*m", "n", "m")
+    totals = Report(graph).totals
+    for numbers in ({"n": 1, "m": 1}, {"n": 4, "m": 3}, {"n": 2, "m": 60}):
+        convs = numbers["m"] * (numbers["n"] + numbers["m"])
+        assert [81 * convs, convs] == [value_at(totals[name], numbers) for name in ("params", "depth")]
+
+
+def test_ways_of_which_one_is_longer_for_some_numbers() -> None:
+    """Depth is the longer one's, whichever that is."""
+    graph = open_graph("{add: [(conv 3 3x3 p=1)*n, (conv 3 3x3 p=1)*5]}")
+    depth = Report(graph).totals["depth"]
+    for number in range(1, 12):
+        assert max(number, 5) == value_at(depth, {"n": number})
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ("(conv x.C*2 3x3 p=1)*n", "n: a pass takes 6x32x32 (C,H,W) and returns 12x32x32 (C,H,W)"),
+        ("(maxpool 2)*n", "n: a pass takes 3x16x16 (C,H,W) and returns 3x8x8 (C,H,W)"),
+        ("{for: {i: 1..n}, do: conv i 1x1}", "a repeat count needs a number, not n"),
+        ("{for: {i: 1..n}, do: relu if i > 3}", "passes differ"),
+        ("{for: {i: n..9}, do: relu}", "a range begins with a number, not with a symbol"),
+        ("{for: {i: 1..n, j: [1, 2, 3]}, do: relu}", "'for' lists differ in length: i has n, j has 3"),
+        ("[(conv 3 1x1)*n, from 2]", "passes whose number is a symbol have no names"),
+        ("[(conv 3 1x1)*n, (relu)*2, from 2]", "passes whose number is a symbol have no names"),
+        ("[(conv 3 1x1 -> relu)*n, from conv]", "no layer named 'conv' before this point"),
+        (
+            "[{a: (conv 3 1x1)*n}, tconv 3 1x1 tie=@a/1]",
+            "passes whose number is a symbol have no names",
+        ),
+        ("conv sum(1..n) 1x1", "'1..n' needs a number, not a symbol"),
+    ],
+)
+def test_what_needs_a_number_says_why(layers: str, reason: str) -> None:
+    """No formula is given where passes differ, or where one of them is meant."""
+    with pytest.raises(SpecError) as error:
+        open_graph(layers)
+    assert reason in str(error.value)
+
+
+def test_a_length_is_no_list() -> None:
+    """`len(1..n)` is n."""
+    assert 32 * 32 * dim("n") == open_graph("conv len(1..n) 1x1").nodes[-1].shape["C"] * 32 * 32
+
+
+def test_few_passes_may_be_special() -> None:
+    """Where a total of few passes is another one than the formula says, there is none."""
+    graph = load("resnet:cifar").build(n=dim("n"))
+    with pytest.raises(UsageError, match=r"peak_bytes has no one formula for every number of layers: .* at n = 1"):
+        Report(graph).totals["peak_bytes"]
+
+
+def test_layers_are_not_listed() -> None:
+    """What shows layers one by one asks for a number."""
+    graph = load("resnet:cifar").build(n=dim("n"))
+    for question in (lambda: graph.nodes, lambda: len(graph)):
+        with pytest.raises(UsageError, match="no list of layers, since their number is a symbol"):
+            question()
+    assert "Graph('resnet:cifar', 21*n + 12 nodes, 3x32x32 (C,H,W) -> fc/softmax)" == repr(graph)
+
+
+def test_backwards(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many layers a budget allows, alone and with a width: the same as trying all."""
+    found = solve("resnet:cifar", macs="1G", symbolic="n").sizes["n"]
+    counts = [n for n in range(1, 90) if analyze("resnet:cifar", hparams={"n": n}).totals["macs"] <= 10**9]
+    assert counts == list(found)
+    assert 0 == main(["solve", "gpt2", "--params", "1B", "--symbolic", "layers,d", "--format", "json"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    most = {d: (10**9 - 51_283 * d) // (12 * d * d + 13 * d) for d in range(12, 20_000, 12)}
+    found = {row["d"][0]["first"]: row["layers"][0]["last"] for row in rows if len(row["d"]) == len(row["layers"]) == 1}
+    assert {d: layers for d, layers in most.items() if layers > 100} == {d: n for d, n in found.items() if n > 100}
+    assert max(d for d, layers in most.items() if layers > 0) == max(row["d"][-1]["last"] for row in rows)
