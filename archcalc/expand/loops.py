@@ -160,7 +160,7 @@ class Loops:
                     one_by_one += 1
                     if is_symbolic(run.times):
                         if not is_never_negative(run.times - number):  # all that are surely there differ
-                            self._refuse(run, before, at)
+                            self._refuse(run, self._unlike(before, at))
                             return None
                     else:
                         self._check(run, before, run.count - number if one_by_one >= PATIENCE else 0)
@@ -174,7 +174,7 @@ class Loops:
                 run.ctx.scope.claim_passes(names, automatic=run.naming is None)
                 self.builder.spend(run.ctx, run.mark)
                 if times is not None and not self._always_there(run, number):
-                    self._refuse(run, before, at)
+                    self._refuse(run, f"passes differ, and there may be no more than {number - 1}" if number > 1 else "")
                     return None
                 number, one_by_one = number + alike - 1, 0
             return at
@@ -203,15 +203,18 @@ class Loops:
             return not exceeds(0, run.times)
         return is_never_negative(run.times - needed)
 
-    def _refuse(self, run: Run, before: _Before, at: Tensor) -> None:
-        """Say why the number of passes can't be a symbol."""
-        why = "passes differ"
+    def _unlike(self, before: _Before, at: Tensor) -> str:
+        """Why passes aren't alike."""
         if before.entered is not None and at is not None:
             shapes = [self.builder.made.shape(tensor) for tensor in (before.entered, at)]
             if shapes[0] != shapes[1]:
-                why = f"a pass takes {shapes[0]} and returns {shapes[1]}"
-        error = LocalError(f"a repeat count needs a number, not {run.times}: {why}", code="E106")
-        self.builder.report(run.ctx, error, run.mark)
+                return f"a pass takes {shapes[0]} and returns {shapes[1]}"
+        return "passes differ"
+
+    def _refuse(self, run: Run, why: str) -> None:
+        """Say why the number of passes can't be a symbol."""
+        message = f"a repeat count needs a number, not {run.times}: {why or f'{run.times} may be negative'}"
+        self.builder.report(run.ctx, LocalError(message, code="E106"), run.mark)
 
     def _pass(self, run: Run, number: int, at: Tensor) -> Tensor:
         ctx = run.ctx

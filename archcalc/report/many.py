@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from archcalc.graph import Graph
 from archcalc.graph.composite import symbolic_times
 from archcalc.graph.tree import NoNumber
-from archcalc.symbolic import Dim, dim, is_symbolic, maximum
+from archcalc.symbolic import Dim, dim, is_symbolic, maximum, minimum
 
 if TYPE_CHECKING:
     from archcalc.report.values import Values
 
 FIRST = 4
 """So many numbers of each symbol are tried, from the least that fits."""
+CERTAIN = 2
+"""Of those, the last that are no exceptions."""
 FEW = 2
 """Symbols of which all combinations of these are tried; of more, each alone and all together."""
 FAR = 100
@@ -31,27 +33,38 @@ FAR = 100
 def proved(report: Values, name: str, formula: Dim) -> Dim:
     """A formula of a total, once it's what the networks of small numbers have.
 
-    Raises: NoNumber: it isn't.
+    The first numbers may be exceptions, which become part of it, if only one symbol says how many layers there are.
+    Raises: NoNumber: there are other exceptions.
     """
     graph = report.graph
     formula = _settled(formula, graph) if is_symbolic(formula) else formula
-    for numbers in small_numbers(graph):
+    exceptions: list[tuple[dict[str, int], Any]] = []
+    tried = list(small_numbers(graph))
+    for numbers in tried:
         there = type(report)(graph.laid_out(numbers), report.batch, report.dtype).total(name)
-        if not _equal(formula, there, numbers):
-            told = ", ".join(f"{symbol} = {number}" for symbol, number in numbers.items())
-            raise NoNumber(
-                f"{name} has no one formula for every number of layers: it's another one at {told}",
-                "give the symbol a value",
-            )
+        if (more := _difference(there, formula, numbers)) != 0:
+            exceptions.append((numbers, more))
+    if exceptions and (len(exceptions[0][0]) > 1 or any(numbers in tried[-CERTAIN:] for numbers, _ in exceptions)):
+        told = ", ".join(f"{symbol} = {number}" for symbol, number in exceptions[0][0].items())
+        message = f"{name} has no one formula for every number of layers: it's another one at {told}"
+        raise NoNumber(message, "give the symbol a value")
+    for numbers, more in exceptions:
+        formula = formula + more * _only_at(*next(iter(numbers.items())))
     return formula
 
 
-def _equal(formula: Dim, found: Dim, numbers: Mapping[str, int]) -> bool:
+def _difference(found: Dim, formula: Dim, numbers: Mapping[str, int]) -> Any:
+    """How much more there is at these numbers than a formula says."""
     import sympy
 
     places: dict[Any, int] = {dim(name): number for name, number in numbers.items()}
-    difference = sympy.sympify(formula - found).subs(places)
-    return bool(sympy.expand(difference) == 0)
+    return sympy.expand(sympy.sympify(found - formula).subs(places))
+
+
+def _only_at(name: str, number: int) -> Dim:
+    """1 where a symbol is this number, else 0."""
+    at_least, more = (minimum(1, maximum(0, dim(name) - least + 1)) for least in (number, number + 1))
+    return at_least - more
 
 
 def _settled(formula: Any, graph: Graph) -> Any:
