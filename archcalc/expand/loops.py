@@ -173,8 +173,8 @@ class Loops:
                 at = self.builder.made.repeat(names, before.entered, at, before.items, times)
                 run.ctx.scope.claim_passes(names, automatic=run.naming is None)
                 self.builder.spend(run.ctx, run.mark)
-                if times is not None and not self._always_there(run, number):
-                    self._refuse(run, f"passes differ, and there may be no more than {number - 1}" if number > 1 else "")
+                if times is not None and (why := self._missing(run, number)):
+                    self._refuse(run, why)
                     return None
                 number, one_by_one = number + alike - 1, 0
             return at
@@ -191,17 +191,17 @@ class Loops:
         layers, passes = self.builder.made.built - before.built, self.passed - before.passed
         self.builder.spend(run.ctx, run.mark, layers * ahead, passes * ahead)
 
-    def _always_there(self, run: Run, number: int) -> bool:
-        """Whether there are as many passes as the repeat that was made needs, whatever the symbols are.
+    def _missing(self, run: Run, number: int) -> str:
+        """Why there may be fewer passes than the repeat that was made needs; nothing if they are always there.
 
-        Those before it, and itself, if nothing that enters it could be returned in its place.
+        It needs those before it, and one of its own, if nothing that enters it could be returned in its place.
         """
         repeat = self.builder.made.frames[-1].items[-1].call
         assert isinstance(repeat, Repeat)
         needed = number - 1 if repeat.chained >= 0 else number
-        if run.loop is None and not needed:
-            return not exceeds(0, run.times)
-        return is_never_negative(run.times - needed)
+        if is_never_negative(run.times - needed) or (run.loop is None and not needed and not exceeds(0, run.times)):
+            return ""
+        return f"the first {needed} are special, and may not all be there" if needed else f"{run.times} may be negative"
 
     def _unlike(self, before: _Before, at: Tensor) -> str:
         """Why passes aren't alike."""
@@ -213,7 +213,7 @@ class Loops:
 
     def _refuse(self, run: Run, why: str) -> None:
         """Say why the number of passes can't be a symbol."""
-        message = f"a repeat count needs a number, not {run.times}: {why or f'{run.times} may be negative'}"
+        message = f"a repeat count needs a number, not {run.times}: {why}"
         self.builder.report(run.ctx, LocalError(message, code="E106"), run.mark)
 
     def _pass(self, run: Run, number: int, at: Tensor) -> Tensor:
