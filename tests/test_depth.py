@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from archcalc.expand import build
 from archcalc.symbolic.values import value_at
 from tests.fuzz_depth import search
 from tests.helpers import HEAD, spec_of
+from tests.test_hostile import MAX_SECONDS
+from tests.test_work import SLACK
 
 SUMS = ("params", "macs", "activations", "depth")
 FAMILIES = [("resnet:cifar", "n"), ("resnet:cifar_plain", "n"), ("gpt2_small", "layers"), ("vit_b_16", "layers")]
@@ -105,6 +109,17 @@ def test_what_needs_a_number_says_why(layers: str, reason: str) -> None:
     with pytest.raises(SpecError) as error:
         open_graph(layers)
     assert reason in str(error.value)
+
+
+def test_loops_within_loops_within_loops_are_soon_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Three passes of each are laid out, which multiply."""
+    for depth in (8, 9, 10, 11, 14):
+        path = tmp_path / "nested.yaml"
+        path.write_text(f"{SPEC}layers: {'(' * depth}conv 3 1x1{')*n' * depth}\n", encoding="utf-8")
+        began = time.process_time()
+        code = main(["formula", str(path), "--symbolic", "n"])
+        assert (code, "bug" in capsys.readouterr().err) in ((0, False), (1, False), (2, False))
+        assert time.process_time() - began < MAX_SECONDS + SLACK
 
 
 def test_a_length_is_no_list() -> None:

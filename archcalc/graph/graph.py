@@ -13,10 +13,14 @@ from archcalc.graph.composite import Call, Repeat, counts
 from archcalc.graph.laid import Laid
 from archcalc.graph.tree import MAX_LAYERS, NoNumber, Place, TooManyLayers, Tree, nodes_like
 from archcalc.shape import AXES, Shape
-from archcalc.symbolic import Condition, Dim, dim, is_symbolic
+from archcalc.symbolic import Condition, Dim, is_symbolic
+from archcalc.symbolic.values import value_at
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.work import spend
+
+LAID_OUT = 12
+"""Steps for each layer of a symbolic number that is laid out."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,11 @@ class Graph(Answer):
         if self.is_open:
             message = f"{self.name} has no list of layers, since their number is a symbol"
             raise NoNumber(message, "its totals have formulas; give the symbol a value to see layers")
-        self._check_size()
+        self._check_size(self.tree.body.size)
 
-    def _check_size(self) -> None:
-        if self.tree.body.size > MAX_LAYERS:
-            raise TooManyLayers(self.name, self.tree.body.size)
+    def _check_size(self, layers: int) -> None:
+        if layers > MAX_LAYERS:
+            raise TooManyLayers(self.name, layers)
 
     @cached_property
     def is_open(self) -> bool:
@@ -100,13 +104,16 @@ class Graph(Answer):
         return self._lay(None)
 
     def _lay(self, numbers: Mapping[str, int] | None) -> Laid:
-        self._check_size()
-        places = {dim(name): number for name, number in (numbers or {}).items()}
+        layers = self.tree.body.size
+        if numbers is not None:
+            layers = int(value_at(sum(self.applications().values()), numbers))
+        self._check_size(layers)
+        spend(LAID_OUT * layers, "laying out so many layers")
 
         def passes(repeat: Repeat) -> Sequence[Dim]:
             if not is_symbolic(repeat.times):
                 return [1] * repeat.count
-            return [1, repeat.times - 2, 1] if numbers is None else [1] * int(repeat.times.subs(places))
+            return [1, repeat.times - 2, 1] if numbers is None else [1] * int(value_at(repeat.times, numbers))
 
         return Laid(self.tree.body, self.tree.label, passes)
 

@@ -152,6 +152,14 @@ def _one(quantity: Quantity, values: Iterable[Dim | tuple[Dim, ...]]) -> Dim:
     return sum(count * value for value, count in counts.items())  # equal expressions are added once
 
 
+def _weighed(values: Iterable[tuple[Dim, Any]]) -> Dim:
+    """The sum of values, each so many times; what is there equally often is added up first."""
+    found: dict[Dim, Dim] = {}
+    for times, value in values:
+        found[times] = found.get(times, 0) + value
+    return sum(times * value for times, value in found.items())
+
+
 @dataclass(frozen=True)
 class Values:
     """Everything that is known about a graph, computed when it's asked for."""
@@ -268,8 +276,7 @@ class Values:
         if name in OF_PLACES:
             values = self.placed(name)
             if self.graph.is_open and quantity.total is Total.SUM:
-                times = self.graph.times
-                return sum(times[index] * values[index] for index in indices)  # type: ignore[operator, misc]  # sums are of numbers
+                return _weighed((self.graph.times[index], values[index]) for index in indices)
             return _one(quantity, (values[index] for index in indices))
         nodes = self.graph.nodes
         return self._sum(name, Counter(nodes[index].application for index in indices))
