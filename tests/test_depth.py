@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from pathlib import Path
 
@@ -146,6 +147,19 @@ def test_layers_are_not_listed() -> None:
         with pytest.raises(UsageError, match="no list of layers, since their number is a symbol"):
             question()
     assert "Graph('resnet:cifar', 21*n + 12 nodes, 3x32x32 (C,H,W) -> fc/softmax)" == repr(graph)
+    assert graph
+    assert "97216*n - 21926" in repr(Report(graph))
+    assert "depth" in Report(graph)._repr_html_()
+    assert repr(graph) in graph._repr_mimebundle_()["text/plain"]
+    assert "7*n layers" in repr(Report(graph)["conv2"])
+
+
+def test_such_graphs_are_values() -> None:
+    """They can be compared and pickled; another number of passes is another graph."""
+    graph, again, more = (load("resnet:cifar").build(n=number) for number in (dim("n"), dim("n"), dim("n") + 1))
+    assert graph == again == pickle.loads(pickle.dumps(graph))
+    assert graph != more
+    assert graph != load("resnet:cifar").build(n=3)
 
 
 def test_backwards(capsys: pytest.CaptureFixture[str]) -> None:

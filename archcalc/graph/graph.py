@@ -53,14 +53,14 @@ class Graph(Answer):
         if not isinstance(other, Graph):
             return NotImplemented
         return self._about() == other._about() and (
-            self.tree == other.tree or (self.nodes == other.nodes and self.scopes == other.scopes)
+            self.tree == other.tree or (not self.is_open and self.nodes == other.nodes and self.scopes == other.scopes)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def _about(self) -> tuple[object, ...]:
         about = (self.name, self.outputs, self.layout, self.conditions, self.warnings, self.title, self.citation)
-        return len(self), self.changes, *about
+        return self.tree.body.size, self.is_open, self.changes, *about
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -80,6 +80,11 @@ class Graph(Answer):
     def _check_size(self, layers: int) -> None:
         if layers > MAX_LAYERS:
             raise TooManyLayers(self.name, layers)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its layers can be looked at one by one: their number is one, and not too large."""
+        return not self.is_open and self.tree.body.size <= MAX_LAYERS
 
     @cached_property
     def is_open(self) -> bool:
@@ -195,6 +200,9 @@ class Graph(Answer):
     def __contains__(self, path: str) -> bool:
         return isinstance(path, str) and self.tree.find(path) is not None
 
+    def __bool__(self) -> bool:
+        return True
+
     def __len__(self) -> int:
         if self.is_open:
             self._check_length()  # fails
@@ -238,6 +246,9 @@ class Graph(Answer):
             self.name,
             self.title,
         )  # fmt: skip
+
+    def _shown(self) -> Table:
+        return self.table() if self.is_listed else Table([Column("network", Kind.TEXT)], lambda: [[repr(self)]])
 
     def __repr__(self) -> str:
         inputs = " and ".join(str(node.shape) for node in self.inputs)

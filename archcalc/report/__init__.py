@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from archcalc.quantities import PER_LAYER, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
-from archcalc.report.values import Row, Values
-from archcalc.tables import Table
+from archcalc.report.values import Row, Values, shared
+from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
+from archcalc.tables.numbers import exact
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +34,14 @@ class Report(Answer, Values):
         Raises: UsageError: there is no such column, or the choices don't fit together.
         """
         return Listing(self, with_shares(columns, share), all, depth or 0, sort, bias).table()
+
+    def _shown(self) -> Table:
+        """The rows; of a network whose layers can't be listed, the totals that need no list."""
+        if self.graph.is_listed:
+            return self.table()
+        columns = [Column("total", Kind.NAME), Column("value")]
+        sums = (*shared(), "depth")
+        return Table(columns, lambda: ([name, exact(self.totals[name])] for name in sums), self.name)
 
     def _wide(self) -> Table:
         return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), all=True)

@@ -113,7 +113,7 @@ class Row(Mapping[str, Any]):
         return len(IDENTITY) + len(names(*PER_LAYER))
 
     def __repr__(self) -> str:
-        layer = f"{sum(1 for _ in self.report.graph.indices(self.scope))} layers" if self.scope else self.node.layer
+        layer = f"{sum(self.report.graph.applications(self.scope).values())} layers" if self.scope else self.node.layer
         return f"Row({self['name']!r}: {layer} -> {self.report.text(self.node.shape)})"
 
     @property
