@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from archcalc.errors import Diagnostic, UnknownNameError, suggestion
 from archcalc.graph.application import Application, Change, Node
 from archcalc.graph.composite import Call, Repeat, counts
-from archcalc.graph.laid import Laid
 from archcalc.graph.tree import MAX_LAYERS, NoNumber, Place, TooManyLayers, Tree, nodes_like
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Condition, Dim, is_symbolic
-from archcalc.symbolic.values import value_at
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.work import spend
+
+if TYPE_CHECKING:
+    from archcalc.graph.laid import Laid
 
 LAID_OUT = 12
 """Steps for each layer of a symbolic number that is laid out."""
@@ -109,6 +111,9 @@ class Graph(Answer):
         return self._lay(None)
 
     def _lay(self, numbers: Mapping[str, int] | None) -> Laid:
+        from archcalc.graph.laid import Laid  # few graphs are open
+        from archcalc.symbolic.values import value_at
+
         layers = self.tree.body.size
         if numbers is not None:
             layers = int(value_at(sum(self.applications().values()), numbers))

@@ -14,7 +14,6 @@ from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
-from archcalc.report.many import proved
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact
 
@@ -263,9 +262,14 @@ class Values:
             found = self.over(name, indices)
         else:
             return self._sum(name, self.graph.applications(path))
-        if self.graph.is_open and path:
+        if not self.graph.is_open:
+            return found
+        if path:
             self.total(name)  # fails where there's no formula
-        return proved(self, name, found) if self.graph.is_open and not path else found
+            return found
+        from archcalc.report.many import proved  # few graphs are open
+
+        return proved(self, name, found)
 
     def over(self, name: str, indices: Iterable[int]) -> Dim:
         """A quantity of several nodes together: the sum, or the largest.
