@@ -53,7 +53,7 @@ CHOICES: list[tuple[str, dict[str, Sequence[Any]], tuple[str, ...]]] = [
     ("alphago_policy", {"k": range(1, 40)}, ("k",)),
     ("alphago_policy", {"k": ["7", "192"], "H": range(1, 5), "N": ["1", "32"]}, ("k", "H", "N")),
     ("vgg16", {"H": range(28, 40), "W": ["31", "32", "100"]}, ("H", "W")),
-    ("resnet:cifar", {"n": range(1, 4), "classes": ["10", "100"]}, ("classes",)),
+    ("resnet:cifar", {"n": range(1, 4), "classes": ["10", "100"]}, ("n", "classes")),
     ("resnet18", {"body": ["two3x3", "bottleneck"], "H": ["32", "224"]}, ("H",)),
     ("resnet50", {"widths": ["[64,128,256,512]", "[8,8,8,8]"], "e": ["2", "4"]}, ()),
     ("gpt2", {"T": ["1", "1024", "1025"]}, ("T",)),
