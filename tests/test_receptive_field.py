@@ -307,3 +307,18 @@ def test_clipping_happens_at_every_layer() -> None:
     end = graph.places["y"]
     assert (26, 30) == receptive_fields(graph)[end]["W"].at(0)
     assert (28, 30) == exact_field(graph, end, {"W": 0}).interval("W")
+
+
+def test_bins_after_paths_of_unequal_stride_keep_a_fraction_of_a_stride() -> None:
+    """As many bins as positions change nothing; fewer have multiples of the stride, which may be half a position."""
+    head = "archcalc: 1\nname: t\ninput: {C: 2, H: 4, W: 4}\nlayers:\n"
+    for count, stride in ((4, Fraction(1, 2)), (2, 1)):
+        graph = graph_of(
+            "  - up: tconv 2 1 s=1x2 -> crop size=4x4\n  - both: {add: [from up, from input]}\n"
+            f"  - bins: adaptive_avgpool {count}\n",
+            head,
+        )
+        before, after = (receptive_fields(graph)[graph.place(name)]["W"] for name in ("both", "bins"))
+        assert (Fraction(1, 2), stride) == (before.stride, after.stride)
+        assert after.drifts
+        assert not after.constant

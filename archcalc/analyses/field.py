@@ -158,7 +158,7 @@ def binned(field: Field, bins: Bins, size: Any) -> Field | None:
     if phases > MAX_PERIOD or shift > MAX_PERIOD * 64:
         return None
     windows = tuple(union(field.at(i) for i in range(*bins.bounds(phase, size))) for phase in range(phases))
-    moved = replace(field, windows=windows, advance=field.advance * shift // period, size_dependent=True)
+    moved = replace(field, windows=windows, advance=field.advance * (shift // period), size_dependent=True)
     return _shortest(moved)
 
 
