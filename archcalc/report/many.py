@@ -39,7 +39,7 @@ def proved(report: Values, name: str, formula: Dim) -> Dim:
     graph = report.graph
     formula = _settled(formula, graph) if is_symbolic(formula) else formula
     exceptions: list[tuple[dict[str, int], Any]] = []
-    tried = list(small_numbers(graph))
+    tried = list(_small_numbers(graph))
     for numbers in tried:
         there = type(report)(graph.laid_out(numbers), report.batch, report.dtype).total(name)
         if (more := _difference(there, formula, numbers)) != 0:
@@ -76,7 +76,7 @@ def _settled(formula: Any, graph: Graph) -> Any:
     return sympy.expand(moved.xreplace({symbol: symbol - (there - symbol) for symbol, there in later.items()}))
 
 
-def small_numbers(graph: Graph) -> Iterator[dict[str, int]]:
+def _small_numbers(graph: Graph) -> Iterator[dict[str, int]]:
     """The first numbers for the symbols that say how many layers there are, as the graph's conditions allow them."""
     least = _least(graph)
     if len(least) <= FEW:
