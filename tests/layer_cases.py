@@ -257,7 +257,13 @@ CASES = [
     unchanged(make("bn"), "C6", weights=6, biases=6, buffers=12),
     unchanged(make("ln"), "T5 C8", weights=8, biases=8),
     unchanged(make("ln", bias=False), "C8 H5 W5", weights=8),
+    unchanged(make("ln", affine=False, eps=Fraction(1, 10**6)), "T5 C8"),
+    unchanged(make("rmsnorm"), "T5 C8", weights=8),  # no shift
+    unchanged(make("rmsnorm", Fraction(1, 10**6), affine=False), "C8 H5 W5"),
+    unchanged(make("l2norm"), "C8 H5 W5"),
+    unchanged(make("l2norm", Fraction(1, 100)), "R2 T5 C8"),
     unchanged(make("groupnorm", 2), "C8 H5 W5", weights=8, biases=8),
+    unchanged(make("groupnorm", 4, affine=False), "C8 H5 W5"),
     unchanged(make("instancenorm", affine=True), "C8 H5 W5", weights=8, biases=8),
     unchanged(make("instancenorm"), "C8 W5"),
     unchanged(make("lrn", 5), "C8 H5 W5"),

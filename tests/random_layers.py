@@ -221,6 +221,24 @@ def attention(draw: Draw, x: Shape) -> Values:
     return values
 
 
+def norm(*flags: str) -> Callable[[Draw, Shape], Values]:
+    """Arguments that are true or false, and any small number for `eps`."""
+
+    def drawn(draw: Draw, x: Shape) -> Values:
+        values: Values = {}
+        for name in flags:
+            maybe(draw, values, name, st.booleans())
+        maybe(draw, values, "eps", st.integers(3, 12).map(lambda digits: Fraction(1, 10**digits)))
+        return values
+
+    return drawn
+
+
+def groupnorm(draw: Draw, x: Shape) -> Values:
+    """Groups that divide the channels."""
+    return {"num_groups": divisor(draw, x.C), **norm("affine")(draw, x)}
+
+
 def lrn(draw: Draw, x: Shape) -> Values:
     """Every constant."""
     values: Values = {}
@@ -237,7 +255,7 @@ def _none(draw: Draw, x: Shape) -> Values:
 SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
     "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
-    "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": flag("affine"),
+    "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": norm("affine"),
     "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "upsample": lambda draw, x: {
@@ -247,8 +265,8 @@ SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
 """Kinds that work on volumes with C and spatial axes."""
 
 FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
-    "bn": flag("affine"), "ln": flag("bias"), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
-    "groupnorm": lambda draw, x: {"num_groups": divisor(draw, x.C)},
+    "bn": norm("affine"), "ln": norm("bias", "affine"), "rmsnorm": norm("affine"), "l2norm": norm(), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
+    "groupnorm": groupnorm,
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
     "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
     "softmax": _none, "log_softmax": _none, "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,

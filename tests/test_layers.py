@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -396,6 +397,56 @@ def test_layer_norm_over_channels() -> None:
 
     y = make("ln").torch_module(volume("C8 H3 W5"))(torch.rand(2, 8, 3, 5))
     torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 3, 5), atol=1e-6, rtol=0)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        *((kind, sizes) for kind in ("bn", "ln", "groupnorm", "rmsnorm", "l2norm") for sizes in ("T3 C4", "C4 H2 W3")),
+        ("instancenorm", "C4 H2 W3"),
+    ],
+)
+def test_eps_is_where_the_papers_have_it(kind: str, sizes: str) -> None:
+    """Under the root of the norms by variance and by mean square; the least length of the norm by length."""
+    import torch
+
+    x, shape = tensors(Case(make("identity"), (volume(sizes),), volume(sizes)))[0] / 50, volume(sizes)
+    x[0, ..., 0] = 0  # a vector without a length
+    eps, places = Fraction(1, 1000), tuple(range(-len(shape.spatial), 0))
+    channel = -1 - len(places)
+    batch = tuple(axis for axis in range(-x.ndim, 0) if axis != channel)
+    arguments = {"num_groups": 1} if kind == "groupnorm" else {}
+    around = {"bn": batch, "ln": (channel,), "groupnorm": (channel, *places), "instancenorm": places}
+    if kind in around:
+        variance, mean = torch.var_mean(x, around[kind], correction=0, keepdim=True)
+        expected = (x - mean) / (variance + float(eps)).sqrt()
+    elif kind == "rmsnorm":
+        expected = x / (x.square().mean(channel, keepdim=True) + float(eps)).sqrt()
+    else:
+        expected = x / x.square().sum(channel, keepdim=True).sqrt().clamp(min=float(eps))
+    torch.testing.assert_close(make(kind, **arguments, eps=eps).torch_module(shape)(x), expected)
+
+
+@pytest.mark.torch
+def test_the_kernel_that_stands_for_gpus_rms_norm_is_pytorchs() -> None:
+    """Values and gradients, with and without factors; `verify` measures with it what GPUs keep."""
+    import torch
+
+    from archcalc.pytorch.saved import FusedKernels
+
+    for affine in (True, False):
+        module = make("rmsnorm", affine=affine).torch_module(volume("T3 C4")).double()
+        x, given = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True), torch.rand(2, 3, 4).double()
+        for parameter in module.parameters():
+            torch.nn.init.uniform_(parameter)
+        expected, wanted = module(x), (x, *module.parameters())
+        with FusedKernels():
+            actual = module(x)
+        torch.testing.assert_close(actual, expected)
+        torch.testing.assert_close(
+            torch.autograd.grad(actual, wanted, given), torch.autograd.grad(expected, wanted, given)
+        )
 
 
 @pytest.mark.torch

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+EPSILON = Fraction(1, 100_000)
+"""PyTorch's default of what is added to a variance, lest a root be 0."""
+
+
 def normalised(groups: Dim, per_example: bool = True, more: tuple[Extra, ...] = ()) -> Kept:
     """What a normalisation keeps: its input, and mean and deviation of each group of values."""
     return Kept(inputs=(0,), extras=(Extra(2 * groups, Width.statistic, per_example), *more))
@@ -26,6 +30,12 @@ def normalised(groups: Dim, per_example: bool = True, more: tuple[Extra, ...] = 
 def folded(x: Shape) -> Dim:
     """How many regions and tokens join the batch."""
     return prod(x[axis] for axis in ("R", "T") if axis in x)
+
+
+def _over_channels(x: Shape, statistics: Extra) -> Moments:
+    """What a norm over C makes, which wants C last: the result and its statistics, then perhaps a copy in order."""
+    first = (Extra(x.numel), statistics)
+    return (first, (Extra(2 * x.numel),)) if x.spatial else (first,)
 
 
 class Channelwise(Layer):
@@ -63,6 +73,7 @@ class BatchNorm(Channelwise):
     also = ("batchnorm", "batch_normalization")
 
     affine: bool = True
+    eps: Number = EPSILON
 
     uncounted = "normalisation"
     counters = 1  # of the batches that it has seen
@@ -77,7 +88,8 @@ class BatchNorm(Channelwise):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.over_batch(x, tm.of_rank("BatchNorm", max(len(x.spatial), 1))(x.C, affine=self.affine))
+        norm = tm.of_rank("BatchNorm", max(len(x.spatial), 1))
+        return tm.over_batch(x, norm(x.C, eps=float(self.eps), affine=self.affine))
 
 
 @layer("ln")
@@ -90,6 +102,8 @@ class LayerNorm(Channelwise):
     also = ("layernorm", "layer_normalization")
 
     bias: bool = True
+    eps: Number = EPSILON
+    affine: bool = True
 
     uncounted = "normalisation"
     takes_turned = True
@@ -101,14 +115,91 @@ class LayerNorm(Channelwise):
         return normalised(x.without("C").numel)
 
     def working(self, x: Shape) -> Moments:
-        """The result and its statistics; then, with C in front of other axes, the result and its copy in order."""
-        first = (Extra(x.numel), Extra(2 * x.without("C").numel, Width.statistic))
-        return (first, (Extra(2 * x.numel),)) if x.spatial else (first,)
+        return _over_channels(x, Extra(2 * x.without("C").numel, Width.statistic))
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        return tm.over_channels(x, nn.LayerNorm(known(x.C), float(self.eps), self.affine, self.bias))
+
+
+@layer("rmsnorm")
+class RMSNorm(Channelwise):
+    """Division by the root mean square over C, at each position or token separately. Shapes: any with C, unchanged.
+
+    `eps` is added to the mean square; left out, it's PyTorch's: the distance from 1 to the next number of the dtype.
+    Source: Zhang & Sennrich 2019; torch.nn.RMSNorm.
+
+    >>> RMSNorm().params(Shape(T=4, C=64))
+    64
+    """
+
+    also = ("rms_normalization", "llama_rms_norm", "t5_layer_norm")
+
+    eps: Number | None = None
+    affine: bool = True
+
+    uncounted = "normalisation"
+    keeps_the_least = True
+
+    def biases(self, x: Shape) -> Dim:
+        return 0
+
+    def mixes(self, x: Shape) -> Relation:
+        return Everywhere()
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, and of each position one over its root mean square, as the fused kernel does."""
+        return Kept(inputs=(0,), extras=(Extra(x.without("C").numel, Width.statistic),))
+
+    def working(self, x: Shape) -> Moments:
+        return _over_channels(x, Extra(x.without("C").numel, Width.statistic))
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        eps = None if self.eps is None else float(self.eps)
+        return tm.over_channels(x, nn.RMSNorm(known(x.C), eps, self.affine))
+
+
+@layer("l2norm")
+class L2Norm(Layer):
+    """Division by the Euclidean length over C, or by `eps` where that is larger, at each position or token separately.
+
+    Shapes: any with C, unchanged. A learned factor is a layer of its own: `l2norm -> scale bias=false`.
+    Source: Liu et al. 2016 (ParseNet), equation 1; torch.nn.functional.normalize.
+    """
+
+    also = ("normalize", "l2_normalize", "unit_normalization")
+
+    eps: Number = Fraction(1, 10**12)
+
+    uncounted = "normalisation"
+    normalises = True
+
+    def output_shape(self, x: Shape) -> Shape:
+        _ = x.C  # raises if there are no channels
+        return x
+
+    def mixes(self, x: Shape) -> Relation:
+        return Everywhere()
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, the lengths, and what is divided by."""
+        return Kept(inputs=(0,), extras=(Extra(2 * x.without("C").numel),))
+
+    def working(self, x: Shape) -> Moments:
+        """The result, and what was divided by."""
+        return ((Extra(x.numel + x.without("C").numel),),)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.ChannelLayerNorm(known(x.C), len(x.spatial), self.bias)
+        return tm.Unit(-1 - len(x.spatial), float(self.eps))
 
 
 @layer("groupnorm")
@@ -121,6 +212,8 @@ class GroupNorm(Channelwise):
     also = ("gn", "group_normalization")
 
     num_groups: Dim
+    eps: Number = EPSILON
+    affine: bool = True
 
     uncounted = "normalisation"
 
@@ -141,7 +234,7 @@ class GroupNorm(Channelwise):
 
         from archcalc.layers import torch_modules as tm
 
-        return tm.over_batch(x, nn.GroupNorm(known(self.num_groups), known(x.C)))
+        return tm.over_batch(x, nn.GroupNorm(known(self.num_groups), known(x.C), float(self.eps), self.affine))
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """Its statistics are as wide as the values."""
@@ -161,6 +254,7 @@ class InstanceNorm(Channelwise):
     also = ("in_norm", "instance_normalization")
 
     affine: bool = False
+    eps: Number = EPSILON
 
     uncounted = "normalisation"
 
@@ -178,7 +272,8 @@ class InstanceNorm(Channelwise):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.over_batch(x, tm.of_rank("InstanceNorm", len(x.spatial))(x.C, affine=self.affine))
+        norm = tm.of_rank("InstanceNorm", len(x.spatial))
+        return tm.over_batch(x, norm(x.C, eps=float(self.eps), affine=self.affine))
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """As batch normalisation of a batch of one, for which the factors are repeated."""

@@ -32,6 +32,11 @@ def over_batch(x: Shape, *steps: nn.Module) -> nn.Module:
     return Folded(module, leading) if leading else module
 
 
+def over_channels(x: Shape, module: nn.Module) -> nn.Module:
+    """A module that works over the last axis, applied to C."""
+    return ChannelsLast(len(x.spatial), module) if x.spatial else module
+
+
 class OneChannel(nn.Module):
     """Apply a module that wants channels to inputs without an axis for them."""
 
@@ -189,18 +194,27 @@ class MaxUnpool(nn.Module):
         return places.flatten().expand(*x.shape[:2], -1)
 
 
-class ChannelLayerNorm(nn.LayerNorm):
-    """Layer normalisation over C in front of the spatial axes."""
+class ChannelsLast(nn.Module):
+    """Apply a module that works over the last axis to C, in front of `rank` spatial axes."""
 
-    def __init__(self, channels: int, rank: int, bias: bool) -> None:
-        super().__init__(channels, bias=bias)
-        self.channels, self.rank = channels, rank
+    def __init__(self, rank: int, module: nn.Module) -> None:
+        super().__init__()
+        self.rank, self.module = rank, module
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.rank:
-            return super().forward(x)
-        normalised = super().forward(x.movedim(-1 - self.rank, -1))
-        return normalised.movedim(-1, -1 - self.rank).clone(memory_format=torch.contiguous_format)
+        result: Tensor = self.module(x.movedim(-1 - self.rank, -1))
+        return result.movedim(-1, -1 - self.rank).clone(memory_format=torch.contiguous_format)
+
+
+class Unit(nn.Module):
+    """Vectors along one axis, divided by their lengths."""
+
+    def __init__(self, axis: int, eps: float) -> None:
+        super().__init__()
+        self.axis, self.eps = axis, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=self.axis, eps=self.eps)
 
 
 class RadialBasis(nn.Module):
