@@ -38,7 +38,9 @@ CHAINS = [
     "fc 3", "fc 3 bias=false", "rbf 3", "bn", "bn affine=false", "ln", "ln bias=false", "groupnorm 2", "instancenorm",
     "instancenorm affine=true", "lrn", "lrn 3 alpha=0.5", "scale", "scale bias=false", "layerscale 0.5",
     "channel_shuffle 2", "softmax", "log_softmax", "prelu", "prelu 4", "dropout", "identity", "relu", "relu6", "leaky",
-    "elu", "gelu", "gelu tanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus",
+    "elu", "gelu", "gelu tanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "softmax T", "softmax H",
+    "log_softmax axis=R", "clamp", "clamp -0.5 2", "selu", "celu 0.5", "quick_gelu", "mish", "softsign", "exp", "square",
+    "glu", "glu silu", "glu identity",
     # rearranged
     "flatten", "flatten -> relu", "tokens", "tokens copy=true", "grid W=5", "grid H=1 W=5", "grid W=5 copy=true",
     "select 0", "select -1 copy=true", "reshape C={numel}", "reshape T={numel}", "reshape H={numel}",

@@ -195,6 +195,37 @@ def fractions(name: str) -> Callable[[Draw, Shape], Values]:
     return drawn
 
 
+def positive(name: str) -> Callable[[Draw, Shape], Values]:
+    """One argument that is a number above 0, at most 1, or its default."""
+
+    def drawn(draw: Draw, x: Shape) -> Values:
+        values: Values = {}
+        maybe(draw, values, name, st.integers(1, 20).map(lambda n: Fraction(n, 20)))
+        return values
+
+    return drawn
+
+
+def clamp(draw: Draw, x: Shape) -> Values:
+    """Two limits."""
+    low = number(draw, -20, 20)
+    return {"low": Fraction(low, 10), "high": Fraction(number(draw, low + 1, 40), 10)}
+
+
+def own_axis(draw: Draw, x: Shape) -> Values:
+    """One of the volume's axes, or C."""
+    values: Values = {}
+    maybe(draw, values, "axis", st.sampled_from(list(x)))
+    return values
+
+
+def glu(draw: Draw, x: Shape) -> Values:
+    """Every gate."""
+    values: Values = {}
+    maybe(draw, values, "gate", st.sampled_from(["sigmoid", "silu", "gelu", "relu", "identity"]))
+    return values
+
+
 def flag(name: str) -> Callable[[Draw, Shape], Values]:
     """One argument that is true or false, or its default."""
 
@@ -269,10 +300,12 @@ FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
     "groupnorm": groupnorm,
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
     "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
-    "softmax": _none, "log_softmax": _none, "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,
+    "softmax": own_axis, "log_softmax": own_axis, "clamp": clamp, "celu": positive("alpha"), "glu": glu,
+    "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,
     "prelu": lambda draw, x: draw(st.sampled_from([{}, {"num_parameters": x.C}])),
     **dict.fromkeys(
-        ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus"), _none
+        ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus",
+         "selu", "quick_gelu", "mish", "softsign", "exp", "square"), _none
     ),
 }  # fmt: skip
 """Kinds that work on any volume with C."""

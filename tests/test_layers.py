@@ -97,7 +97,7 @@ def test_in_place_kinds() -> None:
     expected = {
         "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
         "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "grid", "select",
-        "crop", "slice",
+        "crop", "slice", "clamp", "selu", "celu", "quick_gelu", "mish", "softsign", "exp", "square",
     }  # fmt: skip
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
 
@@ -111,7 +111,8 @@ def test_weight_layers() -> None:
 def test_positions_that_see_everything() -> None:
     """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
-        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "roipool", "proposals",
+        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "roipool", "proposals", "softmax",
+        "log_softmax",
     }  # fmt: skip
     assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}
     assert not any(map(is_global, make("fc", 8).reads(Shape(T=5, C=6))))
@@ -478,3 +479,25 @@ def test_channel_shuffle_is_pytorchs() -> None:
     x = torch.rand(1, 6, 2, 2)
     actual = make("channel_shuffle", 3).torch_module(volume("C6 H2 W2"))(x)
     torch.testing.assert_close(actual, torch.nn.ChannelShuffle(3)(x))
+
+
+@pytest.mark.torch
+def test_activations_without_a_class_in_pytorch_compute_their_formulas() -> None:
+    """Each against its publication's formula: OpenAI's GELU, powers, and every gate of the second half."""
+    import torch
+    from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
+
+    x = torch.randn(2, 6, 5, 4)
+    values, gates = x[:, :3], x[:, 3:]
+    expected = {
+        make("quick_gelu"): x / (1 + (-1.702 * x).exp()),
+        make("exp"): torch.e**x,
+        make("square"): x * x,
+        make("glu"): values / (1 + (-gates).exp()),
+        make("glu", "silu"): values * F.silu(gates),
+        make("glu", "gelu"): values * F.gelu(gates),
+        make("glu", "relu"): values * F.relu(gates),
+        make("glu", "identity"): values * gates,
+    }
+    for kind, result in expected.items():
+        torch.testing.assert_close(kind.torch_module(volume("C6 H5 W4"))(x), result)

@@ -16,6 +16,9 @@ ERRORS = [
     # E200: no channels at all
     (make("bn"), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
     (make("fc", 8), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
+    (make("softmax"), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
+    (make("glu"), "T5", "E200", "the input has no axis C; it is 5 (T)", ""),
+    (make("glu"), "C5", "E205", "5 channels can't be halved", ""),
     # E201: merges
     (make("add"), "C64 H16 W16, C3 H32 W32", "E201", "branches have different shapes", ""),
     (make("add"), "C64 H16 W16, C64", "E201", "branches have different shapes", ""),
@@ -161,6 +164,7 @@ ERRORS = [
     (make("cls_token"), "C8", "E210", "needs tokens with features (T, C); the input is 8 (C)", ""),
     (make("pos_embed"), "T8", "E210", "needs tokens with features (T, C); the input is 8 (T)", ""),
     (make("select", 0), "C8", "E210", "the input has no axis T; it is 8 (C)", ""),
+    (make("softmax", "T"), "C8", "E210", "the input has no axis T; it is 8 (C)", ""),
     (make("tokens"), "T2 C8 W3", "E210", "the input has tokens already; it is 2x8x3 (T,C,W)", ""),
     (make("concat", axis="T"), "C8, C8", "E210", "the branches have no axis T; the first is 8 (C)", ""),
     (make("roipool", 7, rois="r"), "C8 W3, R5 C4", "E210", "needs a map (C, H, W); the input is 8x3 (C,W)", ""),
@@ -173,6 +177,8 @@ ERRORS = [
     ),
     # E211: arguments that contradict each other or their meaning
     (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is not a probability", ""),
+    (make("clamp", 1, 1), "C8", "E211", "low=1 is not less than high=1", ""),
+    (make("celu", 0), "C8", "E211", "alpha=0 divides by zero", ""),
     (make("prelu", 3), "C8", "E211", "num_parameters=3 is neither 1 nor C=8", ""),
     (make("reshape"), "C8", "E211", "needs at least one axis", "write 'reshape C=64 H=4 W=4'"),
     (make("crop"), "C8 W8", "E211", "needs either like or size", "write 'crop like=@path' or 'crop size=56'"),
@@ -265,6 +271,7 @@ def test_undecided_sizes_become_conditions() -> None:
         ("linear", "fc"), ("Dense", "fc"), ("batchnorm", "bn"), ("BatchNorm2d", "bn"), ("layernorm", "ln"),
         ("swish", "silu"), ("gap", "global_avgpool"), ("GlobalAveragePooling2D", "global_avgpool"), ("deconv", "tconv"),
         ("ConvTranspose2d", "tconv"), ("lrelu", "leaky"), ("LeakyReLU", "leaky"), ("mha", "attention"), ("pool", "maxpool"),
+        ("Hardtanh", "clamp"), ("QuickGELU", "quick_gelu"), ("SwiGLU", "glu"), ("squared_relu", "square"),
         ("Conv2D", "conv"), ("ReLU", "relu"), ("Embedding", "embed"), ("cat", "concat"),
     ],
 )  # fmt: skip

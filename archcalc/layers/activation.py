@@ -7,12 +7,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Approximation, Number
+from archcalc.layers.arguments import Approximation, Axis, Gate, Number
 from archcalc.layers.base import Layer, Sentences, layer
-from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Width
-from archcalc.layers.reads import Everywhere, Relation
-from archcalc.shape import Shape
-from archcalc.symbolic import Dim, none_equal
+from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Moments, Width
+from archcalc.layers.reads import Everywhere, Reads, over
+from archcalc.shape import Shape, Window
+from archcalc.symbolic import Dim, differ, floor_div, none_equal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,6 +80,23 @@ class LeakyReLU(Overwriting):
         return self.slope >= 0  # else the result doesn't tell which values were positive
 
 
+@layer("clamp")
+class Hardtanh(Overwriting):
+    """x, but no less than `low` and no more than `high`. Source: Collobert 2004; torch.nn.Hardtanh."""
+
+    also = ("hardtanh", "clip")
+
+    low: Number = -1
+    high: Number = 1
+
+    uncounted = "comparisons"
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.low >= self.high:
+            raise ShapeError(f"low={self.low} is not less than high={self.high}", code="E211")
+        return x
+
+
 @layer("prelu")
 class PReLU(Activation):
     """Leaky ReLU whose slope is learned: one for all channels, or one for each. Source: He et al. 2015."""
@@ -120,11 +137,58 @@ class ELU(Overwriting):
         return self.alpha >= 0  # as for LeakyReLU
 
 
+@layer("selu")
+class SELU(Overwriting):
+    """ELU with the two constants that keep mean and variance. Source: Klambauer et al. 2017."""
+
+    from_result = True
+
+
+@layer("celu")
+class CELU(Overwriting):
+    """x where it is positive, alpha·(e^(x/alpha) - 1) elsewhere. Source: Barron 2017."""
+
+    alpha: Number = 1
+
+    from_result = True
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.alpha == 0:
+            raise ShapeError("alpha=0 divides by zero", code="E211")
+        return x
+
+    def has_inplace(self) -> bool:
+        return self.alpha > 0  # as for LeakyReLU
+
+
 @layer("gelu")
 class GELU(Activation):
     """x·Φ(x), Φ the normal distribution function; `tanh` approximates it. Source: Hendrycks & Gimpel 2016."""
 
     approximate: Approximation = "none"
+
+
+@layer("quick_gelu")
+class QuickGELU(Activation):
+    """x·sigmoid(1.702·x), which approximates GELU. Source: Hendrycks & Gimpel 2016, section 2; Radford et al. 2021."""
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """Both factors."""
+        return Kept(inputs=(0,), extras=(Extra(x.numel),))
+
+    def working(self, x: Shape) -> Moments:
+        """The sigmoid, and what it is made of or what is made of it."""
+        return ((Extra(2 * x.numel),),)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.QuickGELU()
+
+
+@layer("mish")
+class Mish(Overwriting):
+    """x·tanh(log(1 + eˣ)). Source: Misra 2019."""
 
 
 @layer("silu")
@@ -167,29 +231,120 @@ class Softplus(Activation):
     """log(1 + eˣ)."""
 
 
+@layer("softsign")
+class Softsign(Activation):
+    """x/(1 + |x|). Source: Glorot & Bengio 2010."""
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """Both terms of the fraction."""
+        return Kept(inputs=(0,), extras=(Extra(x.numel),))
+
+    def working(self, x: Shape) -> Moments:
+        """The divisor, and |x| or the quotient."""
+        return ((Extra(2 * x.numel),),)
+
+
+@layer("exp")
+class Exp(Activation):
+    """eˣ, for sizes of boxes, deviations and the like."""
+
+    also = ("exponential",)
+
+    keeps = OUTPUT
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Exp()
+
+
+@layer("square")
+class Square(Activation):
+    """x²; after `relu` it is the squared ReLU. Source: So et al. 2021 (Primer), section 3."""
+
+    also = ("squared_relu", "relu2")
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Square()
+
+
+@layer("glu")
+class GatedLinearUnit(Layer):
+    """First half of the channels times the gate, an activation, of the second. Shapes: any with C, half as many out.
+
+    Source: Dauphin et al. 2017; other gates: Shazeer 2020.
+
+    >>> GatedLinearUnit().output_shape(Shape(C=64, H=8, W=8))
+    Shape(C=32, H=8, W=8)
+    """
+
+    also = ("gated_linear_unit", "swiglu", "geglu", "reglu", "simple_gate")
+
+    gate: Gate = "sigmoid"
+
+    uncounted = "elementwise"
+
+    def output_shape(self, x: Shape) -> Shape:
+        if differ(x.C % 2, 0):
+            raise ShapeError(f"{x.C} channels can't be halved", code="E205")
+        return x.with_(C=floor_div(x.C, 2))
+
+    def mixes(self, x: Shape) -> Window:
+        return Window(2, dilation=floor_div(x.C, 2))  # each channel of the output reads two
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input, and the gate if it's a step of its own."""
+        return Kept(inputs=(0,), extras=(Extra(self.output_shape(x).numel),) if self._has_step() else ())
+
+    def working(self, x: Shape) -> Moments:
+        """The product, and the gate if it's a step of its own."""
+        return ((Extra(x.numel if self._has_step() else self.output_shape(x).numel),),)
+
+    def _has_step(self) -> bool:
+        """Whether the gate is computed apart from the product: PyTorch has both in one for the sigmoid alone."""
+        return self.gate not in ("sigmoid", "identity")
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        axis = -1 - len(x.spatial)
+        gates = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "identity": nn.Identity}
+        return nn.GLU(axis) if self.gate == "sigmoid" else tm.Gated(gates[self.gate](), axis)
+
+
 @layer("softmax")
 class Softmax(Activation):
-    """e^x over C, divided by its sum, at each position or token separately."""
+    """e^x divided by its sum over one axis, C by default, at each position of the others separately."""
+
+    axis: Axis = "C"
 
     keeps = OUTPUT
     uncounted = "exponentials and sums"
 
-    def mixes(self, x: Shape) -> Relation:
-        return Everywhere()
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over(self.axis, Everywhere())]
 
     def output_shape(self, x: Shape) -> Shape:
-        _ = x.C  # raises if there are no features
+        if self.axis not in x:
+            code = "E200" if self.axis == "C" else "E210"
+            raise ShapeError(f"the input has no axis {self.axis}; it is {x}", code=code)
         return x
 
     def _torch_arguments(self, x: Shape) -> Iterable[Any]:
-        return (-1 - len(x.spatial),)
+        return (tuple(x).index(self.axis) - len(x),)
 
 
 @layer("log_softmax")
 class LogSoftmax(Softmax):
-    """Logarithm of softmax over C, at each position or token separately."""
+    """Logarithm of softmax over one axis, C by default, at each position of the others separately."""
 
     also = ("logsoftmax",)
+
+    axis: Axis = "C"
 
 
 @layer("dropout")

@@ -182,6 +182,7 @@ ARGUMENT_TYPES = {
         words("Axis", "R", "T", "C", "D", "H", "W"),
         words("Interpolation", "nearest", "bilinear"),
         words("Approximation", "none", "tanh"),
+        words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
     )
 }
 Count: TypeAlias = Dim
@@ -190,6 +191,7 @@ Amounts: TypeAlias = Extent
 Axis: TypeAlias = str
 Interpolation: TypeAlias = str
 Approximation: TypeAlias = str
+Gate: TypeAlias = str
 
 
 def are_equal(a: Dim, b: Dim, question: str) -> bool:

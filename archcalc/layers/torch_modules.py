@@ -138,6 +138,39 @@ class SumChannels(nn.Module):
         return total.index_add(1, torch.tensor(self.indices, device=x.device), x)
 
 
+class QuickGELU(nn.Module):
+    """The input times the sigmoid of 1.702 times the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Exp(nn.Module):
+    """e to the power of the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.exp()
+
+
+class Square(nn.Module):
+    """The input times itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.square()
+
+
+class Gated(nn.Module):
+    """The first half along an axis times the gate of the second half."""
+
+    def __init__(self, gate: nn.Module, axis: int) -> None:
+        super().__init__()
+        self.gate, self.axis = gate, axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, gates = x.chunk(2, self.axis)
+        return values * self.gate(gates)  # type: ignore[no-any-return]
+
+
 class Bias(nn.Module):
     """A learned summand, broadcast over the axes where `shape` is 1."""
 
