@@ -22,7 +22,7 @@ NUMBERS = (
     *("65536", "2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551616", "10**30", "10**70"),
     *("2**255", "2**256", "1e400", "9" * 59, "9" * 61, "9" * 4299, "9" * 4301, "1.5M", "0M", "3K", "1_000", "0x10", "007", "٣"),
 )  # fmt: skip
-SYMBOLS = ("a", "b", "c", "x.C", "x.H", "x.W", "in.C", "in.H", "H", "N", "sym", "i", "k", "x", "in", "x.T", "true")
+SYMBOLS = ("a", "b", "c", "x.C", "x.H", "x.W", "in.C", "in.H", "H", "N", "sym", "i", "k", "x", "in", "x.T", "stem.C")
 OPERATORS = ("+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "..", ",", "x", "if")
 WORDS = ("same", "half", "valid", "true", "false", "position", "channel", "none", "full", "1d", "auto", "half", "as")
 JUNK = (
@@ -173,7 +173,7 @@ class Fuzz:
             else:
                 steps.append(self.call())
             if self.chance(10):
-                steps[-1] += f" if {self.expression(1)}"
+                steps[-1] += f" if {self.expression(1)}" + self.pick(("", "", " else bn", " else (conv 3 1 -> bn)"))
         return " -> ".join(steps)
 
     def item(self, depth: int = 2) -> Any:

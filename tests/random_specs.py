@@ -106,6 +106,9 @@ def condition(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     other = preserving(draft, x)
     if draft.chance(2) and isinstance(chosen, str) and not {"->", "if"} & set(chosen.split()):
         return (f"{chosen} if {text}", shape) if truth else (f"{chosen} if {text} -> identity", x)
+    if all(isinstance(each, str) and each for each in (chosen, other)) and draft.chance(2):
+        steps = (chosen, other) if truth else (other, chosen)
+        return f"({steps[0]}) if {text} else ({steps[1]})", shape
     return {"if": text, "then": chosen if truth else other, "else": other if truth else chosen}, shape
 
 

@@ -15,6 +15,7 @@ from archcalc.questions.judging import verdicts_on
 from archcalc.symbolic import dim
 from archcalc.zoo import load
 from tests.helpers import HEAD, graph_of, names_of, spec_of
+from tests.test_errors import refused
 
 EXAMPLES = {path.stem: path for path in (Path(__file__).parent / "examples").glob("*.yaml")}
 """The examples with which the language was designed, letter by letter."""
@@ -362,3 +363,95 @@ def test_a_nearer_name_of_the_spec_goes_first() -> None:
 def test_automatic_names_leave_the_spec_its_own(layers: str, expected: list[str]) -> None:
     """A name that a sibling has further down is not taken automatically."""
     assert expected == names_of(graph_of(f"layers:\n{layers}"))
+
+
+WRITTEN_OUT = {
+    "a choice between steps": ("  - conv 4 3 -> relu if x.C == 4 else gelu\n", "  - conv 4 3 -> relu\n"),
+    "the other step": ("  - conv 4 3 -> relu if x.C == 3 else gelu -> bn\n", "  - conv 4 3 -> gelu -> bn\n"),
+    "a choice between groups": ("  - (bn -> relu) if false else (conv 4 3 -> bn)\n", "  - conv 4 3 -> bn\n"),
+    "one of three": ("  - relu if x.C == 1 else gelu if x.C == 2 else silu\n", "  - silu\n"),
+    "a choice has a step's name": ("  - a: relu if true else gelu\n", "  - a: relu\n"),
+    "no choice": ("  - conv 4 3 -> (relu if x.C == 3 else (identity))\n", "  - conv 4 3 -> identity\n"),
+    "a choice of a volume": ("  - a: relu\n  - from a if false else from input\n  - tanh\n",
+                             "  - a: relu\n  - from input -> tanh\n"),
+    "a volume's size": ("  - a: conv 4 3\n  - conv a.C+a.H 3\n", "  - a: conv 4 3\n  - conv 34 3\n"),
+    "the input's size": ("  - conv 4 3 -> conv in.C in.H-2\n", "  - conv 4 3 -> conv 3 30\n"),
+    "from the input": ("  - conv 4 3\n  - from in -> relu\n", "  - conv 4 3\n  - from input -> relu\n"),
+    "a size in a name": ("  - conv 4 3\n  - a{x.C}: relu\n  - b{a4.C}: from a{x.C} -> bn\n",
+                         "  - conv 4 3\n  - a4: relu\n  - b4: bn\n"),
+    "names in brackets": ("  - {a<i>: {for: {i: 1..2}, do: relu}}\n  - add: [identity, from a<1>, from a<3-1> -> tanh]\n",
+                          "  - a1: relu\n  - a2: relu\n  - add: [identity, from a1, from a2 -> tanh]\n"),
+    "branches of a loop": (
+        "  - a: conv 4 3\n  - b: conv 5 3 p=1\n  - concat: {for: {k: [1, 3]}, do: from a -> conv k k p=half}\n",
+        "  - a: conv 4 3\n  - b: conv 5 3 p=1\n"
+        "  - concat: [from a -> conv 1 1 p=half, from a -> conv 3 3 p=half]\n"),
+    "named branches of a loop": (
+        "  - add: {for: {i: 1..3}, do: {p<i>: conv 4 1}}\n",
+        "  - add: {p1: conv 4 1, p2: conv 4 1, p3: conv 4 1}\n"),
+    "branches in a loop": (
+        "  - for: {j: 1..3}\n    do: {mul: {for: {i: 1..j}, do: conv 4 2*i-1 p=half}}\n",
+        "".join(f"  - '{j}': {{mul: [{', '.join(f'conv 4 {2 * i - 1} p=half' for i in range(1, j + 1))}]}}\n"
+                for j in (1, 2, 3))),
+    "outputs of a loop": (
+        "  - a<i>:\n      for: {i: 1..3}\n      do: conv 4 1\noutputs: {for: {i: 1..3}, do: a<i>}\n",
+        "  - a1: conv 4 1\n  - a2: conv 4 1\n  - a3: conv 4 1\noutputs: [a1, a2, a3]\n"),
+    "some outputs of a loop": (
+        "  - a<i>:\n      for: {i: 1..3}\n      do: conv 4 1\noutputs: [input, {for: {i: 1..3}, do: a<i> if i != 2}]\n",
+        "  - a1: conv 4 1\n  - a2: conv 4 1\n  - a3: conv 4 1\noutputs: [input, a1, a3]\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", WRITTEN_OUT)
+def test_a_form_means_what_is_written_out(form: str) -> None:
+    """Choices, sizes of volumes, and branches and outputs of loops are the same graph as without them."""
+    short, long = (graph_of(f"layers:\n{layers}") for layers in WRITTEN_OUT[form])
+    assert long.nodes == tuple(
+        node._replace(mark=other.mark) for node, other in zip(short.nodes, long.nodes, strict=True)
+    )
+    assert (long.outputs, long.places) == (short.outputs, short.places)
+
+
+@pytest.mark.parametrize(
+    ("layers", "code", "message"),
+    [
+        ("  - conv a.C 3\n  - a: relu\n", "E071", "no layer named 'a' before this point"),
+        ("  - a: relu\n  - conv a.T 3\n", "E092", "'a' has no axis T; it is 3x32x32 (C,H,W)"),
+        ("  - a: relu\n  - conv a.Q 3\n", "E092", "unknown axis 'Q'"),
+        ("  - concat: {for: {i: 1..0}, do: relu}\n", "E018", "a loop without passes makes no branches"),
+        ("  - concat: {for: {i: 1..2}, do: {p: relu}}\n", "E072", "two siblings are called 'p'"),
+        ("  - concat: {for: {i: 1..2}, to: relu}\n", "E010", "'do' is missing"),
+        ("  - relu\noutputs: {for: {i: 1..2}, do: a<i>}\n", "E071", "no layer named 'a1' before this point"),
+        ("  - relu\noutputs: {for: {i: 1..2}, do: [a]}\n", "E012", "an output is a path"),
+        ("  - relu if true else rellu\n", "E080", "unknown layer kind 'rellu'"),
+        ("  - relu if true else conv widht 3\n", "E090", "unknown name 'widht'"),
+    ],
+)
+def test_what_is_wrong_with_such_forms(layers: str, code: str, message: str) -> None:
+    """Wrong sizes, branches, outputs and choices are told where they stand."""
+    found = refused(f"{HEAD}layers:\n{layers}")[0]
+    assert (code, message) == (found.code, found.message)
+
+
+def test_a_size_after_an_error_is_no_second_error() -> None:
+    """What depends on a volume that couldn't be built is left out, in names, arguments and conditions alike."""
+    layers = "  - a: conv 4 99\n  - conv a.C 3\n  - b{x.C}: relu\n  - from a -> (relu if x.C == 3 else conv a.H 1)\n"
+    found = refused(f"{HEAD}layers:\n{layers}")
+    assert ["E204"] == [each.code for each in found]
+
+
+def test_one_unknown_name_is_one_error() -> None:
+    """A name that nothing has is reported once, with the other lines that have it."""
+    layers = "  - conv widht 3\n  - rellu\n  - conv widht 1 -> rellu\n  - conv 4 widht\n"
+    found = refused(f"{HEAD}layers:\n{layers}")
+    assert [("E090", 5, ("also at line 7, 8",)), ("E080", 6, ("also at line 7",))] == [
+        (each.code, each.mark.line if each.mark else 0, each.details) for each in found
+    ]
+
+
+def test_blocks_see_no_sizes_around_their_calls() -> None:
+    """A block sees the size of what it's given, and of what is in it, and nothing else; nor do its defaults."""
+    blocks = "blocks:\n  good(t): [a: conv t.C 3, conv a.H 1]\n  bad(): conv stem.C 1\n  worse(c=stem.C): conv c 1\n"
+    text = blocks + "layers:\n  - stem: conv 5 3\n  - {}\n"
+    assert [3, 5, 5, 28] == [node.shape.C for node in graph_of(text.format("good @stem")).nodes]
+    for call, code in (("bad", "E071"), ("worse", "E092")):
+        assert code in [found.code for found in refused(HEAD + text.format(call))]

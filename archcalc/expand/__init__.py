@@ -12,14 +12,14 @@ from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand.blocks import TooLarge
 from archcalc.expand.dangling import dangling
 from archcalc.expand.expander import Expander
-from archcalc.expand.hparams import Given, Module, Reported, Sizes, UnknownHparam, is_override, make_module
+from archcalc.expand.hparams import Given, Module, Sizes, UnknownHparam, is_override, make_module
 from archcalc.expand.overrides import Overrides, Unheeded, argument_called, flat
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Change, Graph, Tree, layout_of
 from archcalc.language.arithmetic import Word, integer
-from archcalc.language.expression import decide
+from archcalc.language.expression import Reported, decide
 from archcalc.language.items import given_names
-from archcalc.language.model import Spec, Use
+from archcalc.language.model import Output, Spec, Use
 from archcalc.language.reader import load_spec
 from archcalc.language.tree import Diagnostics
 from archcalc.layers import REGISTRY
@@ -219,26 +219,34 @@ class _Build:
         """The graph's outputs: the listed ones that are there, else the last layer."""
         found: dict[str, int] = {}
         left_out = 0
+        self.expander.look_at(self.context, last)
         for output in self.spec.outputs:
             try:
-                if output.condition is not None and not decide(
-                    output.condition.evaluate(self.context.env), output.condition
-                ):
-                    left_out += 1
-                    continue
-                path = output.path.render(self.context.env)
-                _, tensor = self.expander.lookup(path, self.context)
+                there = [*self.places(output)]
+                left_out += not there
+                for ctx in there:
+                    path = output.path.render(ctx.env)
+                    _, tensor = self.expander.lookup(path, ctx)
+                    if tensor is not None:
+                        found[path] = tensor
             except LocalError as error:
                 self.expander.report(self.context, error, output.mark)
-                continue
-            if tensor is not None:
-                found[path] = tensor
         if 0 < len(self.spec.outputs) == left_out:
             none = LocalError("every output has a condition, and none of them is true", code="E075")
             self.expander.report(self.context, none, self.spec.outputs[0].mark)
         if not self.spec.outputs and last is not None:
             found[self.expander.made.name(last)] = last
         return found
+
+    def places(self, output: Output) -> Iterator[Context]:
+        """Where an output is there: once, or for some rows of its loop.
+
+        Raises: LocalError: that can't be said.
+        """
+        rows = [self.context] if output.each is None else self.expander.loops.rows(output.each, self.context)
+        for ctx in rows:
+            if output.condition is None or decide(output.condition.evaluate(ctx.env), output.condition):
+                yield ctx
 
     def warn_of_dangling(self, tree: Tree, outputs: Mapping[str, int]) -> None:
         """Warn of each layer in the spec of which some volume is never used."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from archcalc.errors import LocalError
 from archcalc.expand.scope import Context
@@ -27,6 +27,7 @@ from archcalc.language.items import (
     Named,
     Residual,
     Restart,
+    Step,
     Template,
 )
 from archcalc.language.items import Sequence as Items
@@ -34,6 +35,7 @@ from archcalc.symbolic import is_symbolic
 from archcalc.work import spend
 
 Columns = Sequence[tuple[tuple[str, ...], Sequence[Any]]]
+Part: TypeAlias = "Item | Step | CallUnit | FromUnit | GroupUnit | Template | Expr | None"
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
@@ -61,7 +63,7 @@ class Readers:
         return self._known[id(body)]
 
 
-def _expressions(item: Item | Template | Expr | CallUnit | None, hidden: frozenset[str]) -> Iterator[Reader]:
+def _expressions(item: Part, hidden: frozenset[str]) -> Iterator[Reader]:
     """Every expression in an item, and every name that may be a variable's."""
     if isinstance(item, Expr):
         yield Reader(item, hidden)
@@ -70,13 +72,13 @@ def _expressions(item: Item | Template | Expr | CallUnit | None, hidden: frozens
             if isinstance(part, Expr):
                 yield Reader(part, hidden)
     elif isinstance(item, Chain):
-        for step in item.steps:
-            unit = step.unit
-            inner = (unit.path,) if isinstance(unit, FromUnit) else (unit,)
-            if isinstance(unit, GroupUnit):
-                yield from _all((unit.chain, unit.count, step.condition), hidden)
-            else:
-                yield from _all((*inner, step.condition), hidden)
+        yield from _all(item.steps, hidden)
+    elif isinstance(item, Step):
+        yield from _all((item.unit, item.condition, item.other), hidden)
+    elif isinstance(item, FromUnit):
+        yield from _expressions(item.path, hidden)
+    elif isinstance(item, GroupUnit):
+        yield from _all((item.chain, item.count), hidden)
     elif isinstance(item, CallUnit):
         yield Reader(Name(item.offset, item.name), hidden)
         yield from _all((given.value for given in item.arguments), hidden)
@@ -92,14 +94,14 @@ def _all(items: Any, hidden: frozenset[str]) -> Iterator[Reader]:
         yield from _expressions(item, hidden)
 
 
-def _parts(item: Item) -> tuple[Item | Template | Expr | CallUnit | None, ...]:
+def _parts(item: Item) -> tuple[Part, ...]:
     """What an item without expressions of its own consists of."""
     if isinstance(item, Items):
         return item.items
     if isinstance(item, Named):
         return item.name, item.item
     if isinstance(item, Merge):
-        return item.call, *(branch for _, branch in item.branches)
+        return item.call, item.each, *(branch for _, branch in item.branches)
     if isinstance(item, Residual):
         return item.body, item.shortcut
     if isinstance(item, If):

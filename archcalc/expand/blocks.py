@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from archcalc.errors import LocalError, Mark
-from archcalc.expand.hparams import Callee, Module, Reported, make_module
+from archcalc.expand.hparams import Callee, Module, make_module
 from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context, Scope
 from archcalc.language.calls import ArgumentError, assign
-from archcalc.language.expression import Environment
+from archcalc.language.expression import Environment, Reported
 from archcalc.language.items import CallUnit, Item, Template, given_names
 from archcalc.language.model import Block, Spec, Use, plain
 from archcalc.language.tree import Diagnostics
@@ -131,7 +131,8 @@ class Blocks:
                     else:
                         values[name] = value.evaluate(ctx.env)
                 elif default is not None:
-                    values[name] = default.evaluate(Environment(values, module.env, ctx.env.tensors))
+                    entering = {"x": ctx.env.tensors["x"]}  # blocks see no names around their calls
+                    values[name] = default.evaluate(Environment(values, module.env, entering))
                 else:
                     raise LocalError(f"{block.name}: argument '{name}' is missing", code="E083", hint=block.usage)
             except LocalError as error:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
+from functools import partial
 from typing import Any, ClassVar
 
-from archcalc.errors import LocalError, Mark, ShapeError
+from archcalc.errors import ExpressionError, LocalError, Mark, ShapeError
 from archcalc.expand.blocks import Blocks, Place, TooLarge
 from archcalc.expand.calls import Layers, references
-from archcalc.expand.hparams import Callee, Module, Reported
+from archcalc.expand.hparams import Callee, Module
 from archcalc.expand.loops import Loops
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
@@ -21,7 +22,7 @@ from archcalc.expand.scope import Context
 from archcalc.graph import MAX_LAYERS
 from archcalc.language.arithmetic import UnknownName, Word
 from archcalc.language.calls import ArgumentError
-from archcalc.language.expression import Expr, Undecidable, decide
+from archcalc.language.expression import NAMED, Expr, Reported, Undecidable, decide
 from archcalc.language.items import (
     CallUnit,
     Chain,
@@ -106,8 +107,7 @@ class Expander:
             message = f"condition '{text}' depends on a symbolic value"
             self.report(ctx, LocalError(message, code=error.code, hint=error.hint), mark)
         except LocalError as error:
-            if at is not None or error.code != "E092":
-                self.report(ctx, error, mark)
+            self.report(ctx, error, mark)
         return None
 
     @staticmethod
@@ -117,8 +117,21 @@ class Expander:
         return value
 
     def look_at(self, ctx: Context, at: Tensor) -> None:
-        """Let `x` mean the tensor that enters this step."""
-        ctx.env.tensors["x"] = self.made.shape(at)
+        """Let `x` mean the tensor that enters this step, and names what they mean from here."""
+        ctx.env.tensors.update({"x": self.made.shape(at), NAMED: partial(self.named_shape, ctx)})
+
+    def named_shape(self, ctx: Context, name: str) -> Shape:
+        """The shape of an earlier tensor.
+
+        Raises: ExpressionError: there is none of that name. Reported: there was an error in what makes it.
+        """
+        try:
+            _, tensor = self.lookup(name, ctx)
+        except LocalError as error:
+            raise ExpressionError(error.message, code=error.code, hint=error.hint) from None
+        if (shape := self.made.shape(tensor)) is None:
+            raise Reported
+        return shape
 
     # --- items ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +156,7 @@ class Expander:
         """Build an item under a name: its layers stand below that name, or its only layer owns it."""
         spend(SCOPE, PARTS)
         try:
-            text = name if isinstance(name, str) else name.constant or name.render(ctx.env)
+            text = name if isinstance(name, str) else self.rendered(name, ctx, at)
             if not automatic:
                 _refuse_hidden(text, ctx)
             path = ctx.scope.claim(text, automatic)
@@ -163,7 +176,7 @@ class Expander:
         return self.made.settle(path, at)
 
     def restart(self, item: Restart, ctx: Context, at: Tensor, own: str) -> Tensor:
-        return self.item(item.item, ctx, self.find(item.path, ctx, item.mark), own)
+        return self.item(item.item, ctx, self.find(item.path, ctx, at, item.mark), own)
 
     def conditional(self, item: If, ctx: Context, at: Tensor, own: str) -> Tensor:
         truth = self.decided(ctx, item.condition, at, item.text, item.mark)
@@ -178,12 +191,15 @@ class Expander:
         return self.loops.loop(item, ctx, at)
 
     def merge(self, item: Merge, ctx: Context, at: Tensor, own: str) -> Tensor:
+        branches = [(name, branch, ctx) for name, branch in item.branches]
+        if item.each is not None and not (branches := self.loops.branches(item.each, ctx, at)):
+            return None
         built = []
-        for number, (name, branch) in enumerate(item.branches):
+        for number, (name, branch, inner) in enumerate(branches):
             mark = getattr(branch, "mark", item.mark)
             letter = chr(ord("a") + number) if number < 26 else f"branch{number + 1}"
             build = self.scoped if name else self.unnamed
-            built.append((name or letter, build(name or letter, branch, ctx, at, mark), mark))
+            built.append((name or letter, build(name or letter, branch, inner, at, mark), mark))
         return self.join(item.call, built, ctx, item.mark)
 
     def unnamed(self, name: str, branch: Item, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
@@ -238,10 +254,12 @@ class Expander:
         if step.condition is not None:
             mark = chain.at(step.condition.offset)
             truth = self.decided(ctx, step.condition, at, step.condition_text, mark)
+            if truth is None:
+                return None
             if not truth:
-                return None if truth is None else at
+                return at if step.other is None else self.step(step.other, chain, ctx, at, own)
         if isinstance(unit, FromUnit):
-            return self.find(unit.path, ctx, chain.at(unit.path.offset))
+            return self.find(unit.path, ctx, at, chain.at(unit.path.offset))
         if isinstance(unit, CallUnit):
             return self.call(unit, ctx, at, own, chain.at(unit.offset), lambda given: chain.at(given.offset))
         if unit.count is None:
@@ -265,8 +283,7 @@ class Expander:
                 return self.made.reached(path, made) if made is not None else self.made.settle(path, made)
             return self.made.settle(path, self.blocks.call(target, call, ctx, at, path, mark))
         except ArgumentError as error:
-            if at is not None or error.code != "E092":
-                self.report(ctx, error, mark_of(error.given) if error.given else mark)
+            self.report(ctx, error, mark_of(error.given) if error.given else mark)
         except LocalError as error:
             if self.overrides and isinstance(target, str):
                 error.details += self.overrides.details(target, path)
@@ -328,8 +345,6 @@ class Expander:
         try:
             layer = self.layers.make(kind, own, ctx.module, ctx.env)
         except ArgumentError as error:
-            if error.code == "E092" and ctx.env.tensors["x"] is None:  # an error has been reported before
-                raise
             raise self.overrides.refused(error, path, mark) from None
         self.made.changed += self.overrides.changes(layer, self._as_written(kind, call, ctx), self.made.size)
         return layer
@@ -343,10 +358,20 @@ class Expander:
 
     # --- references -----------------------------------------------------------------------------------------------
 
-    def find(self, template: Template, ctx: Context, mark: Mark) -> Tensor:
+    def rendered(self, name: Template, ctx: Context, at: Tensor) -> str:
+        """A name or path with its expressions' values.
+
+        Raises: LocalError: they have none.
+        """
+        if name.constant is not None:
+            return name.constant
+        self.look_at(ctx, at)
+        return name.render(ctx.env)
+
+    def find(self, path: Template, ctx: Context, at: Tensor, mark: Mark) -> Tensor:
         """The tensor that a path stands for, seen from here; None after reporting that there is none."""
         try:
-            return self.lookup(template.render(ctx.env), ctx)[1]
+            return self.lookup(self.rendered(path, ctx, at), ctx)[1]
         except LocalError as error:
             self.report(ctx, error, mark)
             return None
@@ -370,6 +395,8 @@ class Expander:
                 self.loops.note(ctx.depth, scope, found[0], tuple(missed))
                 return full, found[0]
             missed.append((scope, full))
+        if path == "in" and self.made.size:  # no name of a layer: the network's first input
+            return self.made.name(0), 0
         raise self.made.unknown(path, ctx.scope)
 
     _builders: ClassVar[Mapping[type, Callable[..., Tensor]]] = {

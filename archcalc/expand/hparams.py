@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
 from archcalc.language.arithmetic import Dims, Items, UnknownName, Word, number
 from archcalc.language.check import WORDS
-from archcalc.language.expression import Environment, Name
+from archcalc.language.expression import Environment, Name, Reported
 from archcalc.language.grammar import parse_expression
 from archcalc.language.model import Block, Hparam, Spec, Use, Value
 from archcalc.language.tree import Diagnostics
@@ -27,13 +27,6 @@ Sizes: TypeAlias = "Mapping[str, Dim | Mapping[str, Dim]]"
 
 _SEVERAL = re.compile(r"[^\[(]*,|.*\.\..*:")
 """A text with several values: 16,32,64 or 8..128:8."""
-
-
-class Reported(LocalError):
-    """An error that has been reported already: whoever meets it gives up quietly."""
-
-    def __init__(self) -> None:
-        super().__init__("already reported")
 
 
 class OutOfBounds(UsageError):

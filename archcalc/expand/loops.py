@@ -15,6 +15,7 @@ The number of passes may be a symbol, if all passes are alike from one on, and t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -28,7 +29,7 @@ from archcalc.expand.scope import Context
 from archcalc.graph.composite import Repeat
 from archcalc.graph.labels import Numbered
 from archcalc.language.arithmetic import LISTS, MAX_RANGE, OpenRange, integer
-from archcalc.language.expression import Axis, Binary, Expr, Name
+from archcalc.language.expression import Axis, Binary, Expr, Name, Reported
 from archcalc.language.items import Chain, GroupUnit, Item, Loop, Named, Template
 from archcalc.symbolic import Dim, exceeds, is_never_negative, is_symbolic
 
@@ -66,6 +67,10 @@ class Builder(Protocol):
 
     def look_at(self, ctx: Context, at: Tensor) -> None:
         """Let `x` mean the tensor that enters this step."""
+        ...
+
+    def rendered(self, name: Template, ctx: Context, at: Tensor) -> str:
+        """A name with its expressions' values."""
         ...
 
     def report(self, ctx: Context, error: LocalError, mark: Mark) -> None:
@@ -123,6 +128,38 @@ class Loops:
             return None
         times, columns = found
         return self._run(Run(item.body, times, ctx, item.mark, naming, item, columns), at)
+
+    def branches(self, item: Loop, ctx: Context, at: Tensor) -> list[tuple[str, Item, Context]]:
+        """A merge's branches, one for each row of a loop's lists: its name, if it has one; none after an error."""
+        self.builder.look_at(ctx, at)
+        body, found = item.body, []
+        try:
+            for inner in self.rows(item, ctx):
+                name = self.builder.rendered(body.name, inner, at) if isinstance(body, Named) else ""
+                found.append((name, body.item if isinstance(body, Named) else body, inner))
+            if not found:
+                raise LocalError("a loop without passes makes no branches", code="E018", hint="a merge needs one")
+        except LocalError as error:
+            self.builder.report(ctx, error, item.mark)
+            return []
+        return found
+
+    def rows(self, item: Loop, ctx: Context) -> Iterator[Context]:
+        """A context for each row of a loop's lists, of what stands side by side.
+
+        Raises: LocalError: they have no rows; Reported, if that has been said.
+        """
+        if (found := self._columns(item, ctx)) is None:
+            raise Reported
+        times, columns = found
+        if is_symbolic(times):
+            raise LocalError(f"this loop needs a number of passes, not {times}", code="E106")
+        self.builder.spend(ctx, item.mark, passes=times)
+        self.passed += times
+        for number in range(times):
+            if (row := self._row(columns, number, item, ctx)) is None:
+                raise Reported
+            yield ctx.bound(row)
 
     def repeat(self, unit: GroupUnit, chain: Chain, ctx: Context, at: Tensor) -> Tensor:
         """`(…)*n`."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from archcalc.errors import ArchcalcError, SpecError, UsageError, suggestion
 from archcalc.expand import build, instead
-from archcalc.expand.hparams import Reported, is_override, make_module
+from archcalc.expand.hparams import is_override, make_module
 from archcalc.expand.overrides import flat, symbol_of
 from archcalc.graph import Graph
+from archcalc.language.expression import Reported
 from archcalc.language.tree import Diagnostics
 from archcalc.shape import BATCH
 from archcalc.symbolic import Integers, dim, is_symbolic, solve

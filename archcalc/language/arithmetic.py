@@ -253,13 +253,15 @@ def _rounded(value: Any) -> Any:
     return floor_div(2 * number(value) + 1, 2)
 
 
-def _round8(value: Any) -> Any:
-    """Nearest multiple of 8, never more than 10 % down (MobileNet's `_make_divisible`)."""
-    value = number(value)
-    if is_symbolic(value):
-        raise ExpressionError("round8(...) needs a number, not a symbol", code="E106")
-    nearest = max(8, math.floor(Fraction(value) + 4) // 8 * 8)
-    return nearest + 8 if nearest * 10 < value * 9 else nearest
+def _round_to(value: Any, unit: Any) -> Any:
+    """Nearest multiple, never more than 10 % down (MobileNet's `_make_divisible`)."""
+    value, unit = number(value), integer(unit, "the unit")
+    if is_symbolic(value) or is_symbolic(unit):
+        raise ExpressionError("rounding to multiples needs numbers, not symbols", code="E106")
+    if unit < 1:
+        raise ExpressionError(f"multiples of {unit} are nothing to round to")
+    nearest = max(unit, math.floor(Fraction(value) + Fraction(unit, 2)) // unit * unit)
+    return nearest + unit if nearest * 10 < value * 9 else nearest
 
 
 def _exact_root(value: Any) -> Any:
@@ -322,7 +324,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ceil": lambda value: ceil_div(number(value), 1),
     "floor": lambda value: floor_div(number(value), 1),
     "round": _rounded,
-    "round8": _round8,
+    "round8": lambda value: _round_to(value, 8),
+    "round_to": _round_to,
     "sqrt": _exact_root,
     "log2": _exact_log2,
     "reverse": lambda values: values[::-1] if isinstance(_list(values), range) else Items(reversed(values)),

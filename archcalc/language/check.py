@@ -25,6 +25,7 @@ from archcalc.language.items import (
     Residual,
     Restart,
     Sequence,
+    Step,
     Template,
 )
 from archcalc.language.model import Block, Spec, Value
@@ -134,8 +135,13 @@ class _Checker:
             for value in values.values():
                 self.value(value, outside)
         for output in spec.outputs:
+            names = outside
+            if output.each is not None:
+                self.item(output.each, outside)
+                names = outside.plus(output.each.names)
+            self.template(output.path, names, output.mark)
             if output.condition is not None:
-                self.expression(output.condition, outside, output.mark, 0)
+                self.expression(output.condition, names, output.mark, 0)
         for kind, values in spec.defaults.items():
             self.kind_defaults(kind, values)
 
@@ -143,6 +149,10 @@ class _Checker:
         """Check a block, and warn of formals that nothing in it reads."""
         formals = frozenset(name for name, _ in block.formals)
         names = _Names(self.globals | formals, block.name)
+        for name, mark in _names_in(block.body):
+            if name in formals:
+                message = f"'{name}' has the name of a formal of '{block.name}', which expressions mean by it"
+                self.report(LocalError(message, code="E093", hint="give it a name of its own"), mark)
         before, self.read, self.referenced = self.read, set(), set()
         self.item(block.body, names)
         for _, default in block.formals:
@@ -241,7 +251,7 @@ class _Checker:
                 self.template(item.path, names, item.mark)
 
     def chain(self, chain: Chain, whole: Chain, names: _Names) -> None:
-        for step in chain.steps:
+        for step in _alternatives(chain.steps):
             unit = step.unit
             if step.condition is not None:
                 self.expression(step.condition, names, whole.mark, 1, whole)
@@ -348,9 +358,11 @@ class _Checker:
                     continue
                 hint = nearest(part.name, names.known | (words if words is not WORDS else frozenset()))
                 self.report(LocalError(f"unknown name '{part.name}'", code="E090", hint=hint), place)
-            elif isinstance(part, Axis) and part.axis not in AXES:
-                hint = "the axes are " + ", ".join(AXES)
-                self.report(LocalError(f"unknown axis '{part.axis}'", code="E092", hint=hint), place)
+            elif isinstance(part, Axis):
+                self.referenced.add(part.tensor)
+                if part.axis not in AXES:
+                    hint = "the axes are " + ", ".join(AXES)
+                    self.report(LocalError(f"unknown axis '{part.axis}'", code="E092", hint=hint), place)
 
 
 def _declared(spec: Spec) -> Iterator[tuple[str, str, Mark]]:
@@ -361,17 +373,44 @@ def _declared(spec: Spec) -> Iterator[tuple[str, str, Mark]]:
     yield from (("table", name, table.mark) for name, table in spec.tables.items())
 
 
+def _alternatives(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps, and what is there instead of them."""
+    for step in steps:
+        other: Step | None = step
+        while other is not None:
+            yield other
+            other = other.other
+
+
 def _parts(item: Item) -> Iterator[Item]:
     if isinstance(item, Sequence):
         yield from item.items
     elif isinstance(item, Merge):
         yield from (branch for _, branch in item.branches)
+        yield from () if item.each is None else (item.each,)
     elif isinstance(item, Residual):
         yield item.body
         if item.shortcut is not None:
             yield item.shortcut
     elif isinstance(item, Restart):
         yield item.item
+
+
+def _names_in(item: Item) -> Iterator[tuple[str, Mark]]:
+    """The names that a spec gives in an item, at any level, and their places."""
+    if isinstance(item, Named):
+        yield item.name.constant or "", item.mark
+        yield from _names_in(item.item)
+    elif isinstance(item, Loop):
+        yield from _names_in(item.body)
+    elif isinstance(item, If):
+        for part in (item.then, item.other):
+            yield from () if part is None else _names_in(part)
+    else:
+        if isinstance(item, Merge):
+            yield from ((name, item.mark) for name, _ in item.branches)
+        for part in _parts(item):
+            yield from _names_in(part)
 
 
 def _kind_hint(word: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from archcalc.errors import ExpressionError
+from archcalc.errors import ExpressionError, LocalError
 from archcalc.language.arithmetic import (
     COMPARISONS,
     FUNCTIONS,
@@ -27,9 +27,19 @@ from archcalc.language.arithmetic import (
 from archcalc.symbolic import is_never_zero, is_symbolic
 from archcalc.work import spend
 
+NAMED = "@"
+"""Among an environment's tensors: the function that finds the shape of one by its name."""
+
+
+class Reported(LocalError):
+    """An error that has been reported already: whoever meets it gives up quietly."""
+
+    def __init__(self) -> None:
+        super().__init__("already reported")
+
 
 class Environment:
-    """What names stand for: innermost first; the tensors `x` and `in` answer for their axes."""
+    """What names stand for: innermost first; the tensors `x`, `in` and earlier ones answer for their axes."""
 
     __slots__ = ("names", "parent", "tensors")
 
@@ -56,8 +66,14 @@ class Environment:
         return set(self.names) | (self.parent.visible() if self.parent else set())
 
     def axis(self, tensor: str, axis: str) -> Any:
-        """The size of `x` or `in` along an axis."""
-        shape = self.tensors.get(tensor)
+        """The size of `x`, `in` or an earlier tensor along an axis.
+
+        Raises: ExpressionError: there is no such tensor, or it has no such axis. Reported: it's unknown after an error.
+        """
+        find = self.tensors.get(NAMED)
+        shape = self.tensors[tensor] if tensor in self.tensors else find(tensor) if find else None
+        if shape is None and tensor in self.tensors:
+            raise Reported
         if shape is None:
             raise ExpressionError(f"'{tensor}.{axis}' has no tensor to refer to here", code="E092")
         if axis not in shape:
@@ -117,7 +133,7 @@ class Name(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Axis(Expr):
-    """`x.C`: the size of the tensor that enters this step; `in.C`: of the block's input."""
+    """`x.C`: a size of the tensor that enters this step; `in.C`: of the block's input; `stem.C`: of an earlier one."""
 
     tensor: str
     axis: str

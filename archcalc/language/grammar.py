@@ -9,7 +9,8 @@ from archcalc.language.expression import Expr
 from archcalc.language.items import CallUnit, Chain, FromUnit, Given, GroupUnit, Step, Template
 from archcalc.language.parser import ExpressionParser, GrammarError, clip
 
-_PATH = re.compile(r"(?:[\w./+]|-(?!>)|\{[^{}]*\}){1,400}")
+_BRACES = r"\{[^{}]*\}|<[^<>]*>"
+_PATH = re.compile(rf"(?:[\w./+]|-(?!>)|{_BRACES}){{1,400}}")
 _HEADER = re.compile(r"([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
 _KEYWORD_ARGUMENT = re.compile(r"([A-Za-z_]\w*)=(?!=)")
 
@@ -72,7 +73,13 @@ class ChainParser(ExpressionParser):
             return Step(unit, None)
         start = self.position
         condition = self.expression(tight=False)
-        return Step(unit, condition, self.text[start : self.position].strip())
+        text = self.text[start : self.position].strip()
+        if not self.take("else"):
+            return Step(unit, condition, text)
+        self.nest()
+        other = self.step(mark)
+        self.nesting -= 1
+        return Step(unit, condition, text, other)
 
     def unit(self, mark: Mark) -> CallUnit | FromUnit | GroupUnit:
         self.skip_space()
@@ -91,7 +98,7 @@ class ChainParser(ExpressionParser):
         if self.text[self.position : self.position + 1] == "(":
             self.matching_bracket()
         arguments = []
-        while self.peek() not in ("", "->", ")", "if"):
+        while self.peek() not in ("", "->", ")", "if", "else"):
             if not self.text[self.position - 1].isspace():
                 raise self.unexpected("a space")
             arguments.append(self.argument())
@@ -127,8 +134,8 @@ class ChainParser(ExpressionParser):
         self.position = match.end()
         parts: list[str | Expr] = []
         start = offset
-        for piece in re.split(r"(\{[^{}]*\})", match[0]):
-            if piece.startswith("{"):
+        for piece in re.split(rf"({_BRACES})", match[0]):
+            if piece[:1] in ("{", "<"):
                 inner = ExpressionParser(self.text[: start + len(piece) - 1])
                 inner.position = start + 1
                 parts.append(inner.expression(tight=False))

@@ -70,7 +70,7 @@ class ItemReader(TreeReader):
             shortcut = tree.get("shortcut")
             item = Residual(self.item(self.need(tree, kind)), self.item(shortcut) if shortcut else None, tree.mark)
         elif kind == "for":
-            item = Loop(tuple(self.variables(self.need(tree, kind))), self.item(self.need(tree, "do")), tree.mark)
+            item = self.loop(tree)
         elif kind == "if":
             item = self.conditional(tree)
         elif kind == "op":
@@ -93,18 +93,25 @@ class ItemReader(TreeReader):
 
     def merge(self, kind: str, tree: Map) -> Merge:
         branches: list[tuple[str, Item]] = []
+        each: Loop | None = None
         value = self.need(tree, kind)
-        if isinstance(value, Map):
+        if isinstance(value, Map) and {"for", "do"} & {*self.keys(value)}:
+            self.check_keys(value, ("for", "do", "note"))
+            each = self.loop(value)
+        elif isinstance(value, Map):
             branches = [(key.text, self.item(entry)) for key, entry in value.entries]
         elif isinstance(value, Seq):
             branches = [_branch(self.item(entry)) for entry in value.items]
-        if not branches:
+        if not branches and each is None:
             self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
         for name in [name for name, count in Counter(name for name, _ in branches if name).items() if count > 1]:
             self.error("E007", f"two branches are called '{name}'", value.mark)
         axis = tree.get("axis")
         given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)
-        return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark)
+        return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark, each)
+
+    def loop(self, tree: Map) -> Loop:
+        return Loop(tuple(self.variables(self.need(tree, "for"))), self.item(self.need(tree, "do")), tree.mark)
 
     def variables(self, tree: Tree) -> Iterator[tuple[tuple[str, ...], Expr, Mark]]:
         if not isinstance(tree, Map) or not tree.entries:

@@ -13,7 +13,7 @@ from archcalc.symbolic import is_symbolic
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A name or path, perhaps with expressions in braces: `down{i}/skip`."""
+    """A name or path, perhaps with expressions in brackets: `down{i}/skip`, `down<i>/skip`."""
 
     parts: tuple[str | Expr, ...]
     offset: int = 0
@@ -85,11 +85,12 @@ class GroupUnit:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A unit of a chain, and the condition under which it's there."""
+    """A unit of a chain, the condition under which it's there, and the step that is there otherwise."""
 
     unit: CallUnit | FromUnit | GroupUnit
     condition: Expr | None
     condition_text: str = ""
+    other: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,14 @@ class Named:
 class Merge:
     """Branches that share the input, and the layer kind that joins them (add, mul, concat).
 
-    Branches have the names that the spec gives, or none (`""`); then they're called a, b, c … by their places.
+    Branches have the names that the spec gives, or none (`""`); then they're called a, b, c … by their places. With
+    `each`, they are that loop's passes instead, which all read what enters.
     """
 
     call: CallUnit
     branches: tuple[tuple[str, Item], ...]
     mark: Mark
+    each: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +201,16 @@ def has_one_call(item: Item) -> bool:
         return has_one_call(item.item)
     if not isinstance(item, Chain):
         return isinstance(item, Long)
-    units = [step.unit for step in item.steps if not isinstance(step.unit, FromUnit)]
-    if len(units) != 1:
+    steps = [step for step in item.steps if step.other is not None or not isinstance(step.unit, FromUnit)]
+    return len(steps) == 1 and _is_one_call(steps[0])
+
+
+def _is_one_call(step: Step) -> bool:
+    if step.other is not None and not _is_one_call(step.other):
         return False
-    unit = units[0]
-    if isinstance(unit, GroupUnit):
-        return unit.count is None and has_one_call(unit.chain)
-    return True
+    if isinstance(step.unit, GroupUnit):
+        return step.unit.count is None and has_one_call(step.unit.chain)
+    return isinstance(step.unit, CallUnit)
 
 
 def given_names(item: Item) -> list[str]:

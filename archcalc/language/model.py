@@ -10,7 +10,7 @@ from typing import Any
 from archcalc.errors import Diagnostic, Mark
 from archcalc.language.budgets import Budget
 from archcalc.language.expression import Expr
-from archcalc.language.items import Item, Template
+from archcalc.language.items import Item, Loop, Template
 from archcalc.language.printed import Printed
 from archcalc.language.tree import Source
 
@@ -87,12 +87,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A named tensor that the graph gives out, and the condition under which it's there."""
+    """A named tensor that the graph gives out, and the condition under which it's there; one for each row of a loop."""
 
     path: Template
     condition: Expr | None
     text: str
     mark: Mark
+    each: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)

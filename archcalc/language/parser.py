@@ -21,7 +21,7 @@ _SPACE = re.compile(r"\s*")
 _DIMS = re.compile(r"\d+(?:x\d+){1,9}(?!\w)")
 _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?(Ki|Mi|Gi|K|M|G|%(?![\w(]))?")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_AXIS = re.compile(r"(x|in)\.([A-Za-z]\w*)")
+_AXIS = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z]\w*)")
 _OPERATOR = re.compile(r"->|\.\.|==|!=|<=|>=|\*\*|//|[-+*/%<>=()\[\],@]")
 
 

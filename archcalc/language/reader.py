@@ -13,7 +13,7 @@ from archcalc.language.check import check_spec
 from archcalc.language.claims import ClaimReader
 from archcalc.language.grammar import parse_expression, parse_header, parse_template
 from archcalc.language.item_reader import ItemReader
-from archcalc.language.items import Sequence
+from archcalc.language.items import Loop, Sequence
 from archcalc.language.model import Block, Hparam, Output, Spec, Table, Use, Value, Variant
 from archcalc.language.parser import clip
 from archcalc.language.tree import Diagnostics, Map, Scalar, Seq, Source, Tree, parse_tree, read_source
@@ -252,12 +252,20 @@ class Reader(ItemReader):
 
     def outputs(self, tree: Tree | None) -> Iterator[Output]:
         for item in tree.items if isinstance(tree, Seq) else () if tree is None else (tree,):
-            if not isinstance(item, Scalar):
-                self.error("E012", "an output is a path", item.mark)
-                continue
-            path, _, condition = item.text.partition(" if ")
-            template = self.parsed(parse_template, Scalar(path.strip(), item.mark, item.in_flow))
-            place = item.mark.moved(len(path) + len(" if "))
-            expr = self.parsed(parse_expression, Scalar(condition, place, item.in_flow)) if condition else None
-            if template is not None:
-                yield Output(template, expr, item.text, item.mark)
+            path: Tree = item
+            each: Loop | None = None
+            if isinstance(item, Map):
+                self.check_keys(item, ("for", "do"))
+                each = Loop(tuple(self.variables(self.need(item, "for"))), Sequence((), item.mark), item.mark)
+                path = self.need(item, "do")
+            if not isinstance(path, Scalar):
+                self.error("E012", "an output is a path", path.mark, hint="or {for: {i: 1..3}, do: p<i>}")
+            elif (output := self.output(path, each)) is not None:
+                yield output
+
+    def output(self, item: Scalar, each: Loop | None) -> Output | None:
+        path, _, condition = item.text.partition(" if ")
+        template = self.parsed(parse_template, Scalar(path.strip(), item.mark, item.in_flow))
+        place = item.mark.moved(len(path) + len(" if "))
+        expr = self.parsed(parse_expression, Scalar(condition, place, item.in_flow)) if condition else None
+        return None if template is None else Output(template, expr, item.text, item.mark, each)

@@ -32,9 +32,15 @@ def json_schema() -> dict[str, Any]:
             "item": _item(),
             "branches": {
                 "description": "branches that share the input",
-                "oneOf": [
+                "anyOf": [
                     {"type": "array", "items": {"$ref": "#/$defs/item"}, "minItems": 1},
-                    {"type": "object", "additionalProperties": {"$ref": "#/$defs/item"}, "minProperties": 1},
+                    _loop("a branch for each row of the lists", {"$ref": "#/$defs/item"}),
+                    {
+                        "type": "object",
+                        "not": {"anyOf": [{"required": ["for"]}, {"required": ["do"]}]},
+                        "additionalProperties": {"$ref": "#/$defs/item"},
+                        "minProperties": 1,
+                    },
                 ],
             },
             "axes": _closed(dict.fromkeys(AXES, _VALUE), "the size of each axis; their order is the layout"),
@@ -90,12 +96,23 @@ def _top_level() -> dict[str, Any]:
             "additionalProperties": False,
         },
         "layers": {"$ref": "#/$defs/item"},
-        "outputs": {"type": "array", "items": _TEXT, "description": "paths of the tensors that the graph gives out"},
+        "outputs": _outputs(),
         "variants": _map({"anyOf": [variant, {"type": "null"}]}, "hparam values under a name"),
         "default": {**_TEXT, "description": "the variant that the spec's own name means"},
         "claims": {"type": "array", "items": {"$ref": "#/$defs/claim"}},
         "notes": _TEXT,
     }
+
+
+def _loop(description: str, item: Any, **more: Any) -> dict[str, Any]:
+    variables = _map(_VALUE, "variables and their lists")
+    return _closed({"for": variables, "do": item, **more}, description, required=["for", "do"])
+
+
+def _outputs() -> dict[str, Any]:
+    one = {"anyOf": [_TEXT, _loop("a path for each row of the lists", _TEXT)]}
+    description = "paths of the tensors that the graph gives out"
+    return {"description": description, "anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
 
 
 def _arguments(kind: str, **more: Any) -> dict[str, Any]:
@@ -130,11 +147,7 @@ def _item() -> dict[str, Any]:
             for kind in MERGES
         ),
         _closed({"residual": item, "shortcut": item, **common}, "an item plus its shortcut", required=["residual"]),
-        _closed(
-            {"for": _map(_VALUE, "variables and their lists"), "do": item, **common},
-            "one pass for each row of the lists",
-            required=["for", "do"],
-        ),
+        _loop("one pass for each row of the lists", item, **common),
         _closed(
             {"if": {"type": ["string", "boolean"]}, "then": item, "else": item, **common},
             "one item or the other",

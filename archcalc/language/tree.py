@@ -18,6 +18,10 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 50_000
 MAX_DIAGNOSTICS = 100
+OTHER_LINES = 8
+"""Of an error that is met at several places, so many are listed."""
+ONE_CAUSE = ("E071", "E080", "E090")
+"""Unknown names: one that is met at several places is one error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,11 @@ class Diagnostics:
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
         self._told: set[tuple[str, str, Mark]] = set()
+        self._causes: dict[tuple[str, str, str], list[Mark]] = {}
         self._warnings = 0
 
     def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
-        """Add an error or warning; the same one at the same place is reported once.
+        """Add an error or warning; the same one at the same place is reported once, an unknown name once in all.
 
         Raises: SpecError: there are `MAX_DIAGNOSTICS` errors by now; nobody reads on.
         """
@@ -93,6 +98,11 @@ class Diagnostics:
         if (code, message, mark) in self._told or (warning and self._warnings >= MAX_DIAGNOSTICS):
             return
         self._told.add((code, message, mark))
+        if code in ONE_CAUSE:
+            places = self._causes.setdefault((code, printable(message), mark.file), [])
+            places.append(mark)
+            if len(places) > 1:
+                return
         self._warnings += warning
         more["hint"] = printable(more.get("hint", ""))
         line = printable(source.line(mark))
@@ -106,7 +116,17 @@ class Diagnostics:
 
     def sorted(self) -> list[Diagnostic]:
         """In the order of the file."""
-        return sorted(self.found, key=lambda d: (d.mark.file, d.mark.line, d.mark.column) if d.mark else ("", 0, 0))
+        found = [self._with_other_places(each) for each in self.found]
+        return sorted(found, key=lambda d: (d.mark.file, d.mark.line, d.mark.column) if d.mark else ("", 0, 0))
+
+    def _with_other_places(self, found: Diagnostic) -> Diagnostic:
+        """An error with the other lines at which its cause was met."""
+        places = self._causes.get((found.code, found.message, found.mark.file), []) if found.mark else []
+        lines = [str(line) for line in sorted({mark.line for mark in places if mark != found.mark})]
+        if not lines:
+            return found
+        shown = lines if len(lines) <= OTHER_LINES else [*lines[:OTHER_LINES], "…"]
+        return replace(found, details=(*found.details, f"also at line {', '.join(shown)}"))
 
     @property
     def failed(self) -> bool:
@@ -186,7 +206,7 @@ def _yaml_hint(problem: str) -> str:
     if "comment or" in problem and "line break" in problem:
         return "quote a text that starts with > or |: '>= 5M'"
     if "expected ',' or" in problem:
-        return "a '{', '[' or ']' inside [ ] or { } ends the item: write the list with '- '"
+        return "inside [ ] or { } a '{', '[' or ']' ends the item: write names as d<i>, or the list with '- '"
     return ""
 
 

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from archcalc.errors import LocalError, UsageError
-from archcalc.expand.hparams import Given, Reported, from_outside, is_override, make_module
+from archcalc.expand.hparams import Given, from_outside, is_override, make_module
 from archcalc.language.arithmetic import Word
-from archcalc.language.expression import Binary, Environment
+from archcalc.language.expression import Binary, Environment, Reported
 from archcalc.language.grammar import parse_expression
 from archcalc.language.tree import Diagnostics
 from archcalc.symbolic import is_symbolic
