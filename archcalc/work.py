@@ -84,6 +84,11 @@ def allow_listing() -> None:
         budget.per_layer = LISTED * (budget.steps // STEPS)
 
 
+def has_budget() -> bool:
+    """Whether there is one now."""
+    return _budget.get() is not None
+
+
 def spent() -> int:
     """Steps that have been counted in the current budget; 0 without one."""
     budget = _budget.get()
@@ -192,7 +197,7 @@ def _counting_powers(expand: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def renewed() -> Iterator[None]:
     """A budget of its own for what is done inside, if there is one at all: for one network or configuration of many."""
-    if _budget.get() is None:
+    if not has_budget():
         yield
         return
     with budget():

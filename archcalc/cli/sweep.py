@@ -22,6 +22,7 @@ from archcalc.quantities import TOTALLED, names
 from archcalc.questions.sizes import sizes_of
 from archcalc.shape import BATCH
 from archcalc.tables.frames import PARQUET, save_parquet
+from archcalc.workers import cores
 from archcalc.zoo import Architecture, load
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Pareto = Annotated[str, _option("A,B", "Keep what nothing beats: params,macs:max
 Plot = Annotated[Path | None, _option("FILE", "A scatter plot: .svg, .png or .pdf.", callback=no_spec)]
 Axes = Annotated[str, _option("X,Y", "What the plot shows. [default: params,macs]", "--axes")]
 Dtype = Annotated[str, typer.Option(metavar="TYPE", help="For bytes.")]
+Jobs = Annotated[int | None, _option("N", "Processes that build what has no formula. [default: one a core]", min=1)]
 Form = Annotated[str | None, form_option("parquet", default="table in a terminal, csv in a pipe")]
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -64,6 +66,7 @@ def sweep(
     axes: Axes = "",
     dtype: Dtype = "float32",
     sizes: Input = [],  # noqa: B006  # likewise
+    jobs: Jobs = None,
     form: Form = None,
     output: Output = None,
     quiet: Quiet = False,
@@ -88,7 +91,10 @@ def sweep(
     architecture = load(name)
     points = _scatter(plot, axes, architecture.name)
     given = _given(architecture, sets, batch, sizes, quiet)
-    found = swept(architecture, columns, where, pareto, field=field, **given, dtype=dtype)
+    found = swept(architecture, columns, where, pareto, field=field, **given, dtype=dtype, jobs=jobs or cores())
+    if not quiet:
+        for text in found.told_of_built:
+            note(text)
     with _progress(found, quiet) as watch:
         table = (found.through(points) if points else found).table(watch)
         fixed = bool(field) or columns != DEFAULT

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from archcalc.errors import SpecError, UsageError, reason_of
 from archcalc.expand import build
@@ -28,6 +28,7 @@ from archcalc.symbolic import dim, is_symbolic
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.work import renewed
+from archcalc.workers import Workers
 from archcalc.zoo import Architecture
 
 FEW = 20_000
@@ -48,7 +49,10 @@ def length(block: Columns) -> int:
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of `choices`; `symbols` are the names that stay symbols, the others change the structure."""
+    """All combinations of `choices`; `symbols` are the names that stay symbols, the others change the structure.
+
+    `refused` says of sizes and counts why they aren't among the symbols.
+    """
 
     architecture: Architecture
     choices: Mapping[str, Sequence[Any]]
@@ -57,6 +61,7 @@ class Grid:
     symbols: tuple[str, ...]
     measures: tuple[Measure, ...]
     dtype: str = "float32"
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,56 +78,49 @@ class Grid:
         """How many configurations there are."""
         return math.prod(map(len, self.choices.values()))
 
-    def blocks(self, numpy: bool | None = None, left_out: Counter[str] | None = None) -> Iterator[Columns]:
+    @property
+    def inner(self) -> Mapping[str, Sequence[Any]]:
+        """The choices of what stays a symbol."""
+        return {name: self.choices[name] for name in self.symbols}
+
+    def blocks(
+        self, numpy: bool | None = None, left_out: Counter[str] | None = None, jobs: int = 1
+    ) -> Iterator[Columns]:
         """The configurations that can be built with their totals, block by block, in order.
 
         `numpy` forces or forbids arrays; else it depends on how many configurations there are. `left_out` counts those
-        that can't be built, by the reason.
+        that can't be built, by the reason. Up to `jobs` processes build, where it takes longer than a moment.
         """
         left_out = Counter() if left_out is None else left_out
         many = self.count > FEW if numpy is None else numpy
-        inner = {name: self.choices[name] for name in self.symbols}
-        for values in combinations([self.choices[name] for name in self.structural]):
-            outer = dict(zip(self.structural, values, strict=True))
-            yield from (self._ordered(outer, block) for block in self._computed(outer, inner, many, left_out))
+        choices = combinations([self.choices[name] for name in self.structural])
+        outers = (dict(zip(self.structural, values, strict=True)) for values in choices)
+        with Workers(self, jobs) as workers:
+            if self.symbols:
+                yield from self._structures(workers, outers, many, left_out)
+            else:
+                yield from _each(workers, outers, left_out)
+
+    def _structures(
+        self, workers: Workers[Grid], outers: Iterable[Mapping[str, Any]], many: bool, left_out: Counter[str]
+    ) -> Iterator[Columns]:
+        inner = self.inner
+        for outer, plan in workers.map(_plan, outers):
+            if isinstance(plan, LeftOut):
+                left_out[plan.reason] += math.prod(map(len, inner.values()))
+            elif plan is None:
+                choices = combinations(list(inner.values()))
+                each = ({**outer, **dict(zip(inner, numbers, strict=True))} for numbers in choices)
+                yield from _each(workers, each, left_out)
+            else:
+                found = plan.arrays(inner, left_out) if many else plan.lists(inner, left_out)
+                yield from (self._ordered(outer, block) for block in found)
 
     def _ordered(self, outer: Mapping[str, Any], block: Columns) -> Columns:
         """The names in the order of the choices, then the totals."""
         rows = length(block)
         names = {name: [outer[name]] * rows if name in outer else block[name] for name in self.choices}
         return {**names, **{column: block[column] for column in self.columns}}
-
-    def _computed(
-        self, outer: Mapping[str, Any], inner: Mapping[str, Sequence[Any]], many: bool, left_out: Counter[str]
-    ) -> Iterator[Columns]:
-        if not inner:
-            yield from self._single(outer, {}, left_out)
-            return
-        try:
-            plan = _Plan(self, outer)
-        except NoLayer as error:
-            left_out[reason_of(error)] += math.prod(map(len, inner.values()))
-            return
-        except (SpecError, OutOfBounds, Missing, NoNumber, Uncompilable, Unsettled):
-            plan = None  # with these values nothing fits, or it's no integer arithmetic
-        if plan is None or plan.program.divides or not plan.is_exact(inner):
-            for numbers in combinations(list(inner.values())):
-                yield from self._single(outer, dict(zip(inner, numbers, strict=True)), left_out)
-        elif many:
-            yield from plan.arrays(inner, left_out)
-        else:
-            yield from plan.lists(inner, left_out)
-
-    def _single(
-        self, outer: Mapping[str, Any], numbers: Mapping[str, Any], left_out: Counter[str]
-    ) -> Iterator[Columns]:
-        try:
-            totals = self.totals({**outer, **numbers})
-        except (SpecError, OutOfBounds, Missing) as error:
-            left_out[reason_of(error)] += 1
-            return
-        named = {name: [int(value)] for name, value in numbers.items()}
-        yield {**named, **{column: [value] for column, value in totals.items()}}
 
     def one(self, values: Mapping[str, Any]) -> dict[str, int] | None:
         """One configuration built and analysed by itself; None if it can't be built, or has no such layer."""
@@ -167,45 +165,84 @@ class Grid:
         return {**self.fixed, **sets}, {**self.sizes, **given}, 1 if batch is None else int(batch)
 
 
-class Unsettled(Exception):
+class LeftOut(NamedTuple):
+    """Why a configuration can't be built, or has no such layer."""
+
+    reason: str
+
+
+def _each(
+    workers: Workers[Grid], configurations: Iterable[Mapping[str, Any]], left_out: Counter[str]
+) -> Iterator[Columns]:
+    """Configurations one by one."""
+    for _, found in workers.map(_built, configurations):
+        if isinstance(found, LeftOut):
+            left_out[found.reason] += 1
+        else:
+            yield found
+
+
+def _built(grid: Grid, values: Mapping[str, Any]) -> Columns | LeftOut:
+    """One configuration as a block of its own."""
+    try:
+        totals = grid.totals(values)
+    except (SpecError, OutOfBounds, Missing) as error:
+        return LeftOut(reason_of(error))
+    named = {name: int(values[name]) if name in grid.symbols else values[name] for name in grid.choices}
+    return {name: [value] for name, value in (*named.items(), *totals.items())}
+
+
+def _plan(grid: Grid, outer: Mapping[str, Any]) -> _Plan | LeftOut | None:
+    """How all configurations of one structure are computed at once; None if they can't be."""
+    try:
+        plan = _Plan(grid, outer)
+        return plan if not plan.program.divides and plan.is_exact(grid, outer) else None
+    except NoLayer as error:
+        return LeftOut(reason_of(error))
+    except (SpecError, OutOfBounds, Missing, NoNumber, Uncompilable, _Unsettled):
+        return None  # with these values nothing fits, or it's no integer arithmetic
+
+
+class _Unsettled(Exception):
     """What a measure is for symbols isn't what it is for all of their numbers."""
 
 
 class _Plan:
     """The totals and conditions of one structure as a compiled program."""
 
-    @renewed()
     def __init__(self, grid: Grid, outer: Mapping[str, Any]) -> None:
         import sympy
 
         report = grid.structure(outer)
-        self.grid, self.outer, self.width = grid, outer, len(grid.measures)
-        self.conditions: list[Any] = list(report.graph.conditions)
+        self.names, self.width = (*grid.symbols, *grid.columns), len(grid.measures)
+        conditions: list[Any] = list(report.graph.conditions)
+        self.conditions = [(condition.relation, str(condition)) for condition in conditions]
         if not all(each.is_settled(report) for each in grid.measures):
-            raise Unsettled
+            raise _Unsettled
         totals = [_expanded(each.value(report)) for each in grid.measures]
-        differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in self.conditions]
+        differences = [as_fraction(sympy.sympify(c.left) - sympy.sympify(c.right))[0] for c in conditions]
         self.program = Program([*totals, *differences], [dim(symbol_of(name)) for name in grid.symbols])
 
     def truths(self, results: Sequence[Any]) -> list[Any]:
         """Whether each condition holds, and each division comes out even."""
         ahead, behind = self.width, self.width + len(self.conditions)
-        found = [compare(d, c.relation, 0) for c, d in zip(self.conditions, results[ahead:behind], strict=True)]
+        pairs = zip(self.conditions, results[ahead:behind], strict=True)
+        found = [compare(difference, relation, 0) for (relation, _), difference in pairs]
         return [*found, *(remainder == 0 for remainder in results[behind:])]
 
     def reason(self, place: int) -> str:
         """What it means that the truth at this place is false."""
-        return f"needs {self.conditions[place]}" if place < len(self.conditions) else "a size isn't an integer"
+        return f"needs {self.conditions[place][1]}" if place < len(self.conditions) else "a size isn't an integer"
 
-    def is_exact(self, inner: Mapping[str, Sequence[int]]) -> bool:
+    def is_exact(self, grid: Grid, outer: Mapping[str, Any]) -> bool:
         """Whether the conditions are needed: configurations that break one, here and there, can't be built."""
         if not self.conditions and not self.program.checks:
             return True
         function, probes = self.program.python(), 0
-        for numbers in _spread(inner):
+        for numbers in _spread(grid.inner):
             if all(self.truths(function(*numbers))):
                 continue
-            if self.grid.one({**self.outer, **dict(zip(inner, numbers, strict=True))}) is not None:
+            if grid.one({**outer, **dict(zip(grid.inner, numbers, strict=True))}) is not None:
                 return False
             probes += 1
             if probes == PROBES:
@@ -223,7 +260,7 @@ class _Plan:
             else:
                 left_out[self.reason(truths.index(False))] += 1
         if rows:
-            yield dict(zip((*inner, *self.grid.columns), map(list, zip(*rows, strict=True)), strict=True))
+            yield dict(zip(self.names, map(list, zip(*rows, strict=True)), strict=True))
 
     def arrays(self, inner: Mapping[str, Sequence[int]], left_out: Counter[str]) -> Iterator[Columns]:
         """All configurations in NumPy arrays; each symbol varies along an axis of its own."""
@@ -242,7 +279,7 @@ class _Plan:
             if mask is not None:
                 full = [values[mask] for values in full]
             if len(full[0]):
-                yield dict(zip((*inner, *self.grid.columns), full, strict=True))
+                yield dict(zip(self.names, full, strict=True))
 
     def _mask(self, numpy: Any, truths: Sequence[Any], shape: tuple[int, ...], left_out: Counter[str]) -> Any:
         """Where all conditions hold; None for everywhere."""
@@ -300,16 +337,23 @@ def _blocks(values: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
             yield [[value], *rest]
 
 
-def _symbols(grid: Grid) -> tuple[str, ...]:
-    """The names that can be symbols: several values, all positive integers, on which no structure depends."""
+def _symbols(grid: Grid) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The names that can be symbols, several values, all positive integers, on which no structure depends.
+
+    Of the others with such values, why they can't.
+    """
     names = [name for name, values in grid.choices.items() if len(values) > 1 and all(map(_is_size, _ends(values)))]
-    if names and _works(grid, names):
-        return tuple(names)
-    alone = [name for name in names if _works(grid, [name])]
-    return tuple(alone) if alone and _works(grid, alone) else ()
+    if not names or not (together := _refusal(grid, names)):
+        return tuple(names), {}
+    refused = {name: _refusal(grid, [name]) for name in names} if len(names) > 1 else {names[0]: together}
+    alone = [name for name in names if not refused[name]]
+    if alone and (together := _refusal(grid, alone)):
+        return (), {name: reason or together for name, reason in refused.items()}
+    return tuple(alone), {name: reason for name, reason in refused.items() if reason}
 
 
-def _works(grid: Grid, names: Sequence[str]) -> bool:
+def _refusal(grid: Grid, names: Sequence[str]) -> str:
+    """Why these can't all be symbols; nothing if they can."""
     first = {name: values[0] for name, values in grid.choices.items() if name not in names}
     sets, sizes, batch = grid.given(first)
     try:
@@ -318,9 +362,9 @@ def _works(grid: Grid, names: Sequence[str]) -> bool:
             report = Report(found.graph, found.batch, grid.dtype)
             for each in grid.measures:
                 each.value(report)
-        return not found.fixed
-    except (SpecError, OutOfBounds, Missing, NoNumber):
-        return False
+    except (SpecError, OutOfBounds, Missing, NoNumber) as error:
+        return reason_of(error)
+    return f"{found.fixed[0]} can't be left open" if found.fixed else ""
 
 
 def _ends(values: Sequence[Any]) -> Sequence[Any]:
@@ -354,4 +398,5 @@ def planned(
     grid = Grid(architecture, choices, fixed, sizes, (), tuple(measures), dtype)
     if grid.count > MOST:
         raise UsageError(f"{grid.count:,} configurations are too many")
-    return replace(grid, symbols=_symbols(grid))
+    symbols, refused = _symbols(grid)
+    return replace(grid, symbols=symbols, refused=refused)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import islice
 from typing import Any
@@ -53,6 +53,7 @@ class Sweep(Answer):
     grid: Grid
     columns: tuple[str, ...]
     steps: tuple[Step, ...] = ()
+    jobs: int = field(default=1, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,6 +92,17 @@ class Sweep(Answer):
         others = sum(list(reasons.values())[REASONS:])
         more = [f"  {others:,}: other reasons"] if others else []
         return [f"{sum(reasons.values()):,} of {self.count:,} configurations {what}", *first, *more]
+
+    @property
+    def told_of_built(self) -> Sequence[str]:
+        """That there's no formula for all sizes and counts, and why, in lines for people; none where there is one."""
+        grid = self.grid
+        if not grid.refused:
+            return ()
+        several = [name for name in grid.structural if len(grid.choices[name]) > 1]
+        count = math.prod(len(grid.choices[name]) for name in several)
+        first = f"no formula holds for every {' and '.join(several)}: {count:,} networks are built one by one"
+        return [first, *(f"  {name}: {reason}" for name, reason in grid.refused.items())]
 
     def where(self, condition: str) -> Sweep:
         """Those that meet a condition, too, in the spec language: it may be about any total.
@@ -147,7 +159,7 @@ class Sweep(Answer):
 
     def _computed(self, watch: Callable[[int], object] | None = None) -> Iterator[Columns]:
         done, left_out = 0, Counter[str]()
-        for block in self.grid.blocks(left_out=left_out):
+        for block in self.grid.blocks(left_out=left_out, jobs=self.jobs):
             done += length(block)
             if watch is not None:
                 watch(done + left_out.total())
@@ -205,6 +217,7 @@ def sweep(
     sizes: Sizes | None = None,
     batch: Given = 1,
     dtype: str = "float32",
+    jobs: int = 1,
     **named: Given,
 ) -> Sweep:
     """All combinations of some values, exactly: of hyperparameters, axes of the input, and N, the batch.
@@ -218,6 +231,9 @@ def sweep(
     field `conv5.rf`, in input positions, which `field="conv5"` asks for, too. Its column is `conv5.receptive_field`,
     and where the axes differ `conv5.receptive_field.H` and so on. `where` is a condition and `pareto` aims, as in
     `Sweep.where` and `Sweep.pareto`.
+
+    Values for which no formula holds are built one by one, where that takes long by up to `jobs` processes. As for all
+    of Python's processes, a script that asks for several does so below `if __name__ == "__main__":`.
     Raises: UsageError: a name means nothing, a value isn't exact, or it's a graph, whose sizes are given. SpecError:
     the spec is wrong.
 
@@ -240,9 +256,11 @@ def sweep(
     _check_fixed(architecture, fixed)
     if dtype not in BYTES:
         raise UsageError(f"unknown dtype '{dtype}'", suggestion(str(dtype), BYTES))
+    if type(jobs) is not int or jobs < 1:
+        raise UsageError(f"{jobs!r:.60} is not a number of processes", "jobs=4")
     grid = planned(architecture, listed, fixed, inputs, asked, dtype)
     shown = tuple(part for each in grid.measures for part in _along_axes(grid, each))
-    found = Sweep(replace(grid, measures=shown), tuple(each.name for each in shown))
+    found = Sweep(replace(grid, measures=shown), tuple(each.name for each in shown), jobs=jobs)
     found = found.where(where) if where else found
     return found.pareto(pareto) if pareto else found
 

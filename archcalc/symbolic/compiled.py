@@ -66,6 +66,17 @@ class Program:
         except RecursionError:
             raise Uncompilable("the expression is nested too deep") from None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What can be run, without what only compiling needed: expressions may be nested too deep to be pickled."""
+        dropped: dict[str, Any] = {
+            "_uses": Counter[Any](),
+            "_known": {},
+            "_ratios": {},
+            "_divisors": set(),
+            "_bound": None,
+        }
+        return {**vars(self), **dropped}
+
     def _compile(self, exprs: Sequence[Any], conditions: Sequence[Any]) -> list[tuple[str, str]]:
         for expr in exprs:
             self._count(expr)
