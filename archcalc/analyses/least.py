@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
-from archcalc.analyses.registry import of_places
+from archcalc.analyses.lifetimes import Wire
+from archcalc.analyses.memory import INDEX_BYTES, token_volumes, undone_pools, volume_bytes
+from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim, is_symbolic, maximum
@@ -15,7 +16,24 @@ COMPARED, LISTED = 16, 300
 """Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
 
 
-@of_places("least_bytes")
+class Lives(NamedTuple):
+    """For each node whose memory its volume takes, how long that is used, and what is used no more after the node.
+
+    How long is as far as it's known when the node has run. A pool's switches are under ~index.
+    """
+
+    homes: list[int]
+    until: list[float]
+    freed: list[list[Wire]]
+
+
+def _decided(graph: Graph) -> Iterable[Facts]:
+    where, lives = places(graph), _lives(graph)
+    yield from (where.copied, where.scattered, undone_pools(graph), token_volumes(graph), _last_uses(graph))
+    yield from lives
+
+
+@of_places("least_bytes", _decided)
 def least_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     """For each node, the bytes of the volumes that have to be alive while it's computed, its own among them.
 
@@ -24,39 +42,47 @@ def least_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     nor what a layer needs for a while.
     """
     graph.spend(2, "following the memory of so many layers")
-    own, uses, pools = volume_bytes(graph, batch, dtype), _last_uses(graph), undone_pools(graph)
-    where = places(graph)
-    switches_until = {pool: (unpool, shared) for unpool, (pool, shared) in pools.items()}  # the last one of several
-    homes: list[int] = []
-    # what is alive; a pool's switches are under ~index
-    sizes = {index: own[index] for index, node in enumerate(graph.nodes) if not node.inputs}
-    until: dict[int, float] = {}
-    alive = sum(sizes.values())
+    own, lives = volume_bytes(graph, batch, dtype), _lives(graph)
+    switches: dict[int, Dim] = {}
+    for pool, shared in undone_pools(graph).values():  # of several that undo a pool the last one counts
+        switches[pool] = graph.nodes[pool].shape.numel * batch * INDEX_BYTES * shared
+    alive: Dim = sum(own[index] for index, node in enumerate(graph.nodes) if not node.inputs)
     result: list[Dim] = []
+    for index, node in enumerate(graph.nodes):
+        if node.inputs and lives.homes[index] == index:
+            alive = alive + own[index]
+        if index in switches:
+            alive = alive + switches[index]
+        result.append(alive)
+        for wire in lives.freed[index]:
+            alive = alive - (own[wire] if wire >= 0 else switches[~wire])
+    return result
+
+
+@once
+def _lives(graph: Graph) -> Lives:
+    where, uses, pools = places(graph), _last_uses(graph), undone_pools(graph)
+    undone = {pool: unpool for unpool, (pool, _) in pools.items()}
+    found, until, gone = Lives([], [], []), dict[Wire, float](), set[Wire]()
     for index, node in enumerate(graph.nodes):
         home = index
         if node.inputs:
             stays, fits = node.application.once(_in_place)
-            read = homes[node.inputs[0]]
+            read = found.homes[node.inputs[0]]
             if (stays and index not in where.copied) or (
                 fits and until[read] <= index and node.inputs[0] not in where.scattered
             ):
                 home = read
-            else:
-                sizes[home] = own[index]
-                alive += own[index]
-        homes.append(home)
         until[home] = max(until.get(home, 0), uses[index])
-        if index in switches_until:
-            until[~index], shared = switches_until[index]
-            sizes[~index] = node.shape.numel * batch * INDEX_BYTES * shared
-            alive += sizes[~index]
-        result.append(alive)
-        touched = [home, *[homes[i] for i in node.inputs], *([~pools[index][0]] if index in pools else ())]
-        for place in touched:
-            if until[place] <= index and place in sizes:
-                alive -= sizes.pop(place)
-    return result
+        if index in undone:
+            until[~index] = undone[index]
+        touched = [home, *[found.homes[i] for i in node.inputs], *([~pools[index][0]] if index in pools else ())]
+        freed = [wire for wire in dict.fromkeys(touched) if until[wire] <= index and wire not in gone]
+        gone.update(freed)
+        found.homes.append(home)
+        found.until.append(until[home])
+        found.freed.append(freed)
+    return found
 
 
 def _in_place(at: Application) -> tuple[bool, bool]:
@@ -112,6 +138,7 @@ def _is_nonnegative(term: Any) -> bool:
     return glance and all(map(_is_nonnegative, term.args))
 
 
+@once
 def _last_uses(graph: Graph) -> list[float]:
     """After which node each volume is read no more; an output is read for ever."""
     uses: list[float] = list(range(len(graph.nodes)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archcalc.analyses.registry import of_layer
+from archcalc.analyses.registry import of_layer, once
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim, is_symbolic, minimum
 
@@ -34,6 +34,7 @@ def volume(at: Application) -> Dim:
     return at.output_shape.numel
 
 
+@once
 def token_volumes(graph: Graph) -> dict[int, Dim]:
     """The nodes that hold token numbers, since an embedding reads them, and the smallest vocabulary that does.
 
@@ -57,6 +58,7 @@ def switches(graph: Graph) -> dict[int, int]:
     return {index: pool for index, (pool, undoes) in undone_pools(graph).items() if not is_symbolic(undoes)}
 
 
+@once
 def undone_pools(graph: Graph) -> dict[int, tuple[int, Dim]]:
     """The same with symbols: the pool, and 1, or an expression that's 0 for those sizes for which it doesn't fit."""
     places_in = (node.inputs[1] for node in graph.nodes if 1 in node.layer.sizes_only and len(node.inputs) > 1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from archcalc.analyses.lifetimes import Wire, held_until
 from archcalc.analyses.memory import INDEX_BYTES, token_volumes, undone_pools, volume_bytes
-from archcalc.analyses.registry import of_places
+from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.analyses.saved import width_bytes
 from archcalc.analyses.storages import homes, places
 from archcalc.graph import FORMULA, Application, Graph
@@ -15,7 +15,13 @@ from archcalc.symbolic import Dim
 from archcalc.work import spend
 
 
-@of_places("peak_bytes")
+def _decided(graph: Graph) -> Iterable[Facts]:
+    where = places(graph)
+    yield from (where.overwriting, where.copied, where.scattered, homes(graph))
+    yield from (undone_pools(graph), token_volumes(graph), _lifetimes(graph), _last_moments(graph))
+
+
+@of_places("peak_bytes", _decided)
 def held_bytes(graph: Graph, batch: Dim, dtype: str) -> list[tuple[Dim, ...]]:
     """For each node, the bytes of all tensors that are alive while it runs, at each moment that may be its most.
 
@@ -25,12 +31,11 @@ def held_bytes(graph: Graph, batch: Dim, dtype: str) -> list[tuple[Dim, ...]]:
     """
     graph.spend(5, "following the memory of so many layers")
     volumes, undone, tokens = volume_bytes(graph, batch, dtype), undone_pools(graph), token_volumes(graph)
-    pools = {unpool: pool for unpool, (pool, _) in undone.items()}
-    lies_in = homes(graph, places(graph), training=False)
+    lies_in = homes(graph)
     sizes = {home: volumes[home] for home in lies_in}
     sizes |= {~pool: graph.nodes[pool].shape.numel * batch * INDEX_BYTES * shared for pool, shared in undone.values()}
     freed_after: list[list[Wire]] = [[] for _ in graph.nodes]
-    for home, last in _last_moments(graph, pools, lies_in).items():
+    for home, last in _last_moments(graph).items():
         freed_after[last].append(home)
     widths = {width: width_bytes(width, dtype) for width in Width}
     of_numbers = {**widths, Width.value: INDEX_BYTES}
@@ -56,11 +61,16 @@ def held_bytes(graph: Graph, batch: Dim, dtype: str) -> list[tuple[Dim, ...]]:
     return result
 
 
-def _last_moments(graph: Graph, pools: Mapping[int, int], lies_in: Sequence[int]) -> dict[Wire, int]:
+@once
+def _lifetimes(graph: Graph) -> Mapping[Wire, int]:
+    return held_until(graph, {unpool: pool for unpool, (pool, _) in undone_pools(graph).items()})
+
+
+@once
+def _last_moments(graph: Graph) -> Mapping[Wire, int]:
     """After which node each memory is free: the last one at which a variable names it, or a view of it."""
-    until = held_until(graph, pools)
-    last: dict[Wire, int] = {}
-    for index, home in enumerate(lies_in):
+    until, last = _lifetimes(graph), dict[Wire, int]()
+    for index, home in enumerate(homes(graph)):
         needed = until.get(index, index if graph.nodes[index].inputs else len(graph.nodes) - 1)
         last[home] = max(last.get(home, 0), needed)
     return last | {wire: needed for wire, needed in until.items() if wire < 0}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
-from archcalc.analyses.registry import of_places
-from archcalc.analyses.storages import Places, homes, places
+from archcalc.analyses.registry import Facts, of_places, once
+from archcalc.analyses.storages import homes_in_training, places
 from archcalc.graph import FORMULA, Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
 from archcalc.symbolic import Dim, is_symbolic
@@ -16,7 +16,13 @@ STATISTIC_BYTES = 4
 """Statistics are float32 even where values are narrower."""
 
 
-@of_places("saved_bytes")
+def _decided(graph: Graph) -> Iterable[Facts]:
+    where = places(graph)
+    yield from (where.overwriting, where.copied, where.scattered, homes_in_training(graph), undone_pools(graph))
+    yield from (_gradients(graph), _reached(graph))
+
+
+@of_places("saved_bytes", _decided)
 def saved_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
     """For each node, the bytes that autograd keeps because of it, and not because of an earlier node already.
 
@@ -34,7 +40,7 @@ def saved_bytes(graph: Graph, batch: Dim, dtype: str) -> list[Dim]:
 
 def left_bytes(graph: Graph, batch: Dim, dtype: str) -> Dim:
     """The bytes that a forward pass leaves behind: what autograd keeps, and the outputs; not the inputs."""
-    volumes, lies_in = volume_bytes(graph, batch, dtype), homes(graph, places(graph), training=True)
+    volumes, lies_in = volume_bytes(graph, batch, dtype), homes_in_training(graph)
     left: dict[object, Dim] = {}
     for held in storages(graph, batch, dtype):
         left = held | left
@@ -48,9 +54,8 @@ def storages(graph: Graph, batch: Dim, dtype: str) -> Iterator[dict[object, Dim]
     Those are under the node that has them, and their position among its `Kept.extras`.
     """
     widths = {width: width_bytes(width, dtype) for width in Width}
-    volumes, pools, where = volume_bytes(graph, batch, dtype), undone_pools(graph), places(graph)
-    lies_in = homes(graph, where, training=True)
-    for index, kept in enumerate(kept_by_layer(graph, where)):
+    volumes, pools, lies_in = volume_bytes(graph, batch, dtype), undone_pools(graph), homes_in_training(graph)
+    for index, kept in enumerate(kept_by_layer(graph)):
         held: dict[object, Dim] = {}
         for place in kept.inputs:
             home = lies_in[graph.nodes[index].inputs[place]]
@@ -72,16 +77,17 @@ def width_bytes(width: Width, dtype: str) -> int:
     return known.get(width, max(BYTES[dtype], STATISTIC_BYTES))
 
 
-def kept_by_layer(graph: Graph, where: Places) -> list[Kept]:
+@once
+def kept_by_layer(graph: Graph) -> list[Kept]:
     """What each node keeps; nothing where no gradient flows."""
-    flows = _gradients(graph)
+    flows, overwriting = _gradients(graph), places(graph).overwriting
     found: dict[tuple[Application, Sequence[bool]], Kept] = {}
     result = []
-    for index, (node, reached) in enumerate(zip(graph.nodes, _reached(graph, flows), strict=True)):
+    for index, (node, reached) in enumerate(zip(graph.nodes, _reached(graph), strict=True)):
         if not reached:
             result.append(NOTHING)
             continue
-        if index in where.overwriting:
+        if index in overwriting:
             result.append(node.application.once(_kept_in_place))
             continue
         key = node.application, tuple([flows[i] for i in node.inputs])
@@ -96,6 +102,7 @@ def _kept_in_place(at: Application) -> Kept:
     return at.layer.kept_in_place(*at.input_shapes)
 
 
+@once
 def _gradients(graph: Graph) -> list[bool]:
     """Whether each node's output depends on parameters in a way that has a derivative."""
     flows: list[bool] = []
@@ -109,8 +116,10 @@ def _learns(at: Application) -> bool:
     return bool(at.input_shapes) and at.layer.params(*at.input_shapes) != 0
 
 
-def _reached(graph: Graph, flows: list[bool]) -> list[bool]:
+@once
+def _reached(graph: Graph) -> list[bool]:
     """The nodes at which a gradient of the outputs arrives."""
+    flows = _gradients(graph)
     reached = [False] * len(flows)
     for index in graph.outputs.values():
         reached[index] = flows[index]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+from archcalc.analyses.registry import once
 from archcalc.graph import Application, Graph
 
 
@@ -23,6 +24,7 @@ class Places:
     """Those that lie scattered in the memory of another volume, under whatever name."""
 
 
+@once
 def places(graph: Graph) -> Places:
     """Decide for each node whether it overwrites its input, and whether it's a view that has to be a copy."""
     scattered = [i for i, node in enumerate(graph.nodes) if node.layer.is_scattered]
@@ -106,10 +108,20 @@ def _under_any_name(graph: Graph, views: list[int], copied: Container[int]) -> s
     return found
 
 
-def homes(graph: Graph, where: Places, training: bool) -> list[int]:
+@once
+def homes(graph: Graph) -> list[int]:
     """For each node the one in whose memory its output lies: itself, or what it's a view of or is written over."""
-    is_view = _is_view_training if training else _is_view
-    found: list[int] = []
+    return _homes(graph, _is_view)
+
+
+@once
+def homes_in_training(graph: Graph) -> list[int]:
+    """The same while training, when fewer layers give out their input."""
+    return _homes(graph, _is_view_training)
+
+
+def _homes(graph: Graph, is_view: Callable[[Application], bool]) -> list[int]:
+    where, found = places(graph), list[int]()
     for index, node in enumerate(graph.nodes):
         shares = index in where.overwriting or (node.application.once(is_view) and index not in where.copied)
         found.append(found[node.inputs[0]] if shares else index)

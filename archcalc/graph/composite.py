@@ -23,6 +23,8 @@ NONE: frozenset[int] = frozenset()
 OUTPUT: frozenset[int] = frozenset([0])
 LAID = 3
 """Passes that are laid out of those whose number is a symbol: the first, one for all between, and the last."""
+BEFORE, AFTER = 3, 3
+"""Passes that are laid out of a large number, ahead of the one that stands for all between, and after it."""
 
 
 class _Shared:
@@ -189,6 +191,15 @@ def symbolic_times(call: Call) -> frozenset[Any]:
         own = frozenset([call.times]) if is_symbolic(call.times) else frozenset[Any]()
         return own | symbolic_times(call.body)
     return call.once(symbolic_times, lambda: frozenset().union(*(symbolic_times(item.call) for item in call.items)))
+
+
+def is_long(call: Call) -> bool:
+    """Whether some repeat in it has so many passes that one of them may stand for others."""
+    if isinstance(call, Application):
+        return False
+    if isinstance(call, Repeat):
+        return call.count > BEFORE + AFTER + 2 or is_long(call.body)
+    return call.once(is_long, lambda: any(is_long(item.call) for item in call.items))
 
 
 def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:

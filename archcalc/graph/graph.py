@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from archcalc.errors import Diagnostic, UnknownNameError, suggestion
 from archcalc.graph.application import Application, Change, Node
-from archcalc.graph.composite import Call, Repeat, counts
+from archcalc.graph.composite import Call, Repeat, counts, is_long
 from archcalc.graph.tree import MAX_LAYERS, NoNumber, Place, TooManyLayers, Tree, nodes_like
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Condition, Dim, is_symbolic
@@ -21,8 +21,20 @@ from archcalc.work import spend
 if TYPE_CHECKING:
     from archcalc.graph.laid import Laid
 
-LAID_OUT = 12
-"""Steps for each layer of a symbolic number that is laid out."""
+T = TypeVar("T")
+
+
+class Shortened(NamedTuple):
+    """A graph with few passes of each repeat, of which one stands for a number of others.
+
+    For each node `times` says how many it stands for. `twins` are the first node of each such pass and of the one after
+    it. `inside` are the nodes of the scope that was asked for.
+    """
+
+    graph: Graph
+    times: Sequence[Dim]
+    twins: Sequence[tuple[int, int]]
+    inside: range
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,7 @@ class Graph(Answer):
 
         Sizes stay as they are. See `Repeat`.
         """
-        laid = self._laid if numbers is None else self._lay(numbers)
-        return Graph.of(self.name, laid.nodes, {name: laid.wires[index] for name, index in self.outputs.items()}, {})
+        return self._of(self._laid if numbers is None else self._lay(numbers))
 
     @property
     def times(self) -> Sequence[Dim]:
@@ -114,18 +125,53 @@ class Graph(Answer):
         from archcalc.graph.laid import Laid  # few graphs are open
         from archcalc.symbolic.values import value_at
 
-        layers = self.tree.body.size
-        if numbers is not None:
-            layers = int(value_at(sum(self.applications().values()), numbers))
-        self._check_size(layers)
-        spend(LAID_OUT * layers, "laying out so many layers")
+        def passes(repeat: Repeat, _: Iterable[int]) -> Iterable[tuple[int, Dim]]:
+            times: Sequence[Dim] = [1] * repeat.count
+            if is_symbolic(repeat.times):
+                times = [1, repeat.times - 2, 1] if numbers is None else [1] * int(value_at(repeat.times, numbers))
+            return enumerate(times)
 
-        def passes(repeat: Repeat) -> Sequence[Dim]:
-            if not is_symbolic(repeat.times):
-                return [1] * repeat.count
-            return [1, repeat.times - 2, 1] if numbers is None else [1] * int(value_at(repeat.times, numbers))
+        return Laid(self.name, self.tree, passes, self.outputs.values())
 
-        return Laid(self.tree.body, self.tree.label, passes)
+    def _of(self, laid: Laid) -> Graph:
+        return Graph(self.name, laid.tree, {name: laid.wires[index] for name, index in self.outputs.items()})
+
+    def shortened(self, path: str = "") -> Shortened | None:
+        """The graph with few passes of each repeat, and the nodes of a scope; None where there are none to leave out.
+
+        Raises: UnknownNameError: there is no such layer or scope. TooManyLayers: there are too many left.
+        """
+        if path not in self._shortened:
+            self._shortened[path] = self._shorten(path)
+        return self._shortened[path]
+
+    @cached_property
+    def _shortened(self) -> dict[str, Shortened | None]:
+        return {}
+
+    def _shorten(self, path: str) -> Shortened | None:
+        if self.is_open or not is_long(self.tree.body) or (place := self.part(path)) is None:
+            return None
+        from archcalc.graph.laid import Laid, few  # few graphs are long
+
+        edges = (place.start, place.start + place.call.size)
+        laid = Laid(self.name, self.tree, few, {*self.outputs.values(), *(e for e in edges if e < self.tree.body.size)})
+        start, end = (laid.wires.get(edge, len(laid.times)) for edge in edges)
+        return Shortened(self._of(laid), laid.times, laid.twins, range(start, end))
+
+    def once(self, compute: Callable[[Graph], T]) -> T:
+        """What a function says of this graph, computed at most once."""
+        if compute not in self._memo:
+            self._memo[compute] = compute(self)
+        return self._memo[compute]  # type: ignore[no-any-return]
+
+    @cached_property
+    def _memo(self) -> dict[Callable[[Graph], Any], Any]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds: what it's made of, and nothing that is worked out."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def node(self, index: int) -> Node:
         """One node; the others need not be listed for it."""

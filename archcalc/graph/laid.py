@@ -1,65 +1,148 @@
-"""Graphs whose number of layers is a symbol, laid out with a few passes each."""
+"""A tree laid out with few passes of each repeat, and how many each of them stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
-from archcalc.graph.application import Application, Node
-from archcalc.graph.composite import Call, Composite, Repeat
+from archcalc.errors import Mark
+from archcalc.graph.composite import AFTER, BEFORE, Composite, Item, Repeat, exits, passes
 from archcalc.graph.labels import Label, Numbered
+from archcalc.graph.tree import MAX_LAYERS, TooManyLayers, Tree
 from archcalc.symbolic import Dim, is_symbolic
+from archcalc.work import spend
 
-Passes = Callable[[Repeat], Sequence[Dim]]
-"""For each pass that is laid out of a repeat, how many it stands for."""
+Passes: TypeAlias = "Callable[[Repeat, Iterable[int]], Iterable[tuple[int, Dim]]]"
+"""The passes of a repeat that are laid out, and how many each stands for, given those that aren't like the others."""
+LAID_OUT = 12
+"""Steps for each layer that is laid out."""
+
+
+def few(_: Repeat, special: Iterable[int]) -> Iterable[tuple[int, Dim]]:
+    """The passes that aren't like the others, and of those between them a few."""
+    begun = 0
+    for number in special:
+        many = max(number - begun - BEFORE - AFTER, 1)
+        for place in range(begun, min(begun + BEFORE, number)):
+            yield place, 1
+        if begun + BEFORE < number:
+            yield begun + BEFORE, many
+        for place in range(begun + BEFORE + many, number):
+            yield place, 1
+        yield number, 1
+        begun = number + 1
+
+
+class _Part(NamedTuple):
+    """An item of a composite, with its name and all that goes with it."""
+
+    item: Item
+    name: str | Numbered
+    mark: Mark | None
+    inner: Label | None
+
+
+@dataclass(slots=True)
+class _Parts:
+    """A composite that is laid out: its parts, how often each layer is there, and what the wires seen outside are now.
+
+    `twins` are as in `Laid`, counted from its first layer.
+    """
+
+    parts: list[_Part] = field(default_factory=list)
+    times: list[Dim] = field(default_factory=list)
+    twins: list[tuple[int, int]] = field(default_factory=list)
+    wires: dict[int, int] = field(default_factory=dict)
+
+    def now(self, wire: int) -> int:
+        """A wire as it is now; what enters stays what it is."""
+        return self.wires[wire] if wire >= 0 else wire
+
+    def add(self, part: _Part, inside: _Parts, start: int, many: Dim = 1) -> None:
+        """Add a part that started at a wire and is there so many times."""
+        size = len(self.times)
+        for wire, there in inside.wires.items():
+            self.wires[start + wire] = size + there if there >= 0 else part.item.reads[~there]
+        self.parts.append(part)
+        products = {times: times * many for times in {*inside.times}} if many != 1 else {}
+        self.times += [products[times] for times in inside.times] if products else inside.times
+        self.twins += [(first + size, second + size) for first, second in inside.twins]
+
+    def closed(self, entering: int) -> tuple[Composite, Label]:
+        """All of it as a composite, and its names."""
+        items, names, marks, inner = zip(*self.parts, strict=True) if self.parts else ((),) * 4
+        return Composite(items, entering), Label(names, marks, inner, ())
+
+
+LAYER = _Parts(times=[1], wires={0: 0})
 
 
 class Laid:
-    """The nodes of a tree as it's laid out; for each how many it stands for; and the node of each of the tree's wires.
+    """What is laid out as a tree without repeats; how many each node stands for; and the node of each wire.
 
-    Of passes whose number is a symbol only the last one's wires have a node: nothing else is read from outside.
+    `seen` are the wires of the whole that are wanted. Of passes whose number is a symbol only the last one's have a
+    node: nothing else is read from outside. `twins` are the first node of each pass that stands for a number of others,
+    and the first of the pass after it, which is like it.
+    Raises: TooManyLayers: of the network of this name so much is laid out that it can't be looked at one by one.
     """
 
-    def __init__(self, body: Composite, label: Label, passes: Passes) -> None:
-        self.nodes: list[Node] = []
-        self.times: list[Dim] = []
-        self._passes = passes
-        self.wires = self._lay(body, label, (), "", 1)
+    def __init__(self, name: str, tree: Tree, layout: Passes, seen: Iterable[int]) -> None:
+        self._layout, self._too_many = layout, TooManyLayers(name, tree.body.size)
+        self._known: dict[Any, tuple[Composite, Label, _Parts]] = {}
+        body, label, found = self._lay(tree.body, tree.label, frozenset(seen))
+        self.tree, self.times, self.twins, self.wires = Tree(body, label), found.times, found.twins, found.wires
 
-    def _lay(self, call: Call, label: Label | None, entering: Sequence[int], path: str, times: Dim) -> Sequence[int]:
-        if isinstance(call, Application):
-            self.nodes.append(Node(path, call, tuple(entering)))
-            self.times.append(times)
-            return [len(self.nodes) - 1]
-        assert label is not None
-        assert isinstance(call, Composite)
-        wires: list[int] = []
-        prefix = f"{path}/" if path else ""
-        for item, name, inner in zip(call.items, label.names, label.inner, strict=True):
-            reads = [wires[wire] if wire >= 0 else entering[~wire] for wire in item.reads]
-            if isinstance(item.call, Repeat):
-                assert isinstance(name, Numbered)
-                names = name._replace(before=prefix + name.before)
-                wires += self._lay_passes(item.call, inner, reads, names, times)
-            else:
-                wires += self._lay(item.call, inner, reads, f"{prefix}{name}", times)
-            if item.tied is not None:
-                owner = wires[item.tied] if item.tied >= 0 else entering[~item.tied]
-                self.nodes[-1] = self.nodes[-1]._replace(tied=owner)
-        return wires
+    def _lay(self, call: Composite, label: Label, seen: frozenset[int]) -> tuple[Composite, Label, _Parts]:
+        """A composite laid out, once for all places where it has these names and is read alike."""
+        key = call, label, seen
+        if key not in self._known:
+            found = self._composed(call, label, seen)
+            found.wires = {wire: found.wires[wire] for wire in seen}
+            spend(LAID_OUT * len(found.parts) + len(found.times), "laying out so many layers")
+            if len(found.times) > MAX_LAYERS:
+                raise self._too_many
+            self._known[key] = *found.closed(call.entering), found
+        return self._known[key]
 
-    def _lay_passes(
-        self, repeat: Repeat, label: Label | None, entering: Sequence[int], names: Numbered, times: Dim
-    ) -> Sequence[int]:
-        reads, wires = [*entering], list[int]()
+    def _composed(self, call: Composite, label: Label, seen: frozenset[int]) -> _Parts:
+        found = _Parts()
+        ties = {item.tied for item in call.items if item.tied is not None}
+        wanted = exits(call, seen.union(ties, *(item.reads for item in call.items)))
+        labels = zip(label.names, label.marks, label.inner, strict=True)
+        for item, start, exit, named in zip(call.items, call.starts, wanted, labels, strict=True):
+            reads, tied = tuple(map(found.now, item.reads)), item.tied
+            part = _Part(Item(item.call, reads, tied if tied is None else found.now(tied)), *named)
+            put = self._put_passes if isinstance(item.call, Repeat) else self._put
+            put(found, part, start, exit)
+        return found
+
+    def _put(self, found: _Parts, part: _Part, start: int, seen: frozenset[int], many: Dim = 1) -> None:
+        """Add a layer or a composite that started at a wire."""
+        call = part.item.call
+        if isinstance(call, Composite):
+            assert part.inner is not None
+            laid, label, inside = self._lay(call, part.inner, seen)
+            found.add(part._replace(item=part.item._replace(call=laid), inner=label), inside, start, many)
+        else:
+            found.add(part, LAYER, start, many)
+
+    def _put_passes(self, found: _Parts, part: _Part, start: int, seen: frozenset[int]) -> None:
+        """Add passes of a repeat. Whatever a pass hands on is seen, so that the next one finds it."""
+        repeat, names, reads = part.item.call, part.name, part.item.reads
+        assert isinstance(repeat, Repeat)
+        assert isinstance(names, Numbered)
+        special, handed_on = passes(repeat, seen), frozenset([repeat.output] if repeat.output >= 0 else [])
+        chained = repeat.chained if handed_on else -1
         is_open = is_symbolic(repeat.times)
-        for number, many in enumerate(self._passes(repeat)):
-            path = f"{names.before}{names.numbers.start + number * names.numbers.step}{names.after}"
-            made = self._lay(repeat.body, label, reads, path, times * many)
-            if repeat.chained >= 0 and repeat.output >= 0:
-                reads[repeat.chained] = made[repeat.output]
-            wires = [*made] if is_open else [*wires, *made]
-        if not is_open:
-            return wires
-        if not wires:  # what enters is returned
-            wires = [entering[repeat.chained]] * repeat.body.size
-        return [-1] * (repeat.size - repeat.body.size) + wires
+        if is_open and chained >= 0:  # without passes, what enters is returned
+            found.wires[start + repeat.size - repeat.body.size + repeat.output] = reads[chained]
+        for number, many in self._layout(repeat, special):
+            name = f"{names.before}{names.numbers.start + number * names.numbers.step}{names.after}"
+            begun, at = len(found.times), start + (repeat.count - 1 if is_open else number) * repeat.body.size
+            one = _Part(Item(repeat.body, reads), name, part.mark, part.inner)
+            self._put(found, one, at, special.get(number, handed_on) | handed_on, many)
+            if not is_symbolic(many) and many != 1:
+                found.twins.append((begun, len(found.times)))
+            if chained >= 0:
+                reads = (*reads[:chained], found.wires[at + repeat.output], *reads[chained + 1 :])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from archcalc.analyses.saved import kept_by_layer, storages, width_bytes
-from archcalc.analyses.storages import Places, homes, places
+from archcalc.analyses.storages import homes_in_training, places
 from archcalc.graph import Graph
 from archcalc.layers.kept import Kept, Width
 from archcalc.report import Row
@@ -23,8 +23,7 @@ WORDS = {
 def kept_sentences(row: Row) -> Iterator[str]:
     """What autograd keeps because of this layer, and what else the layer needs that is kept already."""
     report, index = row.report, row.index
-    where = places(report.graph)
-    kept = kept_by_layer(report.graph, where)[index]
+    kept = kept_by_layer(report.graph)[index]
     held = list(storages(report.graph, report.batch, report.dtype))
     for storage, size in held[index].items():
         first = next(i for i, earlier in enumerate(held) if storage in earlier)
@@ -33,17 +32,17 @@ def kept_sentences(row: Row) -> Iterator[str]:
             amount = amount * report.batch if per_example else amount
             what = f"{exact(amount)} {WORDS[width]}, {written_bytes(width_bytes(width, report.dtype))} each"
         else:
-            what = f"{_volume(report.graph, index, kept, storage, where)}, {written_bytes(size)}"
+            what = f"{_volume(report.graph, index, kept, storage)}, {written_bytes(size)}"
         already = f", kept by {report.graph.nodes[first].name} already" if first < index else ""
         yield what + already
 
 
-def _volume(graph: Graph, index: int, kept: Kept, home: Any, where: Places) -> str:
+def _volume(graph: Graph, index: int, kept: Kept, home: Any) -> str:
     """Whose values a memory holds: the layer's own, or those of the last one before it that made them or wrote over."""
-    lies_in = homes(graph, where, training=True)
+    lies_in, overwriting = homes_in_training(graph), places(graph).overwriting
     if kept.output and home == lies_in[index]:
         return "its output"
-    makers = (i for i in range(index) if lies_in[i] == home and (i == home or i in where.overwriting))
+    makers = (i for i in range(index) if lies_in[i] == home and (i == home or i in overwriting))
     return f"the volume of {graph.nodes[max(makers)].name}"
 
 

@@ -60,8 +60,7 @@ def _peak(report: Values) -> str:
     """The most that the exported program holds, and at which layer; the floor. A long formula is left to JSON."""
     peak, least = report.totals["peak_bytes"], report.totals["least_bytes"]
     if not is_symbolic(peak):
-        pairs = zip(report.graph.nodes, report.placed("peak_bytes"), strict=True)
-        at = next(node.name for node, held in pairs if peak in (held if isinstance(held, tuple) else (held,)))
+        at = report.layer_of_most("peak_bytes").name
         return f"{memory(peak)} held at once besides params, at {at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from archcalc.analyses import OF_LAYER, OF_PLACES, OF_SCOPE
+from archcalc.analyses import DECIDED, OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
 from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import UsageError, suggestion
@@ -19,6 +19,7 @@ from archcalc.symbolic import Dim, exact
 
 if TYPE_CHECKING:
     from archcalc.analyses.field import Fields
+    from archcalc.graph.graph import Shortened
 
 T = TypeVar("T")
 
@@ -255,11 +256,10 @@ class Values:
         Raises: UnknownNameError: there is no such quantity, layer or scope. UsageError: none with this dtype.
         """
         known(name, *TOTALLED)
-        indices = self.graph.indices(path)
         if name in OF_SCOPE:
             found = OF_SCOPE[name](self.graph, path)
         elif name in OF_PLACES:
-            found = self.over(name, indices)
+            found = self._over_places(name, path)
         else:
             return self._sum(name, self.graph.applications(path))
         if not self.graph.is_open:
@@ -270,6 +270,33 @@ class Values:
         from archcalc.report.many import proved  # few graphs are open
 
         return proved(self, name, found)
+
+    def _over_places(self, name: str, path: str) -> Dim:
+        """A quantity that depends on places, of the whole graph or of one scope."""
+        if (found := self._by_passes(name, path)) is None:
+            return self.over(name, self.graph.indices(path))
+        (_, times, _, inside), values = found
+        if QUANTITIES[name].total is Total.SUM:
+            return _weighed((times[index], values[index]) for index in inside)
+        return _one(QUANTITIES[name], (values[index] for index in inside))
+
+    def _by_passes(self, name: str, path: str = "") -> tuple[Shortened, Sequence[Any]] | None:
+        """A graph with few passes of each repeat that has all numbers of this one, and those; None if there's none."""
+        self.check(name)
+        if name in self._placed or (short := self.graph.shortened(path)) is None:
+            return None
+        from archcalc.analyses.repeats import are_steady  # few graphs are long
+
+        values = OF_PLACES[name](short.graph, self.batch, self.dtype)
+        return (short, values) if are_steady(short, values, DECIDED[name](short.graph)) else None
+
+    def layer_of_most(self, name: str) -> Node:
+        """The first layer at which there's as much of a quantity as anywhere."""
+        most = self.totals[name]
+        found = self._by_passes(name)
+        graph, values = (found[0].graph, found[1]) if found else (self.graph, self.placed(name))
+        pairs = zip(graph.nodes, values, strict=True)
+        return next(node for node, held in pairs if most in (held if isinstance(held, tuple) else (held,)))
 
     def over(self, name: str, indices: Iterable[int]) -> Dim:
         """A quantity of several nodes together: the sum, or the largest.
