@@ -131,7 +131,7 @@ def test_a_thousand_million_blocks_cost_what_eighteen_cost(n: int) -> None:
 
 
 def test_what_looks_at_every_layer_says_how_many_there_are() -> None:
-    """Lists, pictures and what follows memory refuse; single layers, names and sums don't."""
+    """Lists and what follows memory refuse; single layers, names and sums don't."""
     graph = load("resnet:cifar").build(n=10**9)
     with pytest.raises(TooManyLayers, match="21,000,000,012 layers; at most 500,000") as error:
         graph.nodes  # noqa: B018

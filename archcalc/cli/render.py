@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import built
-from archcalc.cli.options import Input, Name, Output, Quiet, Set
+from archcalc.cli.graphs import batch_of, built
+from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic
 from archcalc.cli.output import writing
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
@@ -39,6 +39,7 @@ def render(
     ] = None,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
+    symbolic: Symbolic = "",
     quiet: Quiet = False,
 ) -> None:
     """Draw the layer graph: scopes as boxes, volumes on the edges, kind, kernel and params in the nodes.
@@ -50,12 +51,13 @@ def render(
     archcalc render vgg16
     archcalc render googlenet -o googlenet.pdf
     archcalc render resnet50 --depth 1 --format dot
+    archcalc render gpt2 --symbolic layers
     ```
     """
     from archcalc.drawings.diagram import Diagram
 
-    _, graph = built(name, sets, sizes, quiet)
-    diagram = Diagram(Report(graph), fold, depth)
+    _, graph = built(name, sets, sizes, quiet, symbolic)
+    diagram = Diagram(Report(graph, batch_of(symbolic)), fold, depth)
     path = None if output is None or str(output) == "-" else output
     if output is None and sys.stdout.isatty():
         path = _unused(graph.name, form.value if form else "svg")

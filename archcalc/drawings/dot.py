@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import unescape
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ from archcalc.drawings.fold import Block, Cell, Item
 from archcalc.drawings.geometry import SPINE
 from archcalc.drawings.picture import Edge, Picture, picture
 from archcalc.errors import UsageError
-from archcalc.graph import Node
+from archcalc.graph import Application, Node
 from archcalc.layers.arguments import per_axis
 from archcalc.layers.base import REGISTRY
 from archcalc.report import Report
 from archcalc.shape import Shape
+from archcalc.symbolic import Dim, is_symbolic
 from archcalc.text import dot_label
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Writer:
 
     def _is_framed(self, block: Block, parent: Block) -> bool:
         """Not if nobody named it, nor if it is a plain branch of the scope around it or holds most of the picture."""
-        if block.count > 1:
+        if block.count != 1:
             return True
         if block.name.rpartition("/")[2] in self.unnamed:
             return False
@@ -150,7 +150,7 @@ class _Writer:
         return not (chain and any(isinstance(child, Cell) and self._merges(child) for child in parent.children))
 
     def _merges(self, cell: Cell) -> bool:
-        return len(self.report.graph.nodes[cell.nodes[0]].inputs) > 1
+        return len(self.report.graph.node(cell.nodes[0]).inputs) > 1
 
     def _name(self, item: Item, frame: Block) -> str:
         """A path as seen from the frame around it, without the names that nobody gave."""
@@ -159,20 +159,29 @@ class _Writer:
         if is_layer and re.sub(r"_\d+$", "", parts[-1]) in REGISTRY:
             del parts[-1]  # a layer without a name has its kind's
         name = "/".join(part for part in parts if part not in self.unnamed)
-        last = item.last.rpartition("/")[2]
-        return f"{name} … {last}" if item.count > 1 and name and last not in self.unnamed else name
+        return f"{name} … {item.last}" if item.count != 1 and name and item.last not in self.unnamed else name
 
     def _cell(self, dot: Digraph, cell: Cell, frame: Block) -> None:
-        nodes = [self.report.graph.nodes[i] for i in cell.nodes]
-        kind = "collapsed" if cell.collapsed else nodes[0].layer.family
+        counts = self._counts(cell)
+        kind = "collapsed" if cell.collapsed else next(iter(counts)).layer.family
         name = "" if kind == "input" and len(self.report.graph.inputs) == 1 else self._name(cell, frame)
-        lines = [_small(_titled(name, cell.count))] if name or cell.count > 1 else []
-        lines.append(dot_label(_contents(nodes) if cell.collapsed else _calls(nodes)))
-        params = sum((self.report.value(node.application, "params") for node in nodes), start=0)
+        lines = [_small(_titled(name, cell.count))] if name or cell.count != 1 else []
+        nodes = map(self.report.graph.node, cell.nodes)
+        lines.append(dot_label(_contents(counts) if cell.collapsed else _calls(list(nodes))))
+        params = sum((count * self.report.value(at, "params") for at, count in counts.items()), start=0)
         if params != 0:
-            lines.append(_small(dot_label(_count(params, "param")) + (" each" if cell.count > 1 else "")))
+            lines.append(_small(dot_label(_count(params, "param")) + (" each" if cell.count != 1 else "")))
         self._node(dot, self.written, lines, kind)
         self.written += 1
+
+    def _counts(self, cell: Cell) -> dict[Application, Dim]:
+        """How often each layer is in a cell."""
+        found: dict[Application, Dim] = {}
+        for each, count in cell.inside or ((cell, 1),):
+            for i in each.nodes:
+                at = self.report.graph.node(i).application
+                found[at] = found.get(at, 0) + count
+        return found
 
     def _node(self, dot: Digraph, number: int, lines: list[str], kind: str) -> None:
         fill, line = COLOURS.get(kind, PLAIN)
@@ -229,10 +238,14 @@ def _calls(nodes: list[Node]) -> str:
     return (", " if nodes[0].layer.symbol else " + ").join([first, *others, *more])
 
 
-def _contents(nodes: list[Node]) -> str:
+def _contents(counts: Mapping[Application, Dim]) -> str:
     """What is in a collapsed scope: its weight layers by kind."""
-    kinds = Counter(node.kind for node in nodes if node.layer.weight_layer)
-    return " + ".join(f"{count} {kind}" for kind, count in kinds.items()) or f"{len(nodes)} layers"
+    kinds: dict[str, Dim] = {}
+    for at, count in counts.items():
+        if at.layer.weight_layer:
+            kinds[at.layer.kind] = kinds.get(at.layer.kind, 0) + count
+    kinds = kinds or {"layers": sum(counts.values())}
+    return " + ".join(f"{_factor(n)} × {kind}" if is_symbolic(n) else f"{n:,} {kind}" for kind, n in kinds.items())
 
 
 def _keys(paths: Iterable[str], outputs: Iterable[str]) -> list[str]:
@@ -251,14 +264,21 @@ def _unnamed(paths: Iterable[str]) -> set[str]:
     return letters | {part for part in parts if re.sub(r"_\d+$", "", part) in made_up}
 
 
-def _titled(name: str, count: int) -> str:
-    return f"<B>{dot_label(f'{name} × {count}'.strip())}</B>" if count > 1 else dot_label(name)
+def _titled(name: str, count: Dim) -> str:
+    return f"<B>{dot_label(f'{name} × {_factor(count)}'.strip())}</B>" if count != 1 else dot_label(name)
 
 
 def _count(number: Any, unit: str) -> str:
     """Exact, with thousands separated; the numbers in an expression likewise."""
     text = re.sub(r"(?<!\w)\d+", lambda digits: f"{int(digits[0]):,}", str(number))
     return f"{text} {unit}{'' if number == 1 else 's'}"
+
+
+def _factor(count: Dim) -> str:
+    """A number of times: with thousands separated, a sum in brackets."""
+    if is_symbolic(count):
+        return f"({count})" if count.is_Add else str(count)
+    return f"{count:,}"
 
 
 def _small(text: str) -> str:

@@ -31,12 +31,14 @@ def draw(
     axes: str | Sequence[str] = AXES,
     hparams: Mapping[str, Given] | None = None,
     sizes: Sizes | None = None,
+    symbolic: str | Iterable[str] = (),
 ) -> Drawable:
     """A picture of a network, of receptive fields, or of a sweep, to be shown in a notebook or written to a file.
 
     Of a network its graph: with `fold` equal blocks in a row are drawn once, scopes below `depth` as one node;
-    `hparams` and `sizes` are those of `Architecture.build`. Of the fields of layers those of `layers`, else of the last
-    one in every stage. Of a sweep each configuration is a point, and `axes` are two of its columns.
+    `hparams` and `sizes` are those of `Architecture.build`, `symbolic` names some that stay open. Of the fields of
+    layers those of `layers`, else of the last one in every stage. Of a sweep each configuration is a point, and `axes`
+    are two of its columns.
     Raises: UsageError: there is no such name, the depth isn't positive, the answer has no picture, or a layer sees
     nothing. SpecError: the spec is wrong.
 
@@ -56,4 +58,4 @@ def draw(
         return plot(what, axes)
     if isinstance(what, Answer) and not isinstance(what, (Graph, Report)):
         raise UsageError(f"{type(what).__name__} has no picture", "networks, receptive fields and sweeps have")
-    return Diagram(report_of(what, hparams, sizes), fold, depth)
+    return Diagram(report_of(what, hparams, sizes, symbolic), fold, depth)

@@ -1,29 +1,47 @@
-"""A graph as a tree of scopes, its layers put into cells, and equal neighbours folded into one."""
+"""A graph's tree as it is drawn: layers put into cells, scopes as blocks, and of equal ones in a row the first alone.
+
+Which passes are equal the tree knows. They are drawn once, however many there are, unless one of them is read from
+elsewhere. Beside that, neighbours are equal if they are the same composite, or the same layer, and follow each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import TypeAlias
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
-from archcalc.graph import Graph
+from archcalc.expand.nodes import UNNAMED
+from archcalc.graph import Application, Composite, Graph, Repeat
+from archcalc.graph.composite import NONE, exits, passes, shared_exits
+from archcalc.graph.labels import Numbered
+from archcalc.graph.tree import Place, inside, one_pass
+from archcalc.symbolic import Dim, is_symbolic
+from archcalc.work import spend
+
+DRAWN = 9
+"""Steps for each layer, and an eighth of that for each volume that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One drawn node: a layer with the layers that act on it in place, or a whole scope (`collapsed`).
 
-    `nodes` are those of the first of `count` equal copies; `name` is the path that says it best, `last` that of the
-    last copy.
+    `nodes` are those of the first of `count` equal copies; `name` is the path that says it best, `last` the last copy's
+    name in its scope. `inside` are a scope's own cells, with how often each is in it.
     """
 
     path: str
     name: str
     nodes: tuple[int, ...]
-    count: int = 1
+    count: Dim = 1
     last: str = ""
-    collapsed: bool = False
+    inside: tuple[tuple[Cell, Dim], ...] = ()
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it's a scope."""
+        return bool(self.inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +51,7 @@ class Block:
     path: str
     name: str
     nodes: tuple[int, ...]
-    count: int = 1
+    count: Dim = 1
     last: str = ""
     children: tuple[Item, ...] = ()
 
@@ -41,143 +59,212 @@ class Block:
 Item: TypeAlias = Cell | Block
 
 
+@dataclass(slots=True, eq=False)
+class _Part:
+    """A layer, a scope, or passes that are drawn as their first: where that stands, and how often it's run.
+
+    `nodes` are those drawn in it: its own, and those that act on them in place from outside.
+    """
+
+    at: Place
+    around: _Part | None
+    times: Dim
+    last: str
+    parts: list[_Part] = field(default_factory=list)
+    nodes: list[int] = field(default_factory=list)
+
+
 class Folding:
-    """A graph as blocks and cells, with a note of which nodes are copies of which."""
+    """A graph as blocks and cells, with a note of which nodes are copies of which.
+
+    Nodes are known by their numbers in the graph; of passes that are drawn once, those of the first.
+    """
 
     def __init__(self, graph: Graph, fold: bool) -> None:
-        graph.spend(9, "drawing so many layers")
+        if not fold:
+            graph.spend(1, "drawing so many layers")
         self.graph, self.fold = graph, fold
-        self._sources = list(range(len(graph.nodes)))
-        self.inputs: list[tuple[int, ...]] = []
-        for i, node in enumerate(graph.nodes):
-            self.inputs.append(tuple(dict.fromkeys(self._sources[j] for j in node.inputs)))
-            if self._changes_nothing(i):
-                self._sources[i] = self.inputs[i][0]
-        self.readers: list[list[int]] = [[] for _ in graph.nodes]
-        for i, inputs in enumerate(self.inputs):
-            if self.source(i) == i:
+        self._layers: dict[int, _Part] = {}
+        self._tree = self._part(graph.tree.root, None, frozenset(graph.outputs.values()))
+        self._sources: dict[int, int] = {}
+        self.inputs: dict[int, tuple[int, ...]] = {}
+        for i, part in self._layers.items():
+            self.inputs[i] = tuple(dict.fromkeys(self.source(j) for j in part.at.reads))
+            self._sources[i] = self.inputs[i][0] if self._changes_nothing(i) else i
+        self.readers: dict[int, list[int]] = {i: [] for i in self._layers}
+        for i, inputs in self.inputs.items():
+            if self._sources[i] == i:
                 for j in inputs:
                     self.readers[j].append(i)
         self._outputs = {self.source(i) for i in graph.outputs.values()}
-        self._copies: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-        self.root = Block(
-            "", "", tuple(range(len(graph.nodes))), children=self._arranged(self._tree(self._made_cells(), ""))
-        )
+        self._copies: list[tuple[list[int], list[int]]] = []
+        self._put_into_cells()
+        self.root = Block("", "", tuple(self._tree.nodes), children=self._items(self._tree.parts))
 
     def source(self, i: int) -> int:
-        """The node whose volume this node's volume is: itself, unless it is a view that changes nothing."""
-        return self._sources[i]
+        """The drawn node whose volume a node's volume is: not one that is a view that changes nothing."""
+        return self._sources[self._drawn(i)]
 
     def homes(self, cells: Sequence[Cell]) -> dict[int, int]:
-        """The number of the cell that shows each node, itself or its first copy."""
+        """The number of the cell that shows each drawn node, itself or its first copy."""
         homes = {node: number for number, cell in enumerate(cells) for node in cell.nodes}
         for first, copy in self._copies:  # inner copies come before the blocks that hold them
             homes.update((b, homes[a]) for a, b in zip(first, copy, strict=True))
         return homes
 
+    # --- what is drawn of the tree --------------------------------------------------------------------------------
+
+    def _part(
+        self, at: Place, around: _Part | None, seen: frozenset[int], times: Dim = 1, last: str | None = None
+    ) -> _Part:
+        """What is drawn of a part of the tree; `seen` are its layers that are read from outside."""
+        part = _Part(at, around, times, at.path.rpartition("/")[2] if last is None else last)
+        if isinstance(at.call, Application):
+            spend(DRAWN + DRAWN * len(at.reads) // 8, "drawing so many layers")
+            self._layers[at.start] = part
+            return part
+        assert isinstance(at.call, Composite)
+        for number, outside in enumerate(exits(at.call, seen)):
+            inner = inside(at, number)
+            if isinstance(inner.call, Repeat):
+                part.parts.extend(self._passes(inner, part, outside))
+            else:
+                part.parts.append(self._part(inner, part, outside))
+        return part
+
+    def _passes(self, at: Place, around: _Part, seen: frozenset[int]) -> Iterator[_Part]:
+        """The passes of a repeat, those that are drawn once together: all up to one that is read from elsewhere."""
+        repeat = at.call
+        assert isinstance(repeat, Repeat)
+        if not repeat.size:
+            return
+        ends = passes(repeat, seen) if self.fold else dict.fromkeys(range(repeat.count), NONE)
+        first = 0
+        for end, outside in ends.items():
+            times = repeat.times if is_symbolic(repeat.times) else end + 1 - first
+            place, last = _named(at, first, times)
+            yield self._part(place, around, outside | shared_exits(repeat), times, last)
+            first = end + 1
+
+    def _drawn(self, node: int) -> int:
+        """The node that is drawn for a node."""
+        part = self._tree
+        while part.parts:
+            part = part.parts[bisect_right(part.parts, node, key=lambda each: each.at.start) - 1]
+            node = part.at.start + (node - part.at.start) % part.at.call.size
+        return node
+
+    # --- cells ----------------------------------------------------------------------------------------------------
+
+    def _put_into_cells(self) -> None:
+        hosts: dict[int, int] = {}
+        for i in self._layers:
+            if self._sources[i] == i:
+                host = hosts[self.inputs[i][0]] if len(self.inputs[i]) == 1 else i
+                hosts[i] = host if host != i and self._joins_input(i, host) else i
+                around: _Part | None = self._layers[hosts[i]]
+                while around is not None:
+                    around.nodes.append(i)
+                    around = around.around
+
     def _changes_nothing(self, i: int) -> bool:
-        at = self.graph.nodes[i].application
+        at = self.application(i)
         return len(self.inputs[i]) == 1 and at.layer.changes_nothing(*at.input_shapes)
+
+    def application(self, i: int) -> Application:
+        """The layer of a drawn node, applied to its shapes."""
+        at = self._layers[i].at.call
+        assert isinstance(at, Application)
+        return at
 
     def _joins_input(self, i: int, host: int) -> bool:
         """Whether a node is drawn with the one it acts on; `host` is the first node of that cell.
 
         Nobody else reads that, and it works in place, or normalises what a weight layer made. It may act on a scope's
-        output, but not on that of a loop's last pass, which then would differ from the others.
+        output, but not on that of passes which are drawn once.
         """
-        inputs, nodes = self.inputs[i], self.graph.nodes
-        if (
-            len(inputs) != 1
-            or len(self.readers[inputs[0]]) != 1
-            or inputs[0] in self._outputs
-            or not nodes[host].inputs
-        ):
+        (on,) = self.inputs[i]
+        if len(self.readers[on]) != 1 or on in self._outputs or not self.inputs[host]:
             return False
-        scope, inner = (nodes[j].name.split("/")[:-1] for j in (i, inputs[0]))
-        if scope != inner[: len(scope)] or any(map(str.isdigit, inner[len(scope) :])):
-            return False
-        acts, on = nodes[i].layer, nodes[inputs[0]].layer
-        return acts.in_place or (acts.normalises and on.weight_layer)
+        part: _Part | None = self._layers[on]
+        while part is not self._layers[i].around:
+            if part is None or part.times != 1:
+                return False
+            part = part.around
+        acts = self.application(i).layer
+        return self._layers[i].times == 1 and (
+            acts.in_place or (acts.normalises and self.application(on).layer.weight_layer)
+        )
 
-    def _made_cells(self) -> list[Cell]:
-        members: dict[int, list[int]] = {}
-        hosts: dict[int, int] = {}
-        for i in range(len(self.graph.nodes)):
-            if self.source(i) == i:
-                host = hosts[self.inputs[i][0]] if len(self.inputs[i]) == 1 else i
-                hosts[i] = host if host != i and self._joins_input(i, host) else i
-                members.setdefault(hosts[i], []).append(i)
-        names = {host: self.graph.nodes[host].name for host in members}
-        return [Cell(names[host], names[host], tuple(nodes)) for host, nodes in members.items()]
+    # --- blocks ---------------------------------------------------------------------------------------------------
 
-    def _tree(self, cells: Sequence[Cell], scope: str) -> tuple[Item, ...]:
-        """The cells of a scope in their inner scopes, nothing folded yet."""
-
-        def inner_scope(cell: Cell) -> str:
-            name, slash, _ = cell.path[len(scope) :].removeprefix("/").partition("/")
-            return f"{scope}/{name}".removeprefix("/") if slash else ""
-
+    def _items(self, parts: Sequence[_Part]) -> tuple[Item, ...]:
+        """The parts of a scope, with every run of equal ones folded into its first."""
         items: list[Item] = []
-        for inner, group in groupby(cells, key=inner_scope):
-            if inner:
-                held = list(group)
-                nodes = tuple(sorted(node for cell in held for node in cell.nodes))
-                items.append(Block(inner, inner, nodes, children=self._tree(held, inner)))
-            else:
-                items.extend(group)
+        for run in self._runs([part for part in parts if part.nodes]):
+            first = self._item(run[0])
+            self._copies.extend((run[0].nodes, copy.nodes) for copy in run[1:])
+            items.append(replace(first, count=sum(part.times for part in run), last=run[-1].last))
         return tuple(items)
 
-    def _arranged(self, items: Sequence[Item]) -> tuple[Item, ...]:
-        """The items with every run of equal ones folded into its first; a scope around one item becomes that item."""
-        arranged: list[Item] = []
-        for run in self._runs(items):
-            first = run[0]
-            if isinstance(first, Block):
-                first = replace(first, children=self._arranged(first.children))
-                only = first.children[0]
-                if len(first.children) == 1 and only.count == 1:
-                    first = replace(only, name=first.name)
-            self._copies.extend((first.nodes, copy.nodes) for copy in run[1:])
-            arranged.append(replace(first, count=len(run), last=run[-1].name))
-        return tuple(arranged)
+    def _item(self, part: _Part) -> Item:
+        """A part alone; a scope around one item is that item."""
+        path, nodes = part.at.path, tuple(part.nodes)
+        if isinstance(part.at.call, Application):
+            return Cell(path, path, nodes)
+        children = self._items(part.parts)
+        if len(children) == 1 and children[0].count == 1:
+            return replace(children[0], name=path)
+        return Block(path, path, nodes, children=children)
 
-    def _runs(self, items: Sequence[Item]) -> list[list[Item]]:
-        runs: list[list[Item]] = []
+    def _runs(self, parts: Sequence[_Part]) -> list[list[_Part]]:
+        runs: list[list[_Part]] = []
         pattern: tuple[int, ...] | None = None
-        for item in items:
-            follows = self._follows(runs[-1][-1], item) if runs and self.fold else None
+        for part in parts:
+            follows = self._follows(runs[-1][-1], part) if runs and self.fold else None
             if follows is not None and (len(runs[-1]) == 1 or follows == pattern):
-                runs[-1].append(item)
+                runs[-1].append(part)
                 pattern = follows
             else:
-                runs.append([item])
+                runs.append([part])
         return runs
 
-    def _follows(self, a: Item, b: Item) -> tuple[int, ...] | None:
+    def _follows(self, a: _Part, b: _Part) -> tuple[int, ...] | None:
         """How `b` continues `a` as its equal; None if it does not.
 
-        Returns: For each input of `b` from outside, the place in `a` that it comes from, or -1 for one that both read.
+        Returns: For each volume that enters `b`, the place in `a` that it comes from, or -1 for one that both read.
         """
-        nodes = self.graph.nodes
-        if type(a) is not type(b) or len(a.nodes) != len(b.nodes):
+        if a.at.call is not b.at.call or self._form(a) != self._form(b):
             return None
-        if any(nodes[i].application is not nodes[j].application for i, j in zip(a.nodes, b.nodes, strict=True)):
+        within, both = {*a.nodes}, {*a.nodes, *b.nodes}
+        if within & self._outputs or any(reader not in both for i in a.nodes for reader in self.readers[i]):
             return None
-        place_a = {node: place for place, node in enumerate(a.nodes)}
-        place_b = {node: place for place, node in enumerate(b.nodes)}
-        readers = (reader for i in a.nodes for reader in self.readers[i])
-        if any(i in self._outputs for i in a.nodes) or any(r not in place_a and r not in place_b for r in readers):
+        pairs = list(zip(self._entering(a), self._entering(b), strict=True))
+        if any(y not in within and x != y for x, y in pairs) or not any(y in within for _, y in pairs):
             return None
-        pairs: dict[int, int] = {}
-        for i, j in zip(a.nodes, b.nodes, strict=True):
-            if len(self.inputs[i]) != len(self.inputs[j]):
-                return None
-            for x, y in zip(self.inputs[i], self.inputs[j], strict=True):
-                if x in place_a or y in place_b:
-                    if place_a.get(x) != place_b.get(y):
-                        return None
-                elif (y not in place_a and x != y) or pairs.setdefault(x, y) != y:
-                    return None
-        if len(set(pairs.values())) != len(pairs) or not any(y in place_a for y in pairs.values()):
-            return None
-        return tuple(place_a.get(y, -1) for y in pairs.values())
+        return tuple(y - a.at.start if y in within else -1 for _, y in pairs)
+
+    def _form(self, part: _Part) -> tuple[Any, ...]:
+        """What equal calls have in common as they're drawn: the layers, what acts on them, what enters repeatedly."""
+        start, end, entering = part.at.start, part.at.start + part.at.call.size, self._entering(part)
+        acting = [(self.application(i), self.inputs[i][0] - start) for i in part.nodes if i >= end]
+        return [i - start for i in part.nodes], acting, list(map(entering.index, entering))
+
+    def _entering(self, part: _Part) -> list[int]:
+        """The nodes outside that are read in a part, in order."""
+        within = {*part.nodes}
+        return [source for i in part.nodes for source in self.inputs[i] if source not in within]
+
+
+def _named(at: Place, number: int, times: Dim) -> tuple[Place, str]:
+    """A pass of a repeat, under a name that a spec would give it, and the name of the last of so many from there on."""
+    assert at.label is not None
+    (names,) = at.label.names
+    assert isinstance(names, Numbered)
+    place = one_pass(at, number)
+    if not is_symbolic(times):
+        return place, names.name(number + times - 1)
+    before, after, first = names.before.removeprefix(UNNAMED), names.after, names.numbers[0]
+    last = first + (times - 1) * names.numbers.step
+    named = place._replace(path=f"{at.prefix}{before}{first}{after}")
+    return named, f"{before}{{{last}}}{after}" if before or after else str(last)

@@ -11,6 +11,7 @@ from archcalc.drawings.fold import Block, Cell, Folding, Item
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
 from archcalc.shape import Shape
+from archcalc.symbolic import Dim
 
 READABLE_CELLS = 125
 """With more cells than this, scopes are collapsed unless someone asks for them."""
@@ -46,7 +47,7 @@ class Picture:
     depth: int | None = None
 
     @cached_property
-    def cells(self) -> tuple[tuple[Cell, int], ...]:
+    def cells(self) -> tuple[tuple[Cell, Dim], ...]:
         """Every cell, by number, with how often its layers occur in the graph."""
         return tuple(_cells(self.root, 1))
 
@@ -127,10 +128,10 @@ def _hint(outputs: int, depth: int | None) -> str:
 
 
 def _picture(folding: Folding, root: Block, cells: Sequence[Cell], depth: int | None) -> Picture:
-    homes, nodes = folding.homes(cells), folding.graph.nodes
-    places = folding.graph.outputs.items()
-    outputs = tuple((name, homes[folding.source(i)], nodes[i].shape) for name, i in places)
-    sums = (i for i, cell in enumerate(cells) if not cell.collapsed and nodes[cell.nodes[0]].layer.is_residual)
+    homes, layer_of = folding.homes(cells), folding.application
+    places = [(name, folding.source(i)) for name, i in folding.graph.outputs.items()]
+    outputs = tuple((name, homes[i], layer_of(i).output_shape) for name, i in places)
+    sums = (i for i, cell in enumerate(cells) if not cell.collapsed and layer_of(cell.nodes[0]).layer.is_residual)
     return Picture(root, _edges(folding, cells, homes), outputs, frozenset(sums), depth)
 
 
@@ -139,7 +140,7 @@ def _levels(block: Block) -> set[int]:
     return set(map(_level, inner)).union(*map(_levels, inner))
 
 
-def _cells(item: Item, count: int) -> Iterator[tuple[Cell, int]]:
+def _cells(item: Item, count: Dim) -> Iterator[tuple[Cell, Dim]]:
     if isinstance(item, Cell):
         yield item, count * item.count
         return
@@ -158,7 +159,8 @@ def _collapsed(block: Block, depth: int) -> Block:
         if isinstance(child, Cell):
             children.append(child)
         elif _level(child) >= depth:
-            children.append(Cell(child.path, child.name, child.nodes, child.count, child.last, collapsed=True))
+            inside = tuple(_cells(replace(child, count=1), 1))
+            children.append(Cell(child.path, child.name, child.nodes, child.count, child.last, inside))
         else:
             children.append(_collapsed(child, depth))
     return replace(block, children=tuple(children))
@@ -169,10 +171,12 @@ def _edges(folding: Folding, cells: Sequence[Cell], homes: dict[int, int]) -> tu
     found: dict[tuple[int, int, Shape], bool] = {}
     for head, cell in enumerate(cells):
         for node in cell.nodes:
-            like = getattr(folding.graph.nodes[node].layer, "like", None) is not None
+            like = getattr(folding.application(node).layer, "like", None) is not None
             for place, source in enumerate(folding.inputs[node]):
                 if homes[source] != head:
-                    found.setdefault((homes[source], head, folding.graph.nodes[source].shape), like and place > 0)
+                    found.setdefault(
+                        (homes[source], head, folding.application(source).output_shape), like and place > 0
+                    )
     tails: list[dict[int, bool]] = [{} for _ in cells]
     for (tail, head, _), like in found.items():
         tails[head][tail] = like
