@@ -506,7 +506,7 @@ def test_a_row_has_its_scopes_name(architecture: Architecture) -> None:
     rows = list(Listing(report).entries())
     assert len(rows) == len({entry.name for entry in rows})
     for entry in rows:
-        assert entry.output == entry.nodes[0]
+        assert entry.first == entry.nodes[0] == entry.output(report.graph)
         assert report.graph.places[entry.name] in entry.nodes
 
 

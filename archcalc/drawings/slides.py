@@ -12,7 +12,8 @@ from archcalc.analyses.memory import BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Node
 from archcalc.report import Report
-from archcalc.report.rows import Entry, entries
+from archcalc.report.division import entries
+from archcalc.report.rows import Entry
 from archcalc.shape import SPATIAL, Shape
 from archcalc.symbolic import is_symbolic, prod
 from archcalc.tables.numbers import exact, memory, short
@@ -28,8 +29,8 @@ def slides_lines(report: Report) -> Iterator[str]:
     if report.batch != 1:
         raise UsageError("the slides' table is about one example, not a batch", "leave batch and N out")
     for entry in entries(report.graph):
-        node = report.graph.nodes[entry.output]
-        note = "  (not counting biases)" if entry.output == 0 else ""
+        node = report.graph.nodes[entry.first]
+        note = "  (not counting biases)" if entry.first == 0 else ""
         parts = (f"{label(node.application)}: {_volume(report, node.shape)}", f"memory: {_memory(node.shape)}")
         yield "  ".join([*parts, f"params: {_params(report, entry)}{note}"])
     yield ""

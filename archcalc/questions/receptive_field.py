@@ -17,8 +17,9 @@ from archcalc.graph import Graph, Node
 from archcalc.questions.field_places import fields_on, named, place_text, source_of
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
+from archcalc.report.division import entries
 from archcalc.report.listing import layers_text
-from archcalc.report.rows import Entry, applications, entries
+from archcalc.report.rows import Entry
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
@@ -72,7 +73,7 @@ class LayerField(Answer):
     @property
     def node(self) -> Node:
         """The node whose output it is about."""
-        return self.report.graph.nodes[self.entry.output]
+        return self.report.graph.nodes[self.entry.first]
 
     @property
     def size(self) -> dict[str, Dim | None]:
@@ -110,7 +111,7 @@ class LayerField(Answer):
 
         None with symbols, in volumes of too many positions to follow single ones, or without a field.
         """
-        graph, index = self.report.graph, self.entry.output
+        graph, index = self.report.graph, self.entry.first
         if not self.axes or any(node.application.once(problem_of) for node in graph.nodes[self.source : index + 1]):
             return None
         return exact_field(graph, index, middle_of(self.node.shape), self.source).share
@@ -155,7 +156,7 @@ class ReceptiveFields(Answer):
             self._row(entry)
             for entry in entries(graph, self.every)
             if _within(graph, entry, self.only)
-            and (all_of_them or (entry.output >= self.source and fields[entry.output]))
+            and (all_of_them or (entry.first >= self.source and fields[entry.first]))
         )
 
     @cached_property
@@ -164,7 +165,7 @@ class ReceptiveFields(Answer):
         return fields_on(self.report, self.source)
 
     def _row(self, entry: Entry) -> LayerField:
-        return LayerField(self.report, entry, self.source, self.report.ordered(self.fields[entry.output]))
+        return LayerField(self.report, entry, self.source, self.report.ordered(self.fields[entry.first]))
 
     @cached_property
     def misalignments(self) -> tuple[Misalignment, ...]:
@@ -177,7 +178,7 @@ class ReceptiveFields(Answer):
         Raises: UnknownNameError: there is no such layer or scope.
         """
         index = self.report.graph.place(path)
-        return self._row(Entry(path, (index,), index))
+        return self._row(Entry.of_layer(path, index, self.report.graph.node(index).application))
 
     def __iter__(self) -> Iterator[LayerField]:
         return iter(self.rows)
@@ -279,7 +280,7 @@ def _cells(row: LayerField, touched: float | None) -> dict[str, str]:
     """The row's texts, by column."""
     return {
         "name": row.name,
-        "layer": layers_text(applications(row.report.graph, row.entry)),
+        "layer": layers_text(row.entry.line.layers),
         "output": row.report.text(row.node.shape),
         **{what: _in_one(row, what) for what in NUMBERS},
         TOUCHED.key: "" if touched is None else percentage(touched),

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError, suggestion
-from archcalc.graph import Application
 from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, known, listed, names
+from archcalc.report.division import divided
 from archcalc.report.facts import facts
 from archcalc.report.records import json_lines
-from archcalc.report.rows import Entry, applications, entries
+from archcalc.report.rows import Entry, Layers, Line, Row, written_out
 from archcalc.report.values import Values, shared
-from archcalc.symbolic import is_symbolic
+from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.numbers import exact, percent
 from archcalc.text import line
@@ -35,6 +35,10 @@ ROWS = "writing so many rows"
 """What `spend` says."""
 LONGEST_TOTAL = 30
 TOLD_BELOW = ("params", "weights", "biases", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
+
+
+Cells: TypeAlias = "dict[Layers | int, list[Any]]"
+"""The cells of rows, without those that depend on where a row stands, by their layers and by the `id` of a line."""
 
 
 def known_columns() -> tuple[str, ...]:
@@ -74,7 +78,7 @@ class Listing:
     depth: int = 0
     sort: str = ""
     bias: bool = True
-    _known: dict[tuple[Application, ...], dict[str, str]] = field(default_factory=dict, repr=False, compare=False)
+    _texts: Cells = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -133,32 +137,35 @@ class Listing:
             return f"{QUANTITIES[column].heading} on {line(self.report.graph.first_of_several)}"
         return QUANTITIES[column].heading
 
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows, with those of passes that are alike once."""
+        return divided(self.report.graph, self.every, self.depth)
+
     def entries(self) -> Iterator[Entry]:
         """The rows, in the order of the graph, or from the largest value of the `sort` column to the least."""
         graph = self.report.graph
-        graph.spend(4, ROWS)
-        spend(15 * len({node.application for node in graph.nodes}), ROWS)
-        rows = entries(graph, self.every, self.depth)
+        graph.spend(5, ROWS)
+        spend(15 * len(graph.applications()), ROWS)
+        rows = written_out(self.rows)
         if not self.sort:
             return rows
-        values = {entry: self.value(entry, self.sort) for entry in rows}
-        if any(map(is_symbolic, values.values())):
+        found = [(self.value(entry, self.sort), entry) for entry in rows]
+        if any(is_symbolic(value) for value, _ in found):
             raise UsageError(
                 f"can't sort by '{self.sort}': it has symbolic values", "give the symbols values, as in --set R=300"
             )
-        return iter(sorted(values, key=values.__getitem__, reverse=True))
+        return (entry for _, entry in sorted(found, key=itemgetter(0), reverse=True))
 
     def widths(self) -> list[int]:
         """The widest cell of each column; equal rows are looked at once, so this costs little before a long table."""
-        looked_at: set[int] = set()
-        widths, longest = [0] * len(self.columns), 0
-        for entry in entries(self.report.graph, self.every, self.depth):
-            longest = max(longest, len(line(entry.name)))
-            known = self.shared(entry)
-            if id(known) in looked_at and known.keys() >= {*self.columns} - {"name"}:
-                continue
-            looked_at.add(id(known))
-            widths = [max(width, len(cell)) for width, cell in zip(widths, self.cells(entry), strict=True)]
+        if {*self._places} - {"name"}:
+            cells = (list(map(len, map(line, self.cells(entry)))) for entry in self.entries())
+            return [max(sizes) for sizes in zip(*cells, strict=True)]
+        lines: dict[Layers, Line] = {}
+        longest = _measured(self.rows, {}, lines)
+        rows = [[len(cell) for cell in self.cells(Entry("", 0, each))] for each in lines.values()]
+        widths = [max(sizes) for sizes in zip(*rows, strict=True)]
         return [longest if column == "name" else width for column, width in zip(self.columns, widths, strict=True)]
 
     @cached_property
@@ -170,8 +177,8 @@ class Listing:
         if is_share(column):
             return self._share(entry, column.removesuffix(SHARE))
         counted = self._counted(column)
-        if len(entry.nodes) == 1 and counted in self._in_common:
-            return self.report.value(self.report.graph.nodes[entry.nodes[0]].application, counted)
+        if counted in self._in_common:
+            return self.report.summed(counted, entry.line.layers)
         return self.report.over(counted, entry.nodes)
 
     def _share(self, entry: Entry, column: str) -> Fraction | None:
@@ -210,75 +217,102 @@ class Listing:
         return cells
 
     def cells(self, entry: Entry) -> list[str]:
-        """The texts of one row. What doesn't depend on the place in the graph is written once for equal rows."""
-        known = self.shared(entry)
-        return [known[column] if column in known else self._placed(entry, column) for column in self.columns]
+        """The texts of one row."""
+        return self._row(entry, self._texts, self._text)
 
     def values(self) -> Iterator[list[Any]]:
         """The rows for programs: numbers are exact, and not grouped."""
         for column in self.columns:
             self.total(column)  # what is too much work is told before the first row
-        counted = [is_share(column) or column in names(Total.SUM, Total.LARGEST) for column in self.columns]
-        for entry in self.entries():
-            cells = zip(self.columns, self.cells(entry), counted, strict=True)
-            yield [self._number(entry, column) if number else cell for column, cell, number in cells]
+        known: Cells = {}
+        return (self._row(entry, known, self._exact) for entry in self.entries())
 
-    def _number(self, entry: Entry, column: str) -> Any:
+    def _row(self, entry: Entry, known: Cells, cell: Callable[[Entry, str], Any]) -> list[Any]:
+        """The cells of a row. What equal layers on equal shapes have in common is worked out once."""
+        line = entry.line
+        if id(line) not in known:  # lines are kept as long as this; equal ones have the same cells
+            if line.layers not in known:
+                known[line.layers] = [
+                    None if column in self._places else cell(entry, column) for column in self.columns
+                ]
+            known[id(line)] = known[line.layers]
+        cells = known[id(line)].copy()
+        for column, place in self._places.items():
+            cells[place] = entry.name if column == "name" else cell(entry, column)
+        return cells
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The columns that depend on where in the graph a row is."""
+        alike = (*shared(), "kind", "layer", *(() if self.depth else ("output_shape",)))
+        return {column: at for at, column in enumerate(self.columns) if column.removesuffix(SHARE) not in alike}
+
+    def _exact(self, entry: Entry, column: str) -> Any:
         """A cell for programs; a share is the nearest float."""
+        if column not in names(Total.SUM, Total.LARGEST) and not is_share(column):
+            return self._text(entry, column)
         value = self.value(entry, column)
         return float(value) if isinstance(value, Fraction) and is_share(column) else value
 
-    def shared(self, entry: Entry) -> dict[str, str]:
-        """The cells that equal layers on equal shapes have in common, by column."""
-        found = applications(self.report.graph, entry)
-        if found not in self._known:
-            alike = (*shared(), *(() if self.depth else ("kind", "layer", "output_shape")))
-            self._known[found] = {
-                column: self._text(entry, found, column)
-                for column in self.columns
-                if column.removesuffix(SHARE) in alike
-            }
-        return self._known[found]
-
-    def _text(self, entry: Entry, found: tuple[Application, ...], column: str) -> str:
-        """A cell of a row whose first layer makes the volume."""
-        if column == "kind":
-            return found[0].layer.kind
-        if column == "layer":
-            return layers_text(found)
-        if column == "output_shape":
-            return self.report.text(found[0].output_shape)
-        return self._told(entry, column)
-
-    def _told(self, entry: Entry, column: str) -> str:
-        """A number in words."""
-        value = self.value(entry, column)
-        return "" if value is None else percent(value) if is_share(column) else exact(value)
-
-    def _placed(self, entry: Entry, column: str) -> str:
-        """A cell that depends on where in the graph the row is."""
-        report = self.report
+    def _text(self, entry: Entry, column: str) -> str:
+        """A cell of a table."""
+        report, layers = self.report, entry.line.layers
         if column == "name":
             return entry.name
         if column == "output_shape":
-            return report.text(report.graph.nodes[entry.output].shape)
+            shown = report.graph.node(entry.output(report.graph)).shape if self.depth else layers[0][0].output_shape
+            return report.text(shown)
         if column in fields():
-            sizes = _unless_equal(list(report.row(entry.output)[column].values()))
+            sizes = _unless_equal(list(report.row(entry.output(report.graph))[column].values()))
             return "x".join("" if size is None else str(size) for size in sizes)
-        if column not in TEXTS:
-            return self._told(entry, column)
-        found = applications(report.graph, entry)
-        makers = [application for application in found if not application.layer.in_place]
-        if len(makers) > 1:
-            kinds = Counter(application.layer.kind for application in makers)
-            return "scope" if column == "kind" else ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        return (makers or found)[0].layer.kind if column == "kind" else layers_text(found)
+        if column == "kind":
+            return kind_of(layers)
+        if column == "layer":
+            return layers_text(layers)
+        value = self.value(entry, column)
+        return "" if value is None else percent(value) if is_share(column) else exact(value)
 
 
-def layers_text(found: tuple[Application, ...]) -> str:
-    """Layers as a spec would write them: `conv 64 3x3 + relu`."""
-    told = [found[0], *(at for at in found[1:] if not at.layer.changes_nothing(*at.input_shapes))]
-    return " + ".join(at.text for at in told)
+def _makers(layers: Layers) -> dict[str, Dim]:
+    """How many layers of each kind make volumes."""
+    found: dict[str, Dim] = {}
+    for at, count in layers:
+        if not at.layer.in_place:
+            found[at.layer.kind] = found.get(at.layer.kind, 0) + count
+    return found
+
+
+def kind_of(layers: Layers) -> str:
+    """The kind of what makes a row's volume; `scope` if several layers do."""
+    makers = _makers(layers)
+    if not makers:
+        return layers[0][0].layer.kind
+    return next(iter(makers)) if sum(makers.values()) == 1 else "scope"
+
+
+def layers_text(layers: Layers) -> str:
+    """Layers as a spec would write them: `conv 64 3x3 + relu`; how many of each kind, if several make volumes."""
+    makers = _makers(layers)
+    if makers and sum(makers.values()) != 1:
+        return ", ".join(f"{count} {kind}" for kind, count in makers.items())
+    told = [layers[0], *(pair for pair in layers[1:] if not pair[0].layer.changes_nothing(*pair[0].input_shapes))]
+    return " + ".join(at.text if count == 1 else f"{at.text} ×{count}" for at, count in told)
+
+
+def _measured(rows: Sequence[Row], known: dict[int, int], lines: dict[Layers, Line]) -> int:
+    """The longest name of rows; `lines` gets a line of each sort, and `known` is what is measured already."""
+    if id(rows) not in known:
+        longest = 0
+        for row in rows:
+            if isinstance(row, Line):
+                lines.setdefault(row.layers, row)
+                longest = max(longest, len(line(row.name)))
+            else:
+                name = max(len(line(row.name(number))) for number in (0, row.passes - 1))
+                inner = _measured(row.rows, known, lines)
+                longest = max(longest, name + 1 + inner if inner else name)
+        known[id(rows)] = longest
+    return known[id(rows)]
 
 
 def _unless_equal(values: list[Any]) -> list[Any]:

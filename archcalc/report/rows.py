@@ -1,88 +1,91 @@
-"""Which layers share a row: all on their own, those in place with the volume they work on, or whole scopes."""
+"""Rows of layers in the structure that the graph keeps: those of passes that are alike are there once.
+
+So a listing streams, what its rows have in common is written once, and a repeat can be shown as one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
-from archcalc.graph import Application, Graph
+from archcalc.graph import Application, Composite, Graph, Repeat
+from archcalc.graph.labels import Numbered
+from archcalc.symbolic import Dim
+
+Layers: TypeAlias = "tuple[tuple[Application, Dim], ...]"
+"""Layers applied to their shapes, and how often each is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row: the layers in it, as indices of the graph's nodes, and the node whose volume it shows."""
+class Line(NamedTuple):
+    """One row in a part, wherever that stands: its name there, and its first node, counted from the part's first.
+
+    `nodes` are its layers, counted from `first`, and `output` is the node whose volume it shows; None where that comes
+    from outside, and its name has to be looked up. A pass that is one row has no name of its own.
+    """
 
     name: str
-    nodes: tuple[int, ...]
-    output: int
+    first: int
+    nodes: Sequence[int]
+    layers: Layers
+    output: int | None = 0
 
 
-def entries(graph: Graph, every: bool = False, depth: int = 0) -> Iterator[Entry]:
-    """The rows of a table, in the order of the graph; every layer is in exactly one of them.
+class Run(NamedTuple):
+    """Rows one level down: those of a scope, or of passes that are alike, one after the other.
 
-    With `depth` there's a row for each scope at that depth, with `every` one for each layer, else one for each volume.
+    `passes` of `size` nodes each are laid out, from the one numbered `begin` of a repeat. A scope is one pass.
     """
-    graph.spend(1, "dividing so many layers into rows")
-    if depth:
-        return _by_scope(graph, depth)
-    if every:
-        return (Entry(node.name, (index,), index) for index, node in enumerate(graph.nodes))
-    return _by_volume(graph)
+
+    names: str | Numbered
+    first: int
+    size: int
+    rows: tuple[Row, ...]
+    passes: int = 1
+    begin: int = 0
+    repeat: Repeat | None = None
+
+    def name(self, number: int) -> str:
+        """The name of a pass, or of the scope."""
+        return self.names if isinstance(self.names, str) else self.names.name(self.begin + number)
 
 
-def applications(graph: Graph, entry: Entry) -> tuple[Application, ...]:
-    """The layers of a row, applied to their shapes; equal rows give equal tuples."""
-    nodes = graph.nodes
-    return tuple([nodes[index].application for index in entry.nodes])
+Row: TypeAlias = "Line | Run"
 
 
-def homes(graph: Graph) -> list[int]:
-    """For each node the one that makes its volume: itself, or the one whose volume a layer in place works on."""
-    found: list[int] = []
-    for index, node in enumerate(graph.nodes):
-        in_place = node.application.layer.in_place and node.inputs
-        found.append(found[node.inputs[0]] if in_place else index)
-    return found
+class Entry(NamedTuple):
+    """A row where it stands: its whole name, its first node, and what it is."""
+
+    name: str
+    first: int
+    line: Line
+
+    @classmethod
+    def of_layer(cls, name: str, index: int, layer: Application) -> Entry:
+        """A row for one layer."""
+        return cls(name, index, Line(name, 0, (0,), ((layer, 1),)))
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """The layers in it, as indices of the graph's nodes."""
+        return [self.first + node for node in self.line.nodes]
+
+    def output(self, graph: Graph) -> int:
+        """The node whose volume it shows."""
+        return graph.place(self.name) if self.line.output is None else self.first + self.line.output
 
 
-def _by_volume(graph: Graph) -> Iterator[Entry]:
-    nodes, home = graph.nodes, homes(graph)
-    riders: dict[int, list[int]] = {}
-    for index, maker in enumerate(home):
-        if maker != index:
-            riders.setdefault(maker, []).append(index)
-    makers = [index for index, maker in enumerate(home) if maker == index]
-    before = ""
-    for number, index in enumerate(makers):
-        after = nodes[makers[number + 1]].name if number + 1 < len(makers) else ""
-        name = nodes[index].name
-        yield Entry(_widest_name(graph, home, index, before, after), (index, *riders.get(index, ())), index)
-        before = name
+def written_out(rows: Sequence[Row], prefix: str = "", start: int = 0) -> Iterator[Entry]:
+    """Every row of a part that starts at a node, those of each pass."""
+    for row in rows:
+        if isinstance(row, Line):
+            yield Entry(prefix + row.name if row.name else prefix[:-1], start + row.first, row)
+        else:
+            for number in range(row.passes):
+                yield from written_out(row.rows, f"{prefix}{row.name(number)}/", start + row.first + number * row.size)
 
 
-def _widest_name(graph: Graph, home: list[int], index: int, before: str, after: str) -> str:
-    """The name of the largest scope that makes no other volume and gives out this one: `conv1` for `conv1/conv`.
-
-    A scope's layers stand together, so the neighbours tell whether it makes other volumes.
-    """
-    name = graph.nodes[index].name
-    while "/" in name:
-        scope = name.rpartition("/")[0]
-        inside = scope + "/"
-        if before.startswith(inside) or after.startswith(inside):
-            break
-        output = graph.places.get(scope)
-        if output is None or home[output] != index:
-            break
-        name = scope
-    return name
-
-
-def _by_scope(graph: Graph, depth: int) -> Iterator[Entry]:
-    nodes, depth = graph.nodes, min(depth, max(node.name.count("/") for node in graph.nodes) + 1)
-    for name, members in groupby(
-        range(len(nodes)), lambda index: "/".join(nodes[index].name.split("/", depth)[:depth])
-    ):
-        indices = tuple(members)
-        yield Entry(name, indices, graph.places.get(name, indices[-1]))
+def around(call: Composite | Repeat, name: str | Numbered, first: int, rows: tuple[Row, ...]) -> Run:
+    """The rows of a scope, or of a repeat's body, one level down."""
+    if isinstance(call, Repeat):
+        return Run(name, first, call.body.size, rows, call.count, repeat=call)
+    return Run(name, first, call.size, rows)

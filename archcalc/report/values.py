@@ -261,7 +261,7 @@ class Values:
         elif name in OF_PLACES:
             found = self._over_places(name, path)
         else:
-            return self._sum(name, self.graph.applications(path))
+            return self.summed(name, self.graph.applications(path).items())
         if not self.graph.is_open:
             return found
         if path:
@@ -310,11 +310,12 @@ class Values:
                 return _weighed((self.graph.times[index], values[index]) for index in indices)
             return _one(quantity, (values[index] for index in indices))
         nodes = self.graph.nodes
-        return self._sum(name, Counter(nodes[index].application for index in indices))
+        return self.summed(name, Counter(nodes[index].application for index in indices).items())
 
-    def _sum(self, name: str, counts: Mapping[Application, Dim]) -> Dim:
+    def summed(self, name: str, layers: Iterable[tuple[Application, Dim]]) -> Dim:
+        """A quantity that equal layers on equal shapes have in common, of layers of which there are so many each."""
         total: Dim = 0
-        for application, count in counts.items():
+        for application, count in layers:
             total = total + count * self.value(application, name)
         return total
 
