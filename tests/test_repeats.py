@@ -19,7 +19,9 @@ from archcalc.graph.graph import Shortened
 from archcalc.zoo import load
 from tests import random_loops
 from tests.helpers import graph_of, spec_of
+from tests.test_tree import depth_of
 
+GATE = "  gated(): [{sc: conv 4 1x1}, {mul: [identity, {w: [global_avgpool, {mul: [identity, conv 4 1x1]}, relu]}]}]\n"
 LAYERS = (*random_loops.LAYERS, "identity", "sigmoid", "gelu", "maxpool 3x3 s=1 p=1", "dropout 0", "relu", "softmax")
 OF_PLACES = ("saved_bytes", "peak_bytes", "least_bytes")
 MOST = 1000
@@ -27,13 +29,15 @@ MOST = 1000
 DEEP = ("resnet:cifar", "resnet:cifar_plain", "resnet152", "gpt2", "vit", "convnext", "mobilenetv2", "densenet", "unet")
 
 
-def random_graph(seed: int) -> Graph | None:
+def random_graph(seed: int, layers: Sequence[str] = LAYERS) -> Graph | None:
     """A random network with long repeats; None where the spec is wrong, or it's too large."""
     pick = Random(seed)
-    with patch.object(random_loops, "LAYERS", LAYERS):
+    with patch.object(random_loops, "LAYERS", layers):
         text = random_loops.Loops(seed).text()
     long, middling = pick.choice([9, 11, 20]), pick.choice([5, 10])
     text = re.sub(r"n: \d+, m: \d+", f"n: {pick.randint(7, 13)}, m: {pick.choice([1, 2, 3, 9, 12])}", text)
+    if "gated" in text:
+        text = re.sub("^(blocks:\n|(?=layers:))", f"blocks:\n{GATE}", text, count=1, flags=re.MULTILINE)
     text = text.replace("1..7", f"1..{long}").replace("*7", f"*{long}").replace("*5", f"*{middling}")
     try:
         graph = build(spec_of(text))
@@ -132,3 +136,20 @@ def test_passes_that_differ_are_walked_through() -> None:
         assert archcalc.analyze(graph).over("saved_bytes", range(len(graph))) == found
         with pytest.raises(TooManyLayers):
             archcalc.analyze(load("resnet:cifar").build(n=10**9)).total("saved_bytes")
+
+
+def test_the_depth_of_scopes_is_the_longest_path_through_each() -> None:
+    """By the law of ways, with repeats, and with gates beside the paths; and by a walk over all layers, backwards too."""
+    compared = 0
+    for seed in range(60):
+        if (graph := random_graph(seed, (*random_loops.LAYERS, "gated", "gated"))) is not None:
+            pick = Random(seed)
+            paths = [*pick.sample(list(graph.scopes), min(4, len(graph.scopes))), pick.choice(graph.nodes).name]
+            plain = Graph.of("t", graph.nodes, graph.outputs, graph.scopes)
+            for path in paths:
+                found = archcalc.analyze(graph).total("depth", path)
+                assert depth_of(plain, path) == found == archcalc.analyze(plain).total("depth", path)
+                compared += 1
+    assert compared > 60
+    vast = archcalc.analyze(load("resnet:cifar").build(n=10**9))
+    assert [2 * 10**9, 2] == [vast.total("depth", path) for path in ("conv3", "conv3/999999")]

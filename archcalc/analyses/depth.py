@@ -9,14 +9,18 @@ is never shorter than what entered one before it, except the first.
 
 A path that ends at a volume that somebody reads on it isn't the longest, and where everybody reads it as a gate it
 doesn't count: so only volumes that nobody reads are ends.
+
+The depth of a scope is that of the longest path that begins in it, and goes on to an end of the whole, where layers
+outside of the scope lengthen nothing. So it's the same law, with nothing that begins outside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from archcalc.analyses.registry import of_scope
-from archcalc.graph import Application, Composite, Graph, Repeat
+from archcalc.graph import MAX_LAYERS, Application, Composite, Graph, Repeat, TooManyLayers
 from archcalc.graph.composite import OUTPUT, Call, exits, passes, shared_exits
 from archcalc.symbolic import Dim, is_symbolic, maximum
 from archcalc.work import spend
@@ -27,6 +31,10 @@ Way = Mapping[int, Dim]
 Ways = tuple[Mapping[int, Way], Way]
 """Those to the volumes that are read from outside, and to all that nobody reads."""
 NOWHERE: Way = {}
+BESIDE = 10
+"""Steps for each layer beside the paths."""
+Spans = tuple[tuple[int, int], ...]
+"""Where a scope lies in a part: its first wire and the first one after it, where names alone make the scope several."""
 
 
 @of_scope("depth")
@@ -35,50 +43,59 @@ def depth(graph: Graph, path: str = "") -> Dim:
 
     Squeeze and excitation leaves ResNet-50 the 50 layers of its name (Hu et al. 2018, table 1).
     """
-    if path:
-        return _depth_of_scope(graph, path)
-    _, ends = _ways(graph.tree.body, frozenset())
-    return maximum(*ends.values())
+    if path and graph.is_open:
+        len(graph)  # fails: a scope's depth has no formula
+    scope = _spans(graph, path) if path else ((0, graph.tree.body.size),)
+    _, ends = _ways(graph.tree.body, frozenset(), scope)
+    return ends[INSIDE] if ends else _longest_beside(graph, scope)
 
 
 def _gates(at: Application) -> tuple[int, ...]:
     return at.layer.gates(*at.input_shapes)
 
 
-def _ways(call: Call, seen: frozenset[int]) -> Ways:
+def _ways(call: Call, seen: frozenset[int], scope: Spans) -> Ways:
     """The longest ways to what is `seen` from outside, and to the ends of paths."""
     if isinstance(call, Application):
-        own, gates = int(call.layer.weight_layer), call.once(_gates)
-        way = {INSIDE: own} | {place: own for place in range(len(call.input_shapes)) if place not in gates}
+        own, gates = int(bool(scope) and call.layer.weight_layer), call.once(_gates)
+        way = {place: own for place in range(len(call.input_shapes)) if place not in gates}
+        way |= {INSIDE: own} if scope else {}
         return ({0: way}, NOWHERE) if seen == OUTPUT else ({}, way)
-    if isinstance(call, Repeat):
-        return call.once((_ways, seen), lambda: _of_repeat(call, seen))
-    return call.once((_ways, seen), lambda: _of_composite(call, seen))
+    law = _of_repeat if isinstance(call, Repeat) else _of_composite
+    return call.once((_ways, seen, scope), lambda: law(call, seen, scope))  # type: ignore[arg-type]
 
 
-def _of_composite(composite: Composite, seen: frozenset[int]) -> Ways:
+def _clipped(scope: Spans, start: int, size: int) -> Spans:
+    """Where a scope lies in a part of what it lies in."""
+    spans = ((max(first - start, 0), min(end - start, size)) for first, end in scope)
+    return tuple([span for span in spans if span[0] < span[1]])
+
+
+def _of_composite(composite: Composite, seen: frozenset[int], scope: Spans) -> Ways:
     spend(2 * len(composite.items), "finding the longest path through so many layers")
     known: dict[int, Way] = {}
     ends = NOWHERE
     for item, start, read in zip(composite.items, composite.starts, exits(composite, seen), strict=True):
         entering = [known[wire] if wire >= 0 else {~wire: 0} for wire in item.read]
-        found, ended = _ways(item.call, read)
+        found, ended = _ways(item.call, read, _clipped(scope, start, item.call.size))
         known.update((start + wire, _after(entering, way)) for wire, way in found.items())
         ends = _longer(ends, _after(entering, ended))
     return {wire: known[wire] for wire in seen}, ends
 
 
-def _of_repeat(repeat: Repeat, seen: frozenset[int]) -> Ways:
+def _of_repeat(repeat: Repeat, seen: frozenset[int], scope: Spans) -> Ways:
+    size = repeat.body.size
     entering: list[Way] = [{place: 0} for place in range(repeat.entering)]
     known: dict[int, Way] = {}
     ends, begun = NOWHERE, 0
-    for number, read in passes(repeat, seen).items():
+    others = _clipped(scope, 0, size) if scope == ((0, repeat.size),) else ()
+    for number, read in _with_scope(repeat, passes(repeat, seen), () if others else scope).items():
         if number > begun:
             between = repeat.times - 1 if is_symbolic(repeat.times) else number - begun
-            ends = _longer(ends, _through(repeat, between, entering))
-        found, ended = _ways(repeat.body, read)
+            ends = _longer(ends, _through(repeat, between, entering, others))
+        start = number * size
+        found, ended = _ways(repeat.body, read, _clipped(scope, start, size))
         ends = _longer(ends, _after(entering, ended))
-        start = number * repeat.body.size
         known.update((start + wire, _after(entering, way)) for wire, way in found.items())
         if shared_exits(repeat) and number < repeat.count - 1:
             entering[repeat.chained] = known[start + repeat.output]
@@ -86,9 +103,16 @@ def _of_repeat(repeat: Repeat, seen: frozenset[int]) -> Ways:
     return {wire: known[wire] for wire in seen}, ends
 
 
-def _through(repeat: Repeat, count: Dim, entering: list[Way]) -> Way:
+def _with_scope(repeat: Repeat, special: dict[int, frozenset[int]], scope: Spans) -> dict[int, frozenset[int]]:
+    """The passes that aren't like the others, with those in which a scope lies."""
+    size, common = repeat.body.size, shared_exits(repeat)
+    inside = {number for first, end in scope for number in range(first // size, (end - 1) // size + 1)}
+    return {number: special.get(number, common) for number in sorted({*special, *inside})}
+
+
+def _through(repeat: Repeat, count: Dim, entering: list[Way], scope: Spans) -> Way:
     """Let `count` passes of which nobody reads anything else lengthen what enters; the ways to their ends."""
-    found, ended = _ways(repeat.body, shared_exits(repeat))
+    found, ended = _ways(repeat.body, shared_exits(repeat), scope)
     ends = _after(entering, ended)
     if not shared_exits(repeat):
         return ends
@@ -130,28 +154,22 @@ def _longer(one: Way, other: Way) -> Way:
     return {**one, **other, **both}
 
 
-def _depth_of_scope(graph: Graph, path: str) -> int:
-    """The same within a scope, whose volumes may only serve gates: a walk."""
-    graph.spend(2, "finding the longest path through so many layers")
-    scope = {*graph.indices(path)}
-    longest: list[int] = []
-    for index, node in enumerate(graph.nodes):
-        gates = node.application.once(_gates)
-        before = max((longest[i] for k, i in enumerate(node.inputs) if k not in gates), default=0)
-        longest.append(before + (index in scope and node.layer.weight_layer))
-    beside = _beside(graph)
-    on_path = [index for index in scope if not beside[index]]
-    return max(longest[index] for index in on_path or range(len(longest)))
+def _spans(graph: Graph, path: str) -> Spans:
+    """Where a scope lies in the whole."""
+    if place := graph.part(path):
+        return ((place.start, place.start + place.call.size),)
+    return tuple([(index, index + 1) for index in graph.indices(path)])
 
 
-def _beside(graph: Graph) -> list[bool]:
-    """Of each node whether it only serves to compute gates."""
-    used, on_path = [False] * len(graph.nodes), [False] * len(graph.nodes)
-    for index in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[index]
-        on_path[index] = on_path[index] or not used[index]
+def _longest_beside(graph: Graph, scope: Spans) -> int:
+    """The most weight layers on a path in a scope that only serves gates: a walk, since any layer may be the last."""
+    if (size := sum(end - start for start, end in scope)) > MAX_LAYERS:
+        raise TooManyLayers(graph.name, size)
+    spend(BESIDE * size, "finding the longest path through so many layers")
+    longest: dict[int, int] = {}
+    for index in chain.from_iterable(range(*span) for span in scope):
+        node = graph.node(index)
         gates = node.application.once(_gates)
-        for k, i in enumerate(node.inputs):
-            used[i] = True
-            on_path[i] = on_path[i] or (on_path[index] and k not in gates)
-    return [not on for on in on_path]
+        before = max((longest.get(i, 0) for place, i in enumerate(node.inputs) if place not in gates), default=0)
+        longest[index] = before + node.layer.weight_layer
+    return max(longest.values(), default=0)
