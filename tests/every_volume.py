@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, product
 
 from archcalc import analyze
 from archcalc.errors import SpecError
@@ -46,6 +46,10 @@ CHAINS = [
     "select 0", "select -1 copy=true", "reshape C={numel}", "reshape T={numel}", "reshape H={numel}",
     "reshape H={numel} W=1 -> maxpool 1", "reshape R={numel} -> flatten", "reshape R=2 H={half} -> upsample 2",
     "reshape C={numel} H=1 W=1 -> upsample 2 -> flatten",
+    *(f"part {axis} 1 step=2" for axis in SIZES), *(f"chunk 2 -1 axis={axis} copy=true" for axis in SIZES),
+    *(f"transpose {axis} {other}" for axis, other in combinations(SIZES, 2)), "transpose W C copy=true",
+    "transpose T W -> transpose W H -> flatten", "chunk 2 1 -> fc 3", "pixel_shuffle 2", "pixel_unshuffle 2",
+    "pixel_unshuffle 1 -> pixel_shuffle 1", "param C=3 W=4", "param T=5 C=4 -> attention 2 kv=@x",
     # tokens and regions
     "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
     "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",

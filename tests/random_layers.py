@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from archcalc.shape import Shape
+from archcalc.shape import AXES, Shape
 
 Draw = Callable[..., Any]
 Values = dict[str, Any]
@@ -179,6 +179,51 @@ def crop(draw: Draw, x: Shape) -> Values:
     return {"size": draw(st.sampled_from([sizes, min(sizes)]))}
 
 
+def part(draw: Draw, x: Shape) -> Values:
+    """Some of the positions along any axis, at least one."""
+    axis = draw(st.sampled_from(list(x)))
+    values: Values = {"axis": axis}
+    maybe(draw, values, "start", st.integers(0, x[axis] - 1))
+    maybe(draw, values, "stop", st.integers(values.get("start", 0) + 1, x[axis]))
+    maybe(draw, values, "step", st.integers(1, 3))
+    maybe(draw, values, "copy", st.booleans())
+    return values
+
+
+def chunk(draw: Draw, x: Shape) -> Values:
+    """One of equal parts along any axis."""
+    axis = draw(st.sampled_from(list(x)))
+    parts = divisor(draw, x[axis])
+    return {"parts": parts, "index": number(draw, -parts, parts - 1), "axis": axis}
+
+
+def transpose(draw: Draw, x: Shape) -> Values:
+    """One of the volume's axes, and any other; C stays an axis."""
+    axis = draw(st.sampled_from(list(x)))
+    others = [other for other in AXES if other != axis and (axis != "C" or other in x)]
+    values: Values = {"axis": axis, "other": draw(st.sampled_from(others or ["C"]))}
+    maybe(draw, values, "copy", st.booleans())
+    return values
+
+
+def shuffled(draw: Draw, x: Shape) -> Values:
+    """Blocks that the channels fill, as often as there are such."""
+    rank = len(x.spatial)
+    factors = [n for n in range(1, 4) if x.C % n**rank == 0]
+    return {"factor": draw(st.sampled_from(factors))}
+
+
+def unshuffled(draw: Draw, x: Shape) -> Values:
+    """Blocks that fill every axis."""
+    return {"factor": tuple(divisor(draw, x[axis]) for axis in x.spatial)}
+
+
+def param(draw: Draw, x: Shape) -> Values:
+    """A volume of its own, or one like what enters."""
+    own = {axis: number(draw, 1, 6) for axis in ["C", *draw(st.lists(st.sampled_from("DHWTR"), max_size=3))]}
+    return draw(st.sampled_from([own, dict(x)]))
+
+
 def gelu(draw: Draw, x: Shape) -> Values:
     """Both forms."""
     return {"approximate": draw(st.sampled_from(["none", "tanh"]))}
@@ -286,6 +331,7 @@ def _none(draw: Draw, x: Shape) -> Values:
 SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
     "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
+    "pixel_shuffle": shuffled, "pixel_unshuffle": unshuffled,
     "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": norm("affine"),
     "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
@@ -299,6 +345,7 @@ FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
     "bn": norm("affine"), "ln": norm("bias", "affine"), "rmsnorm": norm("affine"), "l2norm": norm(), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
     "groupnorm": groupnorm,
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
+    "part": part, "chunk": chunk, "transpose": transpose, "param": param,
     "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
     "softmax": own_axis, "log_softmax": own_axis, "clamp": clamp, "celu": positive("alpha"), "glu": glu,
     "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,

@@ -102,13 +102,16 @@ class Builder:
     def detour(self, start: int) -> int:
         """What changes axes in the middle: gates, tokens, regions, reshapes, one position of many."""
         x = self.nodes[start].shape
-        kind = self.draw(st.sampled_from(["gate", "tokens", "regions", "reshape", "flatten", "whole", "small gate"]))
+        kinds = ["gate", "tokens", "regions", "reshape", "flatten", "whole", "small gate", "parts", "turned", "blocks"]
+        kind = self.draw(st.sampled_from(kinds))
         if kind == "gate":
             squeezed = self.put(make("global_avgpool"), self.chain(start, 1))
             return self.put(make("mul"), start, self.put(make("conv", x.C, 1), squeezed))
         if kind == "small gate":  # a convolution as large as the volume
             kernel = tuple(x[axis] for axis in x.spatial)
             return self.put(make("mul"), start, self.put(make("conv", x.C, kernel), start))
+        if kind in ("parts", "turned", "blocks"):
+            return getattr(self, kind)(start)  # type: ignore[no-any-return]
         if kind == "regions":
             start = self.put(make("reshape", R=2, **{**x, "C": x.C // 2}), start)
             start = self.chain(start, 1)
@@ -129,6 +132,35 @@ class Builder:
             mixing = [make("groupnorm", x.C), make("channel_shuffle", 2), make("ln"), make("lrn", 2)]
             return self.put(self.draw(st.sampled_from(mixing)), start)
         return self.tokens(start)
+
+    def parts(self, start: int) -> int:
+        """Some of the channels of two branches, some of the places, and a learned summand."""
+        ends = [self.chain(start, 2), self.chain(start, 2)]
+        start = self.put(make("chunk", 2, self.draw(st.integers(0, 1))), self.joined(ends))
+        axis = self.draw(st.sampled_from(self.nodes[start].shape.spatial))
+        start = self.put(make("part", axis, self.draw(amount), step=self.draw(small)), start)
+        if self.draw(st.booleans()):
+            start = self.put(make("add"), start, self.put(make("param", **self.nodes[start].shape), start))
+        return start if self.nodes[start].shape.C == 2 else self.put(make("dwconv", 1), start)
+
+    def turned(self, start: int) -> int:
+        """Two axes exchanged, and now and then back again."""
+        axes = ["C", "T", *self.nodes[start].shape.spatial]
+        one, other = self.draw(st.permutations(axes))[:2]
+        found = self.put(make("transpose", one, other), start)
+        if self.nodes[found].shape.spatial:
+            found = self.put(self.draw(layers(len(self.nodes[found].shape.spatial))), found)
+        return self.put(make("transpose", one, other), found)
+
+    def blocks(self, start: int) -> int:
+        """Places that become channels, or channels that become places, in blocks."""
+        rank = len(self.nodes[start].shape.spatial)
+        factor = self.draw(sides(rank, stride))
+        if self.draw(st.booleans()):
+            found = self.put(make("pixel_unshuffle", factor), self.put(make("upsample", factor), start))
+            return self.put(make("chunk", 2, 1), found) if self.draw(st.booleans()) else found
+        found = self.put(make("concat"), *[self.chain(start, 1), start] * 2 ** (rank - 1))
+        return self.put(make("pixel_shuffle", factor), found)
 
     def tokens(self, start: int) -> int:
         """Tokens, layers on them, and back to a grid of places."""

@@ -16,7 +16,7 @@ from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.symbolic.values import value_at
 from tests.fuzz_depth import search
-from tests.helpers import HEAD, spec_of
+from tests.helpers import HEAD, graph_of, spec_of
 from tests.test_hostile import MAX_SECONDS
 from tests.test_work import SLACK
 
@@ -173,3 +173,13 @@ def test_backwards(capsys: pytest.CaptureFixture[str]) -> None:
     found = {row["d"][0]["first"]: row["layers"][0]["last"] for row in rows if len(row["d"]) == len(row["layers"]) == 1}
     assert {d: layers for d, layers in most.items() if layers > 100} == {d: n for d, n in found.items() if n > 100}
     assert max(d for d, layers in most.items() if layers > 0) == max(row["d"][-1]["last"] for row in rows)
+
+
+def test_no_path_leads_through_a_learned_volume() -> None:
+    """Queries begin anew, wherever they stand: the path to the end is the image's, through the keys and values."""
+    image = "image: conv 8 3x3 -> conv 8 3x3 -> conv 8 3x3 -> tokens"
+    queries = "queries: param T=5 C=8"
+    assert [4, 1] == [
+        analyze(graph_of(f"layers: [{image}, {queries}, {last}]\n")).total("depth")
+        for last in ("attention 2 kv=@image", "attention 2")
+    ]

@@ -87,7 +87,8 @@ def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
     """A layer without MACs either moves values only, or says what it leaves out."""
     moves_only = {
         "identity", "flatten", "reshape", "tokens", "grid", "select", "crop", "slice", "zeropad", "channel_shuffle",
-        "concat", "embed", "cls_token", "unpool", "dropout",
+        "concat", "embed", "cls_token", "unpool", "dropout", "part", "chunk", "transpose", "pixel_shuffle",
+        "pixel_unshuffle", "param",
     }  # fmt: skip
     assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
 
@@ -98,6 +99,7 @@ def test_in_place_kinds() -> None:
         "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
         "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "grid", "select",
         "crop", "slice", "clamp", "selu", "celu", "quick_gelu", "mish", "softsign", "exp", "square",
+        "part", "chunk", "transpose",
     }  # fmt: skip
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
 
@@ -501,3 +503,44 @@ def test_activations_without_a_class_in_pytorch_compute_their_formulas() -> None
     }
     for kind, result in expected.items():
         torch.testing.assert_close(kind.torch_module(volume("C6 H5 W4"))(x), result)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["PixelShuffle", "PixelUnshuffle"])
+def test_blocks_along_any_axes_are_in_pytorchs_order(kind: str) -> None:
+    """The module for sides of their own, and for other numbers of axes, gives what PyTorch's gives for squares."""
+    import torch
+
+    from archcalc.layers import torch_modules
+
+    x = torch.rand(2, 8, 4, 6)
+    torch.testing.assert_close(getattr(torch_modules, kind)((2, 2))(x), getattr(torch.nn, kind)(2)(x))
+
+
+@pytest.mark.torch
+def test_parts_are_pytorchs() -> None:
+    """Chunks, slices with a step and exchanged axes hold the values that PyTorch's own functions give."""
+    import torch
+
+    x = torch.rand(2, 4, 6, 5)
+    shape = volume("T4 C6 W5")
+    for index in range(-3, 3):
+        chunk = make("chunk", 3, index).torch_module(shape)(x)
+        torch.testing.assert_close(chunk, x.chunk(3, dim=2)[index], rtol=0, atol=0)
+    part = make("part", "W", 1, 4, step=2).torch_module(shape)(x)
+    torch.testing.assert_close(part, x[..., 1:4:2], rtol=0, atol=0)
+    turned = make("transpose", "T", "W").torch_module(shape)(x)
+    torch.testing.assert_close(turned, x.transpose(1, 3), rtol=0, atol=0)
+    renamed = make("transpose", "T", "H").torch_module(shape)(x)
+    torch.testing.assert_close(renamed, x.transpose(1, 2), rtol=0, atol=0)
+
+
+@pytest.mark.torch
+def test_a_learned_volume_is_the_same_for_each_example() -> None:
+    """Whatever enters: of that only the size of the batch matters, and no gradient flows to it."""
+    import torch
+
+    module, x = make("param", C=3, H=2).torch_module(volume("C5")), torch.rand(4, 5, requires_grad=True)
+    first, *others = module(x)
+    assert all(torch.equal(first, other) for other in others)
+    assert (None,) == torch.autograd.grad(module(x).sum(), x, allow_unused=True)

@@ -153,6 +153,10 @@ def _back(reads: Reads, axis: str, walks: Walks, x: Shape) -> Walks:
     size = known(x[axis]) if axis in x else None
     among_tokens = "T" in x and "T" in reads.along
     mixed = any("C" in {*mine, *yours} and len({*mine, *yours} - {"R"}) > 1 for mine, yours in reads.groups)
+    mixed |= any(axis in yours for _, yours in reads.groups) and any(
+        axis in mine and axis not in yours
+        for mine, yours in reads.groups  # it's another axis now
+    )
     if reads.all_of_it or mixed or among_tokens or isinstance(relation, Everywhere):
         found = {ANYWHERE: sum(walks.values())}
     elif relation is None:

@@ -48,7 +48,7 @@ def token_volumes(graph: Graph) -> dict[int, Dim]:
                 found[reads[0]] = minimum(size, found.get(reads[0], size))
                 reads = graph.nodes[reads[0]].inputs
     for index, node in enumerate(graph.nodes if found else ()):
-        if index not in found and node.layer.vocabulary() is None and node.inputs and node.inputs[0] in found:
+        if index not in found and 0 not in node.layer.sizes_only and node.inputs and node.inputs[0] in found:
             found[index] = found[node.inputs[0]]
     return found
 

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, TypeAlias
 
 from archcalc.errors import UsageError
-from archcalc.layers.reads import Axes, Everywhere, Reads, Relation, bits_of
+from archcalc.layers.reads import Axes, Everywhere, Factors, Reads, Relation, bits_of, factored
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import Dim, is_symbolic, known
 from archcalc.work import spend
@@ -129,7 +129,10 @@ def read(reads: Reads, seen: Seen, x: Shape, y: Shape) -> Seen:
     if reads.all_of_it or (reads.groups and seen == Seen.everything(y)):
         return Seen.everything(x)
     if reads.groups:
-        return _renumbered(reads.groups, seen, x, y)
+        mine, yours = reads.factors
+        slices = _in_factors(seen.slices, y, yours)
+        slices = _renumbered(reads.groups, slices, factored(x, mine), factored(y, yours))
+        return Seen(tuple(x.items()), _without_factors(slices, x, mine))
     slices, names = seen.slices, [axis for axis, _ in seen.axes]
     for axis in [axis for axis in names if axis not in x]:
         slices = _projected(slices, names.index(axis), len(names))
@@ -151,9 +154,11 @@ def _reader(relation: Relation, size: Dim) -> Callable[[int], int]:
     return lambda bits: relation.read_by(bits, number)
 
 
-def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Shape) -> Seen:
+def _renumbered(
+    groups: Sequence[tuple[Axes, Axes]], slices: Slices, x: Mapping[str, Dim], y: Mapping[str, Dim]
+) -> Slices:
     """Group by group, from the last: numbered along one axis, and numbered as the input does; then in its order."""
-    slices, names = seen.slices, [axis for axis, _ in seen.axes]
+    names = list(y)
     for place in reversed(range(len(groups))):
         mine, yours = groups[place]
         start = sum(len(axes) for _, axes in groups[:place])
@@ -162,12 +167,31 @@ def _renumbered(groups: Sequence[tuple[Axes, Axes]], seen: Seen, x: Shape, y: Sh
             names[start : start + len(yours)] = [""]
             slices = _as_many(slices, len(names), start, [known(x[axis]) for axis in mine])
             names[start : start + 1] = mine
-    order = list(x)
-    for target, axis in enumerate(order):
+    for target, axis in enumerate(x):
         for place in range(names.index(axis), target, -1):
             slices = _swapped(slices, place - 1)
             names[place - 1], names[place] = names[place], names[place - 1]
-    return Seen(tuple(x.items()), slices)
+    return slices
+
+
+def _in_factors(slices: Slices, shape: Shape, factors: Factors) -> Slices:
+    """The same values, with factors in place of the axes that have some."""
+    depth = len(shape)
+    for place, axis in reversed(list(enumerate(shape))):
+        if axis in factors:
+            slices = _as_many(slices, depth, place, [*map(known, factors[axis].values())])
+            depth += len(factors[axis]) - 1
+    return slices
+
+
+def _without_factors(slices: Slices, shape: Shape, factors: Factors) -> Slices:
+    """The inverse of `_in_factors`."""
+    depth = len(factored(shape, factors))
+    for place, axis in enumerate(shape):
+        if axis in factors:
+            slices = _as_one(slices, depth, place, [*map(known, factors[axis].values())])
+            depth -= len(factors[axis]) - 1
+    return slices
 
 
 def _as_one(slices: Slices, depth: int, start: int, sizes: Sequence[int]) -> Slices:

@@ -10,7 +10,7 @@ from archcalc.analyses.field import LOST, MAX_PERIOD, Field, Fields, Interval, b
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import Bins, Everywhere, Linked, Only, Part, Reads, UpTo
+from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, Linked, Only, Part, Reads, UpTo
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum
 
@@ -47,7 +47,8 @@ class _Path:
     """One input of a layer that reaches its output, and how.
 
     `constant`: every output position reads the same of it; `apart`: except that regions do so each on its own.
-    `complete`: some position reads each of its positions, for sure. `mixes`: all channels read the same.
+    `complete`: some position reads each of its positions, for sure. `mixes`: all channels read the same; `skips`: some
+    of its channels may be read by none, or not at each position.
     """
 
     number: int
@@ -58,6 +59,7 @@ class _Path:
     apart: bool
     complete: bool
     mixes: bool
+    skips: bool
 
 
 def _paths(at: Application) -> tuple[_Path, ...]:
@@ -70,10 +72,18 @@ def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
     same = [axis for axis in axes if not _is_one(reads, x, y, axis)]
     no_positions = all(axis == "C" for axis in y)
     constant = reads.all_of_it or no_positions or (not reads.groups and bool(axes) and set(same) <= {"R"})
-    plain = not (reads.along.keys() - {"C"} or reads.groups or reads.all_of_it) and same == axes
     complete = all(_is_complete(relation, axis, x, y) for axis, relation in reads.along.items())
     mixes = reads.all_of_it or isinstance(reads.along.get("C"), Everywhere)
-    return _Path(number, reads, x, plain, constant and not plain, "R" in same and not no_positions, complete, mixes)
+    skips = _leaves_out(reads, x, y)
+    plain = not (reads.along.keys() - {"C"} or reads.groups or reads.all_of_it or skips) and same == axes
+    apart = "R" in same and not no_positions
+    return _Path(number, reads, x, plain, constant and not plain, apart, complete, mixes, skips)
+
+
+def _leaves_out(reads: Reads, x: Shape, y: Shape) -> bool:
+    """Whether what a position's channels see together may be less than what those of its input do."""
+    relation = reads.along.get("C")
+    return bool(reads.factors[0]) or (relation is not None and not _is_complete(relation, "C", x, y))
 
 
 def _is_one(reads: Reads, x: Shape, y: Shape, axis: str) -> bool:
@@ -129,6 +139,8 @@ class _Propagation:
         """Whether all channels of an output position see the same through one of the inputs."""
         if path.mixes:
             return True
+        if "C" in path.reads.factors[1]:  # places became channels
+            return False
         place = node.inputs[path.number]
         if not path.reads.groups:
             return self.alike[place]
@@ -163,6 +175,8 @@ class _Propagation:
         only = any(isinstance(relation, Only) for relation in path.reads.along.values())
         if path.plain:
             return fields
+        if path.skips and not path.constant and not self.alike[place]:
+            fields = {axis: replace(field, bounded=True) for axis, field in fields.items()}
         apart = any("C" in mine and yours != ("C",) for mine, yours in path.reads.groups) and not self.alike[place]
         if apart and not path.constant:  # channels become positions, and each sees what it saw as a channel
             return dict.fromkeys(fields, LOST)
@@ -177,18 +191,18 @@ class _Propagation:
             relation, size = path.reads.along.get(axis), path.x.get(axis)
             key = (id(field), None if isinstance(relation, Bins) else relation, size)
             if key not in known or isinstance(relation, (Bins, Everywhere)):
-                known[key] = self._along(path, at, place, axis)
+                known[key] = self._along(path, at, field, place, axis)
             result[axis] = known[key]
         return result
 
-    def _along(self, path: _Path, at: Application, place: int, axis: str) -> Field:
-        field, relation = self.found[place][axis], path.reads.along.get(axis)
+    def _along(self, path: _Path, at: Application, field: Field, place: int, axis: str) -> Field:
+        relation = path.reads.along.get(axis)
         if field.constant:
             return replace(field, bounded=True) if _may_miss(path, at.output_shape, axis) else field
         if isinstance(relation, Everywhere) or _is_one(path.reads, path.x, at.output_shape, axis):
             whole = self._constant(path, at, place)[axis]  # along the other axes some may see less
             return whole if self.covers[place] and not field.bounded else replace(whole, bounded=True)
-        if path.reads.groups:
+        if path.reads.groups and path.reads.factors == NO_FACTORS:
             return _regrouped(field, path, at.output_shape)
         if field.lost or (field.numbered and "T" in path.reads.along):
             return LOST

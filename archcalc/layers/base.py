@@ -55,8 +55,6 @@ class Layer:
     """Whether values are read, and made dense, in any order of the axes."""
     is_scattered: ClassVar[bool] = False
     """A view whose values don't lie side by side; it's a copy with `copy`, and where a reader needs values that do."""
-    is_turned: ClassVar[bool] = False
-    """A scattered view whose axes are in another order in memory."""
     copy: bool = False
     """Whether a copy was asked for in place of a view."""
     weight_layer: ClassVar[bool] = False
@@ -84,6 +82,11 @@ class Layer:
     """Its first input is the main path; the others go past that."""
     normalises: ClassVar[bool] = False
     """Scales and shifts what another layer made: a picture draws it with a weight layer."""
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether it's a scattered view with axes in another order, or with gaps between regions or tokens."""
+        return False
 
     @property
     def family(self) -> str:

@@ -166,6 +166,11 @@ def is_open(reads: Reads) -> bool:
 
 
 Axes: TypeAlias = "tuple[str, ...]"
+Factors: TypeAlias = "Mapping[str, Mapping[str, Dim]]"
+"""Axes whose positions are numbered by several indices: by axis, the indices' names and sizes, the slowest first."""
+
+
+NO_FACTORS: tuple[Factors, Factors] = ({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +179,14 @@ class Reads:
 
     `along` has the axes on which that isn't simply the same position; an axis that the output lacks is there, too.
     `groups` pairs axes of the input with axes of the output that hold the same values in the same order: then positions
-    are numbered anew. `all_of_it`: everything, whatever the axes are.
+    are numbered anew. `all_of_it`: everything, whatever the axes are. With `factors`, of the input's axes and of the
+    output's, `groups` pairs those; then `along` says for single axes what comes of it.
     """
 
     along: Mapping[str, Relation] = field(default_factory=dict)
     groups: tuple[tuple[Axes, Axes], ...] = ()
     all_of_it: bool = False
+    factors: tuple[Factors, Factors] = NO_FACTORS
 
 
 SAME = Reads()
@@ -190,6 +197,15 @@ ALL = Reads(all_of_it=True)
 def over(axes: Sequence[str], relation: Relation) -> Reads:
     """One relation along several axes."""
     return Reads(dict.fromkeys(axes, relation))
+
+
+def factored(shape: Shape, factors: Factors) -> dict[str, Dim]:
+    """The sizes along all axes, with factors in place of those that have some.
+
+    >>> factored(Shape(C=8, H=6), {"H": {"H": 3, "h": 2}})
+    {'C': 8, 'H': 3, 'h': 2}
+    """
+    return {name: part for axis, size in shape.items() for name, part in factors.get(axis, {axis: size}).items()}
 
 
 def regrouped(x: Shape, y: Shape) -> Reads:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Channels, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
-from archcalc.layers.base import Layer, layer, spatial_axes
-from archcalc.layers.reads import Only, Part, Reads, Relation, Shuffled, over, regrouped
+from archcalc.layers.arguments import Axis, Channels, Count, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
+from archcalc.layers.base import Layer, Sentences, layer, spatial_axes
+from archcalc.layers.reads import Factors, Groups, Only, Part, Reads, Relation, Shuffled, factored, over, regrouped
 from archcalc.layers.sliding import Sliding
-from archcalc.shape import AXES, SPATIAL, Shape, Window
+from archcalc.shape import AXES, SPATIAL, Shape, TransposedWindow, Window
 from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, known, prod
 
 if TYPE_CHECKING:
@@ -85,6 +85,18 @@ class Flatten(Rearranged):
         return nn.Flatten(2 if "R" in x else 1)
 
 
+def given_axes(kind: Layer) -> Shape:
+    """The volume whose sizes are given axis by axis.
+
+    Raises: ShapeError: there are none.
+    """
+    sizes = {axis: getattr(kind, axis) for axis in AXES}
+    result = Shape(**{axis: size for axis, size in sizes.items() if size is not None})
+    if not result:
+        raise ShapeError("needs at least one axis", code="E211", hint=f"write '{kind.kind} C=64 H=4 W=4'")
+    return result
+
+
 @layer("reshape")
 class Reshape(Rearranged):
     """The same values under new axes, in the order R, T, C, D, H, W. Shapes: any → the axes that are given."""
@@ -111,10 +123,7 @@ class Reshape(Rearranged):
         return ()
 
     def output_shape(self, x: Shape) -> Shape:
-        sizes = {axis: getattr(self, axis) for axis in AXES}
-        result = Shape(**{axis: size for axis, size in sizes.items() if size is not None})
-        if not result:
-            raise ShapeError("needs at least one axis", code="E211", hint="write 'reshape C=64 H=4 W=4'")
+        result = given_axes(self)
         if differ(result.numel, x.numel):
             raise ShapeError(f"{result} has {result.numel} values, the input {x} has {x.numel}", code="E208")
         return result
@@ -304,6 +313,284 @@ class Slice(Scattered, Sliding):
         from archcalc.layers import torch_modules as tm
 
         return tm.Slice([known(w.stride) for w in self.windows(x).values()], self.copy)
+
+
+class OneAxis(Scattered):
+    """Some positions along one axis; which, `window` says."""
+
+    axis: Axis
+    copy: bool = False
+
+    takes_all = False
+
+    @property
+    def is_turned(self) -> bool:
+        return self.axis in ("R", "T")  # they can't join the batch as they lie
+
+    def window(self, x: Shape) -> Window:
+        """A window of one position, which starts where the part does."""
+        raise NotImplementedError(self.kind)
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.axis not in x:
+            raise ShapeError(f"the input has no axis {self.axis}; it is {x}", code="E210")
+        return x.with_(**{self.axis: self.window(x).positions(x[self.axis])})
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        return {self.axis: self.window(x)} if self.axis in SPATIAL else {}
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [over((self.axis,), self.window(x))]
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        window, size = self.window(x), known(x[self.axis])
+        before, after = window.pads
+        step = known(window.stride)
+        return tm.Part(tuple(x).index(self.axis) + 1, -before, size + after, step, self.copy)
+
+
+@layer("part")
+class PartOfAxis(OneAxis):
+    """The positions from `start` up to `stop`, that one left out, along one axis, or every `step`-th of them.
+
+    Shapes: any; along the axis ⌈(stop - start)/step⌉.
+
+    >>> PartOfAxis("C", 16).output_shape(Shape(C=64, H=7, W=7))
+    Shape(C=48, H=7, W=7)
+    """
+
+    also = ("narrow", "slice_axis", "strided_slice", "getitem")
+
+    axis: Axis
+    start: Count = 0
+    stop: Dim | None = None
+    step: Dim = 1
+    copy: bool = False
+
+    def window(self, x: Shape) -> Window:
+        size = x[self.axis]
+        stop = size if self.stop is None else self.stop
+        if exceeds(stop, size) or exceeds(self.start + 1, stop):
+            raise ShapeError(f"there is no part of {self.axis}={size} from {self.start} to {stop}", code="E208")
+        return Window(1, stride=self.step, before=-self.start, after=stop - size)
+
+    def follows_size(self) -> bool:
+        return self.stop is not None
+
+
+@layer("chunk")
+class Chunk(OneAxis):
+    """One of `parts` equal parts of an axis; a negative index counts from the end. Source: torch.chunk.
+
+    >>> Chunk(4, -1).output_shape(Shape(C=64, H=7, W=7))
+    Shape(C=16, H=7, W=7)
+    """
+
+    also = ("split", "tensor_split")
+
+    parts: Dim
+    index: Index
+    axis: Axis = "C"
+    copy: bool = False
+
+    def window(self, x: Shape) -> Window:
+        size = x[self.axis]
+        if differ(size % self.parts, 0):
+            raise ShapeError(f"{self.axis}={size} is not divisible by parts={self.parts}", code="E205")
+        if exceeds(self.index + 1, self.parts) or exceeds(-self.index, self.parts):
+            raise ShapeError(f"there is no part {self.index} among {self.parts}", code="E208")
+        length = floor_div(size, self.parts)
+        start = self.index % self.parts * length
+        return Window(1, before=-start, after=start + length - size)
+
+    def follows_size(self) -> bool:
+        return True
+
+
+@layer("transpose")
+class Transpose(Scattered):
+    """What lay along one axis lies along another, and the reverse; an axis that isn't there gives nothing back.
+
+    Shapes: (T, C) → (T=C, C=T); (T, C, H, W) → (C, D=T, H, W). Source: Tolstikhin et al. 2021 (MLP-Mixer), equation 1.
+
+    >>> Transpose("T", "C").output_shape(Shape(T=196, C=768))
+    Shape(T=768, C=196)
+    """
+
+    also = ("permute", "swapaxes", "swap_axes", "movedim")
+
+    axis: Axis
+    other: Axis
+    copy: bool = False
+
+    is_turned = True
+    takes_turned = True
+
+    def changes_nothing(self, x: Shape) -> bool:
+        return False
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.axis == self.other:
+            raise ShapeError(f"axis and other are both {self.axis}", code="E211")
+        if self.axis not in x and self.other not in x:
+            raise ShapeError(f"the input has neither axis {self.axis} nor {self.other}; it is {x}", code="E210")
+        return Shape(**{self._origin(axis): size for axis, size in x.items()})
+
+    def _origin(self, axis: str) -> str:
+        """Which axis of the input an axis of the output is."""
+        return {self.axis: self.other, self.other: self.axis}.get(axis, axis)
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [Reads(groups=tuple(((self._origin(axis),), (axis,)) for axis in self.output_shape(x)))]
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        places = [tuple(x).index(self._origin(axis)) + 1 for axis in self.output_shape(x)]
+        return tm.Permute(places, self.copy)
+
+
+class Blocks(Layer):
+    """Blocks of positions against channels: which end has the positions, the kind says."""
+
+    factor: Extent
+
+    linear = True
+
+    def needs_dense(self, x: Shape) -> bool:
+        return True
+
+    def sides(self, x: Shape) -> Mapping[str, Dim]:
+        """A block's sides, one per spatial axis."""
+        return per_axis(self.factor, spatial_axes(x), "factor")
+
+    def joint(self, few: Shape, wide: Shape) -> tuple[Factors, Factors]:
+        """The factors of the channels of `few` positions, and of the positions of a `wide` volume.
+
+        A position in a block is named by the small letters of its axes.
+        """
+        sides = self.sides(wide)
+        inside = {axis.lower(): side for axis, side in sides.items()}
+        places = {axis: {axis: few[axis], axis.lower(): side} for axis, side in sides.items()}
+        return {"C": {"C": wide.C, **inside}}, places
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        sides = [*map(known, self.sides(x).values())]
+        if len(sides) == 2 and sides[0] == sides[1]:
+            return tm.over_batch(x, getattr(nn, type(self).__name__)(sides[0]))
+        return tm.over_batch(x, getattr(tm, type(self).__name__)(sides))
+
+
+@layer("pixel_shuffle")
+class PixelShuffle(Blocks):
+    """Channels become blocks of positions. Shapes: (C·r², H, W) → (C, H·r, W·r). Source: Shi et al. 2016.
+
+    >>> PixelShuffle(2).output_shape(Shape(C=64, H=7, W=7))
+    Shape(C=16, H=14, W=14)
+    """
+
+    also = ("depth_to_space", "sub_pixel", "subpixel")
+
+    factor: Extent
+
+    def output_shape(self, x: Shape) -> Shape:
+        sides = self.sides(x)
+        block = prod(sides.values())
+        if differ(x.C % block, 0):
+            raise ShapeError(f"{x.C} channels are not divisible by the {block} positions of a block", code="E205")
+        return x.with_(C=floor_div(x.C, block), **{axis: x[axis] * side for axis, side in sides.items()})
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        return {axis: TransposedWindow(side, side) for axis, side in self.sides(x).items()}
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        y = self.output_shape(x)
+        factors = self.joint(x, y)
+        groups = tuple(((name,), (name,)) for name in factored(y, factors[1]))
+        channels = Groups(1, prod(self.sides(x).values()))
+        return [Reads({**self.windows(x), "C": channels}, groups, factors=factors)]
+
+
+@layer("pixel_unshuffle")
+class PixelUnshuffle(Blocks):
+    """Blocks of positions become channels. Shapes: (C, H·r, W·r) → (C·r², H, W). Source: Shi et al. 2016, inverted.
+
+    >>> PixelUnshuffle(2).output_shape(Shape(C=3, H=224, W=224))
+    Shape(C=12, H=112, W=112)
+    """
+
+    also = ("space_to_depth", "focus", "patch_merging", "reorg")
+
+    factor: Extent
+
+    def output_shape(self, x: Shape) -> Shape:
+        sides = self.sides(x)
+        for axis, side in sides.items():
+            if differ(x[axis] % side, 0):
+                raise ShapeError(f"{axis}={x[axis]} is not divisible by factor={side}", code="E205")
+        places = {axis: floor_div(x[axis], side) for axis, side in sides.items()}
+        return x.with_(C=x.C * prod(sides.values()), **places)
+
+    def windows(self, x: Shape) -> Mapping[str, Window]:
+        return {axis: Window(side, stride=side) for axis, side in self.sides(x).items()}
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        y = self.output_shape(x)
+        channels, places = self.joint(y, x)
+        groups = tuple(((name,), (name,)) for name in factored(y, channels))
+        block = Groups(prod(self.sides(x).values()), 1)
+        return [Reads({**self.windows(x), "C": block}, groups, factors=(places, channels))]
+
+
+@layer("param")
+class LearnedVolume(Layer):
+    """A learned volume that depends on no input, the same for each example. Shapes: any → the axes that are given.
+
+    Of what enters it only the size of the batch is read. Source: Karras et al. 2019, figure 1; Carion et al. 2020.
+
+    >>> LearnedVolume(T=100, C=256).params(Shape(C=3, H=800, W=800))
+    25600
+    """
+
+    also = ("parameter", "constant", "const", "learned", "query_embed")
+
+    C: Dim | None = None
+    D: Dim | None = None
+    H: Dim | None = None
+    W: Dim | None = None
+    T: Dim | None = None
+    R: Dim | None = None
+
+    linear = True
+    sizes_only = (0,)
+    sentences = Sentences(weights="every value of the volume is learned")
+
+    def output_shape(self, x: Shape) -> Shape:
+        return given_axes(self)
+
+    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        """The volume's axes in order."""
+        return tuple(self.output_shape(x).values())
+
+    def weights(self, x: Shape) -> Dim:
+        return self.output_shape(x).numel
+
+    def gates(self, x: Shape) -> tuple[int, ...]:
+        return (0,)  # no path leads through it
+
+    def reads(self, x: Shape) -> Sequence[Reads | None]:
+        return [None]
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Learned([*map(known, self.output_shape(x).values())])
 
 
 @layer("zeropad")

@@ -374,3 +374,71 @@ class Select(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         one = x.select(self.axis, self.index)
         return one.clone(memory_format=torch.contiguous_format) if self.copy else one
+
+
+class Part(nn.Module):
+    """The positions from `start` up to `stop`, or every `step`-th of them, along one axis: a view, or a copy."""
+
+    def __init__(self, axis: int, start: int, stop: int, step: int = 1, copy: bool = False) -> None:
+        super().__init__()
+        self.axis, self.start, self.stop, self.step, self.copy = axis, start, stop, step, copy
+
+    def forward(self, x: Tensor) -> Tensor:
+        where: Any = (*[slice(None)] * self.axis, slice(self.start, self.stop, self.step))
+        part = x[where]
+        return part.clone(memory_format=torch.contiguous_format) if self.copy else part
+
+
+class Permute(nn.Module):
+    """The axes after the batch in the order of their numbers: a view, or a copy."""
+
+    def __init__(self, axes: Sequence[int], copy: bool = False) -> None:
+        super().__init__()
+        self.axes, self.copy = tuple(axes), copy
+
+    def forward(self, x: Tensor) -> Tensor:
+        turned = x.permute(0, *self.axes)
+        return turned.clone(memory_format=torch.contiguous_format) if self.copy else turned
+
+
+class PixelShuffle(nn.Module):
+    """`nn.PixelShuffle` with sides of their own, and along any number of axes."""
+
+    def __init__(self, sides: Sequence[int]) -> None:
+        super().__init__()
+        self.sides = tuple(sides)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rank = len(self.sides)
+        split = x.reshape(x.shape[0], -1, *self.sides, *x.shape[2:])  # places in a block before blocks
+        pairs = [place for axis in range(2, 2 + rank) for place in (axis + rank, axis)]
+        joined = split.permute(0, 1, *pairs).clone(memory_format=torch.contiguous_format)
+        sizes = [size * side for size, side in zip(x.shape[2:], self.sides, strict=True)]
+        return joined.reshape(*split.shape[:2], *sizes)
+
+
+class PixelUnshuffle(nn.Module):
+    """`nn.PixelUnshuffle` with sides of their own, and along any number of axes."""
+
+    def __init__(self, sides: Sequence[int]) -> None:
+        super().__init__()
+        self.sides = tuple(sides)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rank = len(self.sides)
+        pairs = [part for size, side in zip(x.shape[2:], self.sides, strict=True) for part in (size // side, side)]
+        split = x.reshape(*x.shape[:2], *pairs)
+        inside, blocks = range(3, 3 + 2 * rank, 2), range(2, 2 + 2 * rank, 2)
+        return split.permute(0, 1, *inside, *blocks).clone(memory_format=torch.contiguous_format).flatten(1, 1 + rank)
+
+
+class Learned(nn.Module):
+    """A learned volume for each example of the batch."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.weight = nn.Parameter(torch.randn(self.sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight.repeat(x.shape[0], *[1] * len(self.sizes))
