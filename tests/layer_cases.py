@@ -359,6 +359,63 @@ CASES = [
     unchanged(make("attention", 2, bias=False, causal=True), "R3 T5 C8", weights=256, macs=3 * (5 * 256 + 2 * 25 * 8)),
     # cross-attention: queries and outputs 2*T*C² = 640, keys and values 2*S*C*C' = 336, products 2*T*S*C = 240
     row(make("attention", 4, kv="memory"), "T5 C8, T3 C7", "T5 C8", weights=128 + 112, biases=32, macs=640 + 336 + 240),
+    # keys and values of 2 heads for 4 heads of queries, 2 numbers each: 64 + 2*32 + 64
+    unchanged(make("attention", 4, kv_heads=2), "T5 C8", weights=192, biases=8 + 4 + 4 + 8, macs=5 * 192 + 2 * 25 * 8),
+    # heads of 6 numbers and values of 2, out to 10: 8*12 + 8*12 + 8*4 + 4*10; pairs 3*3*2*(6 + 2)
+    row(
+        make("attention", 2, head_dim=6, value_dim=2, out_features=10, bias=False),
+        "R2 T3 C8",
+        "R2 T3 C10",
+        weights=264,
+        macs=2 * (3 * 264 + 9 * 2 * 8),
+    ),
+    unchanged(make("attention", 2, bias=False, qkv_bias=True), "T5 C8", weights=256, biases=24, macs=1680),
+    unchanged(make("attention", 2, k_bias=False, window=3, causal=True), "T5 C8", weights=256, biases=24, macs=1680),
+    unchanged(make("attention", 2, qkv_bias=False, window=2), "T5 C8", weights=256, biases=8, macs=1680),
+    # a factor for each number of a head, in queries and in keys; of all heads together 8 and 4
+    unchanged(
+        make("attention", 4, rope=True, qk_norm="rmsnorm", head_dim=4, bias=False),
+        "T5 C8",
+        weights=4 * 8 * 16 + 2 * 4,
+        macs=5 * 512 + 2 * 25 * 16,
+    ),
+    unchanged(
+        make("attention", 4, kv_heads=2, qk_norm="ln", qk_norm_whole=True, out_bias=False),
+        "T5 C8",
+        weights=192 + 12,
+        biases=8 + 4 + 4 + 12,
+        macs=5 * 192 + 400,
+    ),
+    unchanged(
+        make("attention", 2, causal=True, rope=True, rotary_dim=2, alibi=True, scale=Fraction(1, 3)),
+        "R2 T5 C8",
+        weights=256,
+        biases=32,
+        macs=2 * 1680,
+    ),
+    unchanged(make("attention", 2, softcap=50), "T5 C8", weights=256, biases=32, macs=1680),
+    unchanged(
+        make("attention", 4, kv_heads=2, sinks=True, causal=True, window=2),
+        "R2 T5 C8",
+        weights=192,
+        biases=24 + 4,
+        macs=2 * (5 * 192 + 400),
+    ),
+    # T5: 8 buckets for each of 2 heads. Swin: 3*5 displacements in a window of 2x3
+    unchanged(
+        make("attention", 2, bias=False, scale=1, buckets=8, max_distance=16), "T5 C8", weights=256 + 16, macs=1680
+    ),
+    row(
+        make("attention", 2, kv="memory", buckets=4),
+        "T5 C8, T3 C7",
+        "T5 C8",
+        weights=240 + 8,
+        biases=32,
+        macs=640 + 336 + 240,
+    ),
+    unchanged(
+        make("attention", 2, relative=(2, 3)), "R2 T6 C8", weights=256 + 30, biases=32, macs=2 * (6 * 256 + 2 * 36 * 8)
+    ),
     # regions
     row(make("roipool", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
     row(make("proposals", 10, box="box"), "C18 H3 W4, C36 H3 W4", "R10 C4"),

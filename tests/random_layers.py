@@ -294,6 +294,48 @@ def attention(draw: Draw, x: Shape) -> Values:
     values: Values = {"num_heads": divisor(draw, x.C)}
     maybe(draw, values, "bias", st.booleans())
     maybe(draw, values, "causal", st.booleans())
+    if draw(st.booleans()):
+        values |= widths(draw, values["num_heads"])
+        for name in ("qkv_bias", "k_bias", "out_bias"):
+            maybe(draw, values, name, st.booleans())
+        values |= between(draw, x, values["num_heads"], bool(values.get("causal")))
+        maybe(draw, values, "qk_norm", st.sampled_from(["none", "rmsnorm", "ln"]))
+        maybe(draw, values, "qk_norm_whole", st.booleans())
+        maybe(draw, values, "eps", st.just(Fraction(1, 1000)))
+        head = values.get("head_dim", x.C // values["num_heads"])
+        if head > 1 and draw(st.booleans()):
+            values["rope"] = True
+            values["rotary_dim"] = 2 * number(draw, 1, head // 2)
+    return values
+
+
+def widths(draw: Draw, heads: int) -> Values:
+    """Heads of keys and values, and what they hold."""
+    values: Values = {}
+    maybe(draw, values, "kv_heads", st.sampled_from([n for n in range(1, heads + 1) if heads % n == 0]))
+    for name in ("head_dim", "value_dim", "out_features"):
+        maybe(draw, values, name, st.integers(1, 6))
+    return values
+
+
+def between(draw: Draw, x: Shape, heads: int, causal: bool) -> Values:
+    """What is done with scores."""
+    values: Values = {}
+    maybe(draw, values, "window", st.integers(1, x["T"] + 1))
+    maybe(draw, values, "scale", st.integers(1, 9).map(lambda n: Fraction(n, 8)))
+    if draw(st.integers(0, 2)) == 0:
+        values["softcap"] = draw(st.sampled_from([1, 30, Fraction(5, 2)]))
+    if draw(st.integers(0, 2)) == 0:
+        values["sinks"] = True
+    form = draw(st.integers(0, 5))
+    if form == 0:
+        values["alibi"] = True
+    elif form == 1:
+        values["buckets"] = number(draw, 1, 4) * (2 if causal else 4)
+        maybe(draw, values, "max_distance", st.integers(5, 30))
+    elif form == 2:
+        first = divisor(draw, x["T"])
+        values["relative"] = draw(st.sampled_from([x["T"], (first, x["T"] // first)]))
     return values
 
 

@@ -183,6 +183,7 @@ ARGUMENT_TYPES = {
         words("Interpolation", "nearest", "bilinear"),
         words("Approximation", "none", "tanh"),
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
+        words("HeadNorm", "none", "rmsnorm", "ln"),
     )
 }
 Count: TypeAlias = Dim
@@ -192,6 +193,7 @@ Axis: TypeAlias = str
 Interpolation: TypeAlias = str
 Approximation: TypeAlias = str
 Gate: TypeAlias = str
+HeadNorm: TypeAlias = str
 
 
 def are_equal(a: Dim, b: Dim, question: str) -> bool:

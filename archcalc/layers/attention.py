@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Tensor
+from archcalc.layers.arguments import Channels, Extent, HeadNorm, Number, Tensor
+from archcalc.layers.attending import Attending, Sizes
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
-from archcalc.layers.reads import Everywhere, Part, Reads, UpTo, over
+from archcalc.layers.reads import Everywhere, Part, Reads, over
 from archcalc.shape import Shape, unequal_axes
-from archcalc.symbolic import Dim, differ, exceeds, known
+from archcalc.symbolic import Dim, differ, exceeds, known, maximum, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,85 +27,230 @@ def token_count(x: Shape) -> Dim:
 
 
 @layer("attention")
-class Attention(Layer):
+class Attention(Attending):
     """Multi-head scaled dot-product attention with its four projections; `kv` gives the keys and values.
 
-    Shapes: x (T, C), kv (S, C') or absent for self-attention, output (T, C). `causal` masks, it doesn't save MACs.
-    Source: Vaswani et al. 2017, section 3.2; torch.nn.MultiheadAttention.
+    Shapes: x (T, C), kv (S, C') or absent for self-attention, output (T, C), or (T, out_features). All pairs of tokens
+    are computed: no mask saves MACs. Query heads share `kv_heads` keys and values in groups. `head_dim` and `value_dim`
+    are C / num_heads unless given. With a causal mask a query sees the last `window` tokens, itself among them; without
+    one as many after it. `qk_norm` normalises the queries and keys of each head, or all of them together.
+    Source: Vaswani et al. 2017, section 3.2; torch.nn.MultiheadAttention. Shared keys: Ainslie et al. 2023 (GQA).
+    `rope`: Su et al. 2021. `alibi`: Press et al. 2022. `buckets`: Raffel et al. 2020 (T5). `relative`: Liu et al. 2021
+    (Swin), equation 4. `softcap`: Gemma 2, section 2. `sinks`: gpt-oss.
 
     >>> Attention(num_heads=8).macs(Shape(T=4, C=64), Shape(T=4, C=64))
     67584
+    >>> Attention(num_heads=32, kv_heads=8, bias=False).params(Shape(T=4, C=4096))
+    41943040
     """
 
-    also = ("mha", "multihead_attention", "self_attention", "sdpa")
+    also = (
+        "mha", "multihead_attention", "self_attention", "cross_attention", "gqa", "mqa", "grouped_query_attention",
+        "multi_query_attention", "window_attention", "sdpa",
+    )  # fmt: skip
 
     num_heads: Dim
     kv: Tensor | None = None
     bias: bool = True
     causal: bool = False
+    kv_heads: Dim | None = None
+    head_dim: Dim | None = None
+    value_dim: Dim | None = None
+    out_features: Channels | None = None
+    qkv_bias: bool | None = None
+    k_bias: bool | None = None
+    out_bias: bool | None = None
+    scale: Number | None = None
+    window: Dim | None = None
+    rope: bool = False
+    rotary_dim: Dim | None = None
+    rope_base: Number = 10_000
+    qk_norm: HeadNorm = "none"
+    qk_norm_whole: bool = False
+    eps: Number | None = None
+    alibi: bool = False
+    buckets: Dim | None = None
+    max_distance: Dim = 128
+    relative: Extent | None = None
+    softcap: Number | None = None
+    sinks: bool = False
 
     weight_layer = True
-    keeps_the_least = True
-    uncounted = "softmax and scaling"
     sentences = Sentences(
         weights="query and output take C*C each, key and value C times the channels that they read",
         biases="one for each output of the four projections",
         macs="the four projections of every token, then both products over all pairs of tokens",
     )
 
+    def sentence(self, quantity: str, x: Shape, kv: Shape | None = None) -> str:
+        plain = (self.kv_heads, self.head_dim, self.value_dim, self.out_features) == (None,) * 4
+        if quantity == "weights" and not (plain and self.qk_norm == "none" and not self.positions(1)):
+            return (
+                "queries, keys and values take what they read for each number of each of their heads, the output all "
+                "heads' values; then the factors of norms, and the table of positions"
+            )
+        if quantity == "biases" and (len(set(self._biases)) > 1 or self.sinks or self.qk_norm == "ln"):
+            return "one for each output of the projections that have them; summands of norms, a sink for each head"
+        return super().sentence(quantity, x)
+
+    @property
+    def _biases(self) -> tuple[bool, bool, bool, bool]:
+        """Whether queries, keys, values and output have them."""
+        inner = self.bias if self.qkv_bias is None else self.qkv_bias
+        keys = inner if self.k_bias is None else self.k_bias
+        return inner, keys, inner, self.bias if self.out_bias is None else self.out_bias
+
+    def sizes(self, x: Shape, kv: Shape | None = None) -> Sizes:
+        """The numbers that all others follow from."""
+        source, heads = x if kv is None else kv, self.num_heads
+        head = shared_out(x.C, heads) if self.head_dim is None else self.head_dim
+        return Sizes(
+            token_count(x),
+            token_count(source),
+            x.without("C").numel,
+            source.without("C").numel,
+            heads,
+            heads if self.kv_heads is None else self.kv_heads,
+            head,
+            head if self.value_dim is None else self.value_dim,
+        )
+
     def output_shape(self, x: Shape, kv: Shape | None = None) -> Shape:
         token_count(x)
-        if differ(x.C % self.num_heads, 0):
+        if self.head_dim is None and differ(x.C % self.num_heads, 0):
             raise ShapeError(f"C={x.C} is not divisible by num_heads={self.num_heads}", code="E205")
         if kv is not None:
             token_count(kv)
             if unequal_axes(x, kv, ["R"]):
                 raise ShapeError(f"kv is {kv}, the input {x}: their regions differ", code="E208")
-        return x
+        sizes = self.sizes(x, kv)
+        self.check(sizes)
+        if self.rope:
+            self._check_rotary(sizes.head)
+        elif self.rotary_dim is not None:
+            raise ShapeError("rotary_dim is for rotary positions", code="E211", hint="add rope=true")
+        return x if self.out_features is None else x.with_(C=self.out_features)
+
+    def _check_rotary(self, head: Dim) -> None:
+        turned = self._turned(head)
+        if exceeds(turned, head):
+            raise ShapeError(f"rotary_dim={turned} exceeds the {head} numbers of a head", code="E208")
+        if differ(turned % 2, 0):
+            raise ShapeError(f"{turned} numbers of a head can't be turned in pairs", code="E205")
+
+    def _turned(self, head: Dim) -> Dim:
+        """How many numbers of a head are turned by rotary positions."""
+        return head if self.rotary_dim is None else self.rotary_dim
+
+    def _widths(self, x: Shape, kv: Shape | None) -> tuple[Dim, Dim, Dim, Dim]:
+        """What the four projections make of one token."""
+        sizes, out = self.sizes(x, kv), self.out_features
+        values = sizes.kv_heads * sizes.value
+        return sizes.heads * sizes.head, sizes.kv_heads * sizes.head, values, x.C if out is None else out
+
+    def _normed(self, x: Shape, kv: Shape | None) -> Dim:
+        """The numbers of a token's queries and keys that have factors of their own in norms."""
+        if self.qk_norm == "none":
+            return 0
+        queries, keys, *_ = self._widths(x, kv)
+        return queries + keys if self.qk_norm_whole else 2 * self.sizes(x, kv).head
 
     def weights(self, x: Shape, kv: Shape | None = None) -> Dim:
-        """Query and output: C² each; key and value: C·C' each."""
-        source = kv if kv is not None else x
-        return 2 * x.C * x.C + 2 * x.C * source.C
+        """The projections' matrices, the factors of norms, and the table of positions."""
+        source, sizes = kv if kv is not None else x, self.sizes(x, kv)
+        queries, keys, values, out = self._widths(x, kv)
+        matrices = x.C * queries + source.C * (keys + values) + sizes.heads * sizes.value * out
+        return matrices + self._normed(x, kv) + self.positions(sizes.heads)
 
     def biases(self, x: Shape, kv: Shape | None = None) -> Dim:
-        return 4 * x.C if self.bias else 0
+        own = [width for width, has in zip(self._widths(x, kv), self._biases, strict=True) if has]
+        norms = self._normed(x, kv) if self.qk_norm == "ln" else 0
+        return sum(own) + norms + (self.num_heads if self.sinks else 0)
 
     def macs(self, x: Shape, kv: Shape | None = None) -> Dim:
         """The four projections, and both products, q·k and attention·v, over all pairs of tokens."""
-        source = kv if kv is not None else x
-        queries, keys = x.without("C").numel, token_count(source)
-        projections = 2 * queries * x.C * x.C + 2 * source.without("C").numel * x.C * source.C
-        return projections + 2 * queries * keys * x.C
+        source, sizes = kv if kv is not None else x, self.sizes(x, kv)
+        queries, keys, values, out = self._widths(x, kv)
+        around = sizes.asking * (x.C * queries + sizes.heads * sizes.value * out)
+        return around + sizes.read * source.C * (keys + values) + self.products(sizes)
 
     def reads(self, x: Shape, kv: Shape | None = None) -> Sequence[Reads]:
-        """Every token of the keys, or with a causal mask none that comes later; of the queries the token itself."""
-        keys = Reads({"C": Everywhere(), "T": UpTo() if self.causal else Everywhere()})
+        """The tokens that a query sees, and all their features; of the queries the token itself."""
+        keys = Reads({"C": Everywhere(), "T": self.keys_read()})
         return [keys] if kv is None else [over("C", Everywhere()), keys]
 
     def kept(self, needs: Sequence[bool], x: Shape, kv: Shape | None = None) -> Kept:
-        """What enters, the four projections' other ends, and of each row of probabilities the logarithm of its sum.
+        """What enters, what norms and turns need, and what is kept from queries, keys and values on."""
+        sizes, extras = self.sizes(x, kv), self.kept_inside(self.sizes(x, kv))
+        if self.qk_norm != "none":
+            extras += (Extra(sizes.q + sizes.k), self._statistics(sizes.asking, sizes.heads))
+            extras += (self._statistics(sizes.read, sizes.kv_heads),)
+        if self.rope:
+            extras += (self._angles(sizes),)
+        return Kept((0,) if kv is None else (0, 1), extras=extras)
 
-        The probabilities themselves are computed again. Source: Dao et al. 2022 (FlashAttention), algorithm 1.
-        """
-        source = kv if kv is not None else x
-        values = 2 * x.numel + 2 * source.without("C").numel * x.C
-        sums = x.without("C").numel * self.num_heads
-        return Kept((0,) if kv is None else (0, 1), extras=(Extra(values), Extra(sums, Width.statistic)))
+    def _statistics(self, tokens: Dim, heads: Dim) -> Extra:
+        rows = tokens if self.qk_norm_whole else tokens * heads
+        return Extra(rows * (2 if self.qk_norm == "ln" else 1), Width.statistic)
+
+    def _angles(self, sizes: Sizes) -> Extra:
+        """Cosines and sines of all positions."""
+        return Extra(2 * maximum(sizes.queries, sizes.keys) * self._turned(sizes.head), per_example=False)
 
     def working(self, x: Shape, kv: Shape | None = None) -> Moments:
         """Queries, keys and values, what they make, and its projection."""
-        source = kv if kv is not None else x
-        return ((Extra(3 * x.numel + 2 * source.without("C").numel * x.C),),)
+        sizes, out = self.sizes(x, kv), self.output_shape(x, kv).numel
+        held = Extra(sizes.q + sizes.k + sizes.v)
+        inside = tuple((held, *moment) for moment in self.working_inside(sizes))
+        return (*self._before(sizes), *inside, (held, Extra(sizes.mixed + out)))
+
+    def _before(self, sizes: Sizes) -> Iterator[tuple[Extra, ...]]:
+        """What norms and turns make before there are values."""
+        if self.qk_norm != "none":
+            yield Extra(2 * sizes.q), self._statistics(sizes.asking, sizes.heads)
+            yield Extra(sizes.q + 2 * sizes.k), self._statistics(sizes.read, sizes.kv_heads)
+        if self.rope:
+            angles, turned = self._angles(sizes), self._turned(sizes.head)
+            q, k = turned * sizes.asking * sizes.heads, turned * sizes.read * sizes.kv_heads
+            yield Extra(sizes.q + sizes.k), angles, angles._replace(width=Width.statistic)
+            for before, part, whole in ((0, q, sizes.q), (sizes.q, k, sizes.k)):
+                yield Extra(sizes.q + sizes.k + before + 3 * part), angles
+                yield Extra(sizes.q + sizes.k + before + part + (whole if self.rotary_dim else 0)), angles
 
     def torch_module(self, x: Shape, kv: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
         from archcalc.layers import torch_tokens
 
-        source = kv if kv is not None else x
-        sizes = known(x.C), known(self.num_heads), known(source.C)
-        attention = torch_tokens.Attention(*sizes, self.bias, self.causal)
+        source, sizes = kv if kv is not None else x, self.sizes(x, kv)
+        query_norm, key_norm = (self._norm(sizes.head, width) for width in self._widths(x, kv)[:2])
+        attention = torch_tokens.Attention(
+            known(x.C),
+            known(self.num_heads),
+            known(source.C),
+            self._biases[0] if len(set(self._biases)) == 1 else self._biases,
+            self.core(known(self.num_heads), known(sizes.head)),
+            _number(self.kv_heads),
+            _number(self.head_dim),
+            _number(self.value_dim),
+            _number(self.out_features),
+            query_norm,
+            key_norm,
+            self.qk_norm_whole,
+            torch_tokens.Rotary(known(self._turned(sizes.head)), float(self.rope_base)) if self.rope else None,
+        )
         return tm.Folded(attention, 1) if "R" in x else attention
+
+    def _norm(self, head: Dim, width: Dim) -> nn.Module | None:
+        from torch import nn
+
+        size, eps = known(width if self.qk_norm_whole else head), None if self.eps is None else float(self.eps)
+        if self.qk_norm == "ln":
+            return nn.LayerNorm(size) if eps is None else nn.LayerNorm(size, eps)
+        return nn.RMSNorm(size, eps) if self.qk_norm == "rmsnorm" else None
+
+
+def _number(size: Dim | None) -> int | None:
+    return None if size is None else known(size)
 
 
 @layer("pos_embed")

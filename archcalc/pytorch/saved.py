@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documentation names it
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import sdpa_flop
 
 aten = torch.ops.aten
-FUSED = aten._scaled_dot_product_flash_attention_for_cpu
-FUSED_FLOPS = {FUSED: lambda q, k, v, *_, **__: sdpa_flop(q, k, v)}
-"""For PyTorch's flop counter, which doesn't know this kernel's formula."""
 
 
 @torch.library.custom_op("archcalc::rms_norm", mutates_args=())
@@ -56,12 +54,60 @@ def _derive(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor | Non
 fused_rms_norm.register_autograd(_derive, setup_context=_keep)
 
 
+@torch.library.custom_op("archcalc::attention", mutates_args=())
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """What GPUs compute at once: the mixed values, in the order of tokens, and of each row the logarithm of its sum."""
+    return _in_order(_stepwise(q, k, v, mask, causal, scale)), _sums(q)
+
+
+@fused_attention.register_fake
+def _attended(q: Tensor, _: Tensor, v: Tensor, *__: object) -> tuple[Tensor, Tensor]:
+    return _in_order(q.new_empty((*q.shape[:-1], v.shape[-1]))), _sums(q)
+
+
+def _in_order(heads: Tensor) -> Tensor:
+    return heads.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
+
+
+def _sums(q: Tensor) -> Tensor:
+    return q.new_zeros(q.shape[:-1], dtype=_wide(q))
+
+
+def _stepwise(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float | None) -> Tensor:
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=True)
+
+
+def _keep_attended(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[:4], *output)
+    ctx.how = inputs[4:]
+
+
+def _derive_attended(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    q, k, v, mask, *_ = ctx.saved_tensors
+    with torch.enable_grad():
+        q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+        mixed = _stepwise(q, k, v, mask, *ctx.how)
+        return (*torch.autograd.grad(mixed, (q, k, v), gradient), None, None, None)
+
+
+fused_attention.register_autograd(_derive_attended, setup_context=_keep_attended)
+
+FUSED_FLOPS = dict.fromkeys(
+    (aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.archcalc.attention),
+    lambda q, k, v, *_, **__: sdpa_flop(q, k, v),
+)
+"""For PyTorch's flop counter, which doesn't know these kernels' formula."""
+
+
 class FusedKernels(TorchFunctionMode):
-    """Run dropout, RMS norms, and attention without a device, by the kernels that GPUs run.
+    """Run dropout, RMS norms, and attention where the CPU has no fused kernel for it, by kernels as GPUs have them.
 
     On the CPU, PyTorch's dropout keeps its mask as numbers of the net's dtype, on GPUs as bytes; RMS norms keep what
-    each of their steps makes. Attention on the meta device would keep all probabilities, which no device with a fused
-    kernel does.
+    each of their steps makes. Attention would keep all probabilities on the meta device, and where values have another
+    size than keys.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -72,8 +118,10 @@ class FusedKernels(TorchFunctionMode):
                 return torch.native_dropout(x, p, True)[0]
         if func is F.rms_norm and not args[0].is_cuda:
             return _rms_norm(*args, **kwargs)
-        if func is F.scaled_dot_product_attention and args[0].is_meta:
-            return FUSED(*args, is_causal=kwargs["is_causal"])[0]
+        if func is F.scaled_dot_product_attention and not args[0].is_cuda:
+            q, _, v = args
+            if q.is_meta or q.shape[-1] != v.shape[-1]:
+                return fused_attention(*args, kwargs["attn_mask"], kwargs["is_causal"], kwargs["scale"])[0]
         return func(*args, **kwargs)
 
 

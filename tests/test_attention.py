@@ -1,0 +1,206 @@
+"""Attention's numbers against the papers' formulas, one query and one key at a time; its forms against each other."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archcalc.errors import ShapeError
+from archcalc.layers import Layer
+from archcalc.shape import Shape
+from tests.layer_cases import make, volume
+from tests.random_layers import Draw, attention
+
+torch = pytest.importorskip("torch", reason="the modules are PyTorch's")
+pytestmark = pytest.mark.torch
+
+
+def random_attention(draw: Draw) -> tuple[Layer, tuple[Shape, ...]]:
+    """Any attention, to itself or to others, that works on its input."""
+    x = Shape(T=draw(st.integers(1, 6)), C=draw(st.integers(1, 8)))
+    given = attention(draw, x)
+    others: tuple[Shape, ...] = ()
+    if draw(st.integers(0, 2)) == 0:
+        given, others = {**given, "kv": "memory"}, (Shape(T=draw(st.integers(1, 6)), C=draw(st.integers(1, 5))),)
+    layer = make("attention", **given)
+    try:
+        layer.output_shape(x, *others)
+    except ShapeError:  # a table of another size, or a window that shows nothing
+        given = {name: value for name, value in given.items() if name not in ("relative", "window", "buckets")}
+        layer = make("attention", **given)
+    return layer, (x, *others)
+
+
+def by_the_book(layer: Any, module: Any, x: Any, source: Any) -> Any:
+    """One example's result: every score by itself, from the module's parameters alone."""
+    given = dict(module.named_parameters())
+    heads, groups = layer.num_heads, layer.kv_heads or layer.num_heads
+    q, k, v = (
+        (tokens @ given[f"{name}.weight"].T + given.get(f"{name}.bias", torch.zeros(()))).reshape(len(tokens), n, -1)
+        for name, tokens, n in (("queries", x, heads), ("keys", source, groups), ("values", source, groups))
+    )
+    q, k = (prepared(layer, given, name, y) for name, y in (("query_norm", q), ("key_norm", k)))
+    rows = []
+    for t in range(len(x)):
+        mixed = []
+        for h in range(heads):
+            keys, values = k[:, h * groups // heads], v[:, h * groups // heads]
+            scores = [score(layer, given, h, q[t, h], keys[s], t, s) for s in range(len(source))]
+            sinks = [given["core.sinks"][h]] if layer.sinks else []
+            shares = torch.stack([*scores, *sinks]).softmax(0)
+            mixed.append(sum(share * value for share, value in zip(shares, values, strict=False)))
+        rows.append(torch.cat(mixed) @ given["mix.weight"].T + given.get("mix.bias", torch.zeros(())))
+    return torch.stack(rows)
+
+
+def prepared(layer: Any, given: Any, name: str, y: Any) -> Any:
+    """Heads (T, heads, size), normalised and turned."""
+    if layer.qk_norm != "none":
+        flat = y.flatten(1) if layer.qk_norm_whole else y
+        eps = float(layer.eps or (Fraction(1, 10**5) if layer.qk_norm == "ln" else torch.finfo(y.dtype).eps))
+        if layer.qk_norm == "ln":
+            flat = (flat - flat.mean(-1, keepdim=True)) / (flat.var(-1, correction=0, keepdim=True) + eps).sqrt()
+        else:
+            flat = flat / (flat.square().mean(-1, keepdim=True) + eps).sqrt()
+        y = (flat * given[f"{name}.weight"] + given.get(f"{name}.bias", 0)).reshape(y.shape)
+    if not layer.rope:
+        return y
+    turned, half = y.clone(), (layer.rotary_dim or y.shape[-1]) // 2
+    for place in range(len(y)):
+        for i in range(half):  # pairs are complex numbers, turned by place·base^(-2i/size)
+            angle = place * float(layer.rope_base) ** (-i / half)
+            pair = torch.complex(y[place, :, i], y[place, :, i + half]) * cmath.exp(1j * angle)
+            turned[place, :, i], turned[place, :, i + half] = pair.real, pair.imag
+    return turned
+
+
+def score(layer: Any, given: Any, head: int, q: Any, k: Any, t: int, s: int) -> Any:
+    """Of one query and key; -inf where it isn't seen."""
+    value = (q @ k) * (len(q) ** -0.5 if layer.scale is None else float(layer.scale))
+    if layer.softcap is not None:
+        value = float(layer.softcap) * torch.tanh(value / float(layer.softcap))
+    if layer.buckets is not None:
+        value = value + given["core.positions.table.weight"][t5_bucket(layer, s - t), head]
+    if layer.relative is not None:
+        value = value + given["core.positions.table.weight"][swin_index(layer.relative, t, s), head]
+    if layer.alibi:
+        value = value - alibi_slope(layer.num_heads, head) * abs(t - s)
+    seen = not (layer.causal and s > t) and (layer.window is None or abs(t - s) < layer.window)
+    return value if seen else torch.tensor(-torch.inf, dtype=q.dtype)
+
+
+def t5_bucket(layer: Any, distance: int) -> int:
+    """The formula of Raffel et al.'s code (mesh_tensorflow, _relative_position_bucket)."""
+    buckets, start, away = layer.buckets, 0, max(-distance, 0)
+    if not layer.causal:
+        buckets, away = buckets // 2, abs(distance)
+        start = buckets if distance > 0 else 0
+    exact = buckets // 2
+    if away < exact:
+        return start + away
+    far = math.log(away / exact) / math.log(layer.max_distance / exact) * (buckets - exact)
+    return start + min(exact + int(far + 1e-9), buckets - 1)
+
+
+def swin_index(sizes: Any, t: int, s: int) -> int:
+    """The row of Swin's table for two tokens: displacements along each axis, each moved to start at 0."""
+    found = 0
+    sizes = sizes if isinstance(sizes, tuple) else (sizes,)
+    for size, rest in zip(sizes, (math.prod(sizes[i + 1 :]) for i in range(len(sizes))), strict=True):
+        found = found * (2 * size - 1) + t // rest % size - s // rest % size + size - 1
+    return found
+
+
+def alibi_slope(heads: int, head: int) -> float:
+    """Press et al.'s get_slopes: a geometric sequence, for other numbers than powers of 2 from two of them."""
+    if heads & (heads - 1) == 0:
+        return float(2 ** (-8 * (head + 1) / heads))
+    below = 1 << (heads.bit_length() - 1)
+    return alibi_slope(below, head) if head < below else alibi_slope(2 * below, 2 * (head - below))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_values_are_the_papers(data: st.DataObject) -> None:
+    """Whatever the arguments are: heads that share keys, turns, norms, masks, biases, caps and sinks."""
+    layer, inputs = random_attention(data.draw)
+    torch.manual_seed(data.draw(st.integers(0, 99)))
+    module = layer.torch_module(*inputs).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    tensors = [torch.randn(2, *shape.values(), dtype=torch.float64) for shape in inputs]
+    expected = [by_the_book(layer, module, x, source) for x, source in zip(tensors[0], tensors[-1], strict=True)]
+    torch.testing.assert_close(module(*tensors), torch.stack(expected))
+
+
+def test_positions_of_the_papers_tables() -> None:
+    """T5's 32 buckets up to 128 tokens away, as its code computes them in float32; Swin's 169 displacements."""
+    from archcalc.layers.torch_tokens import Buckets, Displacements
+
+    for causal in (True, False):
+        table = Buckets(32, 1, 128, causal)
+        offsets = torch.arange(-300, 300)
+        half = 32 if causal else 16
+        away = (-offsets).clamp(min=0) if causal else offsets.abs()
+        far = half // 2 + (torch.log(away.float() / (half // 2)) / math.log(256 / half) * (half - half // 2)).long()
+        found = torch.where(away < half // 2, away, far.clamp(max=half - 1))
+        expected = found if causal else found + 16 * (offsets > 0)
+        assert expected.tolist() == [table.bucket(int(offset)) for offset in offsets]
+    assert 169 * 3 == Displacements((7, 7), 3).table.weight.numel()
+
+
+def test_the_kernel_that_stands_for_gpus_attention_is_pytorchs() -> None:
+    """Values and gradients where values have another size than keys, with shared keys and a mask."""
+    from archcalc.pytorch.saved import FusedKernels
+
+    layer = make("attention", 4, kv_heads=2, head_dim=3, value_dim=2, window=2)
+    module, x = layer.torch_module(volume("T5 C8")).double(), torch.randn(2, 5, 8, dtype=torch.float64)
+    given = torch.randn(2, 5, 8, dtype=torch.float64)
+    expected = module(x)
+    with FusedKernels():
+        actual = module(x)
+    torch.testing.assert_close(actual, expected)
+    wanted = tuple(module.parameters())
+    torch.testing.assert_close(torch.autograd.grad(actual, wanted, given), torch.autograd.grad(expected, wanted, given))
+
+
+@pytest.mark.parametrize(
+    ("named", "inputs", "code", "message"),
+    [
+        ({"kv_heads": 3}, "T5 C8", "E205", "num_heads=4 is not divisible by kv_heads=3"),
+        ({"kv_heads": 8}, "T5 C8", "E205", "num_heads=4 is not divisible by kv_heads=8"),
+        ({"rope": True, "head_dim": 3}, "T5 C8", "E205", "3 numbers of a head can't be turned in pairs"),
+        ({"rope": True, "rotary_dim": 4}, "T5 C8", "E208", "rotary_dim=4 exceeds the 2 numbers of a head"),
+        ({"rotary_dim": 2}, "T5 C8", "E211", "rotary_dim is for rotary positions"),
+        ({"softcap": 0}, "T5 C8", "E211", "softcap=0 is not positive"),
+        ({"alibi": True, "buckets": 8}, "T5 C8", "E211", "takes either alibi or buckets"),
+        ({"buckets": 6}, "T5 C8", "E205", "buckets=6 is not divisible by 4: half of them are for keys after the query,"),
+        ({"buckets": 5, "causal": True}, "T5 C8", "E205", "buckets=5 is not divisible by 2: half of them are for keys far away"),
+        ({"buckets": 64, "max_distance": 16}, "T5 C8", "E208", "max_distance=16 is not greater than the 16 near ones"),
+        ({"relative": (2, 2)}, "T5 C8", "E208", "relative=2x2 has 4 places, there are T=5 tokens"),
+        ({"relative": 5, "kv": "m"}, "T5 C8, T4 C8", "E208", "relative=5 has 5 places, there are T=4 tokens"),
+        ({"window": 2, "kv": "m"}, "T5 C8, T3 C8", "E208", "window=2 shows no key to the last of 5 tokens: there are 3"),
+    ],
+)  # fmt: skip
+def test_impossible_attention(named: dict[str, Any], inputs: str, code: str, message: str) -> None:
+    """What doesn't go together is refused, with the numbers."""
+    with pytest.raises(ShapeError) as caught:
+        make("attention", 4, **named).output_shape(*map(volume, inputs.split(",")))
+    assert (code, True) == (caught.value.code, caught.value.message.startswith(message)), caught.value.message
+
+
+def test_a_window_as_long_as_the_text_is_a_causal_mask() -> None:
+    """And with a window of one token, only values matter."""
+    x = torch.randn(1, 5, 8)
+    module = make("attention", 2, causal=True).torch_module(volume("T5 C8"))
+    wide = make("attention", 2, causal=True, window=5).torch_module(volume("T5 C8"))
+    alone = make("attention", 2, window=1).torch_module(volume("T5 C8"))
+    wide.load_state_dict(module.state_dict())
+    torch.testing.assert_close(wide(x), module(x))
+    torch.testing.assert_close(alone(x), alone.mix(alone.values(x)))
