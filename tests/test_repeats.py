@@ -11,6 +11,8 @@ from unittest.mock import patch
 import pytest
 
 import archcalc
+from archcalc.analyses.receptive_field import receptive_fields
+from archcalc.analyses.receptive_field_repeats import receptive_field
 from archcalc.analyses.repeats import are_steady
 from archcalc.errors import SpecError
 from archcalc.expand import build
@@ -55,7 +57,8 @@ def compare(graph: Graph, paths: Sequence[str] = ("",)) -> int:
             inside = [i for i, node in enumerate(graph.nodes) if f"{node.name}/".startswith(f"{path}/" if path else "")]
             if inside:
                 assert walk.over(name, inside) == ours.total(name, path)
-                laws += ours._by_passes(name, path) is not None
+                place = graph.part(path)
+                laws += place is not None and bool(ours._by_passes(name, place.start, place.start + place.call.size))
     return laws
 
 
@@ -110,6 +113,12 @@ def test_the_layer_of_most_bytes_is_the_first() -> None:
     assert graph.nodes[held.index(max(held))].name == found.layer_of_most("peak_bytes").name
 
 
+def test_all_totals_of_a_vast_network_are_shown() -> None:
+    """Where layers can't be listed, a report prints its totals, as many as a small one has."""
+    small, vast = (archcalc.analyze(load("resnet:cifar").build(n=n)) for n in (1, 10**9))
+    assert [*small.totals] == [line.split()[0] for line in repr(vast).splitlines()[3:]]
+
+
 @pytest.mark.parametrize("name", OF_PLACES)
 def test_a_thousand_million_blocks_keep_what_two_say(name: str) -> None:
     """What is kept grows by the same with each block; the most that is held doesn't."""
@@ -124,7 +133,7 @@ def test_passes_that_differ_are_walked_through() -> None:
     graph = graph_of("layers: [(conv 3 1x1)*30]\n")
     short = graph.shortened()
     assert isinstance(short, Shortened)
-    ((first, second),) = short.twins
+    ((first, second, _),) = short.twins
     plain: list[Any] = [7] * len(short.graph)
     alike = {node: node - 1 for node in range(len(plain))}
     assert are_steady(short, plain, [alike, [False] * len(plain), {*range(len(plain))}])
@@ -153,3 +162,68 @@ def test_the_depth_of_scopes_is_the_longest_path_through_each() -> None:
     assert compared > 60
     vast = archcalc.analyze(load("resnet:cifar").build(n=10**9))
     assert [2 * 10**9, 2] == [vast.total("depth", path) for path in ("conv3", "conv3/999999")]
+
+
+PLAIN = ("conv 4 3x3 p=1", "conv 4 1x1", "conv 4 3x3 p=2 d=2", "conv 4 2x2 p=same", "maxpool 3x3 s=1 p=1", "relu",
+         "conv 4 1x5 p=same", "gated", "adaptive_avgpool 6x6")  # fmt: skip
+
+
+def compare_fields(graph: Graph, indices: Sequence[int], source: int = 0) -> int:
+    """Compare receptive fields on a layer with those that the walk finds; how many the law gave."""
+    walked = receptive_fields(graph, source)
+    found = {index: receptive_field(graph, index, source) for index in indices if index >= source}
+    for index, fields in found.items():
+        assert fields is None or walked[index] == fields
+    return sum(fields is not None for fields in found.values())
+
+
+def test_receptive_fields_of_random_networks() -> None:
+    """On the input, and on other layers, along repeats that grow unevenly, and with skips, gates and bins in them."""
+    laws = 0
+    for seed in range(80):
+        pick = Random(seed)
+        graph = random_graph(seed, pick.sample(PLAIN, pick.choice([3, 5, 9])))
+        if graph is not None and graph.shortened() is not None:
+            indices = [len(graph) - 1, *(pick.randrange(len(graph)) for _ in range(3))]
+            laws += compare_fields(graph, indices) + compare_fields(graph, indices, pick.randrange(len(graph)))
+    assert laws > 100
+
+
+WIDE = "{a: conv 3 1x1}, {b: conv 3 31x31 p=same}, from a, "
+GROWING = [
+    # (layers, whether the law holds): a skip from outside is wider than what passes see, for good or for a while
+    ("{for: {i: 1..40}, do: [conv 3 3x3 p=1, {add: [identity, from b]}]}", True),
+    ("{for: {i: 1..40}, do: {add: [conv 3 3x3 p=1, [from b, conv 3 1x1]]}}", True),
+    ("{for: {i: 1..40}, do: [{c: conv 3 3x3 p=1}, {s: {add: [identity, from b]}}, from c]}", False),
+    # steps to one side, strides within a pass, positions that take turns
+    ("(conv 3 2x2 p=same)*40", True),
+    ("(conv 3 3x3 s=2 p=1 -> tconv 3 4x4 s=2 p=1)*40", True),
+    ("(conv 3 3x3 p=1 -> maxpool 2x2 s=2 -> upsample 2)*40", True),
+    ("upsample 3, (conv 3 3x3 p=1)*40, conv 3 3x3 s=3", False),  # each third pass sees more
+    ("{for: {i: 1..40}, do: [conv 3 1x1, {residual: conv 3 3x3 p=2 d=2 -> conv 3 2x2 p=same}]}", True),
+    # a stride that grows where one position is left, or where none is
+    ("global_avgpool, (maxpool 3x3 s=2 p=1)*40", True),
+    ("conv 3 1x1 s=32, (maxpool 3x3 s=2 p=1)*40", False),
+    # everything is seen, or so much as a look at all passes says
+    ("(conv 3 3x3 p=1)*40, global_avgpool", True),
+    ("conv 3 1x1 s=2, (conv 3 3x3 p=1)*40, global_avgpool", False),
+    ("((conv 3 3x3 p=1 -> relu)*12 -> conv 3 5x5 p=2)*12", True),
+]
+
+
+@pytest.mark.parametrize(("layers", "holds"), GROWING)
+def test_fields_that_grow_with_each_pass(layers: str, holds: bool) -> None:
+    """Where the law holds, the field is that of the walk; where it may not, all layers are gone through."""
+    graph = graph_of(f"layers: [{WIDE if 'from b' in layers else ''}{layers}, relu]\n")
+    assert compare_fields(graph, [len(graph) - 1]) == holds
+    found = archcalc.analyze(graph).row(len(graph) - 1).fields
+    assert receptive_fields(graph)[-1] == found
+
+
+def test_fields_of_a_thousand_million_blocks() -> None:
+    """Each block of two 3x3 convolutions adds four strides; what's global sees everything."""
+    report = archcalc.analyze(load("resnet:cifar").build(n=10**9))
+    assert {"H": 3 + 4 * 10**9, "W": 3 + 4 * 10**9} == report["conv2"]["receptive_field"]
+    assert {"H": 32, "W": 32} == report["fc"]["receptive_field"]
+    with pytest.raises(TooManyLayers):
+        report.receptive_fields  # noqa: B018

@@ -21,7 +21,7 @@ def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
     Without global layers in time linear in the graph; what those see is followed back position by position.
     """
     graph.spend(6, "receptive fields of so many layers")
-    return _Propagation(graph, source).run()
+    return Propagation(graph, source).run()
 
 
 def may_stretch(graph: Graph) -> bool:
@@ -105,35 +105,45 @@ def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
     return not isinstance(relation, Only)
 
 
-class _Propagation:
+class Propagation:
     """Fields forward through a graph; `covers` says of which volumes every position of the source is seen, for sure."""
 
     def __init__(self, graph: Graph, source: int) -> None:
         self.graph, self.source = graph, source
         self.shape = graph.nodes[source].shape
-        self.walker = Walker(graph, source)
+        self._walker = Walker(graph, source)
         self.found: list[Fields] = [{}] * source
         self.covers = [False] * source
         self.alike = [True] * source  # whether all channels of a position see the same
 
     def run(self) -> list[Fields]:
         """The fields of all nodes."""
+        self._begin()
+        for node in self.graph.nodes[self.source + 1 :]:
+            self._go_through(node)
+        return self.found
+
+    def _begin(self) -> None:
         self.found.append(dict.fromkeys(self.shape.spatial, Field(((0, 0),), 1)))
         self.covers.append(True)
         self.alike.append(True)
-        for node in self.graph.nodes[self.source + 1 :]:
-            paths: Sequence[_Path] = node.application.once(_paths)
-            if len(paths) == 1 and paths[0].plain:  # most layers: nothing changes
-                place = node.inputs[paths[0].number]
-                self.found.append(self.found[place])
-                self.covers.append(paths[0].complete and self.covers[place])
-                self.alike.append(paths[0].mixes or self.alike[place])
-                continue
-            paths = [path for path in paths if self.found[node.inputs[path.number]]]
-            self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
-            self.found.append(self._after(node, paths))
-            self.alike.append(all(self._alike(path, node) for path in paths) and _one_source(paths))
-        return self.found
+
+    def _go_through(self, node: Node) -> None:
+        paths: Sequence[_Path] = node.application.once(_paths)
+        if len(paths) == 1 and paths[0].plain:  # most layers: nothing changes
+            place = node.inputs[paths[0].number]
+            self.found.append(self.found[place])
+            self.covers.append(paths[0].complete and self.covers[place])
+            self.alike.append(paths[0].mixes or self.alike[place])
+            return
+        paths = [path for path in paths if self.found[node.inputs[path.number]]]
+        self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
+        self.found.append(self._after(node, paths))
+        self.alike.append(all(self._alike(path, node) for path in paths) and _one_source(paths))
+
+    def seen_by(self, place: int, start: Seen | None = None) -> Seen | None:
+        """What some positions of a node see, or all; None where that takes too long, or sizes are symbols."""
+        return self._walker.seen(place, start)
 
     def _alike(self, path: _Path, node: Node) -> bool:
         """Whether all channels of an output position see the same through one of the inputs."""
@@ -222,7 +232,7 @@ class _Propagation:
         if not problem_of(at):
             everything = Seen.everything(at.output_shape)
             start = None if path.complete else read(path.reads, everything, path.x, at.output_shape)
-            seen = self.walker.seen(place, start)
+            seen = self.seen_by(place, start)
         if seen is None:
             return {axis: self._whole(axis, bounded=True) for axis in self.shape.spatial}
         found = {axis: self._window(axis, seen.interval(axis)) for axis in self.shape.spatial}
@@ -262,7 +272,7 @@ class _Propagation:
         others = []
         for place, field in zip(places, fields, strict=True):
             if not field.constant:
-                seen = self.walker.seen(place)
+                seen = self.seen_by(place)
                 if seen is None:
                     return self._whole(axis, bounded=True)
                 others.append(seen.interval(axis))

@@ -25,7 +25,7 @@ from archcalc.graph.graph import Shortened
 def are_steady(found: Shortened, numbers: Sequence[Any], decided: Iterable[Facts]) -> bool:
     """Whether each pass that stands for others is like the one after it, in its numbers and all that was decided."""
     facts = list(decided)
-    for first, second in found.twins:
+    for first, second, _ in found.twins:
         if numbers[first:second] != numbers[second : 2 * second - first]:
             return False
         for about in facts:

@@ -28,13 +28,13 @@ class Shortened(NamedTuple):
     """A graph with few passes of each repeat, of which one stands for a number of others.
 
     For each node `times` says how many it stands for. `twins` are the first node of each such pass and of the one after
-    it. `inside` are the nodes of the scope that was asked for.
+    it, and for how many passes it stands. `wires` are the nodes of those that were asked for.
     """
 
     graph: Graph
     times: Sequence[Dim]
-    twins: Sequence[tuple[int, int]]
-    inside: range
+    twins: Sequence[tuple[int, int, int]]
+    wires: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -136,28 +136,23 @@ class Graph(Answer):
     def _of(self, laid: Laid) -> Graph:
         return Graph(self.name, laid.tree, {name: laid.wires[index] for name, index in self.outputs.items()})
 
-    def shortened(self, path: str = "") -> Shortened | None:
-        """The graph with few passes of each repeat, and the nodes of a scope; None where there are none to leave out.
+    def shortened(self, *seen: int) -> Shortened | None:
+        """The graph with few passes of each repeat, and with these nodes; None where there are none to leave out.
 
-        Raises: UnknownNameError: there is no such layer or scope. TooManyLayers: there are too many left.
+        Raises: TooManyLayers: there are too many left.
         """
-        if path not in self._shortened:
-            self._shortened[path] = self._shorten(path)
-        return self._shortened[path]
+        if self.is_open or not is_long(self.tree.body):
+            return None
+        if seen not in self._shortened:
+            from archcalc.graph.laid import Laid, few  # few graphs are long
+
+            laid = Laid(self.name, self.tree, few, {*self.outputs.values(), *seen})
+            self._shortened[seen] = Shortened(self._of(laid), laid.times, laid.twins, laid.wires)
+        return self._shortened[seen]
 
     @cached_property
-    def _shortened(self) -> dict[str, Shortened | None]:
+    def _shortened(self) -> dict[tuple[int, ...], Shortened]:
         return {}
-
-    def _shorten(self, path: str) -> Shortened | None:
-        if self.is_open or not is_long(self.tree.body) or (place := self.part(path)) is None:
-            return None
-        from archcalc.graph.laid import Laid, few  # few graphs are long
-
-        edges = (place.start, place.start + place.call.size)
-        laid = Laid(self.name, self.tree, few, {*self.outputs.values(), *(e for e in edges if e < self.tree.body.size)})
-        start, end = (laid.wires.get(edge, len(laid.times)) for edge in edges)
-        return Shortened(self._of(laid), laid.times, laid.twins, range(start, end))
 
     def once(self, compute: Callable[[Graph], T]) -> T:
         """What a function says of this graph, computed at most once."""

@@ -52,7 +52,7 @@ class _Parts:
 
     parts: list[_Part] = field(default_factory=list)
     times: list[Dim] = field(default_factory=list)
-    twins: list[tuple[int, int]] = field(default_factory=list)
+    twins: list[tuple[int, int, int]] = field(default_factory=list)
     wires: dict[int, int] = field(default_factory=dict)
 
     def now(self, wire: int) -> int:
@@ -67,7 +67,7 @@ class _Parts:
         self.parts.append(part)
         products = {times: times * many for times in {*inside.times}} if many != 1 else {}
         self.times += [products[times] for times in inside.times] if products else inside.times
-        self.twins += [(first + size, second + size) for first, second in inside.twins]
+        self.twins += [(first + size, second + size, many) for first, second, many in inside.twins]
 
     def closed(self, entering: int) -> tuple[Composite, Label]:
         """All of it as a composite, and its names."""
@@ -82,8 +82,8 @@ class Laid:
     """What is laid out as a tree without repeats; how many each node stands for; and the node of each wire.
 
     `seen` are the wires of the whole that are wanted. Of passes whose number is a symbol only the last one's have a
-    node: nothing else is read from outside. `twins` are the first node of each pass that stands for a number of others,
-    and the first of the pass after it, which is like it.
+    node: nothing else is read from outside. `twins` are the first node of each pass that stands for several, the first
+    of the pass after it, which is like it, and for how many it stands.
     Raises: TooManyLayers: of the network of this name so much is laid out that it can't be looked at one by one.
     """
 
@@ -142,7 +142,7 @@ class Laid:
             begun, at = len(found.times), start + (repeat.count - 1 if is_open else number) * repeat.body.size
             one = _Part(Item(repeat.body, reads), name, part.mark, part.inner)
             self._put(found, one, at, special.get(number, handed_on) | handed_on, many)
-            if not is_symbolic(many) and many != 1:
-                found.twins.append((begun, len(found.times)))
+            if isinstance(many, int) and many != 1 and len(found.times) > begun:
+                found.twins.append((begun, len(found.times), many))
             if chained >= 0:
                 reads = (*reads[:chained], found.wires[at + repeat.output], *reads[chained + 1 :])

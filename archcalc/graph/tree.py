@@ -23,7 +23,7 @@ class TooManyLayers(UsageError):
 
     def __init__(self, name: str, layers: int) -> None:
         message = f"{name} has {layers:,} layers; at most {MAX_LAYERS:,} can be looked at one by one"
-        super().__init__(message, "sums and depth need no list: archcalc.analyze(graph).totals['params']")
+        super().__init__(message, "totals need no list: archcalc.analyze(graph).totals['params']")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return UsageError, (self.args[0], self.hint)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from archcalc.graph import TooManyLayers
 from archcalc.quantities import PER_LAYER, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
 from archcalc.report.values import Row, Values, shared
+from archcalc.symbolic import Dim
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.numbers import exact
@@ -40,8 +43,14 @@ class Report(Answer, Values):
         if self.graph.is_listed:
             return self.table()
         columns = [Column("total", Kind.NAME), Column("value")]
-        sums = (*shared(), "depth")
-        return Table(columns, lambda: ([name, exact(self.totals[name])] for name in sums), self.name)
+        return Table(columns, lambda: ([name, exact(total)] for name, total in self._without_list()), self.name)
+
+    def _without_list(self) -> Iterator[tuple[str, Dim]]:
+        """The totals that need no list; where the number of layers is a symbol, those whose formulas are found soon."""
+        for name in (*shared(), "depth") if self.graph.is_open else self.totals:
+            with suppress(TooManyLayers):  # few networks have passes that go on changing
+                if (total := self.totals[name]) is not None:
+                    yield name, total
 
     def _wide(self) -> Table:
         return self.table((*TEXTS, *filter(self.has, names(*PER_LAYER))), all=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FEW = 4
+"""So many layers' receptive fields are worked out one by one."""
 IDENTITY = ("name", "kind", "output_shape")
 """What a row is about."""
 
@@ -119,7 +121,7 @@ class Row(Mapping[str, Any]):
     @property
     def fields(self) -> Fields:
         """Its receptive field on the first input, per axis; of others see `Report.fields_on`."""
-        return self.report.receptive_fields[self.index]
+        return self.report.field_of(self.index)
 
 
 class Rows(Sequence[Row]):
@@ -273,27 +275,31 @@ class Values:
 
     def _over_places(self, name: str, path: str) -> Dim:
         """A quantity that depends on places, of the whole graph or of one scope."""
-        if (found := self._by_passes(name, path)) is None:
+        place = self.graph.part(path)
+        if place is None or (found := self._by_passes(name, place.start, place.start + place.call.size)) is None:
             return self.over(name, self.graph.indices(path))
-        (_, times, _, inside), values = found
+        (_, times, _, _), values, inside = found
         if QUANTITIES[name].total is Total.SUM:
             return _weighed((times[index], values[index]) for index in inside)
         return _one(QUANTITIES[name], (values[index] for index in inside))
 
-    def _by_passes(self, name: str, path: str = "") -> tuple[Shortened, Sequence[Any]] | None:
-        """A graph with few passes of each repeat that has all numbers of this one, and those; None if there's none."""
+    def _by_passes(self, name: str, start: int, end: int) -> tuple[Shortened, Sequence[Any], range] | None:
+        """A graph with few passes of each repeat that has all numbers of this one; those, and where some nodes are."""
         self.check(name)
-        if name in self._placed or (short := self.graph.shortened(path)) is None:
+        edges = [edge for edge in (start, end) if edge < self.graph.tree.body.size]
+        if name in self._placed or (short := self.graph.shortened(*edges)) is None:
             return None
         from archcalc.analyses.repeats import are_steady  # few graphs are long
 
         values = OF_PLACES[name](short.graph, self.batch, self.dtype)
-        return (short, values) if are_steady(short, values, DECIDED[name](short.graph)) else None
+        if not are_steady(short, values, DECIDED[name](short.graph)):
+            return None
+        return short, values, range(*(short.wires.get(edge, len(values)) for edge in (start, end)))
 
     def layer_of_most(self, name: str) -> Node:
         """The first layer at which there's as much of a quantity as anywhere."""
         most = self.totals[name]
-        found = self._by_passes(name)
+        found = self._by_passes(name, 0, self.graph.tree.body.size)
         graph, values = (found[0].graph, found[1]) if found else (self.graph, self.placed(name))
         pairs = zip(graph.nodes, values, strict=True)
         return next(node for node, held in pairs if most in (held if isinstance(held, tuple) else (held,)))
@@ -323,6 +329,24 @@ class Values:
     def totals(self) -> Totals:
         """Every quantity of the whole graph; None for what a network of this dtype doesn't have."""
         return Totals(self)
+
+    def field_of(self, index: int) -> Fields:
+        """One node's receptive field on the first input.
+
+        Few that are asked for follow from few passes of each repeat; of more, all are worked out at once.
+        """
+        if "receptive_fields" in vars(self) or (len(self._single_fields) == FEW and self.graph.is_listed):
+            return self.receptive_fields[index]
+        if index not in self._single_fields:
+            from archcalc.analyses.receptive_field_repeats import receptive_field  # most tables have no fields
+
+            found = receptive_field(self.graph, index)
+            self._single_fields[index] = self.receptive_fields[index] if found is None else found
+        return self._single_fields[index]
+
+    @cached_property
+    def _single_fields(self) -> dict[int, Fields]:
+        return {}
 
     @cached_property
     def receptive_fields(self) -> list[Fields]:
