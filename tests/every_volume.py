@@ -32,7 +32,9 @@ CHAINS = [
     "global_avgpool", "global_maxpool", "adaptive_avgpool 3", "adaptive_avgpool 1", "adaptive_maxpool 3",
     "unpool 2", "maxpool 2 -> unpool 2 like=@x", "maxpool 3 s=2 -> unpool 3 s=2 like=@x",
     "maxpool 3 s=2 p=1 ceil=true -> unpool 3 s=2 p=1 like=@x", "maxpool 3 s=2 -> unpool 3 s=2", "unpool 3 s=2 p=1",
-    "upsample 2", "upsample 2 mode=bilinear", "upsample 3 mode=bilinear -> avgpool 3", "slice 2", "slice 2 copy=true",
+    "upsample 2", "upsample 2 mode=bilinear", "upsample 3 mode=bilinear -> avgpool 3",
+    "resize 3/2", "resize 2/3 mode=bilinear", "resize size=5 mode=bilinear align_corners=true", "resize 1.25 mode=bicubic",
+    "{y: slice 2} | resize like=@y", "resize 3 -> resize like=@x mode=bilinear", "slice 2", "slice 2 copy=true",
     "crop size=2", "crop size=2 copy=true", "{y: slice 2} | from x -> crop like=@y", "zeropad 6", "zeropad p=1", "zeropad 6 p=1",
     # features
     "fc 3", "fc 3 bias=false", "rbf 3", "bn", "bn affine=false", "ln", "ln bias=false", "groupnorm 2", "instancenorm",

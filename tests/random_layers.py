@@ -179,6 +179,20 @@ def crop(draw: Draw, x: Shape) -> Values:
     return {"size": draw(st.sampled_from([sizes, min(sizes)]))}
 
 
+def resize(draw: Draw, x: Shape) -> Values:
+    """A factor or a size, and every mode."""
+    values: Values = {}
+    if draw(st.booleans()):
+        values["factor"] = Fraction(number(draw, 1, 9), number(draw, 1, 4))
+    else:
+        values["size"] = draw(extents(len(x.spatial), 9))
+    modes = ["nearest", "bilinear", "bilinear", "bicubic"][: 4 if len(x.spatial) == 2 else 3]
+    maybe(draw, values, "mode", st.sampled_from(modes))
+    if "mode" in values and values["mode"] != "nearest":
+        maybe(draw, values, "align_corners", st.booleans())
+    return values
+
+
 def part(draw: Draw, x: Shape) -> Values:
     """Some of the positions along any axis, at least one."""
     axis = draw(st.sampled_from(list(x)))
@@ -373,7 +387,7 @@ def _none(draw: Draw, x: Shape) -> Values:
 SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
     "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
-    "pixel_shuffle": shuffled, "pixel_unshuffle": unshuffled,
+    "resize": resize, "pixel_shuffle": shuffled, "pixel_unshuffle": unshuffled,
     "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": norm("affine"),
     "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},

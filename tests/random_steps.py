@@ -81,6 +81,8 @@ def with_references(draft: Draft, kind: str, values: Values, x: Shape) -> tuple[
     path, like = f"@{known.path}", known.shape
     if kind == "crop" and like.spatial == x.spatial:
         return {"like": path}, (like,)
+    if kind == "resize" and like.spatial == x.spatial:
+        return {**{name: values[name] for name in values if name not in ("factor", "size")}, "like": path}, (like,)
     if kind == "unpool" and like.spatial == x.spatial:
         return {**values, "like": path}, (like,)
     if kind == "attention" and "T" in like and "C" in like and not like.spatial:
@@ -126,7 +128,7 @@ def value_text(draft: Draft, name: str, value: Any, x: Shape) -> str:
     if isinstance(value, int):
         return _integer(draft, value, x) if value > 0 and draft.chance(5) else str(value)
     if isinstance(value, Fraction):
-        return str(float(value))
+        return str(float(value)) if Fraction(str(float(value))) == value else str(value)
     if isinstance(value, tuple) and isinstance(value[0], tuple):
         if isinstance(value[0][0], bool):
             table = draft.fresh("table")

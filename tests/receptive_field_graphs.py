@@ -32,7 +32,7 @@ def paddings(rank: int) -> st.SearchStrategy[Any]:
 def layers(draw: Draw, rank: int) -> Layer:
     """One layer that keeps the two channels."""
     kind = draw(st.sampled_from(["conv", "conv", "conv", "dwconv", "maxpool", "avgpool", "tconv", "upsample", "relu",
-                                 "bn", "crop", "zeropad", "unpool", "global", "adaptive"]))  # fmt: skip
+                                 "bn", "crop", "zeropad", "unpool", "global", "adaptive", "resize"]))  # fmt: skip
     kernel, step, padding = draw(sides(rank, small)), draw(sides(rank, stride)), draw(paddings(rank))
     window: dict[str, Any] = {"kernel_size": kernel, "stride": step, "padding": padding}
     if kind in ("conv", "dwconv", "tconv"):
@@ -45,6 +45,12 @@ def layers(draw: Draw, rank: int) -> Layer:
         return make(kind, draw(sides(rank, small)), draw(st.sampled_from(["nearest", "bilinear"])))
     if kind == "unpool":
         return make(kind, **window)
+    if kind == "resize":
+        mode = draw(st.sampled_from(["nearest", "bilinear", "bicubic"][: 3 if rank == 2 else 2]))
+        return make(
+            kind, size=draw(sides(rank, st.integers(1, 12))), mode=mode,
+            align_corners=mode != "nearest" and draw(st.booleans()),
+        )  # fmt: skip
     if kind == "crop":
         return make(kind, size=draw(sides(rank, st.integers(2, 8))))
     if kind == "zeropad":

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archcalc.errors import ShapeError
 from archcalc.layers import REGISTRY, Layer
 from archcalc.layers.base import layer
-from archcalc.layers.reads import ALL, Everywhere, Reads
+from archcalc.layers.reads import ALL, Everywhere, Reads, Sampled
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, collecting_conditions, dim, is_symbolic
 from tests.layer_cases import CASES, Case, make, volume
@@ -544,3 +544,43 @@ def test_a_learned_volume_is_the_same_for_each_example() -> None:
     first, *others = module(x)
     assert all(torch.equal(first, other) for other in others)
     assert (None,) == torch.autograd.grad(module(x).sum(), x, allow_unused=True)
+
+
+@pytest.mark.torch
+def test_nearest_positions_are_those_of_single_precision() -> None:
+    """PyTorch multiplies by a rounded quotient: for few sizes the position below isn't the one that is exactly below."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    rounded = {(2, 82), (2, 94), (3, 123), (3, 246), (5, 205), (33, 129)}
+    inexact = set()
+    for size, count in [*((n, m) for n in range(1, 25) for m in range(1, 60)), *rounded]:
+        relation = Sampled(count, 1, False)
+        places = interpolate(torch.arange(float(size))[None, None], count)[0, 0].int().tolist()
+        assert places == [relation.bounds(place, size)[0] for place in range(count)], (size, count)
+        if places != [place * size // count for place in range(count)]:
+            inexact.add((size, count))
+            assert relation.period(size) is None
+        else:
+            assert relation.period(size) is not None
+    assert (2, 82) in inexact
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_resizing_is_pytorchs(mode: str) -> None:
+    """By a factor, to a size, or like another volume: the values of `interpolate`, also where regions join the batch."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    x, shape = torch.rand(2, 3, 4, 6), volume("C3 H4 W6")
+    expected = interpolate(x, (6, 9), mode=mode)
+    for layer_, inputs in (
+        (make("resize", Fraction(3, 2), mode=mode), [x]),
+        (make("resize", size=(6, 9), mode=mode), [x]),
+        (make("resize", like="other", mode=mode), [x, torch.rand(2, 1, 6, 9)]),
+    ):
+        shapes = [shape, volume("C1 H6 W9")][: len(inputs)]
+        torch.testing.assert_close(layer_.torch_module(*shapes)(*inputs), expected)
+    regions = make("resize", Fraction(3, 2), mode=mode).torch_module(volume("R3 C1 H4 W6"))(x[:, :, None])
+    torch.testing.assert_close(regions[:, :, 0], expected)

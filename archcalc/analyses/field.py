@@ -151,10 +151,12 @@ def binned(field: Field, bins: Bins, size: Any) -> Field | None:
     count, period = bins.count, len(field.windows)
     if is_symbolic(count) or is_symbolic(size) or is_symbolic(field.advance):
         return None
+    regular = bins.period(known(size))
+    if regular is None:
+        return None
     # after `phases` bins, `shift` positions on, all is as at the start
-    common = math.gcd(count, size)
-    turns = period // math.gcd(period, size // common)
-    phases, shift = count // common * turns, size // common * turns
+    turns = period // math.gcd(period, regular[1])
+    phases, shift = regular[0] * turns, regular[1] * turns
     if phases > MAX_PERIOD or shift > MAX_PERIOD * 64:
         return None
     windows = tuple(union(field.at(i) for i in range(*bins.bounds(phase, size))) for phase in range(phases))

@@ -10,7 +10,7 @@ from archcalc.analyses.field import LOST, MAX_PERIOD, Field, Fields, Interval, b
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, Linked, Only, Part, Reads, UpTo
+from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, Linked, Only, Part, Reads, Sampled, UpTo
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum
 
@@ -96,7 +96,7 @@ def _is_one(reads: Reads, x: Shape, y: Shape, axis: str) -> bool:
 
 
 def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
-    if isinstance(relation, Window):
+    if isinstance(relation, (Window, Sampled)):
         return relation.covers(x[axis])
     if isinstance(relation, Linked):
         return all(map(any, relation.links))

@@ -181,6 +181,7 @@ ARGUMENT_TYPES = {
         ArgumentType("Table", "the name of a table under 'tables'", _table),
         words("Axis", "R", "T", "C", "D", "H", "W"),
         words("Interpolation", "nearest", "bilinear"),
+        words("Sampling", "nearest", "bilinear", "bicubic"),
         words("Approximation", "none", "tanh"),
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
         words("HeadNorm", "none", "rmsnorm", "ln"),
@@ -191,6 +192,7 @@ Index: TypeAlias = Dim
 Amounts: TypeAlias = Extent
 Axis: TypeAlias = str
 Interpolation: TypeAlias = str
+Sampling: TypeAlias = str
 Approximation: TypeAlias = str
 Gate: TypeAlias = str
 HeadNorm: TypeAlias = str

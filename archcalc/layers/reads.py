@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor, gcd
+from struct import pack, unpack
 from typing import Any, TypeAlias
 
 from archcalc.shape import Shape, Window
@@ -22,7 +24,7 @@ class Reading:
 
     __slots__: tuple[str, ...] = ()
 
-    def __init__(self, *values: Dim | tuple[tuple[bool, ...], ...]) -> None:
+    def __init__(self, *values: Dim | bool | tuple[tuple[bool, ...], ...]) -> None:
         for name, value in zip(self.__slots__, values, strict=True):
             setattr(self, name, value)
 
@@ -104,6 +106,11 @@ class Bins(Reading):
         count = known(self.count)
         return place * size // count, -(-(place + 1) * size // count)
 
+    def period(self, size: int) -> tuple[int, int] | None:
+        """After how many output positions all is as at the start, so many input positions on; None if it never is."""
+        common = gcd(known(self.count), size)
+        return known(self.count) // common, size // common
+
     def read_by(self, outputs: int, size: int) -> int:
         """The union of the bins."""
         found = 0
@@ -111,6 +118,70 @@ class Bins(Reading):
             first, end = self.bounds(place, size)
             found |= (1 << end) - (1 << first)
         return found
+
+
+class Sampled(Bins):
+    """Output position i of `count` lies at i·n/count on the input, and reads `taps` of its neighbours there.
+
+    One tap is the position below, as PyTorch finds it in single precision. Two and four lie around the place where the
+    middle of the output position is, or, if `aligned`, where it is when the outermost positions lie on each other. What
+    has no weight isn't read.
+    """
+
+    __slots__ = ("count", "taps", "aligned")  # noqa: RUF023  # in the order in which they are given
+
+    taps: int
+    aligned: bool
+
+    def bounds(self, place: int, size: int) -> tuple[int, int]:
+        """The first position that is read, and the first one after them, beyond the input's ends too."""
+        count = known(self.count)
+        if self.taps == 1:
+            first = min(_nearest(place, size, count), size - 1)
+            return first, first + 1
+        if self.aligned:
+            first, rest = divmod(place * (size - 1), max(count - 1, 1))
+        else:
+            first, rest = divmod((2 * place + 1) * size - count, 2 * count)
+        return (first - self.taps // 2 + 1, first + self.taps // 2 + 1) if rest else (first, first + 1)
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """The union of what is read; beyond an end, that's the position there."""
+        found = 0
+        for place in bits_of(outputs):
+            first, end = self.bounds(place, size)
+            found |= (1 << min(end, size)) - (1 << max(first, 0)) if end > 0 else 1
+        return found
+
+    def period(self, size: int) -> tuple[int, int] | None:
+        count = known(self.count)
+        if self.taps == 1:
+            common = gcd(count, size)
+            turns = (common, count // common, size // common)
+            if any(_nearest(turn * turns[1], size, count) != turn * turns[2] for turn in range(common)):
+                return None
+        outputs, inputs = (count - 1, size - 1) if self.aligned else (count, size)
+        common = gcd(outputs, inputs)
+        return outputs // common, inputs // common
+
+    def covers(self, size: Dim) -> bool:
+        """Whether each of `size` positions is certainly read from some output position; False if that's unclear."""
+        if is_symbolic(size) or is_symbolic(self.count):
+            return False
+        return self.read_by((1 << known(self.count)) - 1, known(size)) == (1 << known(size)) - 1
+
+
+def _nearest(place: int, size: int, count: int) -> int:
+    """⌊place·size/count⌋ in single precision (ATen/native/UpSample.h, nearest_idx)."""
+    if count in (size, 2 * size):
+        return place * size // count
+    return floor(_single(place * _single(size / count)))
+
+
+def _single(value: float) -> float:
+    """The nearest number of single precision."""
+    found: float = unpack("f", pack("f", value))[0]
+    return found
 
 
 class Groups(Reading):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import (
     Extent,
     Interpolation,
+    Number,
     Padding,
+    Sampling,
     Tensor,
     per_axis,
     transposed_windows,
@@ -18,6 +21,7 @@ from archcalc.layers.arguments import (
 from archcalc.layers.base import Layer, layer, spatial_axes
 from archcalc.layers.kept import Extra, Kept, Moments, Width, value_and_place
 from archcalc.layers.pool import MaxPool, pool_windows
+from archcalc.layers.reads import Everywhere, Only, Reads, Relation, Sampled
 from archcalc.layers.sliding import Sliding, padded, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window, unequal_axes
 from archcalc.symbolic import Dim, agreement, exceeds, floor_div, known, prod
@@ -134,7 +138,7 @@ class Upsample(Sliding):
     Shape(C=64, H=14, W=14)
     """
 
-    also = ("interpolate", "resize", "up_sampling")
+    also = ("up_sampling",)
 
     factor: Extent
     mode: Interpolation = "nearest"
@@ -161,3 +165,80 @@ class Upsample(Sliding):
         modes = {"nearest": ["nearest"] * 3, "bilinear": ["linear", "bilinear", "trilinear"]}
         sizes = tuple(known(self.output_shape(x)[axis]) for axis in x.spatial)
         return tm.over_batch(x, nn.Upsample(sizes, mode=modes[self.mode][len(sizes) - 1]))
+
+
+@layer("resize")
+class Resize(Layer):
+    """Spatial axes sampled anew: ⌊size·factor⌋ positions, as many as `size` says, or as another volume has.
+
+    Positions are taken where they lie on the input, by the quotient of both sizes. `bilinear` is linear along one axis
+    and trilinear along three, `bicubic` needs two; with `align_corners` the outermost positions lie on each other.
+    Shapes: input (C, H, W), output (C, h, w). Source: torch.nn.functional.interpolate; bicubic: Keys 1981.
+
+    >>> Resize(Fraction(3, 2)).output_shape(Shape(C=64, H=7, W=8))
+    Shape(C=64, H=10, W=12)
+    """
+
+    also = ("interpolate",)
+
+    factor: Number | None = None
+    size: Extent | None = None
+    like: Tensor | None = None
+    mode: Sampling = "nearest"
+    align_corners: bool = False
+
+    uncounted = "interpolation"
+    linear = True
+    sizes_only = (1,)
+
+    def output_shape(self, x: Shape, like: Shape | None = None) -> Shape:
+        if self.align_corners and self.mode == "nearest":
+            raise ShapeError("mode=nearest has no corners to align", code="E211")
+        if self.mode == "bicubic" and len(spatial_axes(x)) != 2:
+            raise ShapeError(f"mode=bicubic needs two spatial axes; the input is {x}", code="E202")
+        targets = self._targets(x, like)
+        for axis, target in targets.items():
+            if exceeds(1, target):
+                raise ShapeError(f"factor={self.factor} leaves nothing of {axis}={x[axis]}", code="E208")
+        return x.with_(**targets)
+
+    def _targets(self, x: Shape, like: Shape | None) -> Mapping[str, Dim]:
+        """The size along each spatial axis."""
+        axes = spatial_axes(x)
+        if sum(given is not None for given in (self.factor, self.size, self.like)) != 1:
+            raise ShapeError(
+                "needs a factor, a size or like",
+                code="E211",
+                hint="write 'resize 3/2', 'resize size=56' or 'resize like=@path'",
+            )
+        if like is not None:
+            if like.spatial != axes:
+                raise ShapeError(f"like is {like}, the input {x}: their spatial axes differ", code="E202")
+            return {axis: like[axis] for axis in axes}
+        if self.factor is None:
+            return per_axis(self.size or 1, axes, "size")
+        if self.factor <= 0:
+            raise ShapeError(f"factor={self.factor} is not greater than 0", code="E211")
+        factor = Fraction(self.factor)
+        return {axis: floor_div(x[axis] * factor.numerator, factor.denominator) for axis in axes}
+
+    def reads(self, x: Shape, *like: Shape) -> Sequence[Reads | None]:
+        y = self.output_shape(x, *like)
+        return [Reads({axis: self._relation(x[axis], y[axis]) for axis in x.spatial}), *[None] * len(like)]
+
+    def _relation(self, size: Dim, count: Dim) -> Relation:
+        if size == 1:
+            return Everywhere()
+        if self.align_corners and count == 1:
+            return Only(0)
+        return Sampled(count, {"nearest": 1, "bilinear": 2, "bicubic": 4}[self.mode], self.align_corners)
+
+    def torch_module(self, x: Shape, *like: Shape) -> nn.Module:
+        from torch import nn
+
+        from archcalc.layers import torch_modules as tm
+
+        sizes = tuple(known(size) for axis, size in self.output_shape(x, *like).items() if axis in x.spatial)
+        mode = {"bilinear": ["linear", "bilinear", "trilinear"][len(sizes) - 1]}.get(self.mode, self.mode)
+        module = tm.over_batch(x, nn.Upsample(sizes, mode=mode, align_corners=self.align_corners or None))
+        return tm.First(module) if like else module

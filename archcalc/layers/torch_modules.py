@@ -62,6 +62,17 @@ class Folded(nn.Module):
         return result.reshape(*batch, *result.shape[1:])
 
 
+class First(nn.Module):
+    """Apply a module to the first input alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        return self.module(x)  # type: ignore[no-any-return]
+
+
 class Pad(nn.Module):
     """Pad the last axes with (before, after) positions each, axis by axis; negative numbers crop."""
 
