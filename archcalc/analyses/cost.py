@@ -40,7 +40,7 @@ def macs(at: Application) -> Dim:
 @of_layer("flops")
 def flops(at: Application) -> Dim:
     """Two for each multiply-add, PyTorch's own convention."""
-    return 2 * at.layer.macs(*at.input_shapes)
+    return 2 * at.once(macs)
 
 
 @of_layer("neurons")

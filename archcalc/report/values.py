@@ -286,15 +286,22 @@ class Values:
     def _by_passes(self, name: str, start: int, end: int) -> tuple[Shortened, Sequence[Any], range] | None:
         """A graph with few passes of each repeat that has all numbers of this one; those, and where some nodes are."""
         self.check(name)
-        edges = [edge for edge in (start, end) if edge < self.graph.tree.body.size]
+        edges = tuple([edge for edge in (start, end) if edge < self.graph.tree.body.size])
         if name in self._placed or (short := self.graph.shortened(*edges)) is None:
             return None
-        from archcalc.analyses.repeats import are_steady  # few graphs are long
+        if (name, edges) not in self._steady:
+            from archcalc.analyses.repeats import are_steady  # few graphs are long
 
-        values = OF_PLACES[name](short.graph, self.batch, self.dtype)
-        if not are_steady(short, values, DECIDED[name](short.graph)):
+            values = OF_PLACES[name](short.graph, self.batch, self.dtype)
+            steady = are_steady(short, values, DECIDED[name](short.graph))
+            self._steady[name, edges] = values if steady else None
+        if (found := self._steady[name, edges]) is None:
             return None
-        return short, values, range(*(short.wires.get(edge, len(values)) for edge in (start, end)))
+        return short, found, range(*(short.wires.get(edge, len(found)) for edge in (start, end)))
+
+    @cached_property
+    def _steady(self) -> dict[tuple[str, tuple[int, ...]], Sequence[Any] | None]:
+        return {}
 
     def layer_of_most(self, name: str) -> Node:
         """The first layer at which there's as much of a quantity as anywhere."""
