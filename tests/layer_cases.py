@@ -424,6 +424,19 @@ CASES = [
     unchanged(
         make("attention", 2, relative=(2, 3)), "R2 T6 C8", weights=256 + 30, biases=32, macs=2 * (6 * 256 + 2 * 36 * 8)
     ),
+    # without projections: T*S*(D + E) for each head
+    row(make("sdpa", 2, "k", "v"), "T5 C8, T3 C8, T3 C6", "T5 C6", macs=5 * 3 * 2 * (4 + 3)),
+    row(
+        make("sdpa", 4, "k", "v", causal=True, kv_heads=2, sinks=True),
+        "R2 T5 C8, R2 T5 C4, R2 T5 C6",
+        "R2 T5 C12",
+        biases=4,
+        macs=2 * 25 * 4 * (2 + 3),
+    ),
+    row(make("sdpa", 2, "k", "v", relative=(1, 3)), "T3 C4, T3 C4, T3 C2", "T3 C2", weights=10, macs=9 * 2 * 3),
+    row(make("matmul", "b"), "T5 C8, T8 C3", "T5 C3", macs=5 * 8 * 3),
+    row(make("matmul", "b", transpose=True), "T5 C8, T3 C8", "T5 C3", macs=5 * 8 * 3),
+    row(make("matmul", "b"), "R2 C8, R2 T8 C3", "R2 C3", macs=2 * 8 * 3),
     # regions
     row(make("roipool", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
     row(make("proposals", 10, box="box"), "C18 H3 W4, C36 H3 W4", "R10 C4"),

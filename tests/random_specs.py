@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archcalc.errors import ShapeError
 from archcalc.layers import REGISTRY
 from archcalc.shape import Shape
-from tests.random_layers import Draw, Values, maybe, number, paddings
+from tests.random_layers import Draw, Values, between, maybe, number, paddings
 from tests.random_steps import Draft, Known, call, layer_step
 
 
@@ -217,13 +217,40 @@ def cross(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     return [*items, f"from {first} -> attention {heads} kv=@{memory}{words}"], x
 
 
+def attended(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """Attention without projections: of queries, keys and values that are made apart, or parts of one volume."""
+    first, keys, values = draft.fresh("n"), draft.fresh("n"), draft.fresh("n")
+    heads, size, width = (number(draft.draw, 1, 3) for _ in range(3))
+    given: Values = {"num_heads": heads, "keys": f"@{keys}", "values": f"@{values}"}
+    maybe(draft.draw, given, "causal", st.booleans())
+    if draft.chance(2):
+        items = [{first: f"fc {3 * heads * size}"}]
+        items += [{name: f"from {first} -> chunk 3 {place}"} for place, name in ((1, keys), (2, values))]
+        queries, width = f"from {first} -> chunk 3 0", size
+    else:
+        groups = draft.draw(st.sampled_from([n for n in range(1, heads + 1) if heads % n == 0]))
+        items, given = [{first: "identity"}], {**given, "kv_heads": groups}
+        wanted = ((size, keys), (width, values))
+        items += [{name: f"from {first} -> fc {groups * number}"} for number, name in wanted]
+        queries = f"from {first} -> fc {heads * size}"
+    inside = between(draft.draw, x, heads, bool(given.get("causal")))
+    step = call(draft, "sdpa", {**given, **inside}, x.with_(C=heads * size))
+    return [*items, [queries, step]], x.with_(C=heads * width)
+
+
+def multiplied(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """Products of a volume with itself: of features with features, and what comes of it with the tokens."""
+    name = draft.fresh("n")
+    return [{name: "identity"}, f"matmul @{name} transpose=true -> matmul @{name}"], x
+
+
 def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     """One item of `layers`, or a few that belong together."""
     choice = number(draft.draw, 0, 12)
     if choice == 12 or (choice == 11 and "C" not in x):
         return shared(draft, x)
     if choice == 11 and "T" in x and not x.spatial:
-        return cross(draft, x)
+        return draft.draw(st.sampled_from([cross, attended, multiplied]))(draft, x)
     if choice < 3:
         step, shape, layer, inputs = layer_step(draft, x)
         name = draft.fresh("n")

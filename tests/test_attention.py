@@ -15,7 +15,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape
 from tests.layer_cases import make, volume
-from tests.random_layers import Draw, attention
+from tests.random_layers import Draw, attention, between
 
 torch = pytest.importorskip("torch", reason="the modules are PyTorch's")
 pytestmark = pytest.mark.torch
@@ -46,16 +46,20 @@ def by_the_book(layer: Any, module: Any, x: Any, source: Any) -> Any:
         for name, tokens, n in (("queries", x, heads), ("keys", source, groups), ("values", source, groups))
     )
     q, k = (prepared(layer, given, name, y) for name, y in (("query_norm", q), ("key_norm", k)))
-    rows = []
-    for t in range(len(x)):
-        mixed = []
-        for h in range(heads):
-            keys, values = k[:, h * groups // heads], v[:, h * groups // heads]
-            scores = [score(layer, given, h, q[t, h], keys[s], t, s) for s in range(len(source))]
-            sinks = [given["core.sinks"][h]] if layer.sinks else []
+    return mixed(layer, given, q, k, v) @ given["mix.weight"].T + given.get("mix.bias", torch.zeros(()))
+
+
+def mixed(layer: Any, given: Any, q: Any, k: Any, v: Any) -> Any:
+    """The heads' mixed values, side by side, of queries, keys and values (T, heads, size)."""
+    rows, shared = [], q.shape[1] // k.shape[1]
+    for t in range(len(q)):
+        heads = []
+        for h in range(q.shape[1]):
+            scores = [score(layer, given, h, q[t, h], k[s, h // shared], t, s) for s in range(len(k))]
+            sinks = [given["core.sink"][h]] if layer.sinks else []
             shares = torch.stack([*scores, *sinks]).softmax(0)
-            mixed.append(sum(share * value for share, value in zip(shares, values, strict=False)))
-        rows.append(torch.cat(mixed) @ given["mix.weight"].T + given.get("mix.bias", torch.zeros(())))
+            heads.append(sum(share * value for share, value in zip(shares, v[:, h // shared], strict=False)))
+        rows.append(torch.cat(heads))
     return torch.stack(rows)
 
 
@@ -137,6 +141,70 @@ def test_values_are_the_papers(data: st.DataObject) -> None:
     tensors = [torch.randn(2, *shape.values(), dtype=torch.float64) for shape in inputs]
     expected = [by_the_book(layer, module, x, source) for x, source in zip(tensors[0], tensors[-1], strict=True)]
     torch.testing.assert_close(module(*tensors), torch.stack(expected))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_values_without_projections(data: st.DataObject) -> None:
+    """The same between queries, keys and values that are given; heads lie side by side among the features."""
+    draw = data.draw
+    heads, size, width, tokens = (draw(st.integers(1, 4)) for _ in range(4))
+    groups = draw(st.sampled_from([n for n in range(1, heads + 1) if heads % n == 0]))
+    causal = draw(st.booleans())
+    inside = between(draw, Shape(T=tokens), heads, causal)
+    layer: Any = make("sdpa", heads, "k", "v", causal=causal, kv_heads=groups, **inside)
+    shapes = [Shape(T=tokens, C=n) for n in (heads * size, groups * size, groups * width)]
+    module = layer.torch_module(*shapes).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    tensors = [torch.randn(2, *shape.values(), dtype=torch.float64) for shape in shapes]
+    parameters, counts = dict(module.named_parameters()), (heads, groups, groups)
+    expected = [
+        mixed(layer, parameters, *(x.reshape(tokens, n, -1) for x, n in zip(volumes, counts, strict=True)))
+        for volumes in zip(*tensors, strict=True)
+    ]
+    torch.testing.assert_close(module(*tensors), torch.stack(expected))
+
+
+@pytest.mark.parametrize("regions", ["", "R3 "])
+@pytest.mark.parametrize("tokens", ["", "T4 "])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_products_are_einsums(regions: str, tokens: str, transpose: bool) -> None:
+    """Of matrices and of vectors, for each region."""
+    other = volume(f"{regions}{'T6 C5' if transpose else 'T5 C6'}")
+    x = volume(f"{regions}{tokens}C5")
+    module = make("matmul", "other", transpose=transpose).torch_module(x, other)
+    a, b = torch.randn(2, *x.values()), torch.randn(2, *other.values())
+    letters = f"b{'r' * bool(regions)}"
+    form = f"{letters}{'t' * bool(tokens)}c,{letters}{'kc' if transpose else 'ck'}->{letters}{'t' * bool(tokens)}k"
+    torch.testing.assert_close(module(a, b), torch.einsum(form, a, b))
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "code", "message"),
+    [
+        (make("sdpa", 3, "k", "v"), "T5 C8, T5 C8, T5 C8", "E205", "C=8 is not divisible by num_heads=3"),
+        (make("sdpa", 2, "k", "v"), "T5 C8, T5 C6, T5 C8", "E208", "keys have 6 numbers, 2 heads of queries 8"),
+        (make("sdpa", 2, "k", "v"), "T5 C8, T5 C8, T4 C8", "E208", "keys are 5x8 (T,C), values 4x8 (T,C): each key"),
+        (
+            make("sdpa", 2, "k", "v"),
+            "T5 C8, T5 C8, T5 C7",
+            "E205",
+            "7 numbers of values can't be divided among 2 heads",
+        ),
+        (make("sdpa", 2, "k", "v"), "T5 C8, R2 T5 C8, T5 C8", "E208", "keys are 2x5x8 (R,T,C), the input 5x8 (T,C)"),
+        (make("matmul", "b"), "T5 C8, T5 C8", "E208", "C=8 of the input meets T=5 of 5x8 (T,C)"),
+        (make("matmul", "b", transpose=True), "T5 C8, T8 C5", "E208", "C=8 of the input meets C=5 of 8x5 (T,C)"),
+        (make("matmul", "b"), "C8 H2 W2, T8 C3", "E210", "needs features of tokens; the input is 8x2x2 (C,H,W)"),
+        (make("matmul", "b"), "T5 C8, C8", "E210", "needs tokens with features (T, C); the input is 8 (C)"),
+        (make("matmul", "b"), "R2 T5 C8, R3 T8 C2", "E208", "other is 3x8x2 (R,T,C), the input 2x5x8 (R,T,C): their"),
+    ],
+)
+def test_impossible_products(layer: Layer, inputs: str, code: str, message: str) -> None:
+    """Volumes that don't go together are refused, with both."""
+    with pytest.raises(ShapeError) as caught:
+        layer.output_shape(*map(volume, inputs.split(",")))
+    assert (code, True) == (caught.value.code, caught.value.message.startswith(message)), caught.value.message
 
 
 def test_positions_of_the_papers_tables() -> None:

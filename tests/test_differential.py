@@ -41,7 +41,7 @@ def test_random_specs_contain_every_kind() -> None:
 
     @seed(0)
     @settings(
-        max_examples=500,
+        max_examples=600,
         deadline=None,
         database=None,
         phases=[Phase.generate],

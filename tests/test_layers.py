@@ -113,8 +113,8 @@ def test_weight_layers() -> None:
 def test_positions_that_see_everything() -> None:
     """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
-        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "roipool", "proposals", "softmax",
-        "log_softmax",
+        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "sdpa", "matmul", "roipool",
+        "proposals", "softmax", "log_softmax",
     }  # fmt: skip
     assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}
     assert not any(map(is_global, make("fc", 8).reads(Shape(T=5, C=6))))

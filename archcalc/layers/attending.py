@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from archcalc.errors import ShapeError
@@ -149,21 +149,33 @@ class Attending(Layer):
         rows = sizes.heads if self.alibi else 1
         return Extra(rows * sizes.offsets, per_example=False), Extra(rows * sizes.pairs, per_example=False)
 
-    def kept_inside(self, sizes: Sizes) -> tuple[Extra, ...]:
-        """What autograd keeps from queries, keys and values on to the mixed values.
+    def kept_by_kernel(self, sizes: Sizes) -> tuple[Extra, ...]:
+        """What a fused kernel keeps besides queries, keys, values and mixed values.
 
-        A fused kernel keeps those, its mask, and of each row of probabilities the logarithm of its sum. The
-        probabilities themselves are computed again. Source: Dao et al. 2022 (FlashAttention), algorithm 1.
+        Of each row of probabilities the logarithm of its sum, and the mask. The probabilities themselves are computed
+        again. Source: Dao et al. 2022 (FlashAttention), algorithm 1.
         """
-        if not self.stepwise:
-            ends = Extra(sizes.q + sizes.k + sizes.v + sizes.mixed)
-            sums = Extra(sizes.asking * sizes.heads, Width.statistic)
-            return (ends, sums, self._mask(sizes)[1]) if self._is_masked() else (ends, sums)
-        shared = shared_out(sizes.heads, sizes.kv_heads)
-        values = sizes.q + shared * (sizes.k + sizes.v) + sizes.mixed + self._probabilities(sizes)
-        capped = 0 if self.softcap is None else sizes.scores
+        sums = Extra(sizes.asking * sizes.heads, Width.statistic)
+        return (sums, self._mask(sizes)[1]) if self._is_masked() else (sums,)
+
+    def kept_by_steps(self, sizes: Sizes, needs: Sequence[bool] = (True, True, True)) -> tuple[Extra, ...]:
+        """What the steps keep, where `needs` says whether queries, keys and values have gradients.
+
+        Of a product each factor whose other factor has a gradient, by head; what softmax and tanh make; places in a
+        table.
+        """
+        queries, keys, values = needs
+        shared, learned = shared_out(sizes.heads, sizes.kv_heads), self.positions(1) != 0 or self.sinks
+        scores = queries or keys or learned
+        kept = (
+            sizes.q * keys,
+            shared * sizes.k * queries,
+            sizes.scores * (self.softcap is not None and (queries or keys)),
+            self._probabilities(sizes) * (scores or values),
+            shared * sizes.v * scores,
+        )
         places = self._places(sizes)
-        return (Extra(values + capped), *((Extra(places, Width.index, per_example=False),) if places else ()))
+        return (Extra(sum(kept)), *((Extra(places, Width.index, per_example=False),) if places else ()))
 
     def _places(self, sizes: Sizes) -> Dim:
         """Places in the table of positions, each looked up."""

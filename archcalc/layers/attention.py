@@ -10,7 +10,7 @@ from archcalc.layers.arguments import Channels, Extent, HeadNorm, Number, Tensor
 from archcalc.layers.attending import Attending, Sizes
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
-from archcalc.layers.reads import Everywhere, Part, Reads, over
+from archcalc.layers.reads import ALL, Everywhere, Groups, Part, Reads, Repeated, over
 from archcalc.shape import Shape, unequal_axes
 from archcalc.symbolic import Dim, differ, exceeds, known, maximum, shared_out
 
@@ -46,7 +46,7 @@ class Attention(Attending):
 
     also = (
         "mha", "multihead_attention", "self_attention", "cross_attention", "gqa", "mqa", "grouped_query_attention",
-        "multi_query_attention", "window_attention", "sdpa",
+        "multi_query_attention", "window_attention",
     )  # fmt: skip
 
     num_heads: Dim
@@ -181,7 +181,12 @@ class Attention(Attending):
 
     def kept(self, needs: Sequence[bool], x: Shape, kv: Shape | None = None) -> Kept:
         """What enters, what norms and turns need, and what is kept from queries, keys and values on."""
-        sizes, extras = self.sizes(x, kv), self.kept_inside(self.sizes(x, kv))
+        sizes = self.sizes(x, kv)
+        if self.stepwise:
+            values, *places = self.kept_by_steps(sizes)
+            extras = (Extra(values.amount + sizes.mixed), *places)
+        else:
+            extras = (Extra(sizes.q + sizes.k + sizes.v + sizes.mixed), *self.kept_by_kernel(sizes))
         if self.qk_norm != "none":
             extras += (Extra(sizes.q + sizes.k), self._statistics(sizes.asking, sizes.heads))
             extras += (self._statistics(sizes.read, sizes.kv_heads),)
@@ -251,6 +256,158 @@ class Attention(Attending):
 
 def _number(size: Dim | None) -> int | None:
     return None if size is None else known(size)
+
+
+@layer("sdpa")
+class ScaledDotProduct(Attending):
+    """Attention without projections: the heads of queries, which enter, to those of `keys` and `values`.
+
+    Shapes: queries (T, num_heads·D), keys (S, kv_heads·D), values (S, kv_heads·E), output (T, num_heads·E). What the
+    arguments mean, `attention` says.
+    Source: Vaswani et al. 2017, equation 1; torch.nn.functional.scaled_dot_product_attention.
+
+    >>> ScaledDotProduct(8, "k", "v").macs(Shape(T=4, C=64), Shape(T=4, C=64), Shape(T=4, C=64))
+    2048
+    """
+
+    also = ("scaled_dot_product_attention", "dot_product_attention", "flash_attention")
+
+    num_heads: Dim
+    keys: Tensor
+    values: Tensor
+    causal: bool = False
+    kv_heads: Dim | None = None
+    scale: Number | None = None
+    window: Dim | None = None
+    alibi: bool = False
+    buckets: Dim | None = None
+    max_distance: Dim = 128
+    relative: Extent | None = None
+    softcap: Number | None = None
+    sinks: bool = False
+
+    sentences = Sentences(
+        weights="the table of positions",
+        biases="a sink for each head",
+        macs="queries with keys and probabilities with values, over all pairs of tokens",
+    )
+
+    def sizes(self, x: Shape, keys: Shape, values: Shape) -> Sizes:
+        """The numbers that all others follow from."""
+        heads = self.num_heads
+        groups = heads if self.kv_heads is None else self.kv_heads
+        tokens = token_count(x), token_count(keys), x.without("C").numel, keys.without("C").numel
+        return Sizes(*tokens, heads, groups, shared_out(x.C, heads), shared_out(values.C, groups))
+
+    def output_shape(self, x: Shape, keys: Shape, values: Shape) -> Shape:
+        groups = self.num_heads if self.kv_heads is None else self.kv_heads
+        token_count(x)
+        if differ(x.C % self.num_heads, 0):
+            raise ShapeError(f"C={x.C} is not divisible by num_heads={self.num_heads}", code="E205")
+        for name, volume in (("keys", keys), ("values", values)):
+            if token_count(volume) is not None and unequal_axes(x, volume, ["R"]):
+                raise ShapeError(f"{name} are {volume}, the input {x}: their regions differ", code="E208")
+            if differ(volume.C % groups, 0):
+                raise ShapeError(f"{volume.C} numbers of {name} can't be divided among {groups} heads", code="E205")
+        if unequal_axes(keys, values, ["T"]):
+            raise ShapeError(f"keys are {keys}, values {values}: each key needs a value", code="E208")
+        sizes = self.sizes(x, keys, values)
+        if differ(keys.C, groups * sizes.head):
+            told = f"keys have {keys.C} numbers, {groups} heads of queries {groups * sizes.head}"
+            raise ShapeError(told, code="E208")
+        self.check(sizes)
+        return x.with_(C=self.num_heads * sizes.value)
+
+    def weights(self, x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.positions(self.num_heads)
+
+    def biases(self, x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.num_heads if self.sinks else 0
+
+    def macs(self, x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.products(self.sizes(x, keys, values))
+
+    def reads(self, x: Shape, keys: Shape, values: Shape) -> Sequence[Reads]:
+        """The tokens that a query sees; of channels the own head's, of values the same number in that head."""
+        sizes = self.sizes(x, keys, values)
+        shared, seen = shared_out(sizes.heads, sizes.kv_heads), self.keys_read()
+        return [
+            Reads({"C": Groups(sizes.value, sizes.head)}),
+            Reads({"C": Groups(shared * sizes.value, sizes.head), "T": seen}),
+            Reads({"C": Repeated(sizes.value, shared), "T": seen}),
+        ]
+
+    def kept(self, needs: Sequence[bool], x: Shape, keys: Shape, values: Shape) -> Kept:
+        """A kernel keeps what it reads and makes; steps keep copies, by head."""
+        sizes = self.sizes(x, keys, values)
+        if self.stepwise:
+            return Kept(extras=self.kept_by_steps(sizes, needs))
+        return Kept((0, 1, 2), output=True, extras=self.kept_by_kernel(sizes))
+
+    def working(self, x: Shape, keys: Shape, values: Shape) -> Moments:
+        return self.working_inside(self.sizes(x, keys, values))
+
+    def torch_module(self, x: Shape, keys: Shape, values: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+        from archcalc.layers import torch_tokens
+
+        sizes = self.sizes(x, keys, values)
+        heads = known(self.num_heads)
+        module = torch_tokens.Heads(heads, known(sizes.kv_heads), self.core(heads, known(sizes.head)))
+        return tm.Folded(module, 1) if "R" in x else module
+
+
+@layer("matmul")
+class MatrixProduct(Layer):
+    """The product with another volume: each token's features with the other's tokens; transposed, with their features.
+
+    Shapes: (T, C) times (C, C') gives (T, C'); transposed, (T, C) times (T', C) gives (T, C=T'). Regions go in pairs.
+    Source: torch.matmul.
+
+    >>> MatrixProduct("b").macs(Shape(T=4, C=64), Shape(T=64, C=32))
+    8192
+    """
+
+    also = ("bmm", "mm", "batch_matmul", "batch_dot", "einsum")
+
+    other: Tensor
+    transpose: bool = False
+
+    sentences = Sentences(macs="each number of the output is a sum of {C_in} products")
+
+    def needs_dense(self, x: Shape) -> bool:
+        return "R" in x  # which joins the batch
+
+    def output_shape(self, x: Shape, other: Shape) -> Shape:
+        token_count(other)
+        if x.spatial:
+            raise ShapeError(f"needs features of tokens; the input is {x}", code="E210", hint="write 'tokens -> ...'")
+        if unequal_axes(x, other, ["R"]):
+            raise ShapeError(f"other is {other}, the input {x}: their regions differ", code="E208")
+        rows, made = (other.C, other["T"]) if self.transpose else (other["T"], other.C)
+        if differ(x.C, rows):
+            axis = "C" if self.transpose else "T"
+            hint = "" if self.transpose else "transpose=true multiplies features with features"
+            raise ShapeError(f"C={x.C} of the input meets {axis}={rows} of {other}", code="E208", hint=hint)
+        return x.with_(C=made)
+
+    def macs(self, x: Shape, other: Shape) -> Dim:
+        return self.output_shape(x, other).numel * x.C
+
+    def reads(self, x: Shape, other: Shape) -> Sequence[Reads]:
+        """All features of the token; of the other volume a column, or the token that becomes a channel: any of them."""
+        if not self.transpose:
+            return [over("C", Everywhere()), over("T", Everywhere())]
+        return [over("C", Everywhere()), over("TC", Everywhere()) if "R" in x else ALL]
+
+    def kept(self, needs: Sequence[bool], x: Shape, other: Shape) -> Kept:
+        """Each factor whose other factor has a gradient."""
+        return Kept(tuple(place for place in (0, 1) if needs[1 - place]))
+
+    def torch_module(self, x: Shape, other: Shape) -> nn.Module:
+        from archcalc.layers import torch_tokens
+
+        return torch_tokens.Product("T" not in x, self.transpose)
 
 
 @layer("pos_embed")

@@ -199,6 +199,20 @@ class Groups(Reading):
         return sum(((1 << inputs) - 1) << group * inputs for group in groups)
 
 
+class Repeated(Reading):
+    """Each group of `size` neighbours is there `times` times, one after the other: all of them read it in its order."""
+
+    __slots__ = ("size", "times")
+
+    size: Dim
+    times: Dim
+
+    def read_by(self, outputs: int, size: int) -> int:  # as all relations
+        """Where the outputs come from."""
+        length, times = known(self.size), known(self.times)
+        return sum(1 << place for place in {o // (length * times) * length + o % length for o in bits_of(outputs)})
+
+
 class Linked(Reading):
     """Output o reads the inputs i with `links[i][o]`: a connection table."""
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812  # as PyTorch's own documenta
 class Attention(nn.Module):
     """Multi-head attention to `kv`, or to the input itself: four projections around `core`, which attends.
 
-    `bias` is one for all projections, or one each for queries, keys, values and output. Norms of queries and keys are
-    of each head by itself, or, if `whole`, of all of them together.
+    `biases` says of all projections, or of each, whether it has one: for queries, keys, values and output.
+    Norms of queries and keys are of each head by itself, or, if `whole`, of all of them together.
     """
 
     def __init__(
@@ -21,7 +21,7 @@ class Attention(nn.Module):
         channels: int,
         heads: int,
         source: int,
-        bias: bool | Sequence[bool],
+        biases: bool | Sequence[bool],
         core: nn.Module,
         kv_heads: int | None = None,
         head_dim: int | None = None,
@@ -33,15 +33,15 @@ class Attention(nn.Module):
         rotary: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.heads, self.source, self.bias = channels, heads, source, bias
+        self.channels, self.heads, self.source, self.biases = channels, heads, source, biases
         self.kv_heads, self.head_dim, self.value_dim, self.out, self.whole = kv_heads, head_dim, value_dim, out, whole
         groups, size = kv_heads or heads, head_dim or channels // heads
         width = value_dim or size
-        biases = (bias,) * 4 if isinstance(bias, bool) else bias
-        self.queries = nn.Linear(channels, heads * size, bias=biases[0])
-        self.keys = nn.Linear(source, groups * size, bias=biases[1])
-        self.values = nn.Linear(source, groups * width, bias=biases[2])
-        self.mix = nn.Linear(heads * width, out or channels, bias=biases[3])
+        own = (biases,) * 4 if isinstance(biases, bool) else biases
+        self.queries = nn.Linear(channels, heads * size, bias=own[0])
+        self.keys = nn.Linear(source, groups * size, bias=own[1])
+        self.values = nn.Linear(source, groups * width, bias=own[2])
+        self.mix = nn.Linear(heads * width, out or channels, bias=own[3])
         self.query_norm, self.key_norm, self.rotary, self.core = query_norm, key_norm, rotary, core
 
     def forward(self, x: Tensor, kv: Tensor | None = None) -> Tensor:
@@ -59,6 +59,31 @@ class Attention(nn.Module):
             x = norm(x)
         x = x.reshape(*x.shape[:2], heads, -1)
         return x if norm is None or self.whole else norm(x)
+
+
+class Heads(nn.Module):
+    """Attention of queries to keys and values whose features are divided among heads, by `core`."""
+
+    def __init__(self, heads: int, kv_heads: int, core: nn.Module) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.core = heads, kv_heads, core
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        counts = (self.heads, self.kv_heads, self.kv_heads)
+        q, k, v = (x.reshape(*x.shape[:2], n, -1) for x, n in zip((q, k, v), counts, strict=True))
+        return self.core(q, k, v)  # type: ignore[no-any-return]
+
+
+class Product(nn.Module):
+    """The product of two matrices, or of a vector with one."""
+
+    def __init__(self, vector: bool, transpose: bool) -> None:
+        super().__init__()
+        self.vector, self.transpose = vector, transpose
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        other = other.transpose(-1, -2) if self.transpose else other
+        return (x.unsqueeze(-2) @ other).squeeze(-2) if self.vector else x @ other
 
 
 class Fused(nn.Module):
@@ -102,8 +127,8 @@ class Stepwise(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.causal, self.window, self.alibi = heads, causal, window, alibi
-        self.scale, self.softcap, self.positions = scale, softcap, positions
-        self.sinks = nn.Parameter(torch.zeros(heads)) if sinks else None
+        self.scale, self.softcap, self.sinks, self.positions = scale, softcap, sinks, positions
+        self.sink = nn.Parameter(torch.zeros(heads)) if sinks else None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         queries, keys, shared = q.shape[1], k.shape[1], q.shape[2] // k.shape[2]
@@ -115,8 +140,8 @@ class Stepwise(nn.Module):
             scores = scores + self.positions(queries, keys)
         if self.causal or self.window or self.alibi:
             scores = scores + distances(q, keys, self.causal, self.window, self.alibi)
-        if self.sinks is not None:
-            sinks = self.sinks.reshape(-1, 1, 1).expand(len(q), -1, queries, 1)
+        if self.sink is not None:
+            sinks = self.sink.reshape(-1, 1, 1).expand(len(q), -1, queries, 1)
             scores = torch.cat((scores, sinks), -1)
         scores = scores.softmax(-1)
         mixed = scores[..., :keys] @ by_head(v, shared)
