@@ -58,7 +58,7 @@ def compare(graph: Graph, paths: Sequence[str] = ("",)) -> int:
             if inside:
                 assert walk.over(name, inside) == ours.total(name, path)
                 place = graph.part(path)
-                laws += place is not None and bool(ours._by_passes(name, place.start, place.start + place.call.size))
+                laws += place is not None and bool(ours.by_passes(name, place.start, place.start + place.call.size))
     return laws
 
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from archcalc.expand.nodes import UNNAMED
 from archcalc.graph import Application, Composite, Graph, Repeat
 from archcalc.graph.composite import NONE, exits, passes, shared_exits
-from archcalc.graph.labels import Numbered
+from archcalc.graph.labels import UNNAMED, Numbered
 from archcalc.graph.tree import Place, inside, one_pass
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.work import spend

@@ -11,7 +11,7 @@ from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.scope import Scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
 from archcalc.graph.composite import LAID, Call
-from archcalc.graph.labels import Alias, Label, Numbered
+from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered
 from archcalc.graph.tree import Place as Part
 from archcalc.graph.tree import below, latest, latest_names, layer_at, part_below, placed
 from archcalc.language.arithmetic import Dims
@@ -25,8 +25,6 @@ LAYERS = "building so many layers"
 """What `spend` says."""
 COPIED, ADDED, NEW = 2, 6, 35
 """Steps for what is called again, for a layer that is added, and more for one on sizes not seen yet."""
-UNNAMED = "*"
-"""What the names begin with of passes that are laid out of a symbolic number: no spec can say them."""
 NEARBY = 2000
 """Of so many names, the latest, an error's hint tells the nearest."""
 Tensor: TypeAlias = "int | None"

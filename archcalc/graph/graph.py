@@ -239,7 +239,7 @@ class Graph(Answer):
         Raises: UnknownNameError: there is no such layer or scope.
         """
         if (found := self.tree.find(path) if isinstance(path, str) else None) is None:
-            known = self.places if len(self) <= MAX_LAYERS else ()
+            known = self.places if self.is_listed else ()
             raise UnknownNameError(f"{self.name} has no layer '{path!s:.60}'", suggestion(str(path), known))
         return found
 
@@ -272,9 +272,10 @@ class Graph(Answer):
             return iter(range(self.tree.body.size))
         if place := self.part(path):
             return iter(range(place.start, place.start + place.call.size))
-        spend(len(self) // 2, "looking for the layers of a scope")
-        self._check_length()
-        found = nodes_like(self.nodes, path)
+        found: list[int] = []
+        if self.is_listed:
+            spend(len(self) // 2, "looking for the layers of a scope")
+            found = nodes_like(self.nodes, path)
         if not found:
             self.place(path)  # likewise, if there is no such name
         return iter(found)

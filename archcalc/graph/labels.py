@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from archcalc.errors import Mark
 
+UNNAMED = "*"
+"""What the names begin with of passes that are laid out of a symbolic number: no spec can say them."""
 SHORT = 1000
 """Passes of a repeat whose names are written down where they are looked for."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, NamedTuple
 
 from archcalc.errors import Mark, UsageError
 from archcalc.graph.application import Application, Node
-from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, symbolic_times
-from archcalc.graph.labels import Alias, Label, Numbered, same_labels
+from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, counts, symbolic_times
+from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered, same_labels
 from archcalc.work import spend
 
 MAX_LAYERS = 500_000
@@ -131,6 +131,14 @@ class Tree:
         """The part of this path, a scope or a layer, if it's one part."""
         return part(self.root, path)
 
+    def spelled(self, path: str) -> str:
+        """A path in the tree's own words: passes that are laid out of a symbolic number have names of their own."""
+        found: list[str] = []
+        for name in path.split("/"):
+            own = "/".join([*found, UNNAMED + name])
+            found.append(UNNAMED + name if self.part(own) else name)
+        return "/".join(found)
+
 
 def placed(item: Item, name: str | Numbered, mark: Mark | None, inner: Label | None, start: int, path: str) -> Place:
     """An item where it stands, of what has this path; what it reads is known already. A repeat has the path itself."""
@@ -179,6 +187,19 @@ def layer_at(at: Place, index: int) -> tuple[Place, Place, int]:
             number = at.call.place(index - at.start)
             at = inside(at, number)
     return at, around, number
+
+
+def layers_of(at: Place, chosen: Set[Application]) -> Iterator[Place]:
+    """Where these layers are in a part, in order; what has none of them isn't looked into."""
+    if isinstance(at.call, Application):
+        yield at
+    elif isinstance(at.call, Repeat):
+        for number in range(at.call.count):
+            yield from layers_of(one_pass(at, number), chosen)
+    else:
+        for number, item in enumerate(at.call.items):
+            if not chosen.isdisjoint(counts(item.call)):
+                yield from layers_of(inside(at, number), chosen)
 
 
 def find(at: Place, path: str) -> tuple[int | None] | None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes
+from archcalc.graph import Graph
+from archcalc.graph.composite import counts
+from archcalc.graph.labels import UNNAMED
+from archcalc.graph.tree import layers_of
 from archcalc.questions.explain_steps import Step, steps
 from archcalc.questions.formula import layer_at
 from archcalc.questions.networks import Network, names_of, report_of
@@ -143,7 +148,7 @@ def explain(
     row = _row(report, layer)
     node, at = row.node, row.node.application
     return Explanation(
-        node.name,
+        node.name.replace(UNNAMED, ""),
         at.text if node.inputs else "",
         tuple(report.text(shape) for shape in at.input_shapes),
         report.text(at.output_shape),
@@ -161,7 +166,17 @@ def _row(report: Report, layer: str) -> Row:
     """
     row = layer_at(report, layer)
     if row is None:
-        inside = list(report.graph.within(layer))
-        named = [node.name for node in inside if node.layer.weight_layer] or [node.name for node in inside]
-        raise UsageError(f"'{layer}' has several layers", f"say which: {', '.join(named[:MOST_NAMED])}")
+        raise UsageError(f"'{layer}' has several layers", f"say which: {', '.join(_some_of(report.graph, layer))}")
     return row
+
+
+def _some_of(graph: Graph, scope: str) -> list[str]:
+    """The first layers with weights of a scope, or of all if there are none."""
+    if (place := graph.tree.part(graph.tree.spelled(scope))) is None:
+        nodes = list(graph.within(scope))
+    else:
+        there = {*counts(place.call)}
+        chosen = {at for at in there if at.layer.weight_layer} or there
+        nodes = [graph.node(found.start) for found in islice(layers_of(place, chosen), MOST_NAMED)]
+    named = [node for node in nodes if node.layer.weight_layer] or nodes
+    return [node.name.replace(UNNAMED, "") for node in named[:MOST_NAMED]]

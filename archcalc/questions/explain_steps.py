@@ -14,7 +14,9 @@ from typing import Any
 from archcalc.analyses.field import Field
 from archcalc.formulas.general import Formula, LayerFormulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
+from archcalc.graph import Graph
 from archcalc.questions.explain_kept import kept_sentences
+from archcalc.questions.formula import seen_from_input
 from archcalc.report import Row
 from archcalc.shape import TransposedWindow
 from archcalc.symbolic import Dim, dim, is_symbolic
@@ -65,9 +67,7 @@ def steps(row: Row) -> Iterator[Step]:
         how = "it is a view of its input" if at.layer.is_view(*at.input_shapes) else how
         yield Step(("activations",), "values", "", f"none of its own; {how}", 0)
     if row.node.inputs and row.report.has("saved_bytes"):
-        kept = row["saved_bytes"]
-        sentences = tuple(kept_sentences(row))
-        yield Step(("saved_bytes",), "kept for the backward pass", "", f"{exact(kept)} bytes", kept, sentences)
+        yield _kept(row)
     yield from _fields(row, found)
 
 
@@ -171,10 +171,32 @@ def _factor(notation: Notation, expr: Any) -> str:
     return f"({text})" if not text.isalnum() else text
 
 
+def _kept(row: Row) -> Step:
+    """What autograd keeps because of the layer."""
+    names, label, report = ("saved_bytes",), "kept for the backward pass", row.report
+    if not report.graph.is_open and (few := report.by_passes("saved_bytes", row.index, row.index + 1)):
+        row = Row(replace(report, graph=few[0].graph), few[2].start)
+    elif not report.graph.is_listed:
+        return Step(names, label, "", _too_many(report.graph))
+    kept = row["saved_bytes"]
+    return Step(names, label, "", f"{exact(kept)} bytes", kept, tuple(kept_sentences(row)))
+
+
+def _too_many(graph: Graph) -> str:
+    """Why what depends on all layers isn't worked out."""
+    why = "the number of layers is a symbol" if graph.is_open else f"there are {len(graph):,} layers"
+    return f"not worked out: {why}"
+
+
 def _fields(row: Row, found: LayerFormulas) -> Iterator[Step]:
     """The receptive field on the first input, and how it grew here; a step for each axis if they differ."""
-    fields, first = row.report.ordered(row.fields), row.report.graph.first_of_several
+    first = row.report.graph.first_of_several
     label = f"receptive field on {first}" if first else "receptive field"
+    if (place := seen_from_input(row)) is None:
+        if row.report.graph.input.spatial:
+            yield Step(FIELD, label, "", _too_many(row.report.graph))
+        return
+    row, fields = place, place.report.ordered(place.fields)
     if not fields:
         if first and row.report.graph.input.spatial:
             yield Step(FIELD, label, "", "none, it isn't seen")

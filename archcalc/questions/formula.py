@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +11,22 @@ from archcalc import text
 from archcalc.errors import Diagnostic, SpecError, UnknownNameError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.given import mapping_of
-from archcalc.formulas.general import ORDER, Formula, alike_along_all, field_formulas, layer_formulas, put_in
+from archcalc.formulas.general import (
+    ORDER,
+    Formula,
+    LayerFormulas,
+    alike_along_all,
+    field_formulas,
+    layer_formulas,
+    put_in,
+)
 from archcalc.formulas.notation import LATEX, UNICODE, Notation, condition_text
 from archcalc.formulas.programs import python_code, sympy_code
 from archcalc.formulas.symbols import opened, with_values
 from archcalc.graph import Graph
+from archcalc.graph.composite import counts
+from archcalc.graph.labels import UNNAMED
+from archcalc.graph.tree import TooManyLayers, layers_of
 from archcalc.quantities import QUANTITIES, Total
 from archcalc.quantities import names as quantities
 from archcalc.questions.networks import Network, architecture_of, names_of, refuse_both, report_of
@@ -260,6 +272,24 @@ def of_layer(row: Row) -> Formulas:
     """A layer's formulas, those of its receptive field included."""
     found = layer_formulas(row.node.application)
     formulas, names = list(found.listed), dict(found.names)
+    if (seen := seen_from_input(row)) is not None:
+        growth, sizes = _of_fields(seen, found)
+        formulas += growth
+        names |= sizes
+    shapes = row.node.application.input_shapes or (row.node.shape,)
+    volumes = " and ".join(row.report.text(shape) for shape in shapes)
+    name = row.node.name.replace(UNNAMED, "")
+    heading = f"{name}: {row.node.application.text} on {volumes}" if row.node.inputs else f"{name}: {volumes}"
+    return Formulas(
+        heading, tuple(formulas), names, found.conditions, found.general.from_zero, ORDER, single=True,
+        warnings=row.report.graph.warnings,
+    )  # fmt: skip
+
+
+def _of_fields(row: Row, found: LayerFormulas) -> tuple[list[Formula], dict[str, Any]]:
+    """The formulas of a layer's receptive field, and the numbers that they take."""
+    formulas: list[Formula] = []
+    names: dict[str, Any] = {}
     fields = list(field_formulas(row, found))
     if alike_along_all(row, [axis for axis, _ in fields]):
         fields = fields[:1]  # the other axes follow the same formula
@@ -269,14 +299,7 @@ def of_layer(row: Row) -> Formulas:
         names |= {f"r_in{end}": before.size, f"j_in{end}": before.stride}
         renamed = {dim(name): dim(f"{name}{end}") for name in ("r_in", "j_in")}
         formulas += [replace(step, name=step.name + end, general=step.general.xreplace(renamed)) for step in steps]
-    shapes = row.node.application.input_shapes or (row.node.shape,)
-    volumes = " and ".join(row.report.text(shape) for shape in shapes)
-    heading = f"{row.node.name}: {row.node.application.text} on {volumes}"
-    heading = heading if row.node.inputs else f"{row.node.name}: {volumes}"
-    return Formulas(
-        heading, tuple(formulas), names, found.conditions, found.general.from_zero, ORDER, single=True,
-        warnings=row.report.graph.warnings,
-    )  # fmt: skip
+    return formulas, names
 
 
 def of_totals(report: Report, values: Mapping[str, Any], path: str = "") -> Formulas:
@@ -300,12 +323,28 @@ def of_totals(report: Report, values: Mapping[str, Any], path: str = "") -> Form
 def layer_at(report: Report, path: str) -> Row | None:
     """The layer of this name, or the only one with parameters in the scope of this name; None if there are several.
 
+    Of passes whose number is a symbol, the first few are known by their names.
     Raises: UnknownNameError: there's no such name.
     """
-    rows = list(map(report.row, report.graph.indices(path))) or [report.row(report.graph.place(path))]
-    if len(rows) == 1:
-        return rows[0]
-    if report.graph.is_open:  # a few of the passes stand for all
-        return None
-    having = [row for row in rows if is_symbolic(row["params"]) or row["params"]]
-    return having[0] if len(having) == 1 else None
+    graph = report.graph
+    place = graph.tree.part(graph.tree.spelled(path)) if isinstance(path, str) else None
+    if place is None or not place.call.size:
+        rows = list(map(report.row, graph.indices(path))) or [report.row(graph.place(path))]
+        having = [row for row in rows if row["params"] != 0]
+        return rows[0] if len(rows) == 1 else having[0] if len(having) == 1 else None
+    there = counts(place.call)
+    for chosen in ({*there}, {at for at in there if report.value(at, "params") != 0}):
+        if sum(there[at] for at in chosen) == 1:
+            return report.row(next(layers_of(place, chosen)).start)
+    return None
+
+
+def seen_from_input(row: Row) -> Row | None:
+    """The layer where its receptive field can be worked out; None if there are too many layers before it."""
+    graph = row.report.graph
+    if graph.is_open:
+        is_near = all(number == 1 for number in graph.times[: row.index + 1])
+        return Row(replace(row.report, graph=graph.laid_out()), row.index) if is_near else None
+    with suppress(TooManyLayers):
+        return row if row.fields is not None else None
+    return None

@@ -276,14 +276,14 @@ class Values:
     def _over_places(self, name: str, path: str) -> Dim:
         """A quantity that depends on places, of the whole graph or of one scope."""
         place = self.graph.part(path)
-        if place is None or (found := self._by_passes(name, place.start, place.start + place.call.size)) is None:
+        if place is None or (found := self.by_passes(name, place.start, place.start + place.call.size)) is None:
             return self.over(name, self.graph.indices(path))
         (_, times, _, _), values, inside = found
         if QUANTITIES[name].total is Total.SUM:
             return _weighed((times[index], values[index]) for index in inside)
         return _one(QUANTITIES[name], (values[index] for index in inside))
 
-    def _by_passes(self, name: str, start: int, end: int) -> tuple[Shortened, Sequence[Any], range] | None:
+    def by_passes(self, name: str, start: int, end: int) -> tuple[Shortened, Sequence[Any], range] | None:
         """A graph with few passes of each repeat that has all numbers of this one; those, and where some nodes are."""
         self.check(name)
         edges = tuple([edge for edge in (start, end) if edge < self.graph.tree.body.size])
@@ -306,7 +306,7 @@ class Values:
     def layer_of_most(self, name: str) -> Node:
         """The first layer at which there's as much of a quantity as anywhere."""
         most = self.totals[name]
-        found = self._by_passes(name, 0, self.graph.tree.body.size)
+        found = self.by_passes(name, 0, self.graph.tree.body.size)
         graph, values = (found[0].graph, found[1]) if found else (self.graph, self.placed(name))
         pairs = zip(graph.nodes, values, strict=True)
         return next(node for node, held in pairs if most in (held if isinstance(held, tuple) else (held,)))
@@ -322,8 +322,8 @@ class Values:
             if self.graph.is_open and quantity.total is Total.SUM:
                 return _weighed((self.graph.times[index], values[index]) for index in indices)
             return _one(quantity, (values[index] for index in indices))
-        nodes = self.graph.nodes
-        return self.summed(name, Counter(nodes[index].application for index in indices).items())
+        node = self.graph.node
+        return self.summed(name, Counter(node(index).application for index in indices).items())
 
     def summed(self, name: str, layers: Iterable[tuple[Application, Dim]]) -> Dim:
         """A quantity that equal layers on equal shapes have in common, of layers of which there are so many each."""
