@@ -191,15 +191,22 @@ def detector(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
 
 
 def shared(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
-    """A layer, and a later one with the same weights: the same matrix, a look-up's, or a convolution's way back."""
+    """A layer, and a later one with the same weights: the same matrix, kernels or vectors, or a convolution's way back."""
     name = draft.fresh("n")
     bias = draft.draw(st.sampled_from(["", " bias=false"]))
     if "C" not in x:
         rows, width = number(draft.draw, 1, 20), number(draft.draw, 1, 8)
+        if draft.chance(2):
+            first = draft.fresh("n")
+            again = f"from {first} -> embed {rows} {width} tie=@{name}"
+            return [{first: "identity"}, {name: f"embed {rows} {width}"}, again], x.with_(C=width)
         return [{name: f"embed {rows} {width}"}, "relu", f"fc {rows}{bias} tie=@{name}"], x.with_(C=rows)
     width = number(draft.draw, 1, 6)
     if not x.spatial:
         return [{name: f"fc {width}"}, f"fc {x.C}", f"fc {width}{bias} tie=@{name}"], x.with_(C=width)
+    if draft.chance(2):
+        same = draft.draw(st.sampled_from([f"conv {x.C} 3 s=1 p=half", f"conv {x.C} 1 s=1 p=half", "dwconv 3 p=half"]))
+        return [{name: same}, "relu", f"{same}{bias} tie=@{name}"], x
     kernel = number(draft.draw, 1, min(3, *(x[axis] for axis in x.spatial)))
     stride = number(draft.draw, 1, 2)
     below = REGISTRY["conv"](width, kernel, stride=stride, bias=True).output_shape(x)

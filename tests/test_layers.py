@@ -133,6 +133,13 @@ def test_tied_weights_are_not_counted_again() -> None:
     x = Shape(T=4, C=16)
     assert (0, 1000, own.macs(x)) == (tied.weights(x), tied.biases(x), tied.macs(x))
     assert make("embed", 1000, 16).weight_shape(Shape(T=4)) == tied.weight_shape(x)
+    image = Shape(C=6, H=5, W=5)
+    for kind, sizes in (("conv", (4, 3)), ("dwconv", (3,)), ("tconv", (4, 3))):
+        shared, alone = make(kind, *sizes, tie="first"), make(kind, *sizes)
+        assert (0, alone.biases(image), alone.macs(image)) == (
+            shared.weights(image), shared.biases(image), shared.macs(image)
+        )  # fmt: skip
+    assert 0 == make("embed", 1000, 16, tie="first").params(Shape(T=4))
 
 
 def test_transposed_weight_has_the_shape_of_the_convolution_that_it_undoes() -> None:

@@ -240,6 +240,7 @@ class Conv(Convolution):
     groups: Dim = 1
     bias: Bias = True
     connect: Table | None = None
+    tie: Tie | None = None
 
     def filters(self, x: Shape) -> Dim:
         return self.out_channels
@@ -267,6 +268,7 @@ class DepthwiseConv(Convolution):
     dilation: Extent = 1
     multiplier: Dim = 1
     bias: Bias = True
+    tie: Tie | None = None
 
     sentences = Convolution.sentences._replace(weights="each filter sees one channel only, with {taps} taps")
 

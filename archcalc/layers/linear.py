@@ -139,6 +139,7 @@ class Embedding(Layer):
 
     num_embeddings: Dim
     dim: Channels
+    tie: Tie | None = None
 
     sizes_only = (0,)
     keeps = INPUT
@@ -154,7 +155,7 @@ class Embedding(Layer):
         return (self.num_embeddings, self.dim)
 
     def weights(self, x: Shape) -> Dim:
-        return prod(self.weight_shape(x))
+        return 0 if self.tie else prod(self.weight_shape(x))
 
     def vocabulary(self) -> Dim:
         return self.num_embeddings
