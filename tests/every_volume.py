@@ -60,6 +60,8 @@ CHAINS = [
 ]  # fmt: skip
 MERGES = [
     "add: [from x, relu]", "mul: [from x, sigmoid]", "concat: [from x, relu]",
+    *(f"{kind}: [from x, part {axis} 0 1], broadcast: true" for kind in ("add", "mul") for axis in SIZES),
+    "add: [from x, param C=4], broadcast: true", "mul: [param C=4, from x, param C=1 W=6], broadcast: true",
     *(f"concat: {{a: from x, b: relu}}, axis: {axis}" for axis in SIZES),
 ]  # fmt: skip
 

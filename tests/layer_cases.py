@@ -318,6 +318,11 @@ CASES = [
     row(make("add"), "C6 H5 W5, C6 H5 W5, C6 H5 W5", "C6 H5 W5"),
     row(make("mul"), "C6 H5 W5, C6 H1 W1", "C6 H5 W5"),
     row(make("mul"), "C6 H1 W1, C6 H5 W4, C6 H5 W4", "C6 H5 W4"),
+    row(make("add", broadcast=True), "C6 H5 W5, C6", "C6 H5 W5"),
+    row(make("add", broadcast=True), "C6, T4 C1, T4 C6", "T4 C6"),
+    row(make("mul", broadcast=True), "C6 H5 W5, C1 H5 W5", "C6 H5 W5"),
+    row(make("mul", broadcast=True), "C6 H5 W1, C6 H1 W4, C1 H1 W1", "C6 H5 W4"),
+    row(make("mul", broadcast=True), "R3 C6, C6", "R3 C6"),
     row(make("concat"), "C64 H3 W3, C128 H3 W3, C32 H3 W3", "C224 H3 W3"),
     row(make("concat", axis="T"), "T1 C6, T9 C6", "T10 C6"),
     # rearranging

@@ -38,6 +38,15 @@ def preserving(draft: Draft, x: Shape) -> Any:
     return drawn if shape == x else "relu" if "C" in x else "identity"
 
 
+def stretched(draft: Draft, x: Shape) -> tuple[Any, Shape]:
+    """A branch whose volume may be stretched to others: one of the axes' sizes is 1, or they are missing."""
+    if "C" in x and draft.chance(2):
+        found = Shape(C=draft.draw(st.sampled_from([1, x.C])))
+        return f"param C={found.C}", found
+    axis = draft.draw(st.sampled_from(list(x)))
+    return f"part {axis} stop=1", x.with_(**{axis: 1})
+
+
 def merge(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     """Branches as they come if they can be joined, else copies of the first."""
     kind = draft.draw(st.sampled_from(["add", "mul", "concat"]))
@@ -46,14 +55,22 @@ def merge(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     if kind == "mul" and shape.spatial and "C" in shape and draft.chance(2):
         gate = Shape(**{axis: 1 if axis in shape.spatial else size for axis, size in shape.items()})
         branches[-1] = ([first, "global_avgpool -> sigmoid"], gate)
-    given = {"axis": draft.draw(st.sampled_from(list(shape)))} if kind == "concat" and draft.chance(2) else {}
+    given: dict[str, Any] = {}
+    if kind == "concat" and draft.chance(2):
+        given = {"axis": draft.draw(st.sampled_from(list(shape)))}
+    if kind != "concat" and draft.chance(2):
+        given = {"broadcast": True}
+        if "C" in shape and draft.chance(2):
+            branches.append(stretched(draft, x))
     joiner = REGISTRY[kind](**given)
     try:
         result = joiner.output_shape(*(found for _, found in branches))
     except ShapeError:
         if "C" not in shape and kind == "concat":
             given = {"axis": next(iter(shape))}
-            joiner = REGISTRY[kind](**given)
+        else:
+            given = {name: value for name, value in given.items() if name == "axis"}
+        joiner = REGISTRY[kind](**given)
         branches = [branches[0]] * len(branches)
         result = joiner.output_shape(*(found for _, found in branches))
     # a list around a scope: branches of one merge must not have the same name

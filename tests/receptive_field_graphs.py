@@ -90,11 +90,18 @@ class Builder:
 
     def joined(self, ends: list[int]) -> int:
         """Branches cropped to the smallest, and joined; as a gate the last one is seen through its mean."""
-        kind = self.draw(st.sampled_from(["add", "add", "mul", "concat", "concat", "grouped", "along", "gate"]))
+        kind = self.draw(
+            st.sampled_from(["add", "add", "mul", "concat", "concat", "grouped", "along", "gate", "stretched"])
+        )
         if kind == "gate":
             ends = [ends[0], self.draw(st.sampled_from(ends))]
             return self.put(make("mul"), ends[0], self.put(make("global_avgpool"), ends[1]))
         axes = self.nodes[ends[0]].shape.spatial
+        if kind == "stretched":
+            axis = self.draw(st.sampled_from(("C", *axes)))
+            part = make("part", axis, stop=1) if self.draw(st.booleans()) else make("flatten")
+            layer = make(self.draw(st.sampled_from(["add", "mul"])), broadcast=True)
+            return self.put(layer, ends[0], self.put(part, self.draw(st.sampled_from(ends))))
         least = tuple(min(self.nodes[end].shape[axis] for end in ends) for axis in axes)
         ends = [self.put(make("crop", size=least), end) for end in ends]
         if len({self.nodes[end].shape.C for end in ends}) > 1:

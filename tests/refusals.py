@@ -226,8 +226,14 @@ def trials(draw: Draw) -> Trial:
 
 
 STRICTER = {
-    ("add", "E201"): "PyTorch stretches an axis of size 1, and lets a volume without spatial axes join one with them",
-    ("mul", "E201"): "PyTorch stretches any axis of size 1; here only a gate, 1 along every spatial axis, is stretched",
+    (
+        "add",
+        "E201",
+    ): "PyTorch stretches an axis of size 1, and lets a volume without spatial axes join one with them; here `broadcast` says so",
+    (
+        "mul",
+        "E201",
+    ): "PyTorch stretches any axis of size 1; here only a gate, 1 along every spatial axis, is stretched without `broadcast`",
     ("fc", "E209"): "PyTorch multiplies the last axis, W, which is not a feature axis, where it happens to have size C",
     ("tconv", "E208"): "PyTorch returns a volume without positions",
 }

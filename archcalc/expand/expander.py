@@ -231,7 +231,8 @@ class Expander:
                 f"{name}: {self.told(self.made.shape(tensor))} (line {place.line})" for name, tensor, place in branches
             )
             detail = told + (f";  at '{ctx.scope.path}'" if ctx.scope.path else "")
-            self.report(ctx, ShapeError(error.message, code=error.code, details=(detail,)), mark, call.name)
+            detailed = ShapeError(error.message, code=error.code, hint=error.hint, details=(detail,))
+            self.report(ctx, detailed, mark, call.name)
         except LocalError as error:
             self.report(ctx, error, mark)
         return None

@@ -27,6 +27,8 @@ from archcalc.language.tree import Map, Scalar, Seq, Tree
 from archcalc.language.tree_reader import TreeReader
 
 MERGES = ("add", "mul", "concat")
+MERGED_BY = ("axis", "broadcast")
+"""The arguments of merges, which stand beside their branches."""
 STRUCTS = (*MERGES, "residual", "for", "if", "op")
 
 
@@ -62,7 +64,7 @@ class ItemReader(TreeReader):
             "residual": ("residual", "shortcut"),
             "for": ("for", "do"),
             "if": ("if", "then", "else"),
-        }.get(kind, (kind, "axis"))
+        }.get(kind, (kind, *MERGED_BY))
         if kind != "op":
             self.check_keys(tree, (*known, "from", "note"))
         item: Item
@@ -106,8 +108,9 @@ class ItemReader(TreeReader):
             self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
         for name in [name for name, count in Counter(name for name, _ in branches if name).items() if count > 1]:
             self.error("E007", f"two branches are called '{name}'", value.mark)
-        axis = tree.get("axis")
-        given = () if axis is None or (expr := self.expression(axis)) is None else (Given("axis", expr, 0),)
+        values = {name: found for name in MERGED_BY if (found := tree.get(name)) is not None}
+        read = {name: self.expression(found) for name, found in values.items()}
+        given = tuple(Given(name, expr, 0) for name, expr in read.items() if expr is not None)
         return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark, each)
 
     def loop(self, tree: Map) -> Loop:

@@ -142,7 +142,9 @@ def _item() -> dict[str, Any]:
     structs = [
         *(
             _closed(
-                {kind: {"$ref": "#/$defs/branches"}, "axis": _TEXT, **common}, f"{kind} of branches", required=[kind]
+                {kind: {"$ref": "#/$defs/branches"}, "axis": _TEXT, "broadcast": _VALUE, **common},
+                f"{kind} of branches",
+                required=[kind],
             )
             for kind in MERGES
         ),

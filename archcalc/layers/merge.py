@@ -12,7 +12,7 @@ from archcalc.layers.base import Layer, layer
 from archcalc.layers.kept import Extra, Kept, Moments
 from archcalc.layers.reads import Part, Reads, over
 from archcalc.shape import AXES, SPATIAL, Shape, unequal_axes
-from archcalc.symbolic import maximum, none_equal, prod
+from archcalc.symbolic import is_symbolic, known, maximum, none_equal, prod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +21,60 @@ if TYPE_CHECKING:
 NOT_SPATIAL = tuple(axis for axis in AXES if axis not in SPATIAL)
 
 
-def _mismatch() -> ShapeError:
-    return ShapeError("branches have different shapes", code="E201")
+def _mismatch(hint: str = "") -> ShapeError:
+    return ShapeError("branches have different shapes", code="E201", hint=hint)
+
+
+class Elementwise(Layer):
+    """Value by value; with `broadcast`, an axis of size 1 is stretched, and so is one that an input lacks."""
+
+    broadcast: bool = False
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if self.broadcast:
+            return _stretched(inputs)
+        try:
+            return self.unstretched(*inputs)
+        except ShapeError:
+            raise _mismatch(_could_stretch(inputs)) from None
+
+    def unstretched(self, *inputs: Shape) -> Shape:
+        """The output without `broadcast`.
+
+        Raises: ShapeError: the inputs don't fit.
+        """
+        raise NotImplementedError(self.kind)
+
+    def working(self, *inputs: Shape) -> Moments:
+        """The result, and of more than two inputs also that of all but the last."""
+        before = self.output_shape(*inputs[:-1]).numel if len(inputs) > 2 else 0
+        return ((Extra(self.output_shape(*inputs).numel + before),),)
+
+    def _module(self, plain: nn.Module, *inputs: Shape) -> nn.Module:
+        """The module, or one around it that gives each input the axes that it lacks."""
+        from archcalc.layers import torch_modules as tm
+
+        y = self.output_shape(*inputs)
+        if all(len(x) == len(y) for x in inputs):
+            return plain
+        return tm.Stretched(plain, [tuple(known(x.get(axis, 1)) for axis in y) for x in inputs])
+
+
+def _stretched(inputs: Sequence[Shape]) -> Shape:
+    """The shape that all inputs are stretched to."""
+    sizes = {axis: [x[axis] for x in inputs if axis in x] for axis in AXES if any(axis in x for x in inputs)}
+    result = Shape(**{axis: maximum(*found) for axis, found in sizes.items()})
+    if any(none_equal((size, result[axis]), (size, 1)) for axis, found in sizes.items() for size in found):
+        raise _mismatch()
+    return result
+
+
+def _could_stretch(inputs: Sequence[Shape]) -> str:
+    """What to write if the inputs would fit with `broadcast`."""
+    axes = {axis for x in inputs for axis in x}
+    sizes = [{x[axis] for x in inputs if axis in x} - {1} for axis in axes]
+    fits = all(len(found) <= 1 and not any(map(is_symbolic, found)) for found in sizes)
+    return "write 'broadcast: true' beside them to stretch axes of size 1 and missing ones" if fits else ""
 
 
 def _in_a_row(operator: str, names: Sequence[str]) -> str:
@@ -31,48 +83,58 @@ def _in_a_row(operator: str, names: Sequence[str]) -> str:
 
 
 @layer("add")
-class Add(Layer):
-    """Elementwise sum of equal shapes. Source: He et al. 2016, equation 1."""
+class Add(Elementwise):
+    """Elementwise sum of equal shapes, or, with `broadcast`, of what can be stretched to one.
+
+    Source: He et al. 2016, equation 1.
+
+    >>> Add(broadcast=True).output_shape(Shape(C=64, H=7, W=7), Shape(C=64))
+    Shape(C=64, H=7, W=7)
+    """
 
     also = ("sum", "plus")
+
+    broadcast: bool = False
 
     uncounted = "additions"
     linear = True
     is_residual = True
     symbol = "+"
 
-    def output_shape(self, *inputs: Shape) -> Shape:
+    def unstretched(self, *inputs: Shape) -> Shape:
         first = inputs[0]
         if any(unequal_axes(first, other, AXES) for other in inputs[1:]):
             raise _mismatch()
         return first
 
-    def working(self, *inputs: Shape) -> Moments:
-        """The sum, and of more than two summands also that of all but the last."""
-        return ((Extra(inputs[0].numel * (2 if len(inputs) > 2 else 1)),),)
-
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Add()
+        return self._module(tm.Add(), *inputs)
 
     def expression(self, names: Sequence[str], y: Shape) -> str:
-        return _in_a_row(" + ", names)
+        return "" if self.broadcast else _in_a_row(" + ", names)
 
 
 @layer("mul")
-class Multiply(Layer):
+class Multiply(Elementwise):
     """Elementwise product of equal shapes; an input whose spatial axes are all 1 is a gate for every position.
 
-    Source: Hu et al. 2018 (squeeze and excitation), equation 4.
+    With `broadcast`, any axis of size 1 is stretched, and one that an input lacks.
+    Source: Hu et al. 2018 (squeeze and excitation), equation 4; one channel for all: Woo et al. 2018 (CBAM).
+
+    >>> Multiply(broadcast=True).output_shape(Shape(C=64, H=7, W=7), Shape(C=1, H=7, W=7))
+    Shape(C=64, H=7, W=7)
     """
 
     also = ("multiply", "product")
 
+    broadcast: bool = False
+
     uncounted = "products"
     symbol = "×"
 
-    def output_shape(self, *inputs: Shape) -> Shape:
+    def unstretched(self, *inputs: Shape) -> Shape:
         first = inputs[0]
         if any(other.spatial != first.spatial or unequal_axes(first, other, NOT_SPATIAL) for other in inputs):
             raise _mismatch()
@@ -84,7 +146,14 @@ class Multiply(Layer):
         return result
 
     def gates(self, *inputs: Shape) -> tuple[int, ...]:
-        """Those with size 1 along every spatial axis, beside a larger one; of equally small ones all but the first."""
+        """Those with size 1 along every spatial axis, beside a larger one; of equally small ones all but the first.
+
+        With `broadcast`, those that are stretched, unless all are.
+        """
+        if self.broadcast:
+            y = self.output_shape(*inputs)
+            stretched = tuple(i for i, x in enumerate(inputs) if x != y)
+            return stretched if len(stretched) < len(inputs) else ()
         small = [i for i, x in enumerate(inputs) if x.spatial and all(x[axis] == 1 for axis in x.spatial)]
         return tuple(small) if len(small) < len(inputs) else tuple(small[1:])
 
@@ -101,18 +170,13 @@ class Multiply(Layer):
                 products.append(Extra(self.output_shape(*inputs[:last]).numel))
         return Kept(tuple(sorted(kept)), extras=tuple(products))
 
-    def working(self, *inputs: Shape) -> Moments:
-        """The product, and of more than two factors also that of all but the last."""
-        before = self.output_shape(*inputs[:-1]).numel if len(inputs) > 2 else 0
-        return ((Extra(self.output_shape(*inputs).numel + before),),)
-
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        return tm.Multiply()
+        return self._module(tm.Multiply(), *inputs)
 
     def expression(self, names: Sequence[str], y: Shape) -> str:
-        return _in_a_row(" * ", names)
+        return "" if self.broadcast else _in_a_row(" * ", names)
 
 
 @layer("concat")

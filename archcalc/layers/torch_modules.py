@@ -295,6 +295,18 @@ class Multiply(nn.Module):
         return product
 
 
+class Stretched(nn.Module):
+    """Apply a module to inputs that get the axes which they lack, with size 1."""
+
+    def __init__(self, module: nn.Module, sizes: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.module, self.sizes = module, tuple(map(tuple, sizes))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        volumes = (x.reshape(x.shape[0], *sizes) for x, sizes in zip(inputs, self.sizes, strict=True))
+        return self.module(*volumes)  # type: ignore[no-any-return]
+
+
 class Concat(nn.Module):
     """The inputs joined along one axis."""
 
