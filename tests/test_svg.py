@@ -119,6 +119,11 @@ input -> "stem/conv" [label=" 3x8x8 " weight=200]
     assert expected == to_dot(spec(TINY)).replace("\t", "")
 
 
+def test_arguments_that_say_little_are_left_out(spec: Any) -> None:
+    """Whether there's a bias, or what keeps a norm from dividing by 0, is in tables."""
+    assert to_dot(spec(TINY)) == to_dot(spec(TINY.replace("-> bn", "-> bn eps=0.001")))
+
+
 def layers(shown: Picture, graph: Graph) -> Counter[Any]:
     """How often each layer is in the drawn cells, each as often as it occurs."""
     found: Counter[Any] = Counter()

@@ -56,7 +56,9 @@ EDGES = {
 }
 LETTER = 0.53
 """A letter's width in ems in the widest of the usual fonts, so that text fits its box whatever font the reader has."""
-UNTOLD = {"padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init"}
+UNTOLD = {
+    "padding", "output_padding", "bias", "ceil", "count_include_pad", "affine", "alpha", "beta", "k", "init", "eps",
+}  # fmt: skip
 """Arguments that a picture leaves out."""
 MOST_CALLS = 12
 """Of more layers that act on one volume a node tells these, and how many more there are."""
