@@ -176,6 +176,10 @@ def _argument(application: Application, name: str, type_: str, value: Any, names
     if type_ in ("Dim", "Count", "Channels"):
         return names.symbol(f"{name}_out" if len(name) == 1 else short, value)
     symbol = names.amount if type_ == "Amounts" else names.symbol
+    if not axes:  # of a grid that isn't the input's
+        sizes = value if isinstance(value, tuple) else (value,)
+        found = tuple(symbol(f"{short}_{number}" if len(sizes) > 1 else short, v) for number, v in enumerate(sizes, 1))
+        return found if isinstance(value, tuple) else found[0]
     values = value if isinstance(value, tuple) else (value,) * len(axes)
     if len(set(values)) == 1 and (name != "kernel_size" or len(axes) == 1):
         return symbol(short, values[0])
