@@ -1,191 +1,299 @@
-"""What a picture draws of repeats: each once, with its number of passes, which may be vast or a symbol."""
+"""Folded tables: every row times how often it is there is the unfolded table, and the amounts add up to the totals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, product
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from random import Random
 from typing import Any
 
 import pytest
+import sympy
+from rich.console import Console
 
-from archcalc import dim, draw, load
-from archcalc.drawings.fold import Block, Cell, Folding, Item
-from archcalc.drawings.picture import Picture, picture
+import archcalc
+from archcalc import Graph, Report, analyze, dim, load
+from archcalc.__main__ import main
+from archcalc.analyses.least import largest
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
-from archcalc.graph import Graph, NoNumber, TooManyLayers
+from archcalc.quantities import Total, names
+from archcalc.report.folding import ALL, Folded
+from archcalc.report.listing import DEFAULT, Listing
 from archcalc.symbolic.values import value_at
-from tests.helpers import HEAD, graph_of, spec_of
+from archcalc.tables.formats import FORMATS, lines
+from archcalc.tables.terminal import show
+from archcalc.zoo import Architecture, architectures
+from tests.helpers import graph_of, spec_of
 from tests.random_loops import Loops
-from tests.test_svg import shows_all
+from tests.readers import csv_rows, html_page, markdown_tables
+from tests.test_table import in_terminal
 
-SPECS = 120
+PLACED = ("name", "layer", "params", "saved_bytes", "peak_bytes")
 
 
-def random_specs() -> Iterator[tuple[int, Any]]:
-    """Specs of loops in loops, skips, ties and several outputs."""
-    for seed in range(SPECS):
+def written_out(name: str, numbers: Mapping[str, int]) -> Iterator[str]:
+    """The names that a folded one stands for: of `conv2/1..n/add` conv2/1/add, conv2/2/add and so on."""
+    parts: list[list[str]] = []
+    one = "|".join([r"\d+", *numbers])
+    end = rf"(-?(?:{one})(?:[-+*](?:{one}))*)"
+    for part in name.split("/"):
+        if not part.isdecimal() and re.fullmatch(end, part):
+            parts.append([str(eval(part, {}, dict(numbers)))])
+            continue
+        if not (found := re.fullmatch(rf"(.*?){end}\.\.{end}(?::(-?\d+))?(.*)", part)):
+            parts.append([part])
+            continue
+        before, first, last, step, after = found.groups()
+        low, high = (int(eval(end, {}, dict(numbers))) for end in (first, last))
+        by = int(step or 1)
+        parts.append([f"{before}{number}{after}" for number in range(low, high + (1 if by > 0 else -1), by)])
+    return map("/".join, product(*parts))
+
+
+def at(value: Any, numbers: Mapping[str, int]) -> Any:
+    """A value with numbers for its symbols; texts as they are."""
+    return value if isinstance(value, (str, int, float, type(None))) else value_at(value, numbers)
+
+
+def agrees(folded: Folded, plain: Listing, numbers: Mapping[str, int]) -> None:
+    """Name by name, a folded table says what an unfolded one does; and what is together, is."""
+    keys = folded.table().fields
+    each = [place for place, key in enumerate(keys) if key != "times" and not key.endswith(ALL)]
+    name, times = keys.index("name"), keys.index("times")
+    found: dict[str, list[Any]] = {}
+    for row in folded.values():
+        those = list(written_out(row[name], numbers))
+        assert len(those) == at(row[times], numbers), row
+        for one in those:
+            assert one not in found
+            found[one] = [at(row[place], numbers) for place in each if place != name]
+        for place, key in enumerate(keys):
+            if key.endswith(ALL):
+                assert at(row[place], numbers) == at(row[times], numbers) * at(row[place - 1], numbers)
+    assert {row[0]: [at(value, numbers) for value in row[1:]] for row in plain.values()} == found
+
+
+def adds_up(folded: Folded, numbers: Mapping[str, int]) -> None:
+    """Amounts of rows and of heads that stand at the margin are the totals."""
+    totals = folded.listing.report.totals
+    for column in folded.listing.columns:
+        shown = [folded.together(row, column) for row in folded.rows if not row.label.startswith(" ")] if column in names(Total.SUM, Total.LARGEST) else []  # fmt: skip
+        if column in names(Total.SUM):
+            assert at(totals[column], numbers) == sum(at(value, numbers) for value in shown)
+        elif shown:
+            assert at(totals[column], numbers) == at(largest(shown), numbers)
+
+
+@pytest.mark.parametrize("architecture", [*architectures()], ids=lambda architecture: architecture.name)
+def test_networks_of_the_zoo(architecture: Architecture) -> None:
+    """By volume, by layer and by scope, with amounts that depend on the place, too."""
+    report = Report(architecture.build())
+    for columns, every, depth in ((DEFAULT, False, 0), (PLACED, False, 0), (PLACED, True, 0), (DEFAULT, False, 2)):
+        listing = Listing(report, columns, every, depth)
+        for everything in (True, False):
+            folded = Folded(listing, everything)
+            agrees(folded, listing, {"R": 300})
+            adds_up(folded, {"R": 300})
+
+
+def test_random_specs() -> None:
+    """Loops in loops, with skips out of passes, layers in place on other passes' volumes, several outputs."""
+    folds = 0
+    for seed in range(150):
         try:
-            yield seed, spec_of(Loops(seed).text())
-        except SpecError:  # what doesn't need building to be wrong
+            graph = build(spec_of(Loops(seed).text()))
+        except SpecError:
             continue
+        for columns, every, depth in ((DEFAULT, False, 0), (PLACED, False, 0), (DEFAULT, True, 0), (DEFAULT, False, 2)):
+            folded = Folded(Listing(Report(graph), ("name", "kind", *columns[2:]), every, depth))
+            agrees(folded, folded.listing, {})
+            adds_up(folded, {})
+            folds += any(row.inside for row in folded.rows)
+    assert folds > 100
 
 
-def folded(item: Item) -> Iterator[set[int]]:
-    """The nodes of what is drawn once for several."""
-    if item.count != 1:
-        yield set(item.nodes)
-    if isinstance(item, Block):
-        yield from chain.from_iterable(map(folded, item.children))
+# --- symbols ------------------------------------------------------------------------------------------------------
+
+FAMILIES = [("resnet:cifar", "n"), ("resnet:cifar_plain", "n"), ("gpt2_small", "layers"), ("vit_b_16", "layers")]
 
 
-def lines_are_right(graph: Graph) -> None:
-    """Every volume that is read is a line, unless it goes from pass to pass of a repeat; and there's no other line."""
-    shown, folding = picture(graph), Folding(graph, fold=True)
-    homes = folding.homes([cell for cell, _ in shown.cells])
-    edges, passes = {(edge.tail, edge.head) for edge in shown.edges}, list(folded(shown.root))
-    found = set()
-    for index, node in enumerate(graph.nodes):
-        if len(node.inputs) == 1 and node.layer.changes_nothing(*node.application.input_shapes):
-            continue
-        head = folding.source(index)
-        for tail in map(folding.source, node.inputs):
-            line = homes[tail], homes[head]
-            at = {shown.cells[number][0].nodes[0] for number in line}
-            assert line in edges or line[0] == line[1] or any(at <= inside for inside in passes)
-            found.add(line)
-    assert edges <= found
+@pytest.mark.parametrize(("name", "symbol"), FAMILIES)
+def test_tables_of_a_symbolic_number_of_layers(name: str, symbol: str) -> None:
+    """With a number for the symbol, each row is those of the network that has so many."""
+    report = Report(load(name).build(**{symbol: dim(symbol)}))
+    for columns in (DEFAULT, ("name", "params", "saved_bytes")):
+        folded = Folded(Listing(report, columns))
+        for number in (2, 3, 4, 9):
+            there = Listing(analyze(name, hparams={symbol: number}), columns)
+            agrees(folded, there, {symbol: number})
+            adds_up(folded, {symbol: number})
 
 
-def test_random_specs_show_every_layer_and_every_line() -> None:
-    """Of passes that are read from elsewhere, of loops in loops, and of passes that differ."""
-    drawn = 0
-    for _, spec in random_specs():
-        try:
-            graph = build(spec)
-            shown = picture(graph)
-        except (SpecError, UsageError):  # too much to draw
-            continue
-        shows_all(shown, graph)
-        shows_all(picture(graph, depth=1), graph)
-        if len(graph) < 5000:
-            lines_are_right(graph)
-            drawn += 1
-    assert drawn > SPECS / 3
-
-
-def outline(shown: Picture) -> list[Any]:
-    """What is in a picture, without the numbers of passes and of nodes."""
-    cells = [(cell.path, cell.name, len(cell.nodes), cell.count == 1) for cell, _ in shown.cells]
-    return [cells, shown.edges, [cell for _, cell, _ in shown.outputs], shown.spine]
-
-
-def counts(shown: Picture, numbers: dict[str, int]) -> list[Any]:
-    """How often everything in a picture occurs, where symbols are these numbers."""
-    return [
-        [value_at(more, numbers) for _, more in [*cell.inside, (cell, cell.count), (cell, count)]]
-        for cell, count in shown.cells
-    ]
-
-
-@pytest.mark.parametrize("depth", [None, 1, 2])
-def test_a_vast_number_of_passes_is_drawn_like_a_few(depth: int | None) -> None:
-    """So is a symbol, which is every number; what is said of how often layers occur is linear in it."""
-    few, many, vast = (picture(load("resnet:cifar").build(n=n), depth=depth) for n in (4, 5, 10**9))
-    graph = load("resnet:cifar").build(n=dim("n"))
-    symbol = picture(graph, depth=depth)
-    assert outline(few) == outline(many) == outline(vast) == outline(symbol)
-    assert [counts(few, {}), counts(many, {}), counts(vast, {})] == [counts(symbol, {"n": n}) for n in (4, 5, 10**9)]
-    shows_all(vast, load("resnet:cifar").build(n=10**9))
-
-
-def test_random_specs_of_symbolic_depth_are_drawn_like_those_of_every_number() -> None:
-    """Cells, lines, and how often each occurs."""
+def test_random_specs_with_symbols() -> None:
+    """The rows with numbers in them are those of the network that is built with these, however they are called."""
     compared = 0
-    for seed, spec in random_specs():
-        names = Random(seed).choice(["n", "m", "nm"])
+    for seed in range(1_000_000, 1_000_250):
+        symbols = Random(seed).choice(["n", "m", "nm"])
         try:
-            graph = build(spec, hparams={name: dim(name) for name in names})
-            shown = picture(graph)
-        except (SpecError, UsageError):
+            spec = spec_of(Loops(seed).text())
+            graph = build(spec, hparams={name: dim(name) for name in symbols})
+        except SpecError:
             continue
-        for numbers in (dict(zip(names, each, strict=True)) for each in product((4, 5), repeat=len(names))):
-            if graph.is_open and all(c.holds({s.name: numbers[s.name] for s in c.symbols}) for c in graph.conditions):
-                there = picture(build(spec, hparams=numbers))
-                assert outline(there)[1:] == outline(shown)[1:]
-                assert counts(there, {}) == counts(shown, numbers)
-                compared += 1
+        if graph.is_open:
+            compared += 1
+            _compare(graph, lambda numbers, spec=spec: build(spec, hparams=numbers), symbols)
     assert compared > 10
 
 
-@pytest.mark.parametrize("path", ["gpt2", "vit_b_16"])
-def test_names_of_passes_whose_number_is_a_symbol(path: str) -> None:
-    """The first has its name, the last the symbol for its number."""
-    text = draw(path, symbolic="layers").to("dot").decode()
-    assert "1 … layers × layers" in text
-    assert "*1" not in text
-    layers = "layers: [conv 4 3x3, {'b{i}': {for: {i: 2..n}, do: [conv 4 1x1, {skip: relu}]}}]\n"
-    graph = build(spec_of(f"{HEAD}hparams: {{n: 9}}\n{layers}"), hparams={"n": dim("n")})
-    (repeat,) = (child for child in picture(graph).root.children if child.count != 1)
-    assert ("b2", "b{n}", dim("n") - 1) == (repeat.name, repeat.last, repeat.count)
+def _compare(graph: Graph, there: Callable[[Mapping[str, int]], Graph], symbols: str) -> None:
+    columns = ("kind", "output_shape", "params", "macs")
+    for every in (False, True):
+        folded = Folded(Listing(Report(graph), columns, every))
+        for number in (5, 6):
+            numbers = dict.fromkeys(symbols, number)
+            found = Counter[tuple[Any, ...]]()
+            for times, kind, shape, params, _, macs, _ in folded.values():
+                found[kind, shape, at(params, numbers), at(macs, numbers)] += at(times, numbers)
+            rows = Listing(Report(there(numbers)), columns, every).values()
+            assert Counter(map(tuple, rows)) == +found
+        adds_up(folded, numbers)
 
 
-def named(graph: Graph) -> list[tuple[str, Any, str]]:
-    """What is in a picture, how often, and the last copy's name."""
-    return [(item.name, item.count, item.last) for item in picture(graph).root.children]
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_has_a_symbolic_number_of_layers(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each layer of a pass, how many passes there are, and what each and all of them have."""
+    assert 0 == main(["table", "gpt2_small", "--set", "layers=sym", "--format", form])
+    text = capsys.readouterr().out
+    all_of_them = "2362368*layers" if form in ("csv", "json") else "7087872*layers"
+    assert all_of_them in text.replace("\\", "")
+    assert re.search(r"2(\\?,)?362(\\?,)?368", text)
 
 
-def test_passes_up_to_one_that_is_read_from_elsewhere_are_drawn_together() -> None:
-    """The line starts at that one; without another reader all are one."""
-    loop = "layers: [{a: conv 3 1x1}, {'b{i}': {for: {i: 1..1000000}, do: conv 3 1x1 -> bn}}"
-    assert [("b1", 10**6, "b1000000")] == named(graph_of(f"{loop}]\n"))[2:]
-    split = [("b1", 700, "b700"), ("b701", 300, "b1000"), ("b1001", 10**6 - 1000, "b1000000")]
-    graph = graph_of(f"{loop}, add: [from b700, from b1000/conv, from b1000000]]\n")
-    assert split == named(graph)[2:5]
-    shown = picture(graph)
-    cells = [cell.path for cell, _ in shown.cells]
-    assert ["b1/conv", "b701/conv", "b1001/conv"] == [cells[edge.tail] for edge in shown.edges if edge.head == 6]
+def test_json_of_a_symbolic_number_of_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer's inputs are rows of the same object."""
+    assert 0 == main(["table", "resnet:cifar", "--symbolic", "n", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert sum(sympy.sympify(row["times"]) for row in found["layers"]) == 21 * sympy.Symbol("n") + 12
+    known = {row["name"] for row in found["layers"]}
+    assert {name for row in found["layers"] for name in row["inputs"]} <= known
+    for name in ("params", "macs", "activations"):
+        rows = sum(sympy.sympify(row[f"{name}_all"]) for row in found["layers"])
+        assert 0 == sympy.expand(rows - sympy.sympify(found["totals"][name]))
 
 
-def test_loops_one_after_the_other_are_one_if_their_passes_are_equal() -> None:
-    """They count together, and so does a block that is called by hand."""
-    head = HEAD + "blocks: {b(): conv 3 1x1 -> relu}\n"
-    graph = graph_of("layers: ['(b)*1000000 -> (b)*2000000']\n", head)
-    assert [("input", 1, "input"), ("1", 3 * 10**6, "3000000")] == named(graph)
-    graph = graph_of("layers: [b -> b -> b -> bn]\n", head)
-    assert [("input", 1, "input"), ("b", 3, "b_3"), ("bn", 1, "bn")] == named(graph)
-    graph = graph_of("layers: ['b -> bn -> b']\n", head)
-    assert [1, 1, 1, 1] == [count for _, count, _ in named(graph)]
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--columns", "name,receptive_field"], "receptive_field differs from pass to pass, and the number of passes"),
+        (["--columns", "name,peak_bytes"], "peak_bytes of single layers has no one formula for every number of passes"),
+        (["--unfold"], "no list of layers, since their number is a symbol"),
+        (["--sort", "macs"], "rows that are folded stand in the order of the graph"),
+    ],
+)
+def test_what_has_no_formula_is_refused(options: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason, and exit code 2."""
+    assert 2 == main(["table", "resnet:cifar", "--symbolic", "n", *options])
+    assert reason in capsys.readouterr().err
 
 
-def test_what_acts_on_all_passes_is_not_drawn_in_one() -> None:
-    """A layer in place after a loop isn't part of its last pass, which is drawn for all; nor are passes of one."""
-    graph = graph_of("layers: [conv 3 1x1, (relu)*1000000, (conv 3 1x1)*5, relu]\n")
-    found = [(len(item.nodes), item.count) for item in picture(graph).root.children]
-    assert [(1, 1), (1, 1), (1, 10**6), (1, 5), (1, 1)] == found
+def test_few_passes_are_not_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a row stands for n - 2 passes, the table says from which n on there are so many."""
+    assert 0 == main(["table", "resnet:cifar", "--symbolic", "n"])
+    assert "rows         as they stand if n >= 2; the totals hold in any case" in capsys.readouterr().out
 
 
-def test_passes_that_read_the_same_are_one() -> None:
-    """Passes that don't read one another are a repeat as well, as the spec says."""
-    graph = graph_of("layers: [{a: conv 3 1x1}, (from a -> conv 3 1x1)*1000000]\n")
-    shown = picture(graph)
-    assert [1, 1, 1, 999999] == [cell.count for cell, _ in shown.cells]
-    assert {(0, 1), (1, 2), (1, 3)} == {(edge.tail, edge.head) for edge in shown.edges}
+# --- in a terminal ------------------------------------------------------------------------------------------------
 
 
-def test_without_structure_there_is_nothing_to_fold() -> None:
-    """A flat list of nodes is drawn as it is."""
-    graph = load("resnet:cifar").build(n=3)
-    flat = picture(Graph.of("flat", graph.nodes, graph.outputs, {}))
-    assert {1} == {count for _, count in flat.cells}
-    assert all(isinstance(item, Cell) for item in flat.root.children)
-    assert sum(count for _, count in picture(graph).cells) == len(flat.cells)
+def test_a_terminal_folds_what_spares_lines() -> None:
+    """ResNet-152 is a page, VGG-16 what it was; a pipe, `--all` and `--unfold` have everything."""
+    page = in_terminal("table", "resnet152", columns=120)
+    assert len(page.splitlines()) < 110
+    assert "conv4/\x1b" in page or "2..36" in page
+    assert "--unfold writes every pass" in page
+    whole = in_terminal("table", "resnet152", "--unfold", columns=120)
+    assert len(whole.splitlines()) > 380
+    assert "2..36" not in whole + in_terminal("table", "resnet152", "--all", columns=120)
+    assert in_terminal("table", "vgg16", "--unfold", columns=120) == in_terminal("table", "vgg16", columns=120)
 
 
-def test_what_can_not_be_unfolded() -> None:
-    """Passes are drawn one by one if asked, so there must be a number of them, and not too large a one."""
-    with pytest.raises(NoNumber, match="resnet:cifar has no list of layers, since their number is a symbol"):
-        picture(load("resnet:cifar").build(n=dim("n")), fold=False)
-    with pytest.raises(TooManyLayers, match="21,000,000,012 layers"):
-        picture(load("resnet:cifar").build(n=10**9), fold=False)
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_folded_table_fits_a_terminal(width: int) -> None:
+    """The number of passes is never cut, and what a head is about stands out."""
+    screen = io.StringIO()
+    table = Folded(Listing(analyze("resnet152"), DEFAULT), every=False).table()
+    show(table, Console(file=screen, width=width, color_system=None, highlight=False, markup=False, emoji=False))
+    rows = screen.getvalue().splitlines()
+    assert width >= max(map(len, rows))
+    (head,) = (row for row in rows if row.startswith("conv4/2..36"))
+    assert head.split()[1] == "35"
+    assert head.split()[-3:] == ["28,098,560", "39,101,440", "7,642,808,320"]
+    assert any(row.startswith("  body/conv_3 ") and " 35 " in row for row in rows)
+
+
+def test_a_run_is_folded_where_that_spares_two_lines() -> None:
+    """(passes - 1) times the rows of one, and a row more for all of them; asked for, every run is folded."""
+    for passes, layers, folds in ((2, 3, True), (2, 2, False), (3, 1, False), (4, 1, True), (3, 2, True)):
+        graph = graph_of(f"layers: ({' -> '.join(['conv 3 3x3 p=1'] * layers)})*{passes}\n")
+        for every in (False, True):
+            rows = Folded(Listing(Report(graph)), every).rows
+            assert any(row.inside for row in rows) == (folds or every)
+
+
+# --- formats ------------------------------------------------------------------------------------------------------
+
+
+def test_every_format_folds_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """People's formats have a row for all passes and indented ones for each; CSV has both in one row."""
+
+    def printed(*options: str) -> str:
+        assert 0 == main(["table", "gpt2_small", *options])
+        return capsys.readouterr().out
+
+    rows = csv_rows(printed("--fold", "--format", "csv"))
+    assert ["name", "times", "layer", "output_shape", "activations", "activations_all"] == rows[0][:6]
+    assert ["decoder/1..12/body/ln", "12", "ln", "1024x768", "786432", "9437184"] == rows[4][:6]
+    table = markdown_tables(printed("--fold", "--format", "markdown"))[0][0]
+    assert ["decoder/1..12", "12", "together", ""] == table[4][:4]
+    html = printed("--fold", "--format", "html")
+    assert ["\u2003body/ln", "12", "ln"] == html_page(html).tables[0][5][:3]
+    assert r"\quad body/ln & 12 & ln" in printed("--fold", "--format", "latex")
+    assert "\n  body/ln " in printed("--fold")
+    for form in FORMATS:
+        assert "1..12" not in printed("--format", form)
+        assert printed("--format", form) == printed("--unfold", "--format", form)
+
+
+def test_networks_that_are_too_long_to_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand million blocks have a table; without folding, the error says how they would."""
+    command = ["table", "resnet:cifar", "--set", "n=1000000000"]
+    assert 2 == main(command)
+    assert "hint: --fold" in capsys.readouterr().err
+    assert 0 == main([*command, "--fold"])
+    text = capsys.readouterr().out
+    assert "conv4/2..1000000000" in text
+    assert " 73,983,999,926,016 " in text
+    report = Report(load("resnet:cifar").build(n=10**9))
+    assert "conv4/2..1000000000" in repr(report)
+    adds_up(Folded(Listing(report)), {})
+
+
+def test_folding_in_python() -> None:
+    """`fold` is a choice of the table; of a symbolic number of layers there's no other one."""
+    report = archcalc.analyze("gpt2_small")
+    assert "1..12" in report.to("markdown", fold=True)
+    assert "1..12" not in report.to("markdown")
+    frame = Report(load("gpt2").build(layers=dim("layers"))).to("csv")
+    assert "decoder/1..layers/add,layers," in frame
+    with pytest.raises(UsageError, match="since their number is a symbol"):
+        print(Report(load("gpt2").build(layers=dim("layers"))).table(fold=False))
+
+
+def test_tables_stay_lazy() -> None:
+    """A table that nobody prints lists nothing."""
+    assert [*lines(Report(load("resnet:cifar").build(n=10**9)).table(fold=True), "csv")]

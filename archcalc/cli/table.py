@@ -13,11 +13,12 @@ from archcalc.cli.command import Command
 from archcalc.cli.completion import among, completed
 from archcalc.cli.graphs import batch_of, built
 from archcalc.cli.options import SUMS, Batch, Dtype, Form, Input, Name, Output, Quiet, Set, Symbolic, described
-from archcalc.cli.output import chosen_format, write, write_table
+from archcalc.cli.output import chosen_format, in_terminal, write, write_table
 from archcalc.errors import UsageError
+from archcalc.graph import TooManyLayers
 from archcalc.quantities import PER_LAYER, Total, names
 from archcalc.report import Report
-from archcalc.report.listing import DEFAULT, SHARE, TEXTS
+from archcalc.report.listing import DEFAULT, SHARE, TEXTS, Listing, with_shares
 from archcalc.tables import Table
 from archcalc.work import allow_listing
 from archcalc.zoo import Architecture
@@ -29,6 +30,7 @@ UNCHECKED = "published figures not checked: changed"
 COLUMNS = among(*TEXTS, *names(*PER_LAYER), *(name + SHARE for name in names(Total.SUM)))
 ORDERS = among(*names(Total.SUM, Total.LARGEST))
 SHARES = "Each row's share of params, macs …, with a bar."
+FOLD = "Equal passes once, with their number; or every pass. Unless said: folded in a terminal, if not sorted or --all."
 
 
 class Style(StrEnum):
@@ -47,6 +49,7 @@ def table(
     name: Name,
     style: Annotated[Style, typer.Option(help="`slides` prints the lecture's lines.")] = Style.table,
     every: Annotated[bool, typer.Option("--all", help="A row for every layer, those in place too.")] = False,
+    fold: Annotated[bool | None, typer.Option("--fold/--unfold", help=FOLD, show_default=False)] = None,
     depth: Annotated[
         int, typer.Option(min=0, metavar="N", help="One row for each scope at this depth.", show_default=False)
     ] = 0,
@@ -83,7 +86,8 @@ def table(
     """
     chosen = chosen_format(form, output)
     asked = {"columns": columns, "share": share, "all": every, "depth": depth, "sort": sort, "no-bias": no_bias}
-    _refuse_unused(style, chosen, [f"--{what}" for what, on in asked.items() if on])
+    folds = {True: ["--fold"], False: ["--unfold"], None: []}[fold]
+    _refuse_unused(style, chosen, [*(f"--{what}" for what, on in asked.items() if on), *folds])
     if not depth:
         allow_listing()
     architecture, graph = built(name, sets, sizes, quiet, symbolic)
@@ -93,9 +97,29 @@ def table(
     if style is Style.slides:
         write(_slides(report, figures), output)
         return
-    found = report.table(columns or DEFAULT, share=share, all=every, depth=depth, sort=sort, bias=not no_bias)
-    notes = [UNCHECKED] if sets and not quiet and architecture.spec.claims_on_totals(architecture.variant) else []
+    listing = Listing(report, with_shares(columns or DEFAULT, share), every, depth, sort, not no_bias)
+    to_person = chosen == "table" and in_terminal(output) and not (every or sort)
+    found, notes = _table(listing, fold, to_person)
+    if sets and not quiet and architecture.spec.claims_on_totals(architecture.variant):
+        notes.append(UNCHECKED)
     write_table(replace(found, sections=lambda: figures, notes=notes), chosen, output, fixed=bool(columns))
+
+
+def _table(listing: Listing, fold: bool | None, to_person: bool) -> tuple[Table, list[str]]:
+    """The table, folded if that is asked for, needed, or spares a person lines; and what is to be said about it."""
+    graph = listing.report.graph
+    if not (fold or (fold is None and (to_person or graph.is_open))):
+        try:
+            graph.spend(0, "listing so many layers")
+        except TooManyLayers as error:
+            raise UsageError(error.args[0], "--fold has one row for those that are equal") from None
+        return listing.table(), []
+    from archcalc.report.folding import Folded  # not for what goes to a pipe
+
+    folded = Folded(listing, every=bool(fold) or not graph.is_listed)
+    if fold or not graph.is_listed:
+        return folded.table(), []
+    return (folded.table(), ["--unfold writes every pass"]) if folded.spares else (listing.table(), [])
 
 
 def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
@@ -104,8 +128,9 @@ def _refuse_unused(style: Style, form: str, asked: list[str]) -> None:
         raise UsageError(f"--style slides is text, not {form}")
     if asked and style is Style.slides and asked != ["--no-bias"]:
         raise UsageError(f"--style slides has its own rows and columns; {asked[0]} does not fit")
-    if asked and form == "json" and asked != ["--all"]:
-        raise UsageError(f"JSON has all rows and columns; {asked[0]} does not fit", "--format csv takes it")
+    unused = [what for what in asked if what not in ("--all", "--fold", "--unfold")]
+    if unused and form == "json":
+        raise UsageError(f"JSON has all rows and columns; {unused[0]} does not fit", "--format csv takes it")
 
 
 def _figures(architecture: Architecture, report: Report) -> list[Table]:

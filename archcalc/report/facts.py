@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from archcalc.analyses.memory import BYTES, UNTRAINED
-from archcalc.graph import Change
+from archcalc.graph import Change, NoNumber, TooManyLayers
 from archcalc.report.values import Values
 from archcalc.symbolic import is_symbolic
 from archcalc.tables.numbers import exact, memory
 
 ALL_NARROW = "all values and params in {}; autocast, which keeps params and some results in float32, needs more"
+COUNTED = ("params", "weights", "biases", "buffers", "macs", "flops", "activations", "depth")
 SHOWN = 3
 """Names of layers that are changed alike."""
 LONGEST = 300
@@ -20,7 +21,7 @@ LONGEST = 300
 def facts(report: Values) -> Iterator[tuple[str, str]]:
     """(what, how much) about the whole graph."""
     totals = report.totals
-    counts = {name: exact(value) for name, value in totals.items() if value is not None}
+    counts = {name: exact(totals[name]) for name in COUNTED}
     weights = memory(totals["params"] * BYTES[report.dtype])
     yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases), {weights}"
     if totals["buffers"] != 0:
@@ -29,9 +30,8 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
     if report.has("saved_bytes"):
-        kept = memory(totals["saved_bytes"])
-        yield "training", f"{kept} kept for the backward pass; params and all gradients come on top"
-    yield "inference", _peak(report)
+        yield "training", _if_known(_training, report)
+    yield "inference", _if_known(_peak, report)
     if BYTES[report.dtype] < BYTES["float32"] and report.dtype not in UNTRAINED:
         yield "dtype", ALL_NARROW.format(report.dtype)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
@@ -56,12 +56,25 @@ def _changes(changes: Iterable[Change]) -> Iterator[str]:
         yield " ".join(filter(None, (f"{', '.join(names[:SHOWN])}{more}: {argument}", before, "→", after)))
 
 
+def _if_known(told: Callable[[Values], str], report: Values) -> str:
+    """What is said of a network; if that would need a list of layers that is too long, or has no formula, why not."""
+    try:
+        return told(report)
+    except (NoNumber, TooManyLayers) as error:
+        return f"not known: {error.args[0]}"
+
+
+def _training(report: Values) -> str:
+    kept = memory(report.totals["saved_bytes"])
+    return f"{kept} kept for the backward pass; params and all gradients come on top"
+
+
 def _peak(report: Values) -> str:
     """The most that the exported program holds, and at which layer; the floor. A long formula is left to JSON."""
     peak, least = report.totals["peak_bytes"], report.totals["least_bytes"]
     if not is_symbolic(peak):
-        at = report.layer_of_most("peak_bytes").name
-        return f"{memory(peak)} held at once besides params, at {at}; the floor is {memory(least)}"
+        at = "" if report.graph.is_open else f", at {report.layer_of_most('peak_bytes').name}"
+        return f"{memory(peak)} held at once besides params{at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
         return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
     return f"{text} held at once besides params"

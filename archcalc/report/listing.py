@@ -159,7 +159,7 @@ class Listing:
 
     def widths(self) -> list[int]:
         """The widest cell of each column; equal rows are looked at once, so this costs little before a long table."""
-        if {*self._places} - {"name"}:
+        if {*self.placed} - {"name"}:
             cells = (list(map(len, map(line, self.cells(entry)))) for entry in self.entries())
             return [max(sizes) for sizes in zip(*cells, strict=True)]
         lines: dict[Layers, Line] = {}
@@ -218,43 +218,41 @@ class Listing:
 
     def cells(self, entry: Entry) -> list[str]:
         """The texts of one row."""
-        return self._row(entry, self._texts, self._text)
+        return self._row(entry, self._texts, self.text)
 
     def values(self) -> Iterator[list[Any]]:
         """The rows for programs: numbers are exact, and not grouped."""
         for column in self.columns:
             self.total(column)  # what is too much work is told before the first row
         known: Cells = {}
-        return (self._row(entry, known, self._exact) for entry in self.entries())
+        return (self._row(entry, known, self.exact) for entry in self.entries())
 
     def _row(self, entry: Entry, known: Cells, cell: Callable[[Entry, str], Any]) -> list[Any]:
         """The cells of a row. What equal layers on equal shapes have in common is worked out once."""
         line = entry.line
         if id(line) not in known:  # lines are kept as long as this; equal ones have the same cells
             if line.layers not in known:
-                known[line.layers] = [
-                    None if column in self._places else cell(entry, column) for column in self.columns
-                ]
+                known[line.layers] = [None if column in self.placed else cell(entry, column) for column in self.columns]
             known[id(line)] = known[line.layers]
         cells = known[id(line)].copy()
-        for column, place in self._places.items():
+        for column, place in self.placed.items():
             cells[place] = entry.name if column == "name" else cell(entry, column)
         return cells
 
     @cached_property
-    def _places(self) -> dict[str, int]:
+    def placed(self) -> dict[str, int]:
         """The columns that depend on where in the graph a row is."""
         alike = (*shared(), "kind", "layer", *(() if self.depth else ("output_shape",)))
         return {column: at for at, column in enumerate(self.columns) if column.removesuffix(SHARE) not in alike}
 
-    def _exact(self, entry: Entry, column: str) -> Any:
+    def exact(self, entry: Entry, column: str) -> Any:
         """A cell for programs; a share is the nearest float."""
         if column not in names(Total.SUM, Total.LARGEST) and not is_share(column):
-            return self._text(entry, column)
+            return self.text(entry, column)
         value = self.value(entry, column)
         return float(value) if isinstance(value, Fraction) and is_share(column) else value
 
-    def _text(self, entry: Entry, column: str) -> str:
+    def text(self, entry: Entry, column: str) -> str:
         """A cell of a table."""
         report, layers = self.report, entry.line.layers
         if column == "name":
@@ -269,8 +267,12 @@ class Listing:
             return kind_of(layers)
         if column == "layer":
             return layers_text(layers)
-        value = self.value(entry, column)
-        return "" if value is None else percent(value) if is_share(column) else exact(value)
+        return told(self.value(entry, column), column)
+
+
+def told(value: Any, column: str) -> str:
+    """A number in words."""
+    return "" if value is None else percent(value) if is_share(column) else exact(value)
 
 
 def _makers(layers: Layers) -> dict[str, Dim]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from typing import Any
 
 from archcalc import text
-from archcalc.graph import Application, Node
+from archcalc.graph import Application, Node, NoNumber, TooManyLayers
 from archcalc.quantities import Total, fields, names
 from archcalc.report.values import Row, Values, shared
 from archcalc.symbolic import is_symbolic
@@ -18,8 +19,14 @@ VERSION = 1
 
 def json_lines(report: Values) -> Iterator[str]:
     """The whole report, a line for each layer; joined by line breaks it is one object."""
+    report.graph.spend(12, "writing so many rows")
+    known: dict[Application, tuple[str, str]] = {}
+    return framed(report, (_layer(report, index, node, known) for index, node in enumerate(report.graph.nodes)))
+
+
+def framed(report: Values, layers: Iterable[str]) -> Iterator[str]:
+    """The object around layers, each of which is the text of one."""
     graph = report.graph
-    graph.spend(12, "writing so many rows")
     head = {
         "archcalc": VERSION,
         "name": report.name,
@@ -30,16 +37,29 @@ def json_lines(report: Values) -> Iterator[str]:
         "conditions": list(map(str, graph.conditions)),
         **({"changes": [change._asdict() for change in graph.changes]} if graph.changes else {}),
     }
-    yield _dump(head)[:-1] + ', "layers": ['
-    known: dict[Application, tuple[str, str]] = {}
-    last = len(graph) - 1
-    for index, node in enumerate(graph.nodes):
-        before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
-        inputs = _dump([graph.nodes[i].name for i in node.inputs])
-        fields = _dump(_placed(report.row(index)))[1:]
-        comma = "," if index < last else ""
-        yield f'  {{"name": {_dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}{comma}'
-    yield f' ], "totals": {_dump(dict(report.totals))}}}'
+    before = dump(head)[:-1] + ', "layers": ['
+    for layer in layers:
+        yield before
+        before = f"  {layer},"
+    yield before.removesuffix(",")
+    yield f' ], "totals": {dump(_totals(report))}}}'
+
+
+def _totals(report: Values) -> dict[str, Any]:
+    """The totals; of a network whose layers can't be listed, those that are known without a list."""
+    found = {}
+    for name in report.totals:
+        with nullcontext() if report.graph.is_listed else suppress(NoNumber, TooManyLayers):
+            found[name] = report.totals[name]
+    return found
+
+
+def _layer(report: Values, index: int, node: Node, known: dict[Application, tuple[str, str]]) -> str:
+    """The object of one layer."""
+    before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
+    inputs = dump([report.graph.nodes[i].name for i in node.inputs])
+    fields = dump(_placed(report.row(index)))[1:]
+    return f'{{"name": {dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}'
 
 
 def _inputs(report: Values) -> dict[str, Any]:
@@ -54,13 +74,15 @@ def _inputs(report: Values) -> dict[str, Any]:
 def _shared(report: Values, node: Node) -> tuple[str, str]:
     """What equal layers on equal shapes have in common, as pieces of an object's text: before the inputs, and after."""
     at = node.application
-    values = {
-        "input_shapes": [report.ordered(shape) for shape in at.input_shapes],
-        "output_shape": report.ordered(at.output_shape),
-        **{name: report.value(at, name) for name in shared()},
-        "in_place": at.layer.in_place,
-    }
-    return f'"kind": {_dump(at.layer.kind)}', _dump(values)[1:-1]
+    sums = {name: report.value(at, name) for name in shared()}
+    values = {**shapes(report, node), **sums, "in_place": at.layer.in_place}
+    return f'"kind": {dump(at.layer.kind)}', dump(values)[1:-1]
+
+
+def shapes(report: Values, node: Node) -> dict[str, Any]:
+    """What a layer reads and what it makes."""
+    read = [report.ordered(shape) for shape in node.application.input_shapes]
+    return {"input_shapes": read, "output_shape": report.ordered(node.shape)}
 
 
 def _placed(row: Row) -> Mapping[str, Any]:
@@ -70,7 +92,8 @@ def _placed(row: Row) -> Mapping[str, Any]:
     return {**{name: row[name] for name in (*sums, *fields())}, "aligned": aligned}
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
+    """A value as JSON; a symbolic one as a text."""
     return text.json(value, default=_text)
 
 

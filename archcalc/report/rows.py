@@ -5,12 +5,14 @@ So a listing streams, what its rows have in common is written once, and a repeat
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from archcalc.graph import Application, Composite, Graph, Repeat
-from archcalc.graph.labels import Numbered
-from archcalc.symbolic import Dim
+from archcalc.graph.labels import UNNAMED, Numbered
+from archcalc.symbolic import Dim, is_symbolic
 
 Layers: TypeAlias = "tuple[tuple[Application, Dim], ...]"
 """Layers applied to their shapes, and how often each is there."""
@@ -48,6 +50,35 @@ class Run(NamedTuple):
         """The name of a pass, or of the scope."""
         return self.names if isinstance(self.names, str) else self.names.name(self.begin + number)
 
+    @property
+    def _is_open(self) -> bool:
+        return self.repeat is not None and is_symbolic(self.repeat.times)
+
+    def times(self, number: int, count: int) -> Dim:
+        """How many passes those stand for that are laid out from this one on.
+
+        Of a symbolic number the first, one for all between, and the last are laid out.
+        """
+        if not self._is_open:
+            return count
+        assert self.repeat is not None
+        first = self.begin + number
+        return sum(([1, self.repeat.times - 2, 1])[first : first + count])
+
+    def span(self, number: int, count: int) -> str:
+        """What those passes are called together: `2..36`; in steps of two `2..36:2`."""
+        if isinstance(self.names, str) or (count == 1 and not self._is_open):
+            return self.name(number)
+        numbers, first, last = self.names.numbers, self.begin + number, self.begin + number + count - 1
+        ends: list[Dim] = [numbers[first], numbers[last]]
+        if self._is_open:
+            assert self.repeat is not None
+            end = numbers[0] + (self.repeat.times - 1) * numbers.step
+            ends = [(numbers[0], numbers[0] + numbers.step, end)[first], (numbers[0], end - numbers.step, end)[last]]
+        told = [str(end).replace(" ", "") for end in dict.fromkeys(ends)]
+        step = f":{numbers.step}" if numbers.step != 1 and len(told) > 1 else ""
+        return f"{self.names.before.removeprefix(UNNAMED)}{'..'.join(told)}{step}{self.names.after}"
+
 
 Row: TypeAlias = "Line | Run"
 
@@ -82,6 +113,22 @@ def written_out(rows: Sequence[Row], prefix: str = "", start: int = 0) -> Iterat
         else:
             for number in range(row.passes):
                 yield from written_out(row.rows, f"{prefix}{row.name(number)}/", start + row.first + number * row.size)
+
+
+def lines(rows: tuple[Row, ...], known: dict[int, int]) -> int:
+    """How many lines there are with one pass of each run; `known` are parts that are counted already."""
+    if id(rows) not in known:
+        known[id(rows)] = sum(lines(row.rows, known) if isinstance(row, Run) else 1 for row in rows)
+    return known[id(rows)]
+
+
+def span_of(rows: Sequence[Row], node: int) -> str:
+    """What the row of a layer and those like it in other passes are called together, if each layer has its row."""
+    row = rows[bisect_right(rows, node, key=attrgetter("first")) - 1]
+    if isinstance(row, Line):
+        return row.name
+    inner = span_of(row.rows, (node - row.first) % row.size)
+    return f"{row.span(0, row.passes)}/{inner}".removesuffix("/")
 
 
 def around(call: Composite | Repeat, name: str | Numbered, first: int, rows: tuple[Row, ...]) -> Run:

@@ -15,7 +15,7 @@ from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, exact
+from archcalc.symbolic import Dim, exact, is_symbolic
 
 if TYPE_CHECKING:
     from archcalc.analyses.field import Fields
@@ -154,12 +154,21 @@ def _one(quantity: Quantity, values: Iterable[Dim | tuple[Dim, ...]]) -> Dim:
     return sum(count * value for value, count in counts.items())  # equal expressions are added once
 
 
-def _weighed(values: Iterable[tuple[Dim, Any]]) -> Dim:
+def weighed(values: Iterable[tuple[Dim, Any]]) -> Dim:
     """The sum of values, each so many times; what is there equally often is added up first."""
     found: dict[Dim, Dim] = {}
     for times, value in values:
         found[times] = found.get(times, 0) + value
     return sum(times * value for times, value in found.items())
+
+
+def expanded(value: Any) -> Any:
+    """A formula without brackets around sums; a number as it is."""
+    if not is_symbolic(value):
+        return value
+    import sympy
+
+    return sympy.expand(value)
 
 
 @dataclass(frozen=True)
@@ -263,7 +272,8 @@ class Values:
         elif name in OF_PLACES:
             found = self._over_places(name, path)
         else:
-            return self.summed(name, self.graph.applications(path).items())
+            found = self.summed(name, self.graph.applications(path).items())
+            return expanded(found) if self.graph.is_open else found
         if not self.graph.is_open:
             return found
         if path:
@@ -275,12 +285,17 @@ class Values:
 
     def _over_places(self, name: str, path: str) -> Dim:
         """A quantity that depends on places, of the whole graph or of one scope."""
+        times: Sequence[Dim]
+        inside: Iterable[int]
         place = self.graph.part(path)
-        if place is None or (found := self.by_passes(name, place.start, place.start + place.call.size)) is None:
+        if place and (found := self.by_passes(name, place.start, place.start + place.call.size)):
+            (_, times, _, _), values, inside = found
+        elif self.graph.is_open:
+            times, values, inside = self.graph.times, self.placed(name), self.graph.indices(path)
+        else:
             return self.over(name, self.graph.indices(path))
-        (_, times, _, _), values, inside = found
         if QUANTITIES[name].total is Total.SUM:
-            return _weighed((times[index], values[index]) for index in inside)
+            return weighed((times[index], values[index]) for index in inside)
         return _one(QUANTITIES[name], (values[index] for index in inside))
 
     def by_passes(self, name: str, start: int, end: int) -> tuple[Shortened, Sequence[Any], range] | None:
@@ -319,8 +334,6 @@ class Values:
         quantity = known(name, Total.SUM, Total.LARGEST)
         if name in OF_PLACES:
             values = self.placed(name)
-            if self.graph.is_open and quantity.total is Total.SUM:
-                return _weighed((self.graph.times[index], values[index]) for index in indices)
             return _one(quantity, (values[index] for index in indices))
         node = self.graph.node
         return self.summed(name, Counter(node(index).application for index in indices).items())

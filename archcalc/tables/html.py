@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from archcalc.tables.blocks import indented
 from archcalc.text import html
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _rows(table: Table, limit: int | None) -> Iterator[str]:
 
 def _row(cells: Iterable[str], columns: Iterable[Column], tag: str = "td") -> str:
     texts = (
-        f'<{tag} style="text-align: {"left" if column.left else "right"}">{html(cell)}</{tag}>'
+        f'<{tag} style="text-align: {"left" if column.left else "right"}">{indented(cell, "&emsp;", html)}</{tag}>'
         for cell, column in zip(cells, columns, strict=True)
     )
     return f"<tr>{''.join(texts)}</tr>"

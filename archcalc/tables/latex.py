@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from archcalc.tables import Column, Kind, Table
-from archcalc.tables.blocks import spaced
+from archcalc.tables.blocks import indented, spaced
 from archcalc.text import latex
 
 PAGE = 45
@@ -87,7 +87,7 @@ def _cell(column: Column, form: str, text: str) -> str:
     """A cell. After the end of a row LaTeX takes a bracket or an asterisk for its option."""
     if form[0] == "S":
         return text.replace(",", "") if _NUMBER.fullmatch(text) else f"{{{_grouped(latex(text))}}}" if text else ""
-    safe = latex(text)
+    safe = indented(text, r"\quad ", latex)
     if column.kind not in (Kind.NAME, Kind.TEXT):
         safe = re.sub(r"(?<=\d)x(?=\d)", r"$\\times$", _grouped(safe))
     return "{}" + safe if safe[:1] in ("[", "*") else safe

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from archcalc.tables import Table
-from archcalc.tables.blocks import spaced
+from archcalc.tables.blocks import indented, spaced
 from archcalc.text import markdown
 
 
@@ -24,7 +24,7 @@ def _rows(table: Table) -> Iterator[str]:
         return
     yield _row(markdown(column.heading) for column in table.columns)
     yield _row(":--" if column.left else "--:" for column in table.columns)
-    yield from (_row(map(markdown, cells)) for cells in table.told())
+    yield from (_row(indented(cell, "&emsp;", markdown) for cell in cells) for cells in table.told())
     if total := table.total():
         yield _row(f"**{markdown(cell)}**" if cell else "" for cell in total)
 

@@ -115,7 +115,7 @@ class _Grid:
         rule = Text("─" * min(sum(self.widths.values()) + GAP * (len(self.widths) - 1) + self._tail, self.width), "dim")
         yield from [] if inner else [rule]
         for number, cells in enumerate(self.rows):
-            yield from self._row(cells)
+            yield from self._row(cells, "bold" if self._is_head(number) else "")
             remarks = map(line, self.table.remarks.get(number, ()))
             for text in filter(None, (cells[-1], *remarks) if self.below else remarks):
                 yield from _hanging(Text("    "), Text(text, "dim"), self.console)
@@ -125,6 +125,11 @@ class _Grid:
         if hidden := [label for place, label in enumerate(self.labels) if place not in self._shown]:
             yield Text()
             yield Text(f"{', '.join(hidden)}: not shown, the terminal is too narrow", "dim")
+
+    def _is_head(self, number: int) -> bool:
+        """Whether the row below is part of what this one is about."""
+        steps = [len(name) - len(name.lstrip(" ")) for name, *_ in self.rows[number : number + 2]]
+        return len(steps) == 2 and steps[0] < steps[1]
 
     @property
     def _tail(self) -> int:
