@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from archcalc.expand import build
-from archcalc.graph import Graph, Node
+from archcalc.graph import Graph, Tree
+from archcalc.graph.labels import Label, Numbered
 from tests.helpers import fuzz_options, spec_of
 from tests.random_specs import specs, text_of
 
@@ -42,6 +43,8 @@ NAMES = [
     "concat", "dim", "switches", "n_switches", "block1", "block01", "Block_1", "x1", "x_2", "y" * 60,
 ]  # fmt: skip
 """What is reserved, used by PyTorch or by the program itself, collides after a change, or is no ASCII."""
+LAYERS = 3000
+"""Longer networks take too long to be run."""
 TRAP = "import builtins; builtins.trapped = True"
 TEXTS = [
     "", "A net", f'"""\n{TRAP}\n"""', f"'''\n{TRAP}\n'''", 'ends in "', 'ends in """', "ends in \\", '\\"""', "\\\\",
@@ -68,6 +71,10 @@ class Sketch:
         """A name that nothing else has."""
         return f"n{next(self.numbers)}"
 
+    def times(self, least: int = 0) -> int:
+        """How often something is repeated: now and then so often that a program has to loop."""
+        return self.draw.randint(least, 3) if self.draw.random() < 0.9 else self.draw.randint(8, 30)
+
 
 STEPS = [
     "conv 4 3 p=1", "conv 4 1", "conv 8 1 -> relu -> conv 4 1", "conv 4 3 p=1 bias=false -> bn -> relu", "relu", "bn",
@@ -81,13 +88,13 @@ STEPS = [
 def chain(sketch: Sketch, depth: int) -> Any:
     """One to four steps; now and then repeated."""
     steps = " -> ".join(sketch.draw.choices(STEPS, k=sketch.draw.randint(1, 3)))
-    return f"({steps})*{sketch.draw.randint(0, 3)}" if sketch.draw.random() < 0.4 else steps
+    return f"({steps})*{sketch.times()}" if sketch.draw.random() < 0.4 else steps
 
 
 def groups(sketch: Sketch, depth: int) -> Any:
     """Several repeated groups in one scope, also one within the other."""
-    parts = [f"({chain(sketch, 0)})*{sketch.draw.randint(0, 3)}" for _ in range(sketch.draw.randint(1, 3))]
-    return f"({' -> '.join(parts)})*{sketch.draw.randint(1, 3)}"
+    parts = [f"({chain(sketch, 0)})*{sketch.times()}" for _ in range(sketch.draw.randint(1, 3))]
+    return f"({' -> '.join(parts)})*{sketch.times(1)}"
 
 
 def scope(sketch: Sketch, depth: int) -> Any:
@@ -119,7 +126,7 @@ def loop(sketch: Sketch, depth: int) -> Any:
     """Equal passes, or passes with numbers of their own; called by their numbers or by their variable."""
     body, draw = item(sketch, depth - 1), sketch.draw
     variable = sketch.fresh()
-    ranges: dict[str, Any] = {variable: f"1..{draw.randint(0, 4)}"}
+    ranges: dict[str, Any] = {variable: f"1..{sketch.times()}"}
     if draw.random() < 0.6:
         numbers = draw.choice([[1, 3, 5], [1, 5, 3], [5], [3]])
         change = draw.choice([f"conv 4 {variable} p=half", f"conv 2*{variable} {variable} p=half -> conv 4 1"])
@@ -199,27 +206,41 @@ def random_spec(draw: random.Random) -> str:
 
 
 def disguised(graph: Graph, draw: random.Random, share: float) -> Graph:
-    """The same network under other names, each as unique among its siblings as before, and with other texts."""
-    known: dict[str, str] = {"": ""}
-    used: dict[str, set[str]] = {}
+    """The same network under other names, each as unique among its siblings as before, and with other texts.
 
-    def path(old: str) -> str:
-        if old not in known:
-            outer, _, last = old.rpartition("/")
-            start = path(outer)
-            siblings = used.setdefault(start, set())
-            name = draw.choice(NAMES) if draw.random() < share else last
-            while name in siblings:
-                name = draw.choice(NAMES) + (str(draw.randint(0, 99)) if draw.random() < 0.3 else "")
-            siblings.add(name)
-            known[old] = f"{start}/{name}".lstrip("/")
-        return known[old]
-
-    nodes = tuple(Node(path(n.name), n.application, n.inputs, n.mark, n.tied) for n in graph.nodes)
+    Now and then it's a list of layers without structure, under the names that those had.
+    """
     title, source = draw.choice(TEXTS), draw.choice(TEXTS)
-    outputs: Mapping[str, int] = {path(name): index for name, index in graph.outputs.items()}
     name = draw.choice([name for name in NAMES if re.match(r"\w", name)])
-    return replace(Graph.of(name, nodes, outputs, {}), layout=graph.layout, title=title, citation=source)
+    if draw.random() < 0.1:
+        return replace(Graph.of(name, graph.nodes, graph.outputs, {}), title=title, citation=source)
+    tree = Tree(graph.tree.body, _renamed(graph.tree.label, draw, share))
+    outputs: Mapping[str, int] = {tree.node(index).name: index for index in graph.outputs.values()}
+    return replace(graph, name=name, tree=tree, outputs=outputs, title=title, citation=source)
+
+
+def _renamed(label: Label, draw: random.Random, share: float) -> Label:
+    """Other names for the items and for what is inside them; passes remain numbered."""
+    used: set[str] = set()
+
+    def fresh(old: str) -> str:
+        name = draw.choice(NAMES) if draw.random() < share else old
+        while name in used:
+            name = draw.choice(NAMES) + (str(draw.randint(0, 99)) if draw.random() < 0.3 else "")
+        used.add(name)
+        return name
+
+    names: list[str | Numbered] = []
+    for name in label.names:
+        if isinstance(name, str):
+            names.append(fresh(name))
+        else:
+            before = name._replace(before=draw.choice(NAMES)) if draw.random() < share else name
+            clash = {before.name(number) for number in range(len(before.numbers))} & used
+            names.append(name._replace(before=f"{len(names)}{name.before}") if clash else before)
+            used.update(names[-1].name(number) for number in range(len(name.numbers)))
+    inner = tuple(each and _renamed(each, draw, share) for each in label.inner)
+    return Label(tuple(names), label.marks, inner, ())
 
 
 # --- what a program must be ---------------------------------------------------------------------------------------------
@@ -299,7 +320,10 @@ def _search(examples: int, seed: int, report_every: int, started: float) -> None
     for number in range(examples):
         draw = random.Random(f"{seed}/{number}")
         text = random_spec(draw)
-        graph = disguised(build(spec_of(text)), draw, draw.choice([0, 0.3, 0.9]))
+        built = build(spec_of(text))
+        if len(built) > LAYERS:
+            continue
+        graph = disguised(built, draw, draw.choice([0, 0.3, 0.9]))
         try:
             check(graph)
         except Exception as error:

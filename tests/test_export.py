@@ -17,6 +17,7 @@ from archcalc.__main__ import main
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.zoo import architectures
+from tests.fuzz_memory import program_peak
 from tests.fuzz_programs import search
 from tests.helpers import graph_of, imported, spec_of
 from tests.random_specs import specs
@@ -94,6 +95,92 @@ def test_equal_passes_become_a_loop() -> None:
 
     assert "*[ConvBlock2(1024, 256) for _ in range(22)]" in torch_code(ZOO["resnet101"].build())
     assert "for c in range(64, 256, 32)" in torch_code(ZOO["densenet121"].build())
+
+
+def test_a_deep_network_has_the_program_of_a_shallow_one() -> None:
+    """ResNets of 6n+2 layers differ in the counts of their loops, and in the number of parameters in the header."""
+    from archcalc.pytorch.source.writer import torch_code
+
+    def program(n: int) -> str:
+        code = torch_code(ZOO["resnet:cifar"].build(hparams={"n": n}))
+        assert 1 == code.count(f"*[ConvBlock(16) for _ in range({n})]")
+        assert 2 == code.count(f" for _ in range({n - 1})]")
+        code = code.replace(f"range({n})", "range(n)").replace(f"range({n - 1})", "range(n - 1)")
+        return re.sub(r"[\d,]+ parameters", "so many parameters", code)
+
+    shallow = program(20)
+    assert shallow == program(1000) == program(10**9)
+
+
+def test_passes_that_are_not_built_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop with one pass too few or too many isn't handed out, although few of its passes are built."""
+    from archcalc.pytorch.source import planner, writer
+    from archcalc.pytorch.source.check import ProgramError
+
+    graph, counting = ZOO["resnet:cifar"].build(hparams={"n": 1000}), planner.counting
+    for more in (-1, 1):
+        monkeypatch.setattr(planner, "counting", lambda varying, count, more=more: counting(varying, count + more))
+        with pytest.raises(ProgramError, match="the program's header says"):
+            writer.torch_code(graph)
+
+
+LONG_LOOPS = {
+    "a volume that all passes read": ("[a: conv 4 1x1, {for: {i: 1..12}, do: {add: [conv 4 3x3 p=1, from a]}}]", 1),
+    "passes under names": ("['c{i}': {for: {i: 1..12}, do: conv 4 3x3 p=1}, conv 4 1x1]", 1),
+    "passes without modules": ("[a: conv 4 1x1, (add)*12, conv 4 1x1, {add: [from a, identity]}]", 1),
+    "passes that all read the same": ("[a: conv 4 1x1, {for: {i: 1..12}, do: from a -> conv 4 1x1 -> relu}]", 0),
+    "a pass that others read": ("['c{i}': {for: {i: 1..30}, do: conv 4 3x3 p=1 -> bn}, {add: [from c12, relu]}]", 2),
+    "passes that overwrite by turns": ("[conv 4 1x1, (leaky 0.1)*20, conv 4 1x1]", 0),
+    "loops in loops": ("{for: {i: 1..12}, do: [conv 4 1x1 -> (bn -> relu)*20, s: (conv 4 3x3 p=1)*9]}", 3),
+    "a last pass that nobody reads": ("[a: conv 4 1x1, {add: [{p: (relu)*12}, from a]}, from a -> conv 4 1x1]", 1),
+    "a pool in each pass": ("(maxpool 2 -> conv 4 1x1 -> upsample 2)*15", 1),
+    "weights shared from around a loop": ("[a: conv 4 1x1, (bn -> relu)*20, tconv 4 1x1 tie=@a]", 1),
+    "weights shared from within a loop": ("[p: (conv 4 1x1 -> relu)*20, tconv 4 1x1 tie=@p/7]", 1),
+}
+"""Layers on 4x6x6, and how many loops are written."""
+
+
+@pytest.mark.parametrize("name", LONG_LOOPS)
+@pytest.mark.parametrize("whole", [0, 2000])
+def test_long_loops(name: str, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and bytes are those of the network, passes are loops where they hand on; also if few are checked."""
+    from archcalc.pytorch.source import check, writer
+
+    monkeypatch.setattr(check, "WHOLE", whole)
+    layers, loops = LONG_LOOPS[name]
+    graph = graph_of(f"layers: {layers}\n", "archcalc: 1\nname: t\ninput: {C: 4, H: 6, W: 6}\n")
+    assert loops == writer.torch_code(graph).count("for _ in range(")
+    assert_same(graph, "cpu")
+    assert analyze(graph, 2).total("peak_bytes") == program_peak(graph, 2)
+
+
+def test_random_programs_checked_with_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short the networks are, their programs are right, too, if few passes of each loop are compared."""
+    from archcalc.pytorch.source import check
+
+    monkeypatch.setattr(check, "WHOLE", 0)
+    assert 15 == search(15, 2)
+
+
+def test_a_list_of_layers_is_written_as_one_class() -> None:
+    """A graph without structure has a program without scopes, and `peak_bytes` follows that."""
+    from archcalc.pytorch.source.writer import torch_code
+
+    graph = ZOO["unet"].build(sizes={"H": 188, "W": 188})
+    flat = Graph.of("flat", graph.nodes, graph.outputs, {})
+    assert ["Crop", "Flat"] == re.findall(r"^class (\w+)", torch_code(flat), re.MULTILINE)
+    assert_same(flat, "meta")
+    structured, listed = (analyze(each, 1).total("peak_bytes") for each in (graph, flat))
+    assert listed == program_peak(flat, 1, "meta") < structured == program_peak(graph, 1, "meta")
+
+
+def test_a_number_of_layers_that_is_a_symbol_has_no_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """Export says what is missing."""
+    assert main(["export", "resnet:cifar", "--set", "n=sym"]) == 2
+    assert (
+        "the number of layers of resnet:cifar has no value: n\n    hint: give it one, as in --set n=3"
+        in capsys.readouterr().err
+    )
 
 
 def test_shared_weights_are_shared_in_the_code() -> None:

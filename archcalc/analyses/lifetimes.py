@@ -1,7 +1,7 @@
 """How long an exported program holds each volume, by the law that programs are written by.
 
-- Every scope of the names is a module with a `forward` of its own. What it reads from outside are its arguments, which
-  its caller holds until it returns; the network's inputs are held to the end.
+- Every scope of the graph's tree is a module with a `forward` of its own. What it reads from outside are its
+  arguments, which its caller holds until it returns; the network's inputs are held to the end.
 - A step's result takes over the variable of the first of the forward's own volumes, in the order in which the step
   reads, that nothing later in the forward needs. Of several results the last one does; one that nobody reads has no
   variable.
@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from archcalc.graph import Graph, Node
+from archcalc.graph import Application, Graph, Node, Repeat
+from archcalc.graph.composite import Call
 
 Wire: TypeAlias = int
 """A node's output as its index, and the switches of a max-pool as ~index."""
@@ -26,7 +27,7 @@ Part: TypeAlias = int
 
 @dataclass(slots=True)
 class Scopes:
-    """The scopes of a graph's names, by number, the whole network as 0: in which one each lies, and which nodes."""
+    """The scopes of a graph's tree, by number, the whole network as 0: in which one each lies, and which nodes."""
 
     of_node: list[int] = field(default_factory=list)
     outer: list[int] = field(default_factory=lambda: [0])
@@ -48,32 +49,27 @@ class Scopes:
 
 def scopes_of(graph: Graph) -> Scopes:
     """The scopes of a graph; the nodes of each stand one after the other."""
-    found = Scopes()
-    known = {"": 0}
-    for index, node in enumerate(graph.nodes):
-        path = node.name.rpartition("/")[0]
-        if path not in known:
-            _enter(path, index, known, found)
-        number = known[path]
-        found.of_node.append(number)
-        found.last[number] = index
-    for number in range(len(found.outer) - 1, 0, -1):  # inner ones have the larger numbers
-        outer = found.outer[number]
-        found.last[outer] = max(found.last[outer], found.last[number])
-    found.last[0] = len(graph.nodes) - 1
+    found = Scopes(last=[len(graph) - 1])
+    for item in graph.tree.body.items:
+        _enter(item.call, 0, found)
     return found
 
 
-def _enter(path: str, index: int, known: dict[str, int], found: Scopes) -> None:
-    """Note a new scope, and the new ones around it."""
-    around = path.rpartition("/")[0]
-    if around not in known:
-        _enter(around, index, known, found)
-    known[path] = len(found.outer)
-    found.outer.append(known[around])
-    found.depth.append(found.depth[known[around]] + 1)
-    found.first.append(index)
-    found.last.append(index)
+def _enter(call: Call, around: int, found: Scopes) -> None:
+    """Note the layers and scopes of a part that lies in a scope."""
+    if isinstance(call, Application):
+        found.of_node.append(around)
+    elif isinstance(call, Repeat):
+        for _ in range(call.count if call.size else 0):
+            _enter(call.body, around, found)
+    elif call.size:
+        number, first = len(found.outer), len(found.of_node)
+        found.outer.append(around)
+        found.depth.append(found.depth[around] + 1)
+        found.first.append(first)
+        found.last.append(first + call.size - 1)
+        for item in call.items:
+            _enter(item.call, number, found)
 
 
 def held_until(graph: Graph, pools: Mapping[int, int]) -> dict[Wire, int]:

@@ -34,27 +34,23 @@ class Network(nn.Module):
         self._first = len(graph.inputs)
         self._scopes: dict[str, nn.Module] = {}
         self.pools = switches(graph)
+        undone_pools = set(self.pools.values())
         self.modules_in_order: list[nn.Module] = []  # before the layers, one of which may be called like it
-        for node in graph.nodes[self._first :]:
-            self.modules_in_order.append(self._place(node))
+        where = places(graph)
+        for index, node in enumerate(graph.nodes[self._first :], self._first):
+            undone = index in undone_pools
+            module = module_of(node.application, index in where.overwriting, index in where.copied, undone)
+            self.modules_in_order.append(module)
+            self._place(module, node.name)
         for node, module in zip(graph.nodes[self._first :], self.modules_in_order, strict=True):
             if node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
-        where = places(graph)
-        for index in where.overwriting:
-            self.module_at(index).inplace = True  # type: ignore[assignment]
-        for index in where.copied:
-            self.module_at(index).copy = True  # type: ignore[assignment]
-        for pool in self.pools.values():
-            self.module_at(pool).return_indices = True  # type: ignore[assignment]
 
-    def _place(self, node: Node) -> nn.Module:
-        """Build a node's module and hang it under its name."""
-        module = node.layer.torch_module(*node.application.input_shapes)
-        scope, _, last = node.name.rpartition("/")
+    def _place(self, module: nn.Module, name: str) -> None:
+        """Hang a layer's module under its name."""
+        scope, _, last = name.rpartition("/")
         holder = self._scope(scope)
         holder.add_module(_attribute(holder, last), module)
-        return module
 
     def _scope(self, path: str) -> nn.Module:
         if not path:
@@ -131,20 +127,30 @@ class Network(nn.Module):
         return tuple(found)
 
 
+def module_of(at: Application, overwrites: bool, copies: bool, keeps_switches: bool) -> nn.Module:
+    """A layer's module where it writes over its input, copies what it views, or its maxima are put back later."""
+    module = at.layer.torch_module(*at.input_shapes)
+    for flag, is_set in (("inplace", overwrites), ("copy", copies), ("return_indices", keeps_switches)):
+        if is_set:
+            setattr(module, flag, True)
+    return module
+
+
 def check_numbers(graph: Graph, batch: int = 2) -> None:
     """Check that every size is a number, and none too large for PyTorch, whose integers have 64 bits.
 
     Raises: UsageError: some are symbols, or too large.
     """
-    for application, node in {node.application: node for node in graph.nodes}.items():
-        sizes = list(_flat([getattr(node.layer, name) for name in node.layer.arguments()]))
-        symbols = {str(s) for size in (*node.shape.values(), *sizes) if is_symbolic(size) for s in size.free_symbols}
+    for at in graph.applications():
+        shape, sizes = at.output_shape, list(_flat([getattr(at.layer, name) for name in at.layer.arguments()]))
+        symbols = {str(s) for size in (*shape.values(), *sizes) if is_symbolic(size) for s in size.free_symbols}
         if symbols:
             names = ", ".join(sorted(symbols))
             raise UsageError(f"{graph.name} has sizes without a value: {names}", "give them numbers, as in --set R=300")
-        if any(isinstance(size, int) and abs(size) > LARGEST for size in (*sizes, *_storages(application, batch))):
-            shapes = " and ".join(map(str, (*application.input_shapes, node.shape)))
-            raise UsageError(f"{node.name} ({node.layer}, {shapes}) is too large for PyTorch, whose sizes have 64 bits")
+        if any(isinstance(size, int) and abs(size) > LARGEST for size in (*sizes, *_storages(at, batch))):
+            name = next(node.name for node in graph.nodes if node.application == at)
+            shapes = " and ".join(map(str, (*at.input_shapes, shape)))
+            raise UsageError(f"{name} ({at.layer}, {shapes}) is too large for PyTorch, whose sizes have 64 bits")
 
 
 LARGEST = 2**63 - 1

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from archcalc.graph import Graph
 from archcalc.pytorch.network import Network
+from archcalc.pytorch.source.fewer import FewPasses, fewer_passes
+from archcalc.pytorch.source.planner import Planner
 from archcalc.report import Report
 from archcalc.symbolic import known
 
@@ -21,49 +23,62 @@ RUN = 2_000_000
 
 LAYERS = 500
 """And with at most so many layers."""
+WHOLE = 2000
+"""Networks of more layers are built and followed with a few passes of each loop."""
+CHECKED = 240
+"""Steps of work for each layer that is built and followed; most of it is PyTorch's."""
 
 
 class ProgramError(Exception):
     """A written program isn't the network: a bug in archcalc."""
 
 
-def check_program(code: str, graph: Graph, network: Network, name: str) -> None:
-    """Check that a program defines and imports, no more; and that its class `name` is the network.
+def check_program(code: str, name: str, graph: Graph, planner: Planner) -> None:
+    """Check that a program defines and imports, no more; and that its class `name` is the graph's network.
 
-    `network` is the graph's, on the meta device. Its numbers of parameters and buffers, their shapes in order, and the
-    shapes of its outputs are compared; of small networks the outputs' values too, on the same weights.
+    Its numbers of parameters and buffers, their shapes in order, and the shapes of its outputs are compared with those
+    of the built network; of small networks the outputs' values too, on the same weights. Long ones are compared with
+    few passes of each loop; parameters are counted as if all were there.
     Raises: ProgramError: something differs.
     """
-    of = loaded(code, name)
+    fewer, few = fewer_passes(planner) if len(graph) > WHOLE else None, FewPasses()
+    built = fewer or graph
+    built.spend(CHECKED, "exporting so many layers")
+    of = loaded(code, name, {"range": few.range} if fewer else {})
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _check_network(of, graph, network)
+            _check_network(of, few, graph, built)
     except ProgramError:
         raise
     except Exception as error:
         raise ProgramError(f"the program of {graph.name} fails: {type(error).__name__}: {error}") from error
 
 
-def _check_network(of: type[nn.Module], graph: Graph, network: Network) -> None:
+def _check_network(of: type[nn.Module], few: FewPasses, graph: Graph, built: Graph) -> None:
     """Both built: with memory and on the same weights where they are small, else on the meta device."""
     device = "cpu" if _is_small(graph) else "meta"
     with torch.device(device):
-        own, network = of(), Network(graph) if device == "cpu" else network
-    _check_parameters(own, graph, network)
+        with few.counting():
+            own = of()
+        network = Network(built)
+    promised, held = Report(graph).total("params"), few.params(own)
+    if promised != held:
+        raise ProgramError(f"the program's header says {promised:,} parameters, its class has {held:,}")
+    _check_parameters(own, network)
     pairs = zip((*own.parameters(), *own.buffers()), (*network.parameters(), *network.buffers()), strict=True)
     for target, source in pairs:
         target.copy_(source)
     _check_outputs(own, network, device)
 
 
-def loaded(code: str, name: str) -> type[nn.Module]:
-    """The class of this name, from a program that defines and imports, no more.
+def loaded(code: str, name: str, instead: Mapping[str, Any] = {}) -> type[nn.Module]:
+    """The class of this name, from a program that defines and imports, no more; `instead` replaces builtin functions.
 
     Raises: ProgramError: it does something else.
     """
     tree = _parsed(code)
     _check_statements(tree)
-    scope: dict[str, Any] = {"__name__": "exported"}
+    scope: dict[str, Any] = {"__name__": "exported", **instead}
     exec(compile(tree, f"<{name}>", "exec"), scope)  # imports and definitions alone, as just checked
     return scope[name]  # type: ignore[no-any-return]
 
@@ -98,14 +113,11 @@ def _executed(tree: ast.Module) -> Iterator[ast.stmt]:
             yield from statement.body
 
 
-def _check_parameters(own: nn.Module, graph: Graph, network: Network) -> None:
-    promised, held = Report(graph).total("params"), sum(each.numel() for each in own.parameters())
-    if promised != held:
-        raise ProgramError(f"the program's header says {promised:,} parameters, its class has {held:,}")
+def _check_parameters(own: nn.Module, network: Network) -> None:
     for what in ("parameters", "buffers"):
         mine, theirs = ([tuple(each.shape) for each in getattr(net, what)()] for net in (own, network))
         if mine != theirs:
-            raise ProgramError(f"the {what} of the program differ from those of {graph.name}")
+            raise ProgramError(f"the {what} of the program differ from those of {network.graph.name}")
 
 
 def _check_outputs(own: nn.Module, network: Network, device: str) -> None:

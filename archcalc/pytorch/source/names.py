@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from archcalc.identifiers import Namespace
-from archcalc.pytorch.source.tree import Branch
 
 IMPORTED = frozenset({"torch", "nn", "F", "Tensor", "Sequence", "Any", "annotations"})
 """What the program imports."""
@@ -46,9 +45,9 @@ def class_title(text: str) -> str:
     return name if name[0].isalpha() else f"Net{name}"
 
 
-def title(branch: Branch) -> str:
+def title(path: str) -> str:
     """What to call the class of a scope: its last name that is more than a number."""
-    names = [re.sub(r"\d+$", "", name) or name for name in branch.path.split("/") if not name.isdigit()]
+    names = [re.sub(r"\d+$", "", name) or name for name in path.split("/") if not name.isdigit()]
     return f"{names[-1]}_block" if names else "block"
 
 

@@ -11,6 +11,8 @@ from torch import nn
 
 LONG = 8
 """Lists with more numbers are written out and never become a class's arguments."""
+LOOP = "*["
+"""What a comprehension begins with, which is written into a call."""
 PER_AXIS = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size")
 """Arguments where one number stands for all axes."""
 
@@ -65,9 +67,8 @@ def sequential(steps: list[Code]) -> Code:
 
 def module_list(steps: list[Code]) -> Code:
     """`nn.ModuleList` of some steps, or of one comprehension."""
-    if len(steps) == 1 and written(steps[0]).startswith("*["):
-        first, *rest = steps[0]
-        return (f"nn.ModuleList({str(first)[1:]}", *rest, ")")
+    if len(steps) == 1 and steps[0][0] == LOOP:
+        return ("nn.ModuleList([", *steps[0][1:], ")")
     return ("nn.ModuleList([", *sequential(steps)[1:-1], "])")
 
 

@@ -1,4 +1,4 @@
-"""Which scopes become classes, which stand in place as `nn.Sequential`, and where equal ones become a loop."""
+"""Which scopes become classes, which stand in place as `nn.Sequential`, and where equal parts become a loop."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archcalc.graph import Node
 from archcalc.identifiers import Namespace
-from archcalc.pytorch.network import Network
+from archcalc.pytorch.network import weighted_path
 from archcalc.pytorch.source.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
-from archcalc.pytorch.source.passes import MOST, gather
-from archcalc.pytorch.source.pieces import Code, Hole, construction, module_list, numbers, sequential, template, written
-from archcalc.pytorch.source.tree import Branch, Leaf, Part, is_chain
+from archcalc.pytorch.source.pieces import (
+    LOOP,
+    Code,
+    Hole,
+    construction,
+    module_list,
+    numbers,
+    sequential,
+    template,
+    written,
+)
+from archcalc.pytorch.source.runs import FEW, MOST, equal_in_a_row, gathered
+from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, is_chain
 
 
 @dataclass(eq=False)
@@ -20,130 +29,138 @@ class Definition:
     """A class: one scope that stands for all that differ in numbers only, and the names of those numbers."""
 
     name: str
-    example: Branch
+    example: Scope
     arguments: list[str] = field(default_factory=list)
     body: list[tuple[str, Code]] = field(default_factory=list)
     """Attributes and the code that builds them; a hole's name is the argument that fills it, or empty."""
 
 
 class Planner:
-    """Finds the classes of a tree, from the inside out."""
+    """Finds the classes of a network, from the inside out."""
 
-    def __init__(self, network: Network, root: Branch, name: str, taken: set[str]) -> None:
-        self.network, self._classes = network, class_names(taken)
-        self._attributes: dict[Branch, dict[Part, str]] = {}
-        self._loops = True
-        self._keys: dict[Part, Any] = {}
-        self._calls: dict[Branch, Code] = {}
-        self.definitions: list[Definition] = []
+    def __init__(self, laid: Laid, root: Scope, name: str, taken: set[str]) -> None:
+        self.laid, self.root, self._classes = laid, root, class_names(taken)
+        self._parts: dict[Scope, tuple[Part, ...]] = {}
+        self._keys: dict[Leaf | Scope | Run, int] = {}
         self._known: dict[Any, int] = {}
-        gather(root, self)
-        found: dict[Any, list[Branch]] = {}
-        for branch in _inside_out(root):
-            if branch is not root and not self.in_place(branch):
-                found.setdefault(self.key(branch), []).append(branch)
-        for branches in found.values():
-            self._define(branches)
+        self._calls: dict[Leaf | Scope | Run, Code] = {}
+        self.definitions: list[Definition] = []
+        found: dict[int, list[Scope]] = {}
+        for scope in inside_out(root):
+            if isinstance(scope, Scope) and scope is not root and self.is_class(scope):
+                found.setdefault(self.key(scope), []).append(scope)
+        for scopes in found.values():
+            self._define(scopes)
         body: list[tuple[str, Code]] = [(attribute, (written(code),)) for attribute, code in self._body(root)]
         self.definitions.append(Definition(self._classes.name(class_title(name)), root, body=body))
 
+    def parts(self, scope: Scope) -> tuple[Part, ...]:
+        """The parts of a scope, passes in a row as one."""
+        if scope not in self._parts:
+            self._parts[scope] = tuple(gathered(scope, self.key))
+        return self._parts[scope]
+
     # --- equality -------------------------------------------------------------------------------------------------
 
-    def key(self, part: Part) -> int:
+    def key(self, what: Leaf | Scope | Run) -> int:
         """Equal for parts whose code differs in numbers only."""
-        if part not in self._keys:
-            structure = self._structure(part)
-            self._keys[part] = self._known.setdefault(structure, len(self._known))
-        return self._keys[part]  # type: ignore[no-any-return]
+        if what not in self._keys:
+            structure = self._structure(what)
+            self._keys[what] = self._known.setdefault(structure, len(self._known))
+        return self._keys[what]
 
-    def _structure(self, part: Part) -> Any:
-        if isinstance(part, Leaf):
-            return (expression(part.node), len(part.node.shape), *template(self.module_code(part)))
-        wires = {wire: number for number, wire in enumerate(part.reads)}
-        names = self.attributes(part)
+    def _structure(self, what: Leaf | Scope | Run) -> Any:
+        if isinstance(what, Leaf):
+            return (what.expression(), len(what.application.output_shape), *template(construction(what.module)))
+        if isinstance(what, Run) or self.in_place(what):
+            rows = equal_in_a_row(what.parts, lambda part: self.key(part.what))
+            return (type(what), *((self.key(row[0].what), sum(part.times for part in row)) for row in rows))
+        wires = {wire: number for number, wire in enumerate(what.reads)}
         parts = []
-        for inner in part.parts:
-            reads = tuple(wires[wire] for wire in inner.reads)
-            for wire in inner.makes:
+        for part, name in zip(self.parts(what), self.attributes(what), strict=True):
+            reads = tuple(wires[wire] for wire in part.reads)
+            for wire in part.makes:
                 wires[wire] = len(wires)
-            parts.append((self.key(inner), names.get(inner), reads))
-        return (part.is_run, tuple(parts), tuple(wires[wire] for wire in part.makes))
+            parts.append((self.key(part.what), name, reads))
+        return (tuple(parts), tuple(wires[wire] for wire in what.makes))
 
-    def module_code(self, leaf: Leaf) -> Code:
-        """The call that builds a layer's module."""
-        return construction(self.network.module_at(leaf.index))
-
-    def in_place(self, branch: Branch) -> bool:
+    def in_place(self, scope: Scope) -> bool:
         """Whether a scope is a chain of modules, which `nn.Sequential` runs."""
-        return is_chain(branch) and all(isinstance(p, Branch) or expression(p.node) in ("", "x") for p in branch.parts)
+        leaves = (part.what for part in scope.parts if isinstance(part.what, Leaf))
+        return is_chain(scope) and all(leaf.expression() in ("", "x") for leaf in leaves)
+
+    def is_class(self, scope: Scope) -> bool:
+        """Whether a scope has a class, since it's no chain."""
+        return scope is self.root or not self.in_place(scope)
 
     # --- code -----------------------------------------------------------------------------------------------------
 
-    def code(self, part: Part) -> Code:
+    def code(self, what: Leaf | Scope | Run) -> Code:
         """What builds a part."""
-        if isinstance(part, Leaf):
-            return self.module_code(part)
-        if part in self._calls:
-            return self._calls[part]
-        steps = [code for code, _ in self.steps(part)]
-        if part.is_run:
+        if isinstance(what, Leaf):
+            return construction(what.module)
+        if what in self._calls:
+            return self._calls[what]
+        steps = list(self._steps(what.parts))
+        if isinstance(what, Run):
             return module_list(steps)
-        return steps[0] if len(steps) == 1 and not written(steps[0]).startswith("*") else sequential(steps)
+        return steps[0] if len(steps) == 1 and steps[0][0] != LOOP else sequential(steps)
 
-    def steps(self, branch: Branch) -> Iterator[tuple[Code, list[tuple[Part, str]]]]:
-        """The arguments of a chain's `nn.Sequential`; with each, the parts that it holds and how to reach them.
+    def _steps(self, parts: Sequence[Part]) -> Iterator[Code]:
+        """What builds the modules of a chain, one after the other; several in a comprehension, where that reads well.
 
         A scope in it stays a module of its own, which holds its input until it returns: see `analyses/lifetimes.py`.
         """
-        parts, position, start = branch.parts, 0, 0
-        while start < len(parts):
-            part = parts[start]
-            run = self._run(parts, start)
-            if (loop := self._loop(run)) is not None:
-                yield loop, [(each, f"[{position + number}]") for number, each in enumerate(run)]
-                start, position = start + len(run), position + len(run)
-                continue
-            yield self.code(part), [(part, f"[{position}]")]
-            position += 1
-            start += 1
+        for run in self._rows(parts):
+            loop = self._loop(run)
+            yield from [self.code(part.what) for part in run] if loop is None else [loop]
 
-    def _run(self, parts: list[Part], start: int) -> list[Part]:
-        """The parts from `start` on that have equal code, numbers apart."""
-        end = start + 1
-        while end < len(parts) and self.key(parts[end]) == self.key(parts[start]):
-            end += 1
-        return parts[start:end]
+    def _rows(self, parts: Sequence[Part]) -> Iterator[Sequence[Part]]:
+        """The parts of a chain, those together that may be a loop."""
+        for run in equal_in_a_row(parts, lambda part: self.key(part.what)):
+            if self._loop(run) is not None:
+                yield run
+            else:
+                yield from equal_in_a_row(run, lambda part: self.code(part.what))
 
-    def _loop(self, run: list[Part]) -> Code | None:
+    def runs(self, parts: Sequence[Part]) -> Iterator[tuple[Sequence[Part], bool]]:
+        """The same, and whether they are a loop that only counts its passes."""
+        for run in self._rows(parts):
+            yield run, self._loop(run) is not None and len({self.code(part.what) for part in run}) == 1
+
+    def _loop(self, run: Sequence[Part]) -> Code | None:
         """The run as a comprehension, if that reads well: few numbers change from pass to pass."""
-        is_class = run[0] in self._calls
-        if not self._loops or len(run) < (2 if is_class else 3) or isinstance(run[0], Leaf):
+        first, count = run[0], sum(part.times for part in run)
+        if count < (2 if first.what in self._calls else FEW):
             return None
-        codes = [self.code(part) for part in run]
+        codes = [self.code(part.what) for part in run]
         if len({template(code) for code in codes}) > 1:
             return None
         columns = list(zip(*(tuple(hole.value for hole in numbers(code)) for code in codes), strict=True))
         varying = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
-        if len(varying) > MOST or (varying and len(run) < 3):
+        if varying and (len(varying) > MOST or count < FEW or count > len(run) or isinstance(first.what, Leaf)):
             return None
         names = dict(zip(varying, ("c", "d"), strict=False))
         holes = iter(columns)
-        body = "".join(
-            piece if isinstance(piece, str) else names.get(column := next(holes), str(column[0])) for piece in codes[0]
-        )
-        return (f"*[{body} for {counting(varying, len(run))}]",)
+        body = [piece if isinstance(piece, str) else names.get(next(holes), piece) for piece in codes[0]]
+        return (LOOP, *body, f" for {counting(varying, count)}]")
 
     # --- classes --------------------------------------------------------------------------------------------------
 
-    def _define(self, branches: list[Branch]) -> None:
-        """One class for scopes that differ in numbers only."""
-        bodies = [self._body(branch) for branch in branches]
-        if len({tuple((name, template(code)) for name, code in body) for body in bodies}) > 1:
-            bodies = [self._body(branch, loops=False) for branch in branches]
+    def _define(self, scopes: list[Scope]) -> None:
+        """Classes for scopes that differ in numbers only: one, unless loops over these are written differently."""
+        bodies: dict[Any, list[tuple[Scope, list[tuple[str, Code]]]]] = {}
+        for scope in scopes:
+            body = self._body(scope)
+            bodies.setdefault(tuple([(name, template(code)) for name, code in body]), []).append((scope, body))
+        for alike in bodies.values():
+            self._define_one(*zip(*alike, strict=True))
+
+    def _define_one(self, scopes: Sequence[Scope], bodies: Sequence[list[tuple[str, Code]]]) -> None:
         columns = list(
             zip(*([hole.value for _, code in body for hole in numbers(code)] for body in bodies), strict=True)
         )
-        definition = Definition(self._classes.name(class_title(title(branches[0]))), branches[0])
+        definition = Definition(self._classes.name(class_title(title(scopes[0].path))), scopes[0])
         names: dict[tuple[int, ...], str] = {}
         given = Namespace(IMPORTED)
         holes = iter(columns)
@@ -161,56 +178,56 @@ class Planner:
             definition.body.append((name, tuple(pieces)))
         definition.arguments = list(names.values())
         self.definitions.append(definition)
-        for number, branch in enumerate(branches):
+        for number, scope in enumerate(scopes):
             call: list[str | Hole] = [f"{definition.name}("]
             for place, (column, filled) in enumerate(names.items()):
                 call += [*([", "] if place else []), Hole(filled, column[number])]
-            self._calls[branch] = (*call, ")")
+            self._calls[scope] = (*call, ")")
 
-    def _body(self, branch: Branch, loops: bool = True) -> list[tuple[str, Code]]:
+    def _body(self, scope: Scope) -> list[tuple[str, Code]]:
         """A class's attributes and what builds them."""
-        self._loops = loops
-        body = [(name, self.code(part)) for part, name in self.attributes(branch).items()]
-        self._loops = True
-        return body
+        named = zip(self.parts(scope), self.attributes(scope), strict=True)
+        return [(name, self.code(part.what)) for part, name in named if name]
 
-    def attributes(self, branch: Branch) -> dict[Part, str]:
-        """The attributes of a scope's class that hold its parts; parts without a module have none."""
-        if branch not in self._attributes:
-            built = [part for part in branch.parts if has_module(part)]
-            names = attributes([part.name for part in built])
-            self._attributes[branch] = dict(zip(built, names, strict=True))
-        return self._attributes[branch]
+    def attributes(self, scope: Scope) -> list[str]:
+        """For each part of a scope the attribute of its class that holds it; nothing where an expression is written."""
+        parts = self.parts(scope)
+        names = iter(attributes([part.name for part in parts if not expression(part.what)]))
+        return ["" if expression(part.what) else next(names) for part in parts]
 
-    def access(self, part: Part, index: int) -> str:
-        """How to reach the module of a node from the one that a part builds."""
-        if isinstance(part, Leaf):
-            return ""
-        if part in self._calls or part is self.definitions[-1].example:
-            inner = next(inner for inner in part.parts if _holds(inner, index))
-            return f".{self.attributes(part)[inner]}{self.access(inner, index)}"
-        held = [pair for _, pairs in self.steps(part) for pair in pairs]
-        inner, path = next((inner, path) for inner, path in held if _holds(inner, index))
-        looped = written(next(iter(self.steps(part)))[0]).startswith("*")
-        return ("" if len(held) == 1 and not looped else path) + self.access(inner, index)
+    def weighted(self, what: Leaf | Scope | Run, wire: int) -> str:
+        """How to reach the module with a layer's weight from that of a part, by the layer's wire in it."""
+        if isinstance(what, Leaf):
+            return weighted_path(what.module)
+        is_class = isinstance(what, Scope) and self.is_class(what)
+        parts = self.parts(what) if isinstance(what, Scope) and is_class else what.parts
+        number = next(number for number, part in enumerate(parts) if wire in part.wires)
+        part, before = parts[number], sum(part.times for part in parts[:number])
+        below = self.weighted(part.what, wire if isinstance(part.what, Run) else wire - part.start)
+        if is_class and isinstance(what, Scope):
+            return f".{self.attributes(what)[number]}{below}"
+        is_alone = isinstance(what, Scope) and len(parts) == 1
+        return below if is_alone else f"[{before}]{below}"
 
 
-def has_module(part: Part) -> bool:
-    """Whether a part is built, rather than written as an expression."""
-    return isinstance(part, Branch) or not expression(part.node)
-
-
-def expression(node: Node, names: Sequence[str] = ()) -> str:
+def expression(what: Leaf | Scope | Run, names: Sequence[str] = ()) -> str:
     """What `forward` writes for volumes of these names instead of calling a module; empty if it calls one."""
-    return node.layer.expression(names or ["x"] * len(node.inputs), node.shape)
+    if isinstance(what, Run):
+        what = what.parts[0].what
+    return what.expression(names) if isinstance(what, Leaf) else ""
 
 
-def _holds(part: Part, index: int) -> bool:
-    return part.index == index if isinstance(part, Leaf) else any(_holds(inner, index) for inner in part.parts)
+def inside_out(scope: Scope) -> Iterator[Leaf | Scope]:
+    """A scope and all that is in it, each once, what is inside first."""
+    known: set[Leaf | Scope] = set()
 
+    def walk(what: Leaf | Scope | Run) -> Iterator[Leaf | Scope]:
+        if what in known or isinstance(what, Run):
+            return
+        known.add(what)
+        if isinstance(what, Scope):
+            for part in what.parts:
+                yield from walk(part.what)
+        yield what
 
-def _inside_out(branch: Branch) -> Iterator[Branch]:
-    for part in branch.parts:
-        if isinstance(part, Branch):
-            yield from _inside_out(part)
-    yield branch
+    yield from walk(scope)

@@ -1,108 +1,240 @@
-"""The graph's names as a tree of scopes, each with the tensors that enter and leave it."""
+"""What a program is made of: a graph's layers and scopes, as its tree has them.
+
+A scope is one object here wherever it's written in the same way: where the same composite stands under the same names,
+the same of it is read from outside, and its layers overwrite and copy the same. Of a long repeat few passes are there,
+one of which stands for many. So there is as much to write as the spec describes, however often it's repeated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
-from archcalc.graph import Graph, Node
+from torch import nn
+
+from archcalc.analyses.memory import switches
+from archcalc.analyses.repeats import are_steady
+from archcalc.analyses.storages import places
+from archcalc.graph import Application, Composite, Graph
+from archcalc.graph.composite import exits
+from archcalc.graph.tree import Place, inside
+from archcalc.pytorch.network import module_of
+from archcalc.symbolic import known
+from archcalc.work import spend
 
 Wire: TypeAlias = "tuple[int, int]"
-"""A tensor: the index of its node, and 0, or 1 for the switches that a max-pool keeps."""
+"""A tensor in a scope: a wire of its composite and 0, or 1 for the switches that a max-pool keeps.
+
+Of those that enter, ~k is the k-th volume, or the switches of the k-th pool outside.
+"""
+OVERWRITES, COPIES, KEEPS = 1, 2, 4
+"""What a layer does where it stands, as bits: writes over its input, copies what it views, keeps a pool's switches."""
+PART = 60
+"""Steps of work for a part: its module is built, its code is compared and written."""
 
 
 @dataclass(eq=False)
 class Leaf:
-    """One layer."""
+    """A layer, and its module as PyTorch has it where the layer stands."""
 
-    name: str
-    node: Node
-    index: int
-    reads: list[Wire]
-    makes: list[Wire]
+    application: Application
+    module: nn.Module
+
+    def expression(self, names: Sequence[str] = ()) -> str:
+        """What `forward` writes for volumes of these names instead of calling a module; empty if it calls one."""
+        at = self.application
+        return at.layer.expression(names or ["x"] * len(at.input_shapes), at.output_shape)
 
 
 @dataclass(eq=False)
-class Branch:
-    """A scope: its parts in order, what they read from outside, and which of their results are read outside."""
+class Scope:
+    """A scope as it stands for the first time: its parts in order, what they read and what is read of them outside."""
+
+    path: str
+    start: int
+    """Its first node."""
+    size: int
+    volumes: tuple[int, ...]
+    """The nodes whose volumes enter it."""
+    pools: tuple[int, ...]
+    """The nodes outside whose switches enter it."""
+    parts: tuple[Part, ...]
+    reads: tuple[Wire, ...]
+    makes: tuple[Wire, ...]
+
+    def node(self, wire: Wire) -> int:
+        """The node that makes a tensor."""
+        place, of_pool = wire
+        if place >= 0:
+            return self.start + place
+        return self.pools[~place] if of_pool else self.volumes[~place]
+
+
+@dataclass(eq=False)
+class Run:
+    """Passes of equal code that `forward` runs through in a loop, handing on what each makes."""
+
+    parts: tuple[Part, ...]
+
+
+class Part(NamedTuple):
+    """A layer, a scope or a run where it stands in a scope, in the wires of that scope.
+
+    With several `times` it stands for as many passes of a repeat.
+    """
 
     name: str
-    path: str
-    parts: list[Part] = field(default_factory=list)
-    reads: list[Wire] = field(default_factory=list)
-    makes: list[Wire] = field(default_factory=list)
-    is_run: bool = False
-    """No scope of the names, but equal scopes that `forward` runs through in a loop, handing on what each makes."""
+    what: Leaf | Scope | Run
+    start: int
+    reads: tuple[Wire, ...]
+    makes: tuple[Wire, ...]
+    times: int = 1
+
+    @property
+    def wires(self) -> range:
+        """The wires of its layers."""
+        if isinstance(self.what, Run):
+            return range(self.what.parts[0].start, self.what.parts[-1].wires.stop)
+        return range(self.start, self.start + (self.what.size if isinstance(self.what, Scope) else 1))
 
 
-Part: TypeAlias = "Leaf | Branch"
+class Laid(NamedTuple):
+    """A graph without repeats, and for each of its nodes how many it stands for."""
+
+    graph: Graph
+    times: Sequence[int]
 
 
-def tree_of(graph: Graph, pools: dict[int, int]) -> Branch:
-    """The tree of a graph's scopes; `pools` maps each unpooling node to the pool whose switches it reads."""
-    root = Branch("", "")
-    scopes = {"": root}
-    for index, node in enumerate(graph.nodes):
-        if not node.inputs:
-            continue
-        scope, _, name = node.name.rpartition("/")
-        reads = [(i, 0) for i in node.inputs] + ([(pools[index], 1)] if index in pools else [])
-        makes = [(index, 0)] + ([(index, 1)] if index in pools.values() else [])
-        _scope(scopes, scope).parts.append(Leaf(name, node, index, reads, makes))
-    wanted = [(index, 0) for index in graph.outputs.values()]
-    _connect(root, set(wanted))
-    root.reads = [(index, 0) for index in range(len(graph.inputs))]
-    root.makes = wanted
-    return root
+def laid(graph: Graph) -> Laid:
+    """The graph with few passes of each repeat, if all between them are like those that are there; else with all.
+
+    Raises: TooManyLayers: there are too many.
+    """
+    short = graph.shortened()
+    if short is not None:
+        pools = switches(short.graph)
+        if are_steady(short, _flags(short.graph, pools), [pools]):
+            return Laid(short.graph, [int(known(times)) for times in short.times])
+    return whole(graph)
 
 
-def _scope(scopes: dict[str, Branch], path: str) -> Branch:
-    if path not in scopes:
-        outer, _, name = path.rpartition("/")
-        scopes[path] = Branch(name, path)
-        _scope(scopes, outer).parts.append(scopes[path])
-    return scopes[path]
+def whole(graph: Graph) -> Laid:
+    """The graph with all passes."""
+    everything = graph.laid_out()
+    return Laid(everything, [1] * len(everything))
 
 
-def _connect(branch: Branch, wanted: set[Wire]) -> None:
-    """Find what each scope reads and makes; `wanted` is what is read after or around it."""
-    later = set(wanted)
-    for part in reversed(branch.parts):
-        if isinstance(part, Branch):
-            _connect(part, later)
-        later |= set(part.reads)
-    inside = set(made_in(branch))
-    reads = (wire for part in branch.parts for wire in part.reads if wire not in inside)
-    branch.reads = list(dict.fromkeys(reads))
-    branch.makes = [wire for wire in made_in(branch) if wire in wanted]
+def tree_of(laid: Laid) -> Scope:
+    """The whole network as a scope."""
+    root, outputs = laid.graph.tree.root, tuple(laid.graph.outputs.values())
+    parts = tuple(_Reader(laid).parts(_Around(root, (), 1), frozenset(outputs)))
+    reads, makes = ([(node, 0) for node in nodes] for nodes in (range(len(laid.graph.inputs)), outputs))
+    return Scope("", 0, root.call.size, (), (), parts, tuple(reads), tuple(makes))
 
 
-def made_in(part: Part) -> Iterator[Wire]:
-    """Everything that is made inside a scope."""
-    if isinstance(part, Leaf):
-        yield from part.makes
-        return
-    for inner in part.parts:
-        yield from made_in(inner)
+class _Around(NamedTuple):
+    """The scope whose parts are read, the nodes of the pools whose switches enter it, and how often it's there."""
+
+    place: Place
+    pools: tuple[int, ...]
+    times: int
+
+    def switches(self, pool: int) -> Wire:
+        """The switches of a pool."""
+        return (pool - self.place.start if pool >= self.place.start else ~self.pools.index(pool)), 1
 
 
-def readers(branch: Branch) -> dict[Wire, list[int]]:
-    """Which of a scope's parts read each volume, by their places."""
+class _Reader:
+    """Reads the tree of a graph without repeats."""
+
+    def __init__(self, laid: Laid) -> None:
+        self._times = laid.times
+        self._pools = switches(laid.graph)
+        self._flags = _flags(laid.graph, self._pools)
+        self._leaves: dict[tuple[Application, int], Leaf] = {}
+        self._scopes: dict[tuple[object, ...], Scope] = {}
+
+    def parts(self, around: _Around, seen: frozenset[int]) -> Iterator[Part]:
+        """The parts of a scope of which these wires are read from outside; inputs of the network are none."""
+        at = around.place
+        assert isinstance(at.call, Composite)
+        assert at.label is not None
+        for number, (item, shown) in enumerate(zip(at.call.items, exits(at.call, seen), strict=True)):
+            if item.call.size and (item.reads or not isinstance(item.call, Application)):
+                spend(PART, "writing so many layers")
+                yield self._part(around, inside(at, number), str(at.label.names[number]), item.reads, shown)
+
+    def _part(self, around: _Around, at: Place, name: str, wires: tuple[int, ...], seen: frozenset[int]) -> Part:
+        """A layer or a scope that reads these wires of the one around it; `seen` of its own are read from outside."""
+        start, times = at.start - around.place.start, self._times[at.start]
+        if isinstance(at.call, Application):
+            what: Leaf | Scope = self._leaf(at.call, self._flags[at.start])
+            undone = [around.switches(self._pools[at.start])] if at.start in self._pools else []
+            reads, makes = [*((wire, 0) for wire in wires), *undone], [(start, 0)]
+            makes += [(start, 1)] if self._flags[at.start] & KEEPS else []
+        else:
+            inner = _Around(at, self._undone_in(at), times)
+            what = self._scope(inner, seen)
+            reads = [around.switches(inner.pools[~wire]) if kind else (wires[~wire], 0) for wire, kind in what.reads]
+            makes = [(start + wire, kind) for wire, kind in what.makes]
+        return Part(name, what, start, tuple(reads), tuple(makes), times // around.times)
+
+    def _leaf(self, at: Application, flags: int) -> Leaf:
+        if (at, flags) not in self._leaves:
+            module = module_of(at, bool(flags & OVERWRITES), bool(flags & COPIES), bool(flags & KEEPS))
+            self._leaves[at, flags] = Leaf(at, module)
+        return self._leaves[at, flags]
+
+    def _scope(self, around: _Around, seen: frozenset[int]) -> Scope:
+        at, pools = around.place, around.pools
+        end = at.start + at.call.size
+        undone = [
+            (node - at.start, around.switches(pool)) for node, pool in self._pools.items() if at.start <= node < end
+        ]
+        shown = {pool - at.start for node, pool in self._pools.items() if at.start <= pool < end <= node}
+        key = at.call, id(at.label), seen, tuple(undone), frozenset(shown), self._flags[at.start : end]
+        if key not in self._scopes:
+            parts = tuple(self.parts(around, seen))
+            reads = dict.fromkeys(wire for part in parts for wire in part.reads if wire[0] < 0)
+            makes = sorted([*((wire, 0) for wire in seen), *((pool, 1) for pool in shown)])
+            self._scopes[key] = Scope(
+                at.path, at.start, at.call.size, at.reads, pools, parts, tuple(reads), tuple(makes)
+            )
+        return self._scopes[key]
+
+    def _undone_in(self, at: Place) -> tuple[int, ...]:
+        """The pools outside of a scope that are undone in it, by their nodes."""
+        end = at.start + at.call.size
+        return tuple(dict.fromkeys(pool for node, pool in self._pools.items() if pool < at.start <= node < end))
+
+
+def _flags(graph: Graph, pools: Mapping[int, int]) -> bytes:
+    """For each node what its layer does where it stands, in bits."""
+    where = places(graph)
+    flags = bytearray(len(graph))
+    for bit, nodes in ((OVERWRITES, where.overwriting), (COPIES, where.copied), (KEEPS, set(pools.values()))):
+        for node in nodes:
+            flags[node] |= bit
+    return bytes(flags)
+
+
+def readers(parts: Sequence[Part]) -> dict[Wire, list[int]]:
+    """Which of a scope's parts read each tensor, by their places."""
     found: dict[Wire, list[int]] = {}
-    for number, part in enumerate(branch.parts):
+    for number, part in enumerate(parts):
         for wire in dict.fromkeys(part.reads):
             found.setdefault(wire, []).append(number)
     return found
 
 
-def is_chain(branch: Branch) -> bool:
+def is_chain(scope: Scope) -> bool:
     """Whether each part reads what the one before it makes, and nothing else leaves or enters."""
-    if len(branch.reads) != 1 or len(branch.makes) != 1:
+    if len(scope.reads) != 1 or len(scope.makes) != 1:
         return False
-    entering, reading = branch.reads[0], readers(branch)
-    for part in branch.parts:
-        if part.reads != [entering] or len(part.makes) != 1 or len(reading[entering]) > 1:
+    entering, reading = scope.reads[0], readers(scope.parts)
+    for part in scope.parts:
+        if part.reads != (entering,) or len(part.makes) != 1 or len(reading[entering]) > 1:
             return False
         entering = part.makes[0]
-    return branch.makes == [entering]
+    return scope.makes == (entering,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from types import ModuleType
 
@@ -13,20 +13,20 @@ import torch
 from torch import nn
 
 from archcalc._version import __version__
-from archcalc.graph import Graph
+from archcalc.graph import Graph, NoNumber
+from archcalc.graph.composite import symbolic_times
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
-from archcalc.pytorch.network import Network, weighted_path
+from archcalc.pytorch.network import check_numbers
 from archcalc.pytorch.source.check import check_program, loaded
 from archcalc.pytorch.source.layout import wrapped
 from archcalc.pytorch.source.names import variables
 from archcalc.pytorch.source.pieces import Hole
-from archcalc.pytorch.source.planner import Definition, Planner, expression
-from archcalc.pytorch.source.tree import Branch, Leaf, Part, Wire, readers, tree_of
+from archcalc.pytorch.source.planner import Definition, Planner, expression, inside_out
+from archcalc.pytorch.source.runs import Unrolled
+from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, Wire, laid, readers, tree_of, whole
 from archcalc.report import Report
 
-EXPORTED = 300
-"""Steps of work for each layer. Most of it is PyTorch's, which builds it and follows the program without memory."""
 HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens)}
 """Where the modules are that PyTorch lacks."""
 
@@ -34,15 +34,12 @@ HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_to
 def torch_code(graph: Graph) -> str:
     """The program: helpers that PyTorch lacks, one class for each different scope, and the network itself.
 
-    It's built, counted and followed on the meta device before it's returned; a small one is run with the weights of
-    `to_torch`.
+    It's built, counted and followed on the meta device before it's returned, a long one with few passes of each loop; a
+    small one is run with the weights of `to_torch`.
     Raises: UsageError: a size is symbolic, or too large for PyTorch. ProgramError: the program isn't the network.
     """
-    graph.spend(EXPORTED, "exporting so many layers")
-    with torch.device("meta"):
-        network = Network(graph)
-    code, name = _written(graph, network)
-    check_program(code, graph, network, name)
+    code, planner = _written(graph)
+    check_program(code, planner.definitions[-1].name, graph, planner)
     return code
 
 
@@ -51,20 +48,39 @@ def torch_program(graph: Graph) -> type[nn.Module]:
 
     Raises: UsageError: a size is symbolic, or too large for PyTorch.
     """
-    with torch.device("meta"):
-        network = Network(graph)
-    return loaded(*_written(graph, network))
+    code, planner = _written(graph)
+    return loaded(code, planner.definitions[-1].name)
 
 
-def _written(graph: Graph, network: Network) -> tuple[str, str]:
-    """The program, and the name of its last class, which is the network's."""
-    root = tree_of(graph, network.pools)
-    helpers = _helpers(network)
-    planner = Planner(network, root, graph.name, set(helpers))
+def _written(graph: Graph) -> tuple[str, Planner]:
+    """The program, and the plan that it was written by; its last class is the network's."""
+    _check_depth(graph)
+    check_numbers(graph)
+    try:
+        planner = _planned(laid(graph), graph.name)
+    except Unrolled:
+        planner = _planned(whole(graph), graph.name)
+    helpers = _helpers(planner.root)
     classes = [*helpers.values(), *(_class(definition, planner, graph) for definition in planner.definitions)]
     imports = "\n".join(_imports("\n".join(classes)))
-    code = "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n"
-    return code, planner.definitions[-1].name
+    return "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n", planner
+
+
+def _check_depth(graph: Graph) -> None:
+    """Check that the number of layers is one.
+
+    Raises: NoNumber: it's a symbol.
+    """
+    if counts := symbolic_times(graph.tree.body):
+        first, *others = sorted({str(symbol) for count in counts for symbol in count.free_symbols})
+        message = f"the number of layers of {graph.name} has no value: {', '.join([first, *others])}"
+        raise NoNumber(message, f"give it one, as in --set {first}=3")
+
+
+def _planned(laid: Laid, name: str) -> Planner:
+    with torch.device("meta"):
+        root = tree_of(laid)
+    return Planner(laid, root, name, {*_helpers(root)})
 
 
 def _header(graph: Graph) -> str:
@@ -96,7 +112,7 @@ def _imports(code: str) -> Iterator[str]:
         yield "from torch.nn import functional as F"
 
 
-def _helpers(network: Network) -> dict[str, str]:
+def _helpers(root: Scope) -> dict[str, str]:
     """The source of every module of archcalc's own that the network uses, and of what that uses."""
     found: dict[str, str] = {}
 
@@ -115,8 +131,8 @@ def _helpers(network: Network) -> dict[str, str]:
         del found[name]
         found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
 
-    for index, node in enumerate(network.graph.nodes):
-        for part in network.module_at(index).modules() if node.inputs and not expression(node) else ():
+    for leaf in inside_out(root):
+        for part in leaf.module.modules() if isinstance(leaf, Leaf) and not leaf.expression() else ():
             name, home = type(part).__name__, type(part).__module__
             if home in HOMES:
                 need(name, HOMES[home])
@@ -132,10 +148,9 @@ def _source(home: ModuleType, name: str) -> str:
 
 
 def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
-    branch = definition.example
-    is_root = not branch.path
+    scope = definition.example
     lines = [f"class {definition.name}(nn.Module):"]
-    about = _title_of(graph) if is_root else f"As {branch.path}."
+    about = _title_of(graph) if scope is planner.root else f"As {scope.path}."
     lines += [f"    {docstring(about)}", ""]
     arguments = ", ".join(["self", *(f"{name}: int" for name in definition.arguments)])
     *first, last = wrapped(f"def __init__({arguments})", 4, " -> None:")
@@ -143,56 +158,56 @@ def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
     for name, code in definition.body:
         text = "".join((piece.name or str(piece.value)) if isinstance(piece, Hole) else piece for piece in code)
         lines += wrapped(f"self.{name} = {text}", 8)
-    if is_root:
-        lines += [f"        {line}" for line in _ties(planner, branch, graph)]
-    lines += ["", *_forward(branch, planner.attributes(branch), graph)]
+    if scope is planner.root:
+        lines += [f"        {line}" for line in _ties(planner)]
+    lines += ["", *_forward(scope, planner)]
     return "\n".join(lines)
 
 
-def _ties(planner: Planner, root: Branch, graph: Graph) -> Iterator[str]:
+def _ties(planner: Planner) -> Iterator[str]:
     """Shared weights."""
-    for index, node in enumerate(graph.nodes):
+    for index, node in enumerate(planner.laid.graph.nodes):
         if node.tied is not None:
-            mine, owner = (
-                f"self{planner.access(root, i)}{weighted_path(planner.network.module_at(i))}"
-                for i in (index, node.tied)
-            )
-            yield f"{mine}.weight = {owner}.weight"
+            mine, owner = (planner.weighted(planner.root, i) for i in (index, node.tied))
+            yield f"self{mine}.weight = self{owner}.weight"
 
 
-def _forward(branch: Branch, attributes: Mapping[Part, str], graph: Graph) -> Iterator[str]:
+def _forward(scope: Scope, planner: Planner) -> Iterator[str]:
     """The method; which variables there are, and so what is held and until when, is a law: `analyses/lifetimes.py`."""
+    is_root, parts, graph = scope is planner.root, planner.parts(scope), planner.laid.graph
     names: dict[Wire, str] = {}
     given = variables()
-    for wire in branch.reads:
-        names[wire] = "x" if len(branch.reads) == 1 else given.name(_last_name(wire, graph), "step")
-    result = "Tensor" if len(branch.makes) == 1 else "tuple[Tensor, ...]" if branch.path else "dict[str, Tensor]"
-    yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in branch.reads)}) -> {result}:"
-    reading = readers(branch)
+    for wire in scope.reads:
+        names[wire] = "x" if len(scope.reads) == 1 else given.name(_last_name(wire, scope, graph), "step")
+    result = "Tensor" if len(scope.makes) == 1 else "dict[str, Tensor]" if is_root else "tuple[Tensor, ...]"
+    yield f"    def forward(self, {', '.join(f'{names[wire]}: Tensor' for wire in scope.reads)}) -> {result}:"
+    reading = readers(parts)
     last_use = {wire: numbers[-1] for wire, numbers in reading.items()}
-    last_use |= dict.fromkeys(branch.makes, len(branch.parts))
-    for number, part in enumerate(branch.parts):
+    last_use |= dict.fromkeys(scope.makes, len(parts))
+    for number, (part, attribute) in enumerate(zip(parts, planner.attributes(scope), strict=True)):
         read = [names[wire] for wire in part.reads]
         wanted = [wire for wire in part.makes if wire in last_use]
         main = _main(part.makes)
-        joined = main is not None and any(len(branch.parts[other].reads) > 1 for other in reading.get(main, ()))
-        heir = _heir(branch, [wire for wire in part.reads if last_use[wire] == number], joined)
+        joined = main is not None and any(len(parts[other].reads) > 1 for other in reading.get(main, ()))
+        handed_on = part.reads[:1] if isinstance(part.what, Run) else part.reads
+        heir = _heir(scope, [wire for wire in handed_on if last_use[wire] == number], joined)
         for wire in sorted(wanted, key=lambda wire: wire[1]):  # switches have no heirs
             if wire == _main(wanted) and heir is not None:
                 names[wire] = names[heir]
             else:
-                names[wire] = given.name(_title(part, wire, graph), "step")
-        yield from _statement(part, attributes, read, [names[wire] for wire in wanted], given)
-    yield from wrapped(f"return {_results(branch, names, graph)}", 8)
+                names[wire] = given.name(_title(part, wire, scope, graph), "step")
+        yield from _statement(part, attribute, read, [names[wire] for wire in wanted], given)
+    made = [names[wire] for wire in scope.makes]
+    yield from wrapped(f"return {_named(made, graph) if is_root and len(made) > 1 else ', '.join(made)}", 8)
 
 
-def _heir(branch: Branch, ending: Sequence[Wire], joined: bool) -> Wire | None:
+def _heir(scope: Scope, ending: Sequence[Wire], joined: bool) -> Wire | None:
     """Of the volumes that a part is the last to read, the one whose variable its result takes over.
 
     That is the first of the forward's own. An argument's variable may be taken over or not, since the caller holds it;
     it isn't where the result is joined with others, so that each of those has a name.
     """
-    own = [wire for wire in ending if wire not in branch.reads]
+    own = [wire for wire in ending if wire not in scope.reads]
     return next(iter(own if own or joined else ending), None)
 
 
@@ -201,43 +216,44 @@ def _main(makes: Sequence[Wire]) -> Wire | None:
     return next((wire for wire in reversed(makes) if not wire[1]), makes[-1] if makes else None)
 
 
-def _statement(
-    part: Part, attributes: Mapping[Part, str], read: Sequence[str], made: Sequence[str], given: Namespace
-) -> Iterator[str]:
+def _statement(part: Part, attribute: str, read: Sequence[str], made: Sequence[str], given: Namespace) -> Iterator[str]:
     """One step, or a loop over equal steps. A result that nobody reads has no variable, lest it's held."""
     targets = ", ".join(made)
-    if isinstance(part, Branch) and part.is_run:
-        if targets != read[0]:
-            yield f"        {targets} = {read[0]}"
-        step = given.unused("step")
-        yield f"        for {step} in self.{attributes[part]}:"
-        yield f"            {targets} = {step}({targets})"
+    if isinstance(part.what, Run):
+        yield from _loop(part.what, attribute, read, targets, given)
         return
-    text = _expression(part, attributes, list(read))
-    if len(made) < len(part.makes) == 2 and isinstance(part, Leaf):
+    text = f"self.{attribute}({', '.join(read)})" if attribute else expression(part.what, read)
+    if len(made) < len(part.makes) == 2 and isinstance(part.what, Leaf):
         text += "[1]" if made else ""
     if text != targets:
         yield from wrapped(f"{targets} = {text}" if targets else text, 8)
 
 
-def _title(part: Part, wire: Wire, graph: Graph) -> str:
+def _loop(run: Run, attribute: str, read: Sequence[str], target: str, given: Namespace) -> Iterator[str]:
+    """A loop over passes, each of which reads what the one before it made, and what all of them read."""
+    if target != read[0]:
+        yield f"        {target} = {read[0]}"
+    read = [target, *read[1:]]
+    if attribute:
+        step = given.unused("step")
+        yield f"        for {step} in self.{attribute}:"
+        yield f"            {target} = {step}({', '.join(read)})"
+    elif (text := expression(run, read)) != target:
+        yield f"        for _ in range({sum(part.times for part in run.parts)}):"
+        yield f"            {target} = {text}"
+
+
+def _title(part: Part, wire: Wire, scope: Scope, graph: Graph) -> str:
     """What to call a part's result: as the part itself, or, of several, as what they are in it."""
     if wire == _main(part.makes):
         return part.name
-    return f"{part.name}_{'switches' if wire[1] and isinstance(part, Leaf) else _last_name(wire, graph)}"
+    return f"{part.name}_{'switches' if wire[1] and isinstance(part.what, Leaf) else _last_name(wire, scope, graph)}"
 
 
-def _last_name(wire: Wire, graph: Graph) -> str:
-    return graph.nodes[wire[0]].name.rpartition("/")[2] + ("_switches" if wire[1] else "")
+def _last_name(wire: Wire, scope: Scope, graph: Graph) -> str:
+    return graph.node(scope.node(wire)).name.rpartition("/")[2] + ("_switches" if wire[1] else "")
 
 
-def _expression(part: Part, attributes: Mapping[Part, str], read: list[str]) -> str:
-    if isinstance(part, Leaf) and (text := expression(part.node, read)):
-        return text
-    return f"self.{attributes[part]}({', '.join(read)})"
-
-
-def _results(branch: Branch, names: dict[Wire, str], graph: Graph) -> str:
-    if branch.path or len(graph.outputs) == 1:
-        return ", ".join(names[wire] for wire in branch.makes)
-    return "{" + ", ".join(f"{literal(name)}: {names[index, 0]}" for name, index in graph.outputs.items()) + "}"
+def _named(made: Sequence[str], graph: Graph) -> str:
+    """The network's outputs by their names."""
+    return "{" + ", ".join(f"{literal(name)}: {made}" for name, made in zip(graph.outputs, made, strict=True)) + "}"
