@@ -1,6 +1,7 @@
 """Small specs for tests."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,18 @@ from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source
+from archcalc.zoo import architectures
 
 HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
 """The first three lines of most test specs: errors in the rest start at line 4."""
+
+
+OF_OTHER_STRUCTURE = (
+    *("deconvnet_layer1", "deconvnet_layer3", "densenet:cifar40", "fcn_alexnet", "fcn_googlenet", "googlenet_aux"),
+    *("inception_naive", "mobilenetv3_small", "r2plus1d_18", "regnet_y_400mf", "resnet18_a", "resnet20", "resnet50_v1"),
+    *("resnet:plain18", "resnext50_32x4d", "rpn_zf", "seresnet50", "vgg11_bn", "vgg11_lrn", "zfnet_slides"),
+)
+"""Variants that differ from the others of their spec by more than sizes and numbers of layers."""
 
 
 def spec_of(text: str, folder: Path | None = None) -> Spec:
@@ -25,6 +35,17 @@ def spec_of(text: str, folder: Path | None = None) -> Spec:
 def graph_of(layers: str, head: str = HEAD) -> Graph:
     """Build the graph of a spec from its `layers` (and what follows them)."""
     return build(spec_of(f"{head}{layers}"))
+
+
+def some_of_the_zoo() -> list[str]:
+    """Each spec's first and default variant, and those of other structure; all, if `ARCHCALC_WHOLE_ZOO` is set."""
+    whole, found, seen = bool(os.environ.get("ARCHCALC_WHOLE_ZOO")), [], set()
+    for architecture in architectures():
+        spec, name = architecture.spec, architecture.name
+        if whole or spec.name not in seen or architecture.variant == spec.default or name in OF_OTHER_STRUCTURE:
+            found.append(name)
+        seen.add(spec.name)
+    return found
 
 
 def names_of(graph: Graph) -> list[str]:

@@ -561,7 +561,7 @@ def test_names_are_completed_without_parsing_the_zoo(monkeypatch: pytest.MonkeyP
     assert {"vgg", "vgg11", "vgg13", "vgg16", "vgg19"} <= set(complete_name("vg"))
     assert "vgg" in parsed
     assert 8 > len(parsed)
-    assert ["vgg:A", "vgg:A-LRN"] == list(complete_name("vgg:A"))
+    assert ["vgg:A", "vgg:A-LRN", "vgg:A-BN"] == list(complete_name("vgg:A"))
     assert not list(complete_name("./n"))
     assert not list(complete_name("zzz"))
     assert {"alexnet", "vgg16", "googlenet_aux"} <= set(complete_name(""))

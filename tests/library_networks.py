@@ -1,0 +1,257 @@
+"""The zoo against the classes of torchvision and timm: `python -m tests.library_networks --only resnet`.
+
+For each network that a library ships: its class, built without memory, has the parameters of ours, layer by layer;
+PyTorch's own counter finds our multiply-adds on it; and with the library's weights ours gives the library's outputs.
+Needs torchvision and timm, which may be installed without their own dependencies on PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from archcalc import analyze, load
+from archcalc.pytorch.network import Network
+
+OPERATORS = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
+"""What torchvision's Python declares gradients or fake tensors of; its compiled part has them, if it can be loaded."""
+JOINED = re.compile(r"(in_proj_|qkv\.)(weight|bias)$")
+"""The names of parameters that hold those of three projections."""
+TOLERANCE = 1e-4
+"""Of outputs, as a share of the largest: sums of floats in another order."""
+
+
+class Found(NamedTuple):
+    """What a comparison found: each is empty where both agree."""
+
+    params: str
+    macs: str
+    outputs: str
+
+    @property
+    def wrong(self) -> str:
+        """All that differs."""
+        return "; ".join(text for text in self if text)
+
+
+def torchvision() -> Any:
+    """The models of torchvision, with or without its compiled part."""
+    try:
+        return importlib.import_module("torchvision.models")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in OPERATORS:
+            library.define(f"{name}(Tensor x) -> Tensor")
+            library.define(f"_{name}_backward(Tensor x) -> Tensor")
+        return importlib.import_module("torchvision.models")
+
+
+def built(name: str, **options: Any) -> nn.Module:
+    """A library's network, in evaluation mode: `resnet50` of torchvision, `timm/seresnet50` of timm."""
+    library, _, model = name.rpartition("/")
+    source = torchvision()
+    if library == "video":
+        return getattr(source.video, model)(weights=None, **options).eval()  # type: ignore[no-any-return]
+    if library == "timm":
+        return importlib.import_module("timm").create_model(model, **options).eval()  # type: ignore[no-any-return]
+    return source.get_model(model, weights=None, **options).eval()  # type: ignore[no-any-return]
+
+
+def without_memory(name: str, **options: Any) -> nn.Module:
+    """The same on PyTorch's meta device."""
+    try:
+        with torch.device("meta"):
+            return built(name, **options)
+    except NotImplementedError:  # it calculates with tensors while it's built
+        return built(name, **options).to("meta")
+
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
+    **{name: (name, {}) for name in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")},
+    **{name: (name, {}) for name in ("wide_resnet50_2", "wide_resnet101_2")},
+    "seresnet50": ("timm/seresnet50", {}),
+    **{name: (name, {}) for name in ("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")},
+    "alexnet_torchvision": ("alexnet", {}),
+    **{name: (name, {}) for name in ("squeezenet1_0", "squeezenet1_1")},
+    **{name: (name, {}) for name in ("densenet121", "densenet161", "densenet169", "densenet201")},
+    "mobilenetv2": ("mobilenet_v2", {}),
+    **{name: (name.replace("mobilenetv3", "mobilenet_v3"), {}) for name in ("mobilenetv3_large", "mobilenetv3_small")},
+    **{f"efficientnet_b{n}": (f"efficientnet_b{n}", {}) for n in range(8)},
+    **{f"efficientnet_v2_{size}": (f"efficientnet_v2_{size}", {}) for size in "sml"},
+    **{f"regnet_{kind}_{size}": (f"regnet_{kind}_{size}", {}) for kind in "xy"
+       for size in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")},
+    **{f"convnext_{size}": (f"convnext_{size}", {}) for size in ("tiny", "small", "base", "large")},
+    **{name: (name, {}) for name in ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32")},
+    **{f"deit_{size}": (f"timm/deit_{size}_patch16_224", {}) for size in ("tiny", "small")},
+    "xception": ("timm/legacy_xception", {}),
+    "inception_v4": ("timm/inception_v4", {}),
+    **{name: (f"video/{name}", {}) for name in ("r3d_18", "mc3_18", "r2plus1d_18")},
+    "inception_v3": ("inception_v3", {"aux_logits": False, "init_weights": False}),
+}  # fmt: skip
+"""Our networks, and what the libraries call them."""
+
+
+def compare(name: str, outputs: bool = True) -> Found:
+    """One of our networks and a library's."""
+    other, options = NETWORKS[name]
+    graph = load(name).build()
+    shape = (1, *graph.input.values())
+    foreign = without_memory(other, **options)
+    with torch.device("meta"):
+        macs = counted(foreign, torch.empty(shape))
+        ours, theirs = (sizes(module) for module in (Network(graph), foreign))
+    total = analyze(graph).totals["macs"]
+    params = "" if ours == theirs else f"params: only ours {dict(ours - theirs)}, only theirs {dict(theirs - ours)}"
+    counts = "" if macs == total else f"macs: {total} against {macs}"
+    return Found(params, counts, differing(graph, built(other, **options)) if outputs and not params else "")
+
+
+def sizes(module: nn.Module) -> Counter[tuple[int, ...]]:
+    """How many parameters of each shape there are; of joined projections, each on its own, and no axes of size 1."""
+    found: Counter[tuple[int, ...]] = Counter()
+    for name, parameter in module.named_parameters():
+        parts = parameter.chunk(3) if JOINED.search(name) else (parameter,)
+        found.update(map(plain, parts))
+    return found
+
+
+def plain(tensor: Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor without those of 1: a matrix product is a convolution of 1x1."""
+    return tuple(size for size in tensor.shape if size > 1)
+
+
+def counted(module: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-adds by PyTorch's own counter, attention as matrix products."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        module(*inputs)
+    return int(counter.get_total_flops()) // 2
+
+
+class Seen(NamedTuple):
+    """A module of a library that has parameters, and what it read."""
+
+    module: nn.Module
+    read: Tensor
+
+
+def own_parameters(module: nn.Module) -> list[Tensor]:
+    """The parameters and statistics of a module and what is in it, those of joined projections on their own."""
+    if is_attention(module):
+        named = dict(module.named_parameters())
+        joined, rest = (
+            [each for name, each in named.items() if bool(JOINED.search(name)) is is_joined]
+            for is_joined in (True, False)
+        )
+        weights, biases = (each.chunk(3) for each in joined)
+        return [*(tensor for pair in zip(weights, biases, strict=True) for tensor in pair), *rest]
+    statistics = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+    return [*module.parameters(), *statistics]
+
+
+def is_attention(module: nn.Module) -> bool:
+    """Whether a module is one of the libraries' attentions, whose projections are joined."""
+    own = {name for name, _ in module.named_parameters(recurse=False)} | {name for name, _ in module.named_children()}
+    return bool(own & {"in_proj_weight", "qkv"})
+
+
+def seen(module: nn.Module, example: Tensor) -> list[Seen]:
+    """The modules with parameters that a network runs, in order, and what each of them read."""
+    found: list[Seen] = []
+
+    def note(each: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
+        found.append(Seen(each, inputs[0].detach()))
+
+    whole = [each for each in module.modules() if is_attention(each)]
+    inside = {id(part) for each in whole for part in each.modules()} - {id(each) for each in whole}
+    leaves = (each for each in module.modules() if not any(True for _ in each.children()))
+    hooks = [
+        each.register_forward_hook(note)
+        for each in dict.fromkeys((*leaves, *whole))
+        if id(each) not in inside and any(True for _ in each.parameters())
+    ]
+    module(example)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def differing(graph: Any, foreign: nn.Module) -> str:
+    """How the outputs differ once ours has the library's weights; nothing if they don't.
+
+    Each of our layers takes the weights of a module of the same sizes that reads the same values. What no module of its
+    own holds, as position tables and scales, comes in the order in which it's defined.
+    """
+    torch.manual_seed(1)
+    example = torch.randn(1, *graph.input.values())
+    network = Network(graph).eval()
+    with torch.no_grad():
+        for parameter in foreign.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.02 + (1.0 if parameter.ndim == 1 else 0.0))
+        left = seen(foreign, example)
+        held = {id(parameter) for each in left for parameter in each.module.parameters()}
+        loose = [parameter for parameter in foreign.parameters() if id(parameter) not in held]
+        expected = foreign(example)
+        hand_over(network, left, loose)
+        found = [value for node, value in network.trace(example) if node.kind != "softmax"][-1]  # theirs have none
+    if not left and not loose:
+        error = float((found.squeeze() - expected.squeeze()).abs().max() / expected.abs().max())
+        return "" if error < TOLERANCE else f"outputs differ by {error:.1e}"
+    return f"{len(left) + len(loose)} modules without a counterpart"
+
+
+def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
+    """Give each layer the weights it should have just before it runs; what is given away leaves the lists."""
+
+    def take(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        own = own_parameters(module)
+        shapes = [*map(plain, own)]
+        fitting = [each for each in left if [*map(plain, own_parameters(each.module))] == shapes]
+        if fitting:
+            nearest = min(fitting, key=lambda each: distance(each.read, inputs[0]))
+            left.remove(nearest)
+            given = own_parameters(nearest.module)
+        else:
+            given = [loose.pop(next(i for i, each in enumerate(loose) if each.numel() == t.numel())) for t in own]
+        for tensor, value in zip(own, given, strict=True):
+            tensor.copy_(value.reshape(tensor.shape))
+
+    for module in network.modules_in_order:
+        if any(True for _ in module.parameters()):
+            module.register_forward_pre_hook(take)
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """How far two volumes are from each other, whatever the order of their axes of size 1."""
+    if one.numel() != other.numel():
+        return float("inf")
+    return float((one.flatten() - other.flatten()).abs().sum())
+
+
+def main() -> None:
+    """Compare, and print a line for each network."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--no-outputs", action="store_true", help="params and multiply-adds alone")
+    options = parser.parse_args()
+    wrong = 0
+    names = [name for name in NETWORKS if options.only in name]
+    for name in names:
+        found = compare(name, not options.no_outputs)
+        wrong += bool(found.wrong)
+        print(f"{name}: {found.wrong or 'equal'}", flush=True)
+    print(f"{len(names)} networks, {wrong} that differ")
+    raise SystemExit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
