@@ -43,9 +43,9 @@ def depth(graph: Graph, path: str = "") -> Dim:
 
     Squeeze and excitation leaves ResNet-50 the 50 layers of its name (Hu et al. 2018, table 1).
     """
-    if path and graph.is_open:
+    if path != "" and graph.is_open:
         len(graph)  # fails: a scope's depth has no formula
-    scope = _spans(graph, path) if path else ((0, graph.tree.body.size),)
+    scope = _spans(graph, path) if path != "" else ((0, graph.tree.body.size),)
     _, ends = _ways(graph.tree.body, frozenset(), scope)
     return ends[INSIDE] if ends else _longest_beside(graph, scope)
 

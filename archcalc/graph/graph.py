@@ -202,7 +202,7 @@ class Graph(Answer):
 
     def part(self, path: str) -> Place | None:
         """The part of the tree that a scope is; None if it's not one part."""
-        return self.tree.part(path)
+        return self.tree.part(path) if isinstance(path, str) else None
 
     @cached_property
     def first_of_several(self) -> str:

@@ -84,7 +84,7 @@ class Row(Mapping[str, Any]):
     @property
     def inputs(self) -> list[Node]:
         """The nodes that it reads."""
-        return [self.report.graph.nodes[i] for i in self.node.inputs]
+        return [self.report.graph.node(i) for i in self.node.inputs]
 
     @overload
     def __getitem__(self, name: Sum | Largest) -> Dim: ...
@@ -106,7 +106,11 @@ class Row(Mapping[str, Any]):
             return {axis: getattr(field, quantity.axis) for axis, field in fields.items()}
         if not self.report.has(name):
             return None
-        return self.report.over(name, self.report.graph.indices(self.scope) if self.scope else (self.index,))
+        if self.scope:
+            return self.report.total(name, self.scope)
+        if name in OF_PLACES and not (self.report.graph.is_listed or self.report.graph.is_open):
+            return self.report.over_places(name, self.index, self.index + 1)
+        return self.report.over(name, (self.index,))
 
     def __iter__(self) -> Iterator[str]:
         return iter((*IDENTITY, *names(*PER_LAYER)))
@@ -269,8 +273,10 @@ class Values:
         known(name, *TOTALLED)
         if name in OF_SCOPE:
             found = OF_SCOPE[name](self.graph, path)
+        elif name in OF_PLACES and (place := self.graph.part(path)) is not None:
+            found = self.over_places(name, place.start, place.start + place.call.size)
         elif name in OF_PLACES:
-            found = self._over_places(name, path)
+            found = self.over(name, self.graph.indices(path))
         else:
             found = self.summed(name, self.graph.applications(path).items())
             return expanded(found) if self.graph.is_open else found
@@ -283,17 +289,15 @@ class Values:
 
         return proved(self, name, found)
 
-    def _over_places(self, name: str, path: str) -> Dim:
-        """A quantity that depends on places, of the whole graph or of one scope."""
+    def over_places(self, name: str, start: int, end: int) -> Dim:
+        """A quantity that depends on places, of the nodes from one to another."""
         times: Sequence[Dim]
-        inside: Iterable[int]
-        place = self.graph.part(path)
-        if place and (found := self.by_passes(name, place.start, place.start + place.call.size)):
+        if found := self.by_passes(name, start, end):
             (_, times, _, _), values, inside = found
         elif self.graph.is_open:
-            times, values, inside = self.graph.times, self.placed(name), self.graph.indices(path)
+            times, values, inside = self.graph.times, self.placed(name), range(start, end)
         else:
-            return self.over(name, self.graph.indices(path))
+            return self.over(name, range(start, end))
         if QUANTITIES[name].total is Total.SUM:
             return weighed((times[index], values[index]) for index in inside)
         return _one(QUANTITIES[name], (values[index] for index in inside))
