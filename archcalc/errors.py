@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from archcalc.text import lines as harmless
@@ -16,7 +18,7 @@ MAX_KNOWN = 500
 MAX_PATHS, MAX_MEANT = 10_000, 3
 """Of how many paths the words are compared, and how many are offered."""
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
-_COMMAND, _FLAG = re.compile(r"\barchcalc ([a-z]+)"), re.compile(r"(?<!\w)--(square|prune|changes)\b")
+_COMMAND, _FLAG = re.compile(r"\barchcalc ([a-z]+(?:-[a-z]+)*)"), re.compile(r"(?<!\w)--(square|prune|changes)\b")
 _OPTION = re.compile(r"(?<!\w)--([a-z]+(?:-[a-z]+)*)(?: ([^\s;,]+(?:,[^\s;,]+)*))?")
 """In a hint, an option and what it's given, if that follows."""
 
@@ -149,8 +151,30 @@ def in_python(hint: str) -> str:
     >>> in_python("a range helps: --set k=1..20; or --symbolic H,W, or --square")
     "a range helps: hparams={'k': '1..20'}; or symbolic='H,W', or square=True"
     """
-    hint = _FLAG.sub(r"\1=True", _COMMAND.sub(r"archcalc.\1", hint))
+    hint = _FLAG.sub(r"\1=True", _COMMAND.sub(lambda found: f"archcalc.{found[1].replace('-', '_')}", hint))
     return _OPTION.sub(lambda found: _parameter(*found.groups()), hint)
+
+
+_by_command: ContextVar[bool] = ContextVar("_by_command", default=False)
+
+
+@contextmanager
+def by_command() -> Iterator[None]:
+    """What is asked inside is asked by a command, whose options are spelled as such."""
+    token = _by_command.set(True)
+    try:
+        yield
+    finally:
+        _by_command.reset(token)
+
+
+def spelled(text: str) -> str:
+    """A text of an answer that names options, as whoever asks spells them: a command, or else Python.
+
+    >>> spelled("the rest: --format plain")
+    "the rest: to('plain')"
+    """
+    return text if _by_command.get() else in_python(text)
 
 
 def _parameter(option: str, value: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,38 @@ def test_what_cant_be_read(text: str, message: str) -> None:
         return
     with pytest.raises(UsageError, match=re.escape(message)):
         alternatives(load(name), [text])
+
+
+WORD = """archcalc: 1
+name: words
+input: {C: 3, H: 8, W: 8}
+hparams: {w: none, k: 4}
+blocks:
+  row():
+    for: {i: w}
+    do: conv i 1x1
+layers: row if w != none -> conv k 1x1
+"""
+
+
+@pytest.mark.parametrize("command", [["sweep", "--columns", "params"], ["solve", "--params", "1M", "--set", "k=sym"]])
+def test_what_stands_for_none_may_be_a_list(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So brackets around it are one value, and around numbers an error: they might be either."""
+    path = tmp_path / "words.yaml"
+    path.write_text(WORD)
+    name, *options = command
+    assert 0 == main([name, str(path), "--set", "w=[[8,16]]", *options])
+    one = capsys.readouterr().out
+    assert 2 == main([name, str(path), "--set", "w=[8,16]", *options])
+    assert "'w' is none, and '[8,16]' may be one or several" in capsys.readouterr().err
+    if name == "sweep":
+        assert main(["table", str(path), "--set", "w=[8,16]", "--format", "csv"]) == 0
+        params = [int(row.split(",")[4]) for row in capsys.readouterr().out.splitlines()[1:]]
+        assert f"params\n{sum(params)}\n" == one
+        assert 0 == main([name, str(path), "--set", "w=[none,[8,16],[4]]", *options])
+        assert ["w,params", "none,16", '"[8,16]",244', "[4],36"] == capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("values", ["16,32", "8..16:2", "8, 1..3"])

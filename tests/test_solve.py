@@ -146,6 +146,15 @@ def test_unbounded_questions_say_so() -> None:
         solved_for([Condition(k - m, "<=", 5)], {})
 
 
+@pytest.mark.parametrize("digits", [20, 30, 59, 70])
+def test_ends_are_found_however_far_they_are(digits: int) -> None:
+    """What has an end isn't endless because it is beyond 2^80."""
+    k, m = dim("k"), dim("m")
+    most = 10**digits
+    found = solved_for([Condition(k * k * m, "<=", most), Condition(m, ">=", most // 8)], {})
+    assert {(1, most), (2, most // 4)} == {(row.sets[0].max, row.sets[1].max) for row in found.rows}
+
+
 def test_what_the_spec_leaves_open_is_open() -> None:
     """A `sym` in the spec or its variant is an unknown without being named; what is given is none any more."""
     text = f"""{HEAD}hparams: {{c: sym, k: 2}}

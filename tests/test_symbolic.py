@@ -28,7 +28,13 @@ from archcalc.symbolic import (
     minimum,
     solve,
 )
-from archcalc.symbolic.arithmetic import is_always_positive, is_never_negative, is_never_whole, is_never_zero
+from archcalc.symbolic.arithmetic import (
+    has_no_sign,
+    is_always_positive,
+    is_never_negative,
+    is_never_whole,
+    is_never_zero,
+)
 from archcalc.symbolic.compiled import Program, Uncompilable, compare
 from archcalc.symbolic.integer_sets import Segment, Unsolvable
 from archcalc.symbolic.solving import sign_pieces
@@ -303,6 +309,27 @@ def test_what_is_certainly_no_integer_or_not_0_never_is() -> None:
     assert min(misled.values()) > 2
     assert min(certain.values()) > 10
     assert all(map(is_never_zero, (-2 * a, 2 * a / 3, 4 * a * b, 2 * a + 2, a / 2)))
+
+
+def test_forms_without_a_sign_are_never_negative() -> None:
+    """Of random nested expressions, at many values of their symbols."""
+    draw, shown = random.Random(2), Counter[bool]()
+    symbols = [dim("a"), dim("b")]
+    parts: list[Any] = [*symbols, *map(sympy.Integer, range(-3, 4)), sympy.Rational(1, 2)]
+    makers: list[Callable[[Any, Any], Any]] = [
+        sympy.Add, lambda x, y: x - y, lambda x, y: x - y, sympy.Mul, sympy.Max, sympy.Min, lambda x, _: sympy.floor(x / 2), lambda x, _: sympy.ceiling(x / 3),
+        lambda x, _: sympy.Mod(x, 3), lambda x, _: x**2, lambda x, _: sympy.Max(x, -x), lambda _, y: 2**y if y in symbols else y,
+    ]  # fmt: skip
+    for _ in range(300):
+        made = draw.choice(makers)(draw.choice(parts), draw.choice(parts))
+        if made.is_number or made in parts or sympy.count_ops(made) > 6:
+            continue
+        parts.append(made)
+        shown[has_no_sign(made)] += 1
+        for numbers in itertools.product((1, 2, 7), repeat=2):
+            found = made.subs(dict(zip(symbols, numbers, strict=True)))
+            assert not (has_no_sign(made) and found.is_negative), made
+    assert min(shown.values()) > 10
 
 
 def test_signs_that_are_certain_are_right() -> None:

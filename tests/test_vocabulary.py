@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 import archcalc
+from archcalc.__main__ import main
 from archcalc.cli.app import COMMANDS, app
 from archcalc.errors import in_python
 from archcalc.questions.networks import Network
@@ -98,7 +99,7 @@ def test_options_are_called_as_parameters_are(command: str) -> None:
         ("--input right=H=64", "sizes={'right_H': 64}"), ("--output 7x7; --square", "output='7x7'; square=True"),
         ("in --format json, --from pool5", "in to('json'), from_='pool5'"), ("--saved-bytes, --peak-bytes", "saved_bytes, peak_bytes"),
         ("archcalc sweep tries any values", "archcalc.sweep tries any values"), ("did you mean 'a-b--c'?", "did you mean 'a-b--c'?"),
-        ("give it once", "give it once"),
+        ("give it once", "give it once"), ("archcalc receptive-field --at", "archcalc.receptive_field at"),
     ],
 )  # fmt: skip
 def test_hints_fit_whoever_asks(hint: str, expected: str) -> None:
@@ -107,3 +108,12 @@ def test_hints_fit_whoever_asks(hint: str, expected: str) -> None:
     error = archcalc.UsageError("what", hint)
     assert f"what\n    hint: {expected}" == str(error)
     assert f"what\n    hint: {hint}" == error.told(error.hint)
+
+
+def test_answers_name_what_whoever_asks_can_give(capsys: pytest.CaptureFixture[str]) -> None:
+    """Parameters in Python, options on the command line."""
+    assert "hyperparameters: hparams={'NAME': 'VALUE'}\n" in repr(archcalc.show("unet"))
+    assert "--set" not in archcalc.show("unet").to("markdown")
+    assert 0 == main(["show", "unet"])
+    assert "hyperparameters: --set NAME=VALUE\n" in capsys.readouterr().out
+    assert "hyperparameters: hparams=" in archcalc.show("unet").to("plain")

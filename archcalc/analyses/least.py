@@ -11,6 +11,7 @@ from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim, is_symbolic, maximum
+from archcalc.symbolic.arithmetic import has_no_sign
 
 COMPARED, LISTED = 16, 300
 """Of at most so many expressions it's found out which may be the largest, as well as can be and at a glance."""
@@ -115,7 +116,7 @@ def largest(values: Iterable[Dim]) -> Dim:
 def _undominated(values: Sequence[Any]) -> list[Any]:
     """The values but those of which another one has at least as much of every term, as far as terms have a sign."""
     terms = [value.as_coefficients_dict() for value in values]
-    positive = {term: _is_nonnegative(term) for several in terms for term in several}
+    positive = {term: has_no_sign(term) for several in terms for term in several}
 
     def is_below(own: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
         more = {term: other[term] - own[term] for term in {*own, *other}}
@@ -126,16 +127,6 @@ def _undominated(values: Sequence[Any]) -> list[Any]:
         for value, own in zip(values, terms, strict=True)
         if not any(own is not other and is_below(own, other) for other in terms)
     ]
-
-
-def _is_nonnegative(term: Any) -> bool:
-    """Whether an expression shows at a glance that it can't be below 0; symbols are positive."""
-    import sympy
-
-    if term.is_Atom:
-        return bool(term.is_nonnegative)
-    glance = isinstance(term, (sympy.Add, sympy.Mul, sympy.Pow, sympy.floor, sympy.Max, sympy.Min))
-    return glance and all(map(_is_nonnegative, term.args))
 
 
 @once

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from archcalc import text
 from archcalc.cli.run import silence
 from archcalc.errors import UsageError
-from archcalc.files import replacing_text
+from archcalc.files import reason, replacing_text
 from archcalc.tables import Table, formats
 from archcalc.tables.formats import SUFFIXES
 
@@ -101,7 +101,7 @@ def writing(path: Path | None) -> Iterator[None]:
         silence()
     except OSError as error:
         place = f"'{path}'" if path else "to stdout"
-        raise UsageError(f"can't write {place}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"can't write {place}: {reason(error)}") from None
 
 
 def is_file(path: Path | None) -> bool:

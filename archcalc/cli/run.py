@@ -10,8 +10,8 @@ from typing import Any
 
 from archcalc import text
 from archcalc._version import ADDRESS
-from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError
-from archcalc.files import keeping_used
+from archcalc.errors import ArchcalcError, Diagnostic, SpecError, UsageError, by_command
+from archcalc.files import keeping_used, reason
 from archcalc.work import budget
 
 BUG = f"""this is a bug in archcalc: please report it, with the command and the spec, at {ADDRESS}/issues
@@ -45,7 +45,7 @@ def explained(error: Exception) -> int:
         tell(f"error: {error}")
     elif isinstance(error, OSError):
         place = f": '{error.filename}'" if error.filename else ""
-        tell(f"error: {(error.strerror or str(error)).lower()}{place}")
+        tell(f"error: {reason(error)}{place}")
     else:
         tell(f"error: {type(error).__name__}: {str(error)[:200]}\n    {BUG}")
     return 2 if isinstance(error, UsageError) else 1
@@ -76,7 +76,7 @@ def _call(arguments: list[str]) -> int:
         return get_command(app).main(arguments, prog_name="archcalc", standalone_mode=False)
 
     try:
-        with budget(), keeping_used():
+        with budget(), keeping_used(), by_command():
             asks = os.environ.get("_ARCHCALC_COMPLETE") == "complete_bash"
             result = _completed(called) if asks else called()
         return result if isinstance(result, int) else 0

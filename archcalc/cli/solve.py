@@ -96,7 +96,7 @@ def solve(
     archcalc solve resnet50 --peak-bytes 1GB --square
     ```
     """
-    from archcalc.questions.choices import alternatives
+    from archcalc.questions.choices import alternatives, as_options
     from archcalc.questions.solve import solve as solved
 
     chosen, architecture, open_names = text_format(form, file), load(name), symbol_names(symbolic)
@@ -107,7 +107,7 @@ def solve(
     asked = {column: amount for column, amount in {**budgets, "memory": memory}.items() if amount}
     found = solved(
         architecture, output=output or None, layer=layer, field=bands, square=square, batch=batch, dtype=dtype,
-        hparams={**fixed, **several}, sizes=given, symbolic=open_names, **asked,
+        hparams={**as_options(architecture, fixed), **several}, sizes=given, symbolic=open_names, **asked,
     )  # fmt: skip
     tell_diagnostics(found.warnings)
     warn_of_order(architecture, {name: value for name, value in fixed.items() if value != "sym"}, given, sizes)

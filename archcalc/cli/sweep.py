@@ -125,7 +125,7 @@ def _given(
     architecture: Architecture, sets: Sequence[str], batch: str, sizes: Sequence[str], quiet: bool
 ) -> dict[str, Mapping[str, Any]]:
     """What is swept, and what is given beside it; on stderr, warnings about both."""
-    from archcalc.questions.choices import alternatives
+    from archcalc.questions.choices import alternatives, as_options
 
     fixed, choices = alternatives(architecture, [*sets, *([f"{BATCH}={batch}"] if batch else [])])
     if batch and any(option.partition("=")[0].strip() == BATCH for option in sets):
@@ -137,7 +137,7 @@ def _given(
         first = {key: values[0] for key, values in choices.items() if key in architecture.spec.hparams}
         warn_of_unread(architecture, {**hparams, **first}, inputs)
         warn_of_order(architecture, hparams, inputs, sizes)
-    return {"hparams": {**fixed, **choices}, "sizes": inputs}
+    return {"hparams": {**as_options(architecture, fixed), **choices}, "sizes": inputs}
 
 
 @contextmanager

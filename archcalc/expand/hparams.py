@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeAlias
 
-from archcalc.errors import ExpressionError, LocalError, UsageError, suggestion
+from archcalc.errors import ArchcalcError, ExpressionError, LocalError, UsageError, suggestion
 from archcalc.language.arithmetic import Dims, Items, UnknownName, Word, number
 from archcalc.language.check import WORDS
 from archcalc.language.expression import Environment, Name, Reported
@@ -93,11 +94,13 @@ def make_module(
             raise UnknownHparam(f"{spec.name} has no hparam '{name}'", hint, name)
     assigned = spec.assigned(variant)
     for name, hparam in spec.hparams.items():
-        names[name] = (
-            _given_once(hparam, sets[name], module)
-            if name in sets
-            else _evaluated_once(hparam, assigned.get(name, hparam.value), module, diagnostics)
-        )
+        circle = f"hparam '{name}' depends on itself"
+        if name in sets:
+            compute = partial(_given, hparam, sets[name], module.env)
+            names[name] = _once(name, module, compute, UsageError(circle))
+        else:
+            compute = partial(_own, hparam, assigned.get(name, hparam.value), module, diagnostics)
+            names[name] = _once(name, module, compute, ExpressionError(circle, code="E044"))
     for name, hparam in spec.hparams.items():  # a bound holds even where nothing reads the value
         if name in sets or hparam.minimum is not None or hparam.multiple_of is not None:
             was_read = name in module.read
@@ -108,58 +111,41 @@ def make_module(
     return module
 
 
-def _given_once(hparam: Hparam, given: Any, module: Module) -> Callable[[], Any]:
-    """A thunk for a value from outside, so that it sees the others, in whatever order they are given."""
+def _once(name: str, module: Module, compute: Callable[[], Any], circle: ArchcalcError) -> Callable[[], Any]:
+    """A thunk, so that hparams may refer to each other in any order; what it computes may be the error to raise."""
     found: list[Any] = []
     busy = False
 
     def evaluate() -> Any:
         nonlocal busy
-        module.read.add(hparam.name)
+        module.read.add(name)
         if busy:
-            raise UsageError(f"hparam '{hparam.name}' depends on itself")
+            raise circle
         if not found:
             busy = True
             try:
-                found.append(_given(hparam, given, module.env))
+                found.append(compute())
             finally:
                 busy = False
+        if isinstance(found[0], Reported):
+            raise found[0]
         return found[0]
 
     return evaluate
 
 
-def _evaluated_once(hparam: Hparam, value: Value, module: Module, diagnostics: Diagnostics) -> Callable[[], Any]:
-    """A thunk, so that hparams may refer to each other in any order."""
-    found: list[Any] = []
-    busy = False
-
-    def evaluate() -> Any:
-        nonlocal busy
-        module.read.add(hparam.name)
-        if found:
-            if isinstance(found[0], LocalError):
-                raise Reported
-            return found[0]
-        if busy:
-            raise ExpressionError(f"hparam '{hparam.name}' depends on itself", code="E044")
-        busy = True
-        try:
-            result = _value(value, hparam.name, module)
-            _check_bounds(hparam, result, module.env)
-            found.append(result)
-        except Reported:
-            raise
-        except LocalError as error:
-            found.append(error)
-            mark = value.at(value.expr.offset)
-            diagnostics.report(module.spec.source, error.code, error.message, mark, hint=error.hint)
-            raise Reported from None
-        finally:
-            busy = False
-        return result
-
-    return evaluate
+def _own(hparam: Hparam, value: Value, module: Module, diagnostics: Diagnostics) -> Any:
+    """The value that a spec gives an hparam; what is wrong with it is reported."""
+    try:
+        result = _value(value, hparam.name, module)
+        _check_bounds(hparam, result, module.env)
+    except Reported:
+        raise
+    except LocalError as error:
+        mark = value.at(value.expr.offset)
+        diagnostics.report(module.spec.source, error.code, error.message, mark, hint=error.hint)
+        return Reported()
+    return result
 
 
 def _value(value: Value, name: str, module: Module) -> Any:

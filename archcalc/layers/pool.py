@@ -208,6 +208,19 @@ class AvgPool(Pool):
         return tm.over_batch(x, *steps)
 
 
+class GreatestOfMany(Layer):
+    """A maximum of values that don't slide: PyTorch keeps its place, as of windows."""
+
+    uncounted = "comparisons"
+    torch_name: ClassVar[str] = "AdaptiveMaxPool"
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        return input_and_places(self.output_shape(x).numel)
+
+    def working(self, x: Shape) -> Moments:
+        return value_and_place(self.output_shape(x).numel)
+
+
 class GlobalPool(Layer):
     """One value for each channel, from all positions; the spatial axes stay, with size 1."""
 
@@ -240,19 +253,10 @@ class GlobalAvgPool(GlobalPool):
 
 
 @layer("global_maxpool")
-class GlobalMaxPool(GlobalPool):
+class GlobalMaxPool(GreatestOfMany, GlobalPool):
     """Greatest value of each channel over all positions. Shapes: input (C, H, W), output (C, 1, 1)."""
 
     also = ("gmp", "global_max_pooling")
-
-    uncounted = "comparisons"
-    torch_name = "AdaptiveMaxPool"
-
-    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
-        return input_and_places(self.output_shape(x).numel)
-
-    def working(self, x: Shape) -> Moments:
-        return value_and_place(self.output_shape(x).numel)
 
 
 class AdaptivePool(Layer):
@@ -302,19 +306,10 @@ class AdaptiveAvgPool(AdaptivePool):
 
 
 @layer("adaptive_maxpool")
-class AdaptiveMaxPool(AdaptivePool):
+class AdaptiveMaxPool(GreatestOfMany, AdaptivePool):
     """Greatest value in bins, as many as `output_size` says. Shapes: input (C, H, W), output (C, *output_size).
 
     Source: torch.nn.AdaptiveMaxPool2d.
     """
 
     output_size: Extent
-
-    uncounted = "comparisons"
-    torch_name = "AdaptiveMaxPool"
-
-    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
-        return input_and_places(self.output_shape(x).numel)
-
-    def working(self, x: Shape) -> Moments:
-        return value_and_place(self.output_shape(x).numel)

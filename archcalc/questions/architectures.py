@@ -20,7 +20,7 @@ from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
 from archcalc.tables.numbers import decimal, exact
 from archcalc.work import TooMuchWork, renewed
-from archcalc.zoo import Architecture, spec_files
+from archcalc.zoo import Architecture, spec_files, variants
 
 DEFAULT = ("params", "macs", "activation_bytes", "depth")
 MEMORY = "memory: the activations of one example, as float32"
@@ -163,7 +163,7 @@ def _architectures(folder: Path | None, refused: list[SpecError | TooMuchWork]) 
         except (SpecError, TooMuchWork) as error:
             refused.append(error)
         else:
-            yield from (Architecture(spec, variant) for variant in spec.variants or ("",))
+            yield from variants(spec)
 
 
 def _mentions(architecture: Architecture, text: str) -> bool:

@@ -17,7 +17,8 @@ from archcalc.zoo import Architecture
 
 MAX_DIGITS = 18
 """Of a size: as many as `--input` takes."""
-
+NONE = "none"
+"""The word for a value that isn't there: what may stand for it, a number or a list, isn't known."""
 
 MAX_VALUES = 1_000_000_000
 """Of one range."""
@@ -82,6 +83,14 @@ def alternatives(architecture: Architecture, given: Iterable[str]) -> tuple[dict
         else:
             several[name] = _once(value for part in parts for value in part)
     return fixed, several
+
+
+def as_options(architecture: Architecture, fixed: Mapping[str, str]) -> dict[str, str]:
+    """Single values as options that say the same: where a list isn't expected, one alone has to be in a list."""
+    return {
+        name: f"[{text}]" if text.startswith("[") and not is_list(architecture, name) else text
+        for name, text in fixed.items()
+    }
 
 
 def parted(architecture: Architecture, given: Mapping[str, Given]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
@@ -187,6 +196,9 @@ def _several(architecture: Architecture, name: str, text: str) -> Sequence[Any]:
                 return [text]
             hint = f"[{text}] is one value, [{parts[0]}],[{parts[1]}] are two"
             raise UsageError(f"'{name}' is a list, and '{text}' may be one or several", hint)
+        if inside is not None and _own(architecture, name) == NONE and not any(part.startswith("[") for part in parts):
+            hint = f"[{text}] is one value; without brackets, each is one: {','.join(parts)}"
+            raise UsageError(f"'{name}' is {NONE}, and '{text}' may be one or several", hint)
         return _listed(name, parts, text)
     except LocalError as error:
         hint = "a range with steps: 8..128:8" if ":" in text else error.hint

@@ -10,7 +10,7 @@ from itertools import product
 from os import PathLike
 
 from archcalc import text
-from archcalc.errors import UsageError
+from archcalc.errors import UsageError, spelled
 from archcalc.expand import Given, Sizes
 from archcalc.expand.given import mapping_of
 from archcalc.graph import Graph
@@ -59,7 +59,8 @@ class Comparison(Answer):
         notes = []
         if two and changes is None and not shown:
             share = percent(self.alike, places=0)
-            notes = [f"{share} of the layers are alike, too few for a list of changes: --changes lists them"]
+            few = f"{share} of the layers are alike, too few for a list of changes"
+            notes = [spelled(f"{few}: --changes lists them")]
         sections: list[Callable[[], Table | None]] = [partial(_parts, self, column) for column in columns]
         sections += [partial(changes_table, self.changes, columns)] if shown else []
         return Table(

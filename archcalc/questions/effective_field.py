@@ -21,7 +21,7 @@ from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
-from archcalc.tables.numbers import percentage
+from archcalc.tables.numbers import percent
 
 NO_TORCH = "not measured: PyTorch is not installed (pip install 'archcalc[torch]')"
 
@@ -112,7 +112,7 @@ class EffectiveField(Answer):
     def _cells(self, axis: str) -> list[str]:
         size, cells = self.sizes[axis], [axis, str(self.sizes[axis])]
         for profile in self._found(axis).values():
-            cells += [f"{profile.size} ({percentage(profile.size / size)})", f"{profile.deviation:.1f}"]
+            cells += [f"{profile.size} ({percent(profile.size / size, whole=True)})", f"{profile.deviation:.1f}"]
         return cells
 
     def _record(self, axis: str) -> dict[str, float]:

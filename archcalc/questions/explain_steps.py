@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from archcalc.analyses.field import Field
+from archcalc.errors import spelled
 from archcalc.formulas.general import Formula, LayerFormulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
 from archcalc.graph import Graph
@@ -202,8 +203,9 @@ def _fields(row: Row, found: LayerFormulas) -> Iterator[Step]:
             yield Step(FIELD, label, "", "none, it isn't seen")
     elif not all(field.follows for field in fields.values()):
         numbered = any(field.numbered for field in fields.values())
+        one = spelled("what one sees: archcalc receptive-field --at")
         what = "tokens number the input's positions" if numbered else "positions no longer follow the input's axes"
-        yield Step(FIELD, label, "", f"no number, {what}; archcalc receptive-field --at shows what one sees")
+        yield Step(FIELD, label, "", f"no number, {what}; {one}")
     elif all(field.constant for field in fields.values()):
         whole = all(field.whole for field in fields.values())
         seen = "the whole input" if whole else "every position sees the same part"

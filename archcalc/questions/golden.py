@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 
 from archcalc import files
-from archcalc.errors import UsageError
+from archcalc.errors import UsageError, spelled
 from archcalc.questions.golden_files import (
     Difference,
     begins_as_golden,
@@ -59,7 +59,7 @@ class GoldenCheck(Judgement):
             several = list(found)
             yield from map(str, several[:SHOWN])
             if len(several) > SHOWN:
-                yield f"{name}: {len(several) - SHOWN:,} more differences; --format plain lists all"
+                yield f"{name}: {len(several) - SHOWN:,} more differences; {spelled('--format plain')} lists all"
         count = len({difference.name for difference in self.differences})
         if count:
             differ = "1 differs" if count == 1 else f"{count:,} differ"
@@ -166,7 +166,7 @@ def golden_update(
     changes = [change for one in chosen for change in attempts.of(partial(_recorded, one, place))]
     ownerless = [] if networks or attempts.failed else _ownerless(place, chosen)
     if not prune:
-        left = "no spec owns this file; --prune removes it"
+        left = spelled("no spec owns this file; --prune removes it")
         return GoldenUpdate(tuple(changes), tuple(Difference(str(file), what=left) for file in ownerless))
     for file in ownerless:
         files.remove(file)

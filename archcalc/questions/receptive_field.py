@@ -11,7 +11,7 @@ from archcalc.analyses.field import Field, Fields
 from archcalc.analyses.positions import middle_of
 from archcalc.analyses.receptive_field_exact import exact_field, problem_of
 from archcalc.analyses.receptive_field_paths import Misalignment, Remark, merged, misalignments, remarks
-from archcalc.errors import UnknownNameError, suggestion
+from archcalc.errors import UnknownNameError, spelled, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.graph import Graph, Node
 from archcalc.questions.field_places import fields_on, named, place_text, source_of
@@ -25,7 +25,7 @@ from archcalc.symbolic import Dim, is_symbolic
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document, stacked
-from archcalc.tables.numbers import number, percentage, sides
+from archcalc.tables.numbers import number, percent, sides
 
 NUMBERS = ("size", "stride", "padding", "centre")
 COLUMNS = (
@@ -43,12 +43,12 @@ WORDS = {
     "size; padding and centre are those for this input, there are no fixed ones",
     "phases": "phases: positions take turns in what they see; size is that of those that see most, stride the average",
     "misaligned": "misaligned: paths of unequal stride or centre meet; size and padding are those of all paths' hull",
-    "first position only": "first position only: paths of unequal stride drift apart; --at gives any position",
+    "first position only": "first position only: paths of unequal stride drift apart; of any: --at",
     "at most": "at most: a bound, no position sees more than this; some may see less",
     "global": "global: every position sees the same, less than the whole input (a crop or a stride's remainder)",
     "numbered": "numbered: tokens, which follow the input's axes again after grid; until then there are no numbers",
     "not seen": "not seen: nothing of this input reaches the layer, so that there are no numbers",
-    "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; --at gives any position",
+    "lost": "lost: positions no longer follow the input's axes, so that there are no numbers; of any one: --at",
 }
 
 
@@ -283,7 +283,7 @@ def _cells(row: LayerField, touched: float | None) -> dict[str, str]:
         "layer": layers_text(row.entry.line.layers),
         "output": row.report.text(row.node.shape),
         **{what: _in_one(row, what) for what in NUMBERS},
-        TOUCHED.key: "" if touched is None else percentage(touched),
+        TOUCHED.key: "" if touched is None else percent(touched, whole=True),
         REMARKS.key: ", ".join(map(str, row.remarks)),
     }
 
@@ -316,7 +316,7 @@ def _within(graph: Graph, entry: Entry, only: str) -> bool:
 
 def _others(graph: Graph, source: int) -> str:
     """How to ask about the other inputs, if it's one of several."""
-    others = [f"--from {node.name}" for node in graph.inputs if node.name != graph.nodes[source].name]
+    others = [spelled(f"--from {node.name}") for node in graph.inputs if node.name != graph.nodes[source].name]
     if not others or graph.nodes[source].inputs:
         return ""
     return f"; on {'the other' if len(others) == 1 else 'others'}: {', '.join(others[:MOST_LISTED])}"
@@ -327,7 +327,7 @@ def _notes(rows: Sequence[LayerField], touched: bool) -> Iterator[str]:
     if touched:
         yield "touched: the share of its field that the middle position really depends on"
     found = {remark.word for row in rows for remark in row.remarks}
-    yield from (text for word, text in WORDS.items() if word in found)
+    yield from (spelled(text) for word, text in WORDS.items() if word in found)
 
 
 def _flat(row: LayerField, numbers: Sequence[tuple[str, str]]) -> list[Any]:

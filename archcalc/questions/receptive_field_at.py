@@ -19,7 +19,7 @@ from archcalc.report import Report
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
-from archcalc.tables.numbers import exact, percentage
+from archcalc.tables.numbers import exact, percent
 
 COLUMNS = (
     Column("axis", Kind.NAME), Column("window", Kind.WORD), Column("size"), Column("without borders", Kind.WORD),
@@ -189,4 +189,4 @@ def _clipped(inside: Interval, free: Interval) -> str:
 def _touched(seen: Seen) -> str:
     if not seen:
         return "nothing: no path leads there"
-    return f"touched: {exact(seen.count)} positions, {percentage(seen.share)} of the window"
+    return f"touched: {exact(seen.count)} positions, {percent(seen.share, whole=True)} of the window"

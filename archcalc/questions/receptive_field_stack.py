@@ -21,7 +21,7 @@ from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document
 from archcalc.tables.numbers import exact as digits
-from archcalc.tables.numbers import percentage, sides
+from archcalc.tables.numbers import percent, sides
 
 GRAMMAR = (
     "3x3x3 is three layers of size 3; with commas each layer is [p]SIZE[sSTRIDE][dDILATION]: "
@@ -156,7 +156,7 @@ class Stack(Answer):
         what = f"{layer.kind} {layer.size}{layer.options}"
         weights = f"{layer.weights}C²" if layer.weights else ""
         sees, stride = "x".join(str(field.size) for field in fields), sides([field.stride for field in fields])
-        return [str(number + 1), what, sees, stride, weights, percentage(self.touched[number])]
+        return [str(number + 1), what, sees, stride, weights, percent(self.touched[number], whole=True)]
 
     def _data(self) -> dict[str, Any]:
         steps = zip(self.layers, self.fields, self.touched, strict=True)

@@ -25,7 +25,7 @@ from archcalc.tables import Kind as Cells
 from archcalc.tables.answer import Answer
 from archcalc.tables.numbers import signed
 from archcalc.work import TooMuchWork, renewed
-from archcalc.zoo import Architecture, spec_files
+from archcalc.zoo import Architecture, spec_files, variants
 
 _BLOB = re.compile(rb"100\d{3} blob (?P<id>[0-9a-f]+) +(?P<size>\d+)\t(?P<name>[^/\0]+\.ya?ml)")
 """A plain file that is a spec, as `git ls-tree` lists it; links have the mode 120000."""
@@ -157,8 +157,8 @@ def _networks(folder: Path, revision: str) -> _Networks:
         before = len(found.broken)
         with _telling(found.broken, f"{file.name} ({revision})"):
             spec = load_spec(file)
-            for variant in spec.variants or ("",):
-                found.add(Architecture(spec, variant), file.name, revision)
+            for architecture in variants(spec):
+                found.add(architecture, file.name, revision)
         if len(found.broken) > before:
             found.incomplete.add(file.name)
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from archcalc.errors import LocalError
+from archcalc.errors import LocalError, spelled
 from archcalc.expand import Given, Sizes
 from archcalc.expand.given import mapping_of
 from archcalc.expand.hparams import make_module
@@ -207,7 +207,7 @@ def _parameters(found: Sequence[Parameter]) -> Table | None:
     columns += [Column("meaning", Kind.TEXT)]
     rows = [[each.name, each.value, "" if each.written == each.value else each.written,
              "; ".join(filter(None, (each.doc, each.limits)))] for each in found]  # fmt: skip
-    return _without_empty(columns, rows, "hyperparameters: --set NAME=VALUE") if rows else None
+    return _without_empty(columns, rows, spelled("hyperparameters: --set NAME=VALUE")) if rows else None
 
 
 def _variants(found: Sequence[Choice]) -> Table | None:
@@ -229,5 +229,5 @@ def _layers(graph: Graph) -> Table:
     return Table(
         columns,
         lambda: ([node.name, node.application.text, node.shape.text(graph.layout)] for node in graph.nodes),
-        title="layers: --set NAME.ARGUMENT=VALUE",
+        title=spelled("layers: --set NAME.ARGUMENT=VALUE"),
     )

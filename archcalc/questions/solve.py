@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from archcalc import text
-from archcalc.errors import Diagnostic, UnknownNameError, UsageError, suggestion
+from archcalc.errors import Diagnostic, UnknownNameError, UsageError, spelled, suggestion
 from archcalc.expand import Given, Sizes
 from archcalc.expand.given import mapping_of, refuse_options
 from archcalc.expand.hparams import is_override
@@ -161,7 +161,7 @@ class Solution(Answer):
             *outer, (last, numbers) = zip(self.solutions.together, row.sets, strict=True)
             yield f"{', '.join(f'{name} {found}' for name, found in outer)}: {last} {numbers}"
         if len(self.solutions.rows) > ROWS:
-            yield f"… {len(self.solutions.rows) - ROWS:,} more rows: --format plain has them"
+            yield f"… {len(self.solutions.rows) - ROWS:,} more rows: {spelled('--format plain')} has them"
         yield from self._largest()
 
     def _settled(self) -> Iterator[str]:

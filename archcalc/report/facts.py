@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.errors import spelled
 from archcalc.graph import Change, NoNumber, TooManyLayers
 from archcalc.report.values import Values
 from archcalc.symbolic import is_symbolic
@@ -76,5 +77,5 @@ def _peak(report: Values) -> str:
         at = "" if report.graph.is_open else f", at {report.layer_of_most('peak_bytes').name}"
         return f"{memory(peak)} held at once besides params{at}; the floor is {memory(least)}"
     if len(text := memory(peak)) > LONGEST:
-        return f"the largest of {len(peak.args)} sums of bytes, which --format json shows"
+        return f"the largest of {len(peak.args)} sums of bytes, which {spelled('--format json')} shows"
     return f"{text} held at once besides params"

@@ -281,6 +281,23 @@ def is_never_negative(value: Any) -> bool:
     return _bound_is_never_negative(_lower_bound(value)) if least is None else bool(least >= 0)
 
 
+def has_no_sign(expr: Any) -> bool:
+    """Whether an expression can't be negative where it has a value, as its form shows at a glance."""
+    import sympy
+
+    if expr.is_number or expr.is_Symbol:
+        return bool(expr.is_nonnegative)
+    if isinstance(expr, sympy.Mod):
+        return has_no_sign(expr.args[1])
+    if isinstance(expr, sympy.Max):
+        opposites = any(-value in expr.args for value in expr.args)
+        return opposites or any(map(has_no_sign, expr.args))
+    if expr.is_Pow:
+        return has_no_sign(expr.base)
+    known = expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min))
+    return known and all(map(has_no_sign, expr.args))
+
+
 def is_always_positive(value: Any) -> bool:
     """Whether it's certain that an expression is more than 0."""
     least = _least(value, start=1)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from archcalc.symbolic.arithmetic import canonical_floor
+from archcalc.symbolic.arithmetic import MAX_BITS, canonical_floor, has_no_sign
 from archcalc.symbolic.compiled import Function, Program, Uncompilable
 from archcalc.symbolic.fractions import as_fraction
 from archcalc.work import spend
 
-MAX_STEPS = 80
-"""Doublings after which an unknown counts as endless."""
+MAX_STEPS = MAX_BITS
+"""Doublings after which an unknown counts as endless: no size has more bits."""
 
 Ends = tuple[int, "int | None"]
 """The least and the greatest value (None: no end)."""
@@ -157,7 +157,7 @@ def _bound(terms: Sequence[tuple[Any, Any]], dummies: Sequence[Any]) -> tuple[An
             grow, fall = (grow + factor * rest, fall) if factor > 0 else (grow, fall - factor * rest)
             continue
         exact, most = False, _capped(rest)
-        if not _is_nonnegative(rest) or (factor < 0 and not never_falls(most)):
+        if not has_no_sign(rest) or (factor < 0 and not never_falls(most)):
             return None
         if factor < 0:
             fall -= factor * most
@@ -180,23 +180,6 @@ def _capped(expr: Any) -> Any:
         numbers = [value for value in part.args if value.is_number] if isinstance(part, sympy.Min) else []
         factors.append(min(numbers) if numbers else part)
     return sympy.Mul(*factors)
-
-
-def _is_nonnegative(expr: Any) -> bool:
-    """Whether an expression can't be negative where it has a value, as its form shows."""
-    import sympy
-
-    if expr.is_number or expr.is_Symbol:
-        return bool(expr.is_nonnegative)
-    if isinstance(expr, sympy.Mod):
-        return _is_nonnegative(expr.args[1])
-    if isinstance(expr, sympy.Max):
-        opposites = any(-value in expr.args for value in expr.args)
-        return opposites or any(map(_is_nonnegative, expr.args))
-    if expr.is_Pow:
-        return bool(expr.exp.is_Integer) and _is_nonnegative(expr.base)
-    known = expr.is_Add or expr.is_Mul or isinstance(expr, (sympy.floor, sympy.ceiling, sympy.Min))
-    return known and all(map(_is_nonnegative, expr.args))
 
 
 def never_falls(expr: Any) -> bool:

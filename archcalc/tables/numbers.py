@@ -73,13 +73,15 @@ def times(ratio: Fraction | None) -> str:
     return f"{decimal(ratio.numerator, ratio.denominator, places)}x"
 
 
-def percent(share: Fraction, places: int = 1) -> str:
-    """A share as a percentage.
+def percent(share: Fraction | float, places: int = 1, *, whole: bool = False) -> str:
+    """A share as a percentage; `whole` leaves out decimals where they are 0.
 
-    >>> percent(Fraction(1, 3))
-    '33.3 %'
+    >>> percent(Fraction(1, 3)), percent(1.0), percent(1.0, whole=True)
+    ('33.3 %', '100.0 %', '100 %')
     """
-    return f"{decimal(100 * share.numerator, share.denominator, places)} %"
+    above, below = share.as_integer_ratio()
+    text = decimal(100 * above, below, places)
+    return f"{text.removesuffix(f'.{0:0{places}}') if whole else text} %"
 
 
 def signed(amount: Dim | None) -> str:
@@ -91,15 +93,6 @@ def signed(amount: Dim | None) -> str:
     if amount is None:
         return ""
     return str(amount) if is_symbolic(amount) or amount == 0 else f"{amount:+,}"
-
-
-def percentage(share: float) -> str:
-    """A share with one decimal, or none if it is whole.
-
-    >>> percentage(25 / 81), percentage(1.0)
-    ('30.9 %', '100 %')
-    """
-    return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def number(value: Any) -> str:
