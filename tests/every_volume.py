@@ -52,6 +52,7 @@ CHAINS = [
     *(f"transpose {axis} {other}" for axis, other in combinations(SIZES, 2)), "transpose W C copy=true",
     "transpose T W -> transpose W H -> flatten", "chunk 2 1 -> fc 3", "pixel_shuffle 2", "pixel_unshuffle 2",
     "pixel_unshuffle 1 -> pixel_shuffle 1", "param C=3 W=4", "param T=5 C=4 -> attention 2 kv=@x",
+    "rnn 3", "lstm 3 reverse=true", "lstm 4 projection=2", "gru 4 bias=false", "(gru 3)*2 -> fc 2",
     # tokens and regions
     "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
     "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",

@@ -259,6 +259,14 @@ CASES = [
     row(make("fc", 8), "R3 T5 C6", "R3 T5 C8", weights=48, biases=8, macs=720, connections=840),
     row(make("rbf", 10), "C84", "C10", buffers=840, connections=840),
     row(make("embed", 1000, 16), "T7", "T7 C16", weights=16_000),
+    # recurrences: a matrix on the token and one on the state for each gate, two biases; all weights once a token
+    row(make("rnn", 5), "T4 C6", "T4 C5", weights=5 * 11, biases=10, macs=4 * 55),
+    row(make("rnn", 5, reverse=True), "R3 T4 C6", "R3 T4 C5", weights=55, biases=10, macs=12 * 55),
+    row(make("lstm", 5), "T4 C6", "T4 C5", weights=4 * 5 * 11, biases=40, macs=4 * 220),
+    row(make("lstm", 5, 2), "T4 C6", "T4 C2", weights=4 * 5 * 8 + 2 * 5, biases=40, macs=4 * 170),
+    row(make("lstm", 5, bias=False, reverse=True), "R3 T4 C6", "R3 T4 C5", weights=220, macs=12 * 220),
+    row(make("gru", 5), "R3 T4 C6", "R3 T4 C5", weights=3 * 5 * 11, biases=30, macs=12 * 165),
+    row(make("gru", 5, bias=False), "T1 C6", "T1 C5", weights=165, macs=165),
     # norms: a scale and a shift for each channel
     unchanged(make("bn"), "C6 H5 W5", weights=6, biases=6, buffers=12),
     unchanged(make("bn", affine=False), "T4 C6", buffers=12),

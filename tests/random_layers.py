@@ -371,6 +371,21 @@ def groupnorm(draw: Draw, x: Shape) -> Values:
     return {"num_groups": divisor(draw, x.C), **norm("affine")(draw, x)}
 
 
+def recurrence(draw: Draw, x: Shape) -> Values:
+    """A width, and both directions."""
+    values: Values = {"hidden": number(draw, 1, 6)}
+    maybe(draw, values, "bias", st.booleans())
+    maybe(draw, values, "reverse", st.booleans())
+    return values
+
+
+def lstm(draw: Draw, x: Shape) -> Values:
+    """The same, perhaps with a projection."""
+    values = recurrence(draw, x)
+    maybe(draw, values, "projection", st.integers(1, values["hidden"]))
+    return values
+
+
 def lrn(draw: Draw, x: Shape) -> Values:
     """Every constant."""
     values: Values = {}
@@ -419,7 +434,7 @@ VECTORS: dict[str, Callable[[Draw, Shape], Values]] = {
 """Kinds that want C without spatial axes."""
 
 TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
-    "attention": attention, "cls_token": _none, "grid": grid,
+    "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "cls_token": _none, "grid": grid,
     "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip

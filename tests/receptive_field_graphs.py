@@ -180,7 +180,7 @@ class Builder:
         x = self.nodes[start].shape
         found = self.put(make("tokens"), start)
         for _ in range(self.draw(st.integers(0, 2))):
-            kind = self.draw(st.sampled_from(["fc", "attention", "causal", "cross", "add", "norm"]))
+            kind = self.draw(st.sampled_from(["fc", "attention", "causal", "cross", "add", "norm", "gru"]))
             before = found
             if kind == "fc":
                 found = self.put(make("fc", 2), found)
@@ -190,6 +190,8 @@ class Builder:
                 found = self.put(make("attention", 1, kv="other"), found, self.put(make("tokens"), start))
             elif kind == "norm":
                 found = self.put(make("groupnorm", 1), found)
+            elif kind == "gru":
+                found = self.put(make("gru", 2, reverse=self.draw(st.booleans())), found)
             if self.nodes[before].shape == self.nodes[found].shape:
                 found = self.put(make("add"), before, found)
         if self.draw(st.integers(0, 3)) == 0:

@@ -105,8 +105,8 @@ def test_in_place_kinds() -> None:
 
 
 def test_weight_layers() -> None:
-    """Depth counts convolutions, matrix products and attention."""
-    expected = {"conv", "dwconv", "tconv", "fc", "attention"}
+    """Depth counts convolutions, matrix products, attention and recurrences."""
+    expected = {"conv", "dwconv", "tconv", "fc", "attention", "rnn", "lstm", "gru"}
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
 
 
@@ -323,9 +323,11 @@ def test_torch_module_agrees(case: Case) -> None:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
+    from archcalc.pytorch.saved import FusedKernels
+
     module = case.layer.torch_module(*case.inputs)
-    # fused attention hides its products from the counter, hence MATH
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    # fused attention and recurrences hide their products from the counter, hence MATH, and steps
+    with FusedKernels(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         output = module(*tensors(case))
     # what the counter sees of a kind without MACs is 0 as well, so every kind is compared
     expected = {
@@ -591,3 +593,75 @@ def test_resizing_is_pytorchs(mode: str) -> None:
         torch.testing.assert_close(layer_.torch_module(*shapes)(*inputs), expected)
     regions = make("resize", Fraction(3, 2), mode=mode).torch_module(volume("R3 C1 H4 W6"))(x[:, :, None])
     torch.testing.assert_close(regions[:, :, 0], expected)
+
+
+# ---------------------------------------------------------------- recurrences
+
+
+def recurrent(
+    kind: str, features: int, hidden: int, layers: int = 1, both: bool = False
+) -> tuple[list[Layer], int, int]:
+    """Layers as a spec stacks them, two to a level if it's both directions; their parameters, and MACs for 16 tokens."""
+    found, params, macs = [], 0, 0
+    for _ in range(layers):
+        level = [make(kind, hidden, reverse=reverse) for reverse in ((False, True) if both else (False,))]
+        x = Shape(T=16, C=features)
+        params += sum(int(each.params(x)) for each in level)
+        macs += sum(int(each.macs(x)) for each in level)
+        found += level
+        features = hidden * len(level)
+    return found, params, macs
+
+
+def test_an_lstm_by_its_definition() -> None:
+    """T times, for each of four gates, hidden times input and hidden: no counter of today gets it right."""
+    _, _, macs = recurrent("lstm", 64, 128, 2)
+    assert 16 * 4 * 128 * (64 + 128) + 16 * 4 * 128 * (128 + 128) == 3_670_016 == macs
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_stacked_recurrences_are_pytorchs_layers(kind: str, both: bool) -> None:
+    """On the same weights, two levels give what PyTorch's own layer of two levels gives, in both directions, too."""
+    import torch
+
+    whole = getattr(torch.nn, kind.upper())(6, 5, num_layers=2, bidirectional=both, batch_first=True)
+    layers, params, _ = recurrent(kind, 6, 5, 2, both)
+    assert sum(each.numel() for each in whole.parameters()) == params
+    value = x = torch.rand(3, 4, 6)
+    weights = iter(whole.parameters())
+    for level in range(2):
+        halves = []
+        for each in layers[level * (1 + both) : (level + 1) * (1 + both)]:
+            module = each.torch_module(Shape(T=4, C=value.shape[-1]))
+            with torch.no_grad():
+                for parameter in module.parameters():
+                    parameter.copy_(next(weights))
+            halves.append(module(value))
+        value = torch.cat(halves, dim=-1)
+    torch.testing.assert_close(value, whole(x)[0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", [case for case in CASES if case.layer.kind in ("rnn", "lstm", "gru")], ids=str)
+def test_recurrences_keep_what_pytorchs_own_steps_keep(case: Case) -> None:
+    """PyTorch without oneDNN's kernel, on the CPU and on the meta device: what autograd keeps is the same, and said."""
+    import torch
+
+    from archcalc.pytorch.saved import SavedTensors
+
+    (kept,) = case.layer.kept((True,), *case.inputs).extras
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            module, (x,) = case.layer.torch_module(*case.inputs), case.inputs
+            value = torch.ones(BATCH, *x.values(), requires_grad=True)
+        found = SavedTensors(module.parameters())
+        torch._C._set_mkldnn_enabled(False)
+        try:
+            with found:
+                output = module(value * 1)
+        finally:
+            torch._C._set_mkldnn_enabled(True)
+        assert output.requires_grad
+        assert 4 * BATCH * kept.amount == sum(found.bytes_by_layer().values())

@@ -184,6 +184,14 @@ ERRORS = [
         "needs tokens with features (T, C); the input is 8x3x3 (C,H,W)",
         "write 'tokens -> ...'",
     ),
+    (make("gru", 4), "C8", "E210", "needs tokens with features (T, C); the input is 8 (C)", ""),
+    (
+        make("rnn", 4),
+        "C8 W3",
+        "E210",
+        "needs tokens with features (T, C); the input is 8x3 (C,W)",
+        "write 'tokens -> ...'",
+    ),
     (make("cls_token"), "C8", "E210", "needs tokens with features (T, C); the input is 8 (C)", ""),
     (make("pos_embed"), "T8", "E210", "needs tokens with features (T, C); the input is 8 (T)", ""),
     (
@@ -237,6 +245,7 @@ ERRORS = [
     # E211: arguments that contradict each other or their meaning
     (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is not a probability", ""),
     (make("clamp", 1, 1), "C8", "E211", "low=1 is not less than high=1", ""),
+    (make("lstm", 4, 4), "T5 C8", "E211", "projection=4 is not less than hidden=4", ""),
     (make("celu", 0), "C8", "E211", "alpha=0 divides by zero", ""),
     (make("prelu", 3), "C8", "E211", "num_parameters=3 is neither 1 nor C=8", ""),
     (make("reshape"), "C8", "E211", "needs at least one axis", "write 'reshape C=64 H=4 W=4'"),
@@ -331,7 +340,7 @@ def test_undecided_sizes_become_conditions() -> None:
         ("swish", "silu"), ("gap", "global_avgpool"), ("GlobalAveragePooling2D", "global_avgpool"), ("deconv", "tconv"),
         ("ConvTranspose2d", "tconv"), ("lrelu", "leaky"), ("LeakyReLU", "leaky"), ("mha", "attention"), ("pool", "maxpool"),
         ("PixelShuffle", "pixel_shuffle"), ("space_to_depth", "pixel_unshuffle"), ("permute", "transpose"),
-        ("split", "chunk"), ("narrow", "part"), ("Parameter", "param"), ("Hardtanh", "clamp"), ("interpolate", "resize"), ("QuickGELU", "quick_gelu"), ("SwiGLU", "glu"), ("squared_relu", "square"),
+        ("split", "chunk"), ("narrow", "part"), ("Parameter", "param"), ("Hardtanh", "clamp"), ("SimpleRNN", "rnn"), ("BiLSTM", "lstm"), ("interpolate", "resize"), ("QuickGELU", "quick_gelu"), ("SwiGLU", "glu"), ("squared_relu", "square"),
         ("Conv2D", "conv"), ("ReLU", "relu"), ("Embedding", "embed"), ("cat", "concat"),
     ],
 )  # fmt: skip

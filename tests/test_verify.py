@@ -218,7 +218,7 @@ def test_kernels_of_a_device_may_keep_other_things(capsys: pytest.CaptureFixture
     less = Difference("a", "saved bytes", "9", "1")
     assert (less,) == _as_comparable(replace(check, differences=(less,)), report, "cuda").differences
     found = _as_comparable(replace(check, differences=differences[:1]), report, "cuda")
-    assert (True, "16 more, which this device's attention keeps") == (found.compared, found.verdict)
+    assert (True, "16 more, which this device's attention and recurrences keep") == (found.compared, found.verdict)
     code, out, _ = verify(capsys, "resnet20", "--dtype", "bfloat16", "--device", "cpu")
     assert (0, True) == (code, "not compared: as on a GPU, not as in bfloat16 here" in out)
 

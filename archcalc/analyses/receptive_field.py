@@ -10,7 +10,7 @@ from archcalc.analyses.field import LOST, MAX_PERIOD, Field, Fields, Interval, b
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, Linked, Only, Part, Reads, Sampled, UpTo
+from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, From, Linked, Only, Part, Reads, Sampled, UpTo
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum
 
@@ -100,7 +100,7 @@ def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
         return relation.covers(x[axis])
     if isinstance(relation, Linked):
         return all(map(any, relation.links))
-    if isinstance(relation, UpTo):
+    if isinstance(relation, (UpTo, From)):
         return bool(y[axis] == x[axis])
     return not isinstance(relation, Only)
 

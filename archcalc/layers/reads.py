@@ -70,6 +70,16 @@ class UpTo(Reading):
         return (1 << min(outputs.bit_length(), size)) - 1
 
 
+class From(Reading):
+    """Output position o reads the positions from o on."""
+
+    __slots__ = ()
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """Those from the first position on that is asked for."""
+        return (1 << size) - (outputs & -outputs) if outputs else 0
+
+
 class Only(Reading):
     """Every output position reads this one."""
 

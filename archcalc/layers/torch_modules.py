@@ -465,3 +465,29 @@ class Learned(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.weight.repeat(x.shape[0], *[1] * len(self.sizes))
+
+
+class Recurrent(nn.Module):
+    """One of PyTorch's recurrent layers on tokens; with `reverse`, from the last one to the first.
+
+    It works on tokens in front of the batch, in memory as well.
+    """
+
+    def __init__(
+        self, cell: str, features: int, hidden: int, projected: int = 0, bias: bool = True, reverse: bool = False
+    ) -> None:
+        super().__init__()
+        self.cell, self.features, self.hidden, self.projected = cell, features, hidden, projected
+        self.bias, self.reverse = bias, reverse
+        more = {"proj_size": projected} if projected else {}
+        self.cells = getattr(nn, cell)(features, hidden, bias=bias, **more)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.cells(self._in_order(x))[0]
+        if self.reverse:
+            made = made.flip(0)
+        return made.transpose(0, 1).clone(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+
+    def _in_order(self, x: Tensor) -> Tensor:
+        ordered = x.flip(1) if self.reverse else x
+        return ordered.transpose(0, 1).clone(memory_format=torch.contiguous_format)

@@ -26,7 +26,7 @@ FIGURES = ("bytes", "seconds", "share_of_peak")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
 
 KERNELS = "since not every layer is in place, and for what kernels take for a while"
-ATTENTION = "which this device's attention keeps"
+OWN_KERNELS = "which this device's attention and recurrences keep"
 
 
 def predicted_bytes(report: Report) -> dict[str, int]:
@@ -49,12 +49,12 @@ def predicted_bytes(report: Report) -> dict[str, int]:
 def byte_checks(report: Report, bytes_: Mapping[str, int]) -> list[Check]:
     """Predicted bytes against measured ones; what isn't modelled is reported with its size.
 
-    At a peak, kernels may need more for a while. Which attention a device runs is PyTorch's choice, and so is what it
-    keeps beyond the least.
+    At a peak, kernels may need more for a while. Which attention or recurrence a device runs is PyTorch's choice, so
+    is what it keeps beyond the least.
     """
     more = {"peak_forward": KERNELS}
     if any(node.layer.keeps_the_least for node in report.graph.nodes):
-        more["left_by_forward"] = ATTENTION
+        more["left_by_forward"] = OWN_KERNELS
     predicted = predicted_bytes(report)
     checks = [_check(_words(name), value, bytes_.get(name), more.get(name, "")) for name, value in predicted.items()]
     rest = [name for name in bytes_ if name not in predicted]

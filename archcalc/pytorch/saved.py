@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -102,8 +102,46 @@ FUSED_FLOPS = dict.fromkeys(
 """For PyTorch's flop counter, which doesn't know these kernels' formula."""
 
 
+RECURRENT: dict[str, Any] = {name: getattr(torch, name) for name in ("rnn_tanh", "lstm", "gru")}
+"""PyTorch's recurrent layers by name."""
+
+
+@torch.library.custom_op("archcalc::recurrence", mutates_args=())
+def fused_recurrence(name: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
+    """A recurrent layer at inference in one kernel: its output for every token, and its last states."""
+    before = tuple(states) if len(states) > 1 else states[0]
+    return list(_by_steps(RECURRENT[name], x, before, weights, len(weights) > 3, 1, 0.0, False, False, False))
+
+
+@fused_recurrence.register_fake
+def _recurrent_shapes(_: str, x: Tensor, states: Sequence[Tensor], __: Sequence[Tensor]) -> list[Tensor]:
+    return [x.new_empty((*x.shape[:-1], states[0].shape[-1])), *map(torch.empty_like, states)]
+
+
+def _by_steps(func: Any, *args: Any) -> Any:
+    """A recurrent layer without oneDNN and cuDNN, whose kernels keep memory of their own, and hide their products."""
+    enabled = torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    torch._C._set_cudnn_enabled(False)
+    try:
+        return func(*args)
+    finally:
+        torch._C._set_mkldnn_enabled(enabled[0])
+        torch._C._set_cudnn_enabled(enabled[1])
+
+
+def _recurrence(func: Any, x: Tensor, states: Any, weights: Sequence[Tensor], *others: Any) -> Any:
+    if torch.is_grad_enabled():
+        return _by_steps(func, x, states, weights, *others)
+    entering = states if isinstance(states, tuple) else (states,)
+    return tuple(fused_recurrence(func.__name__, x, entering, weights))
+
+
 class FusedKernels(TorchFunctionMode):
     """Run dropout, RMS norms, and attention where the CPU has no fused kernel for it, by kernels as GPUs have them.
+
+    Recurrent layers run in one kernel at inference; where gradients are asked for, they run step by step, since what
+    such a kernel keeps is its own affair, and PyTorch's counter doesn't see its products.
 
     On the CPU, PyTorch's dropout keeps its mask as numbers of the net's dtype, on GPUs as bytes; RMS norms keep what
     each of their steps makes. Attention would keep all probabilities on the meta device, and where values have another
@@ -116,6 +154,8 @@ class FusedKernels(TorchFunctionMode):
             x, p, training = (*args, *kwargs.values())[:3]
             if training and 0 < p < 1:
                 return torch.native_dropout(x, p, True)[0]
+        if RECURRENT.get(getattr(func, "__name__", "")) == func:
+            return _recurrence(func, *args)
         if func is F.rms_norm and not args[0].is_cuda:
             return _rms_norm(*args, **kwargs)
         if func is F.scaled_dot_product_attention and not args[0].is_cuda:

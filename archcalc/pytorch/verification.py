@@ -19,7 +19,7 @@ from archcalc.pytorch.fields import field_check
 from archcalc.pytorch.measure import LayerRefused, Run, Step, run
 from archcalc.pytorch.memory import SHARE, available_memory, room_needed
 from archcalc.pytorch.network import Network, check_numbers
-from archcalc.pytorch.records import ATTENTION, byte_checks, time_checks
+from archcalc.pytorch.records import OWN_KERNELS, byte_checks, time_checks
 from archcalc.report import Report
 from archcalc.symbolic import known
 
@@ -123,7 +123,7 @@ def _as_comparable(check: Check, report: Report, device: str) -> Check:
         )
     if device == "cuda":
         rest = tuple(d for d in check.differences if not _is_more_of_attention(d, report))
-        more = "" if rest == check.differences else f"{check.found - check.predicted:,} more, {ATTENTION}"
+        more = "" if rest == check.differences else f"{check.found - check.predicted:,} more, {OWN_KERNELS}"
         return replace(check, differences=rest, note=more)
     return check
 

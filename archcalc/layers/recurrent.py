@@ -1,0 +1,178 @@
+"""Recurrences: each token's output depends on its own features and on what came before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from archcalc.errors import ShapeError
+from archcalc.layers.arguments import Channels
+from archcalc.layers.attention import token_count
+from archcalc.layers.base import Layer, Sentences, layer
+from archcalc.layers.kept import Extra, Kept, Moments
+from archcalc.layers.reads import Everywhere, From, Reads, UpTo
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, exceeds, known
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Recurrence(Layer):
+    """One layer of a recurrent network over T, from a state of zeros; with `reverse`, from the last token to the first.
+
+    The weights are PyTorch's: of each gate one matrix on the token and one on the state, and two biases.
+    """
+
+    hidden: Channels
+    bias: bool = True
+    reverse: bool = False
+
+    blocks: ClassVar[int]
+    """How many gates and candidates are computed from a token and the state."""
+
+    weight_layer = True
+    keeps_the_least = True
+    uncounted = "gates and activations"
+    sentences = Sentences(
+        weights="each gate has a matrix on the token and one on the state before it",
+        biases="two for each output of each gate",
+        macs="every weight is used once for each token",
+    )
+
+    def state(self) -> Dim:
+        """Features of a token's output, which is the state that the next token sees."""
+        return self.hidden
+
+    def memory(self) -> Dim:
+        """Features of what is handed on beside the output."""
+        return 0
+
+    def steps(self) -> Dim:
+        """Values that autograd keeps of each token, beside its features and the state that the next one sees."""
+        raise NotImplementedError(self.kind)
+
+    def output_shape(self, x: Shape) -> Shape:
+        token_count(x)
+        return x.with_(C=self.state())
+
+    def weights(self, x: Shape) -> Dim:
+        return self.blocks * self.hidden * (x.C + self.state())
+
+    def biases(self, x: Shape) -> Dim:
+        return 2 * self.blocks * self.hidden if self.bias else 0
+
+    def macs(self, x: Shape) -> Dim:
+        return x.without("C").numel * self.weights(x)
+
+    def reads(self, x: Shape) -> Sequence[Reads]:
+        return [Reads({"C": Everywhere(), "T": From() if self.reverse else UpTo()})]
+
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """Its input, in the order of the tokens, what each step makes, and the zeros that it starts from.
+
+        So PyTorch computes it step by step. Fused kernels (cuDNN's, oneDNN's) keep memory of their own instead.
+        """
+        rows, last = x.without("C").numel, x.without("C", "T").numel
+        handed_on = rows * self._handed_on() - last * self._handed_on()
+        zeros = last * (self.state() + self.memory())
+        return Kept(extras=(Extra(x.numel + rows * self.steps() + handed_on + zeros),))
+
+    def _handed_on(self) -> Dim:
+        """Values of a step that are kept only because the next one reads them."""
+        return self.state() + self.memory()
+
+    def working(self, x: Shape) -> Moments:
+        """The input in the order of the tokens; with it the output and the first and last states; two more copies."""
+        y = self.output_shape(x).numel
+        states = x.without("C", "T").numel * (self.state() + self.memory())
+        turned = Extra(2 * x.numel if self.reverse else x.numel)
+        return (turned,), (Extra(x.numel + 2 * states + y),), (Extra(2 * y),)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        projected = getattr(self, "projection", None)
+        sizes = known(x.C), known(self.hidden), 0 if projected is None else known(projected)
+        module = tm.Recurrent(self.kind.upper(), *sizes, self.bias, self.reverse)
+        return tm.Folded(module, 1) if "R" in x else module
+
+
+@layer("rnn")
+class ElmanNetwork(Recurrence):
+    """h = tanh(W·x + U·h): the plain recurrence. Shapes: (T, C) → (T, hidden). Source: Elman 1990; torch.nn.RNN.
+
+    >>> ElmanNetwork(128).macs(Shape(T=16, C=64))
+    393216
+    """
+
+    also = ("simple_rnn", "elman", "recurrent")
+
+    hidden: Channels
+    bias: bool = True
+    reverse: bool = False
+
+    blocks = 1
+
+    def steps(self) -> Dim:
+        return self.hidden
+
+    def _handed_on(self) -> Dim:
+        return 0
+
+
+@layer("lstm")
+class LongShortTermMemory(Recurrence):
+    """Three gates around a memory cell; a `projection` makes the output narrower. Shapes: (T, C) → (T, hidden).
+
+    Source: Hochreiter & Schmidhuber 1997; projection: Sak et al. 2014; torch.nn.LSTM.
+
+    >>> LongShortTermMemory(128).macs(Shape(T=16, C=64))
+    1572864
+    """
+
+    also = ("bilstm", "lstm_cell")
+
+    hidden: Channels
+    projection: Dim | None = None
+    bias: bool = True
+    reverse: bool = False
+
+    blocks = 4
+
+    def state(self) -> Dim:
+        return self.hidden if self.projection is None else self.projection
+
+    def memory(self) -> Dim:
+        return self.hidden
+
+    def output_shape(self, x: Shape) -> Shape:
+        if self.projection is not None and exceeds(self.projection + 1, self.hidden):
+            raise ShapeError(f"projection={self.projection} is not less than hidden={self.hidden}", code="E211")
+        return super().output_shape(x)
+
+    def weights(self, x: Shape) -> Dim:
+        return super().weights(x) + (0 if self.projection is None else self.projection * self.hidden)
+
+    def steps(self) -> Dim:
+        return 5 * self.hidden + (0 if self.projection is None else self.hidden)
+
+
+@layer("gru")
+class GatedRecurrentUnit(Recurrence):
+    """Two gates around the state. Shapes: (T, C) → (T, hidden). Source: Cho et al. 2014; torch.nn.GRU.
+
+    >>> GatedRecurrentUnit(128).macs(Shape(T=16, C=64))
+    1179648
+    """
+
+    also = ("bigru", "gru_cell")
+
+    hidden: Channels
+    bias: bool = True
+    reverse: bool = False
+
+    blocks = 3
+
+    def steps(self) -> Dim:
+        return 6 * self.hidden
