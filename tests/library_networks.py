@@ -93,6 +93,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"convnext_{size}": (f"convnext_{size}", {}) for size in ("tiny", "small", "base", "large")},
     **{name: (name, {}) for name in ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32")},
     **{f"deit_{size}": (f"timm/deit_{size}_patch16_224", {}) for size in ("tiny", "small")},
+    **{f"shufflenet_v2_x{size}": (f"shufflenet_v2_x{size}", {}) for size in ("0_5", "1_0", "1_5", "2_0")},
+    **{f"mixer_{size}": (f"timm/mixer_{size}_224", {}) for size in ("s16", "s32", "b16", "b32", "l16", "l32")},
     "xception": ("timm/legacy_xception", {}),
     "inception_v4": ("timm/inception_v4", {}),
     **{name: (f"video/{name}", {}) for name in ("r3d_18", "mc3_18", "r2plus1d_18")},
