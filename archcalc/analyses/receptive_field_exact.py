@@ -43,7 +43,7 @@ def exact_field(graph: Graph, index: int, position: Mapping[str, int], source: i
     for current in range(index, source, -1):
         if current in sets:
             _check_size(graph, current)
-            _step_back(graph, current, sets, source)
+            step_back(graph, current, sets, source)
     return sets.get(source, Seen.nothing(graph.nodes[source].shape)).without_channels
 
 
@@ -57,7 +57,7 @@ def reads_of(at: Application) -> Sequence[Reads | None]:
     return at.layer.reads(*at.input_shapes)
 
 
-def _step_back(graph: Graph, current: int, sets: dict[int, Seen], source: int) -> None:
+def step_back(graph: Graph, current: int, sets: dict[int, Seen], source: int) -> None:
     """Replace a node's positions by those of its inputs that they read; nothing before the source matters."""
     node, seen = graph.nodes[current], sets.pop(current)
     spend(10 * seen.weight, "what single positions see")
@@ -96,7 +96,7 @@ class Walker:
             if current <= self.source or self._steps < 0 or problem_of(self.graph.nodes[current].application):
                 return None
             self._steps -= sets[current].weight
-            _step_back(self.graph, current, sets, self.source)
+            step_back(self.graph, current, sets, self.source)
         self._known.update(dict.fromkeys(passed, found))
         return found
 

@@ -8,8 +8,11 @@ would enter it then; if it has what the line says, the bounds that leave it have
 
 All else about a field must be the same in these passes: its stride, its phases, and what is said of it. Two fields
 whose centres differ in three passes might have the same one in a pass between, and be aligned there; but what comes
-after is then said to be misaligned already, since the pass before it was. What all positions see together follows the
-positions back through all passes: where that is asked for, all layers are gone through.
+after is then said to be misaligned already, since the pass before it was.
+
+What all positions see together is followed back through the passes. If two in a row are asked for the same positions,
+so are all passes between them, however many. That takes a number of steps, after which the walk over all layers has
+bounds instead; so where layers can be listed, this is left to the walk.
 """
 
 from __future__ import annotations
@@ -20,8 +23,12 @@ from dataclasses import replace
 from archcalc.analyses.field import Field, Fields, Interval
 from archcalc.analyses.positions import Seen
 from archcalc.analyses.receptive_field import Propagation
+from archcalc.analyses.receptive_field_exact import problem_of, step_back
 from archcalc.graph import Graph
 from archcalc.graph.graph import Shortened
+
+LONGEST = 5000
+"""Layers through which positions are followed back."""
 
 
 class _Unlike(Exception):
@@ -34,7 +41,7 @@ def receptive_field(graph: Graph, index: int, source: int = 0) -> Fields | None:
         return None
     short.graph.spend(6, "receptive fields of so many layers")
     try:
-        return _OverPasses(short, source).field(short.wires[index])
+        return _OverPasses(short, source, not graph.is_listed).field(short.wires[index])
     except _Unlike:
         return None
 
@@ -42,8 +49,9 @@ def receptive_field(graph: Graph, index: int, source: int = 0) -> Fields | None:
 class _OverPasses(Propagation):
     """Fields forward through few passes: one that stands for others has the first's, the one after it the last's."""
 
-    def __init__(self, short: Shortened, source: int) -> None:
+    def __init__(self, short: Shortened, source: int, goes_back: bool) -> None:
         super().__init__(short.graph, short.wires[source])
+        self._twins, self._goes_back = short.twins, goes_back
         self._ends = {2 * second - first: (second, second - first, many) for first, second, many in short.twins}
         self._expected: dict[int, list[Fields]] = {}
         """What a pass must have that ends ahead of a node."""
@@ -74,12 +82,30 @@ class _OverPasses(Propagation):
             self.found[node] = {axis: _grown(fields, many - 1) for axis, fields in passes.items()}
         self._expected[start + 2 * size] = later
 
-    def seen_by(self, *_: object) -> Seen | None:
-        """What positions see on the way back through all passes isn't known.
+    def seen_by(self, place: int, start: Seen | None = None) -> Seen | None:
+        """What some positions of a node see, or all; None where sizes are symbols, or too large.
 
-        Raises: _Unlike: always.
+        Raises: _Unlike: it takes too long, or two passes are asked for different positions.
         """
-        raise _Unlike
+        if not self._goes_back:
+            raise _Unlike
+        nodes, asked = self.graph.nodes, dict[int, Seen]()
+        if problem_of(nodes[place].application):
+            return None
+        sets = {place: Seen.everything(nodes[place].shape) if start is None else start}
+        while (current := max(sets, default=self.source)) > self.source:
+            if problem_of(nodes[current].application):
+                return None
+            asked[current] = sets[current]
+            if len(asked) > LONGEST:
+                raise _Unlike
+            step_back(self.graph, current, sets, self.source)
+        for first, second, _ in self._twins:
+            if 2 * second - first <= place and any(
+                asked.get(node) != asked.get(node + second - first) for node in range(first, second)
+            ):
+                raise _Unlike
+        return sets.get(self.source, Seen.nothing(self.shape))
 
 
 def _grown(passes: Sequence[Field], more: int) -> Field:
