@@ -1,8 +1,9 @@
-"""Networks of symbolic depth against every number: `python -m tests.fuzz_depth --examples 3000 --seed 1`.
+"""Networks of symbolic depth against every number: `python -m tests.fuzz_depth --examples 3000 --seed 1 [--laws]`.
 
-The numbers of passes of a random spec (`random_loops`: loops in loops, skips, ties, several outputs) are symbols. Where
-that can be built, it's built with every small number as well. The conditions must be met by exactly those with which
-building works, and every total that has a formula must be what the network has.
+The numbers of passes of a random spec (`random_loops`: loops in loops, skips, ties, several outputs; `random_laws`:
+sizes that change from pass to pass) are symbols. Where that can be built, it's built with every small number as well.
+The conditions must be met by exactly those with which building works, and every total that has a formula must be what
+the network has.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from archcalc import Report, dim
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
+from archcalc.graph.composite import varies
 from archcalc.language.model import Spec
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of
+from tests.random_laws import Laws
 from tests.random_loops import Loops
 
-TOTALS = ("params", "macs", "activations", "depth", "saved_bytes", "peak_bytes", "least_bytes")
+TOTALS = (
+    "params", "biases", "buffers", "macs", "activations", "neurons", "connections", "depth", "saved_bytes", "peak_bytes",
+    "least_bytes",
+)  # fmt: skip
 NUMBERS = range(1, 7)
 MOST = 20_000
 """Layers of a network that is compared: these loops multiply."""
@@ -44,6 +50,7 @@ def wrong(spec: Spec, names: str, counted: Counter[str]) -> Iterator[str]:
         counted["as many layers as ever"] += 1
         return
     counted["open"] += 1
+    counted["by a law"] += varies(graph.tree.body)
     formulas = _totals(graph, counted)
     for numbers in (dict(zip(names, each, strict=True)) for each in product(NUMBERS, repeat=len(names))):
         fits = all(c.holds({s.name: numbers[s.name] for s in c.symbols}) for c in graph.conditions)
@@ -74,11 +81,11 @@ def _totals(graph: Graph, counted: Counter[str]) -> Mapping[str, object]:
     return found
 
 
-def search(examples: int, seed: int) -> Counter[str]:
+def search(examples: int, seed: int, drawn: type[Loops] | type[Laws] = Loops) -> Counter[str]:
     """Look at so many specs; what was found about them."""
     counted: Counter[str] = Counter()
     for number in range(examples):
-        text = Loops(seed * 1_000_000 + number).text()
+        text = drawn(seed * 1_000_000 + number).text()
         try:
             spec = spec_of(text)
         except SpecError:
@@ -95,9 +102,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--laws", action="store_true", help="sizes change from pass to pass")
     given = parser.parse_args()
     try:
-        found = search(given.examples, given.seed)
+        found = search(given.examples, given.seed, Laws if given.laws else Loops)
     except Disagreement as error:
         print(error)
         return 1

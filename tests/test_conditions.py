@@ -131,7 +131,7 @@ def test_bounds_of_hparams_are_conditions(hparam: str, expected: list[str], sets
         ("conv 3 1 s=c p=same", "conv: whether the stride is 1 depends on a symbolic value"),
         ("conv 3 c p=same", "conv: whether both sides are padded alike depends on a symbolic value"),
         ("adaptive_avgpool c", "adaptive_avgpool: whether there's one bin depends on a symbolic value"),
-        ("(conv 2*x.C 1)*c", "a repeat count needs a number, not c: a pass takes"),
+        ("(conv x.C//2+4 1)*c", "a repeat count needs a number, not c: a pass takes"),
     ],
 )
 def test_what_is_no_condition_is_refused(layers: str, message: str) -> None:

@@ -88,10 +88,12 @@ def test_ways_of_which_one_is_longer_for_some_numbers() -> None:
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [
-        ("(conv x.C*2 3x3 p=1)*n", "n: a pass takes 6x32x32 (C,H,W) and returns 12x32x32 (C,H,W)"),
-        ("(maxpool 2)*n", "n: a pass takes 3x16x16 (C,H,W) and returns 3x8x8 (C,H,W)"),
-        ("{for: {i: 1..n}, do: conv i 1x1}", "a repeat count needs a number, not n"),
-        ("{for: {i: 1..n}, do: relu if i == 2}", "passes differ"),
+        ("(conv x.C//2+4 1x1)*n", "a pass takes 5x32x32 (C,H,W) and returns 6x32x32 (C,H,W); C is 5, 6, 7, 7, 7, 7 …"),
+        ("(conv x.C*4+1 1x1)*n", "C is 13, 53, 213, 853, 3413, 13653 …, and follows no law that can be summed up"),
+        ("(maxpool 2)*n", "n: a pass takes 3x16x16 (C,H,W) and returns 3x8x8 (C,H,W); H is 16, 8, 4, 2, 1 …, and"),
+        ("{for: {i: 1..n}, do: relu if i == 2}", "passes differ; condition 'i == 2' depends on a symbolic value"),
+        ("{for: {i: 1..n}, do: conv 2 1x1 p=i if i < n}", "condition 'i < n' depends on a symbolic value"),
+        ("{for: {i: 1..n}, do: [conv 8 1x1, conv 8 1x1 g=i]}", "every pass i' needs 8 % (i' + 1) == 0"),
         ("{for: {i: 3..n}, do: relu}", "n - 2 may be negative"),
         ("{for: {i: n..9}, do: relu}", "a range begins with a number, not with a symbol"),
         ("{for: {i: 1..n, j: [1, 2, 3]}, do: relu}", "'for' lists differ in length: i has n, j has 3"),
@@ -129,15 +131,28 @@ def test_a_length_is_no_list() -> None:
 
 
 def test_few_passes_may_be_special() -> None:
-    """Of the first numbers a total may be another one, which the formula says; with two symbols there is none then."""
+    """Of the first numbers a total may be another one, which the formula says; of two symbols each for itself."""
     peak = Report(load("resnet:cifar").build(n=dim("n"))).totals["peak_bytes"]
     for number in range(1, 12):
         assert analyze("resnet:cifar", hparams={"n": number}).totals["peak_bytes"] == value_at(peak, {"n": number})
-    both = open_graph("[{a: (conv 3 3x3 p=1)*n}, {b: (conv 3 3x3 p=1)*m}]\noutputs: [a, b]", "n", "m")
-    with pytest.raises(
-        UsageError, match=r"no one formula for every number of layers: it's another one at m = 1, n = 1"
+    for layers in (
+        "[{a: (conv 3 3x3 p=1)*n}, {b: (conv 3 3x3 p=1)*m}]\noutputs: [a, b]",
+        "[{a: (conv 9 3x3 p=1)*n}, {b: (conv 9 3x3 p=1)*m}, conv 2 1x1, (conv 12 1x1)*n]\noutputs: [a, b]",
+        "(conv 8 3x3 p=1 -> relu)*(n+m)",
     ):
-        Report(both).totals["peak_bytes"]
+        peak = Report(open_graph(layers, "n", "m")).totals["peak_bytes"]
+        for numbers in ({"n": n, "m": m} for n in range(1, 7) for m in range(1, 7)):
+            there = Report(build(spec_of(f"{SPEC}layers: {layers}\n"), hparams=numbers)).totals["peak_bytes"]
+            assert (numbers, there) == (numbers, value_at(peak, numbers))
+
+
+def test_exceptions_that_depend_on_more_are_refused() -> None:
+    """With three symbols, or where it's more for some others, there's no formula."""
+    layers = "[{a: (conv 3 3x3 p=1)*n}, {b: (conv 3 3x3 p=1)*m}, {c: (conv 3 3x3 p=1)*k}]\noutputs: [a, b, c]"
+    spec = spec_of(f"{HEAD}hparams: {{n: 1, m: 1, k: 1}}\nlayers: {layers}\n")
+    graph = build(spec, hparams={name: dim(name) for name in "nmk"})
+    with pytest.raises(UsageError, match=r"no one formula for every number of layers: it's another one at k = 1, m = "):
+        Report(graph).totals["peak_bytes"]
 
 
 def test_layers_are_not_listed() -> None:

@@ -94,7 +94,7 @@ def test_vgg_ends_in_7x7_from_224_to_255() -> None:
         ("resnet18", "size", 300, {"macs": 10**9}),
         ("vgg16", "size", 300, {"macs": 5 * 10**9, "total_bytes": 300_000_000}),
         ("vgg16", "size", 300, {"params": 100_000_000}),
-        ("densenet", "g", 60, {"params": 5_000_000, "flops": 4 * 10**9}),
+        ("densenet", "growth", 60, {"params": 5_000_000, "flops": 4 * 10**9}),
         ("resnet18", "size", 300, {"saved_bytes": 10**7, "peak_bytes": 2 * 10**6}),
     ],
 )

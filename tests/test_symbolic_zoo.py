@@ -19,7 +19,14 @@ from tests.helpers import spec_of
 
 FIRST = {a.spec.name: a for a in reversed(list(architectures())) if a.variant in (a.spec.default, "")}
 TOTALS = ("params", "weights", "biases", "buffers", "macs", "flops", "activations", "activation_bytes", "saved_bytes")
-OTHERS = {"alphago_policy": "k", "resnet": "classes", "faster_rcnn": "R", "densenet": "g", "gpt2": "vocab", "unet": "c"}
+OTHERS = {
+    "alphago_policy": "k",
+    "resnet": "classes",
+    "faster_rcnn": "R",
+    "densenet": "growth",
+    "gpt2": "vocab",
+    "unet": "c",
+}
 
 
 def in_symbols(architecture: Architecture) -> tuple[Opened, list[str]]:

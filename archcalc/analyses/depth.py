@@ -5,7 +5,8 @@ ways win, and ways one after the other add up. A layer lengthens all that it rea
 gate. A composite's ways are its items' put together; of its volumes that nobody reads, the ends of paths, only the
 longest counts. A repeat's pass lengthens what it hands on by the same each time, or begins anew: with a the way from
 pass to pass and b all other ways to what a pass returns, n passes give max(n·a, (n-1)·a + b). What enters the last pass
-is never shorter than what entered one before it, except the first.
+is never shorter than what entered one before it, except the first. Where a and b change from pass to pass, the a's are
+summed up, and the b's are compared.
 
 A path that ends at a volume that somebody reads on it isn't the longest, and where everybody reads it as a gate it
 doesn't count: so only volumes that nobody reads are ends.
@@ -21,8 +22,8 @@ from itertools import chain
 
 from archcalc.analyses.registry import of_scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Graph, Repeat, TooManyLayers
-from archcalc.graph.composite import OUTPUT, Call, exits, passes, shared_exits
-from archcalc.symbolic import Dim, is_symbolic, maximum
+from archcalc.graph.composite import OUTPUT, Call, exits, over_passes, passes, shared_exits
+from archcalc.symbolic import Dim, maximum
 from archcalc.work import spend
 
 INSIDE = -1
@@ -46,7 +47,7 @@ def depth(graph: Graph, path: str = "") -> Dim:
     if path != "" and graph.is_open:
         len(graph)  # fails: a scope's depth has no formula
     scope = _spans(graph, path) if path != "" else ((0, graph.tree.body.size),)
-    _, ends = _ways(graph.tree.body, frozenset(), scope)
+    _, ends = graph.in_closed_form("depth", lambda: _ways(graph.tree.body, frozenset(), scope))
     return ends[INSIDE] if ends else _longest_beside(graph, scope)
 
 
@@ -91,10 +92,10 @@ def _of_repeat(repeat: Repeat, seen: frozenset[int], scope: Spans) -> Ways:
     others = _clipped(scope, 0, size) if scope == ((0, repeat.size),) else ()
     for number, read in _with_scope(repeat, passes(repeat, seen), () if others else scope).items():
         if number > begun:
-            between = repeat.times - 1 if is_symbolic(repeat.times) else number - begun
+            between = repeat.times - 1 if repeat.is_open else number - begun
             ends = _longer(ends, _through(repeat, between, entering, others))
         start = number * size
-        found, ended = _ways(repeat.body, read, _clipped(scope, start, size))
+        found, ended = _ways(repeat.laid(number), read, _clipped(scope, start, size))
         ends = _longer(ends, _after(entering, ended))
         known.update((start + wire, _after(entering, way)) for wire, way in found.items())
         if shared_exits(repeat) and number < repeat.count - 1:
@@ -113,9 +114,9 @@ def _with_scope(repeat: Repeat, special: dict[int, frozenset[int]], scope: Spans
 def _through(repeat: Repeat, count: Dim, entering: list[Way], scope: Spans) -> Way:
     """Let `count` passes of which nobody reads anything else lengthen what enters; the ways to their ends."""
     found, ended = _ways(repeat.body, shared_exits(repeat), scope)
-    ends = _after(entering, ended)
     if not shared_exits(repeat):
-        return ends
+        return _after(entering, _last(repeat, ended, count))
+    ends = _after(entering, _last(repeat, ended, 1))
     step, anew = found[repeat.output].get(repeat.chained), dict(found[repeat.output])
     anew.pop(repeat.chained, None)
     first, others = entering[repeat.chained], _after(entering, anew)
@@ -123,14 +124,47 @@ def _through(repeat: Repeat, count: Dim, entering: list[Way], scope: Spans) -> W
     def after(passes: Dim) -> Way:
         if passes == 0:
             return first
+        begun = {origin: _begun(repeat, step, length, passes) for origin, length in others.items()}
         if step is None:
-            return others
-        return _longer(_longest_by(first, passes * step), _longest_by(others, (passes - 1) * step))
+            return begun
+        return _longer(_longest_by(first, over_passes(repeat, step, 1, passes)), begun)
 
     entering[repeat.chained] = after(count - 1)
-    ends = _longer(ends, _after(entering, ended))
+    ends = _longer(ends, _after(entering, _last(repeat, ended, count)))
     entering[repeat.chained] = after(count)
     return ends
+
+
+def _last(repeat: Repeat, way: Way, number: Dim) -> Way:
+    """The longest way of this kind in the passes up to one of them.
+
+    Raises: NoSum: it isn't known which pass has it.
+    """
+    if repeat.index is None:
+        return way
+    from archcalc.symbolic.sums import greatest  # few passes change
+
+    return {origin: greatest(length, repeat.index, 1, number) for origin, length in way.items()}
+
+
+def _begun(repeat: Repeat, step: Dim | None, length: Dim, count: Dim) -> Dim:
+    """The longest of the ways that begin in one of `count` passes, with this length, and go on through those after it.
+
+    Raises: NoSum: it isn't known in which.
+    """
+    if repeat.index is None:
+        return length if step is None else length + (count - 1) * step
+    from archcalc.symbolic.sums import NoSum, at, rises
+
+    here, before = at(length, repeat.index, count), at(length, repeat.index, 1)
+    if step is None:
+        return here
+    more = at(length, repeat.index, repeat.index + 1) - length - at(step, repeat.index, repeat.index + 1)
+    if rises(-more):
+        return before + over_passes(repeat, step, 2, count)
+    if rises(more):
+        return here
+    raise NoSum(f"the longest path may begin in any pass: {length} layers, of {step}")
 
 
 def _after(entering: Sequence[Way], way: Way) -> Way:

@@ -66,7 +66,8 @@ class Blocks:
         self.expanded = 0
         self._using: list[tuple[str, str]] = []
         self._modules: dict[tuple[str, str], Module] = {}
-        self._built: dict[tuple[Any, ...], Built] = {}
+        self.built: dict[tuple[Any, ...], Built] = {}
+        """What calls built, by block, arguments and shape."""
 
     def call(self, callee: Callee, call: CallUnit, ctx: Context, at: Tensor, path: str, mark: Mark) -> Tensor:
         """Expand a call under a name.
@@ -92,7 +93,7 @@ class Blocks:
         output = self._expand(callee.target, values, callee.module, ctx, at, path)
         shares = any(owner < started for owner in made.ties[ties:])
         if output is not None and self.builder.failures == failures and not shares:
-            self._built[key] = made.last(output, changed)
+            self.built[key] = made.last(output, changed)
         return output
 
     def _expand(
@@ -110,7 +111,7 @@ class Blocks:
             self.builder.made.close()
 
     def _known(self, key: tuple[Any, ...]) -> Built | None:
-        return self._built.get(key)
+        return self.built.get(key)
 
     def _count(self) -> None:
         self.expanded += 1

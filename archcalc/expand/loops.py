@@ -10,7 +10,8 @@ When a pass has been built, the next one is the same composite, on what this one
 
 All passes that this holds for become one `Repeat`, without being built. A thousand million of them cost what one costs.
 
-The number of passes may be a symbol, if all passes are alike from one on, and that one is always there: see `Repeat`.
+The number of passes may be a symbol, if all passes from one on are alike or follow a law (`laws.py`), and that one is
+always there: see `Repeat`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from archcalc.errors import ExpressionError, LocalError, Mark
 from archcalc.expand.alike import Readers, rows_alike
@@ -31,7 +32,13 @@ from archcalc.graph.labels import Numbered
 from archcalc.language.arithmetic import LISTS, MAX_RANGE, OpenRange, integer
 from archcalc.language.expression import Axis, Binary, Expr, Name, Reported
 from archcalc.language.items import Chain, GroupUnit, Item, Loop, Named, Template
-from archcalc.symbolic import Dim, exceeds, is_never_negative, is_symbolic
+from archcalc.language.tree import Diagnostics
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, collecting_conditions, exceeds, is_never_negative, is_symbolic
+from archcalc.symbolic.arithmetic import counter
+
+if TYPE_CHECKING:
+    from archcalc.expand.laws import State
 
 Column = tuple[tuple[str, ...], Rows[Any]]
 TRIES = 8
@@ -58,6 +65,7 @@ class Builder(Protocol):
     made: Nodes
     overrides: Overrides
     failures: int
+    diagnostics: Diagnostics
 
     def scoped(
         self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark, automatic: bool = False
@@ -114,6 +122,7 @@ class Loops:
         self.references: list[Reference] = []
         """The names that were looked up in the passes that are being built."""
         self._open = 0
+        self._varied = self._tried = 0
         self._readers = Readers()
 
     def note(self, depth: int, scope: str | None, tensor: Tensor, missed: tuple[tuple[str, str], ...] = ()) -> None:
@@ -181,42 +190,134 @@ class Loops:
         """Run the passes; stop at the first with an error, and before they get too many."""
         self._open += 1
         try:
-            number = one_by_one = 0
-            while number < run.count:
-                if self._open == 1:
-                    self.references.clear()
-                before = self._now(at)
-                self.passed += 1
-                at = self._pass(run, number, at)
-                number += 1
-                if self.builder.failures > before.failures:
-                    return None
-                worth_trying = number < run.count and (one_by_one < TRIES or one_by_one & (one_by_one - 1) == 0)
-                names = self._names_alike(run, number - 1, before, at) if worth_trying else None
-                if names is None:
-                    one_by_one += 1
-                    if is_symbolic(run.times):
-                        if not is_never_negative(run.times - number):  # all that are surely there differ
-                            self._refuse(run, self._unlike(before, at))
-                            return None
-                    else:
-                        self._check(run, before, run.count - number if one_by_one >= PATIENCE else 0)
-                    continue
-                assert before.entered is not None
-                assert at is not None
-                times, alike = None, len(names.numbers)
-                if is_symbolic(run.times) and number - 1 + alike == run.count:
-                    times = run.times - (number - 1)
-                at = self.builder.made.repeat(names, before.entered, at, before.items, times)
-                run.ctx.scope.claim_passes(names, automatic=run.naming is None)
-                self.builder.spend(run.ctx, run.mark)
-                if times is not None and (why := self._missing(run, number)):
-                    self._refuse(run, why)
-                    return None
-                number, one_by_one = number + alike - 1, 0
-            return at
+            return self._run_open(run, at) if is_symbolic(run.times) else self._run_counted(run, at)
         finally:
             self._open -= 1
+
+    def _run_counted(self, run: Run, at: Tensor) -> Tensor:
+        number = one_by_one = 0
+        while number < run.count:
+            before, at = self._built(run, number, at)
+            number += 1
+            if self.builder.failures > before.failures:
+                return None
+            worth_trying = number < run.count and (one_by_one < TRIES or one_by_one & (one_by_one - 1) == 0)
+            names = self._names_alike(run, number - 1, before, at) if worth_trying else None
+            if names is None:
+                one_by_one += 1
+                self._check(run, before, run.count - number if one_by_one >= PATIENCE else 0)
+                continue
+            at = self._repeated(run, names, before, at)
+            number, one_by_one = number + len(names.numbers) - 1, 0
+        return at
+
+    def _run_open(self, run: Run, at: Tensor) -> Tensor:
+        """The same for a symbolic number of them: all from one on must be alike, or follow a law."""
+        from archcalc.expand.laws import NoLaw, State  # few specs have such loops
+
+        number = 0
+        while True:
+            state, entered = State(self.builder, run.ctx.scope), at
+            before, at = self._built(run, number, at)
+            if self.builder.failures > before.failures:
+                return None
+            names = self._names_alike(run, number, before, at)
+            if names is not None and number + len(names.numbers) == run.count:
+                at = self._repeated(run, names, before, at, run.times - number)
+                return at if self._are_there(run, number) else None
+            if names is not None:
+                at = self._repeated(run, names, before, at)
+                number += len(names.numbers)
+                continue
+            why = ""
+            if number < TRIES and entered is not None and at is not None and self._is_chain(before, at):
+                try:
+                    at = self._by_law(run, number, [entered, at], state)
+                    return at if self._are_there(run, number) else None
+                except NoLaw as error:
+                    why = error.message
+                    state.restore()
+                    before, at = self._built(run, number, entered)
+            number += 1
+            if not is_never_negative(run.times - number):  # all that are surely there differ
+                self._refuse(run, self._unlike(before, at, why))
+                return None
+
+    def _by_law(self, run: Run, number: int, shown: list[int], state: State) -> Tensor:
+        """Make a repeat of the pass that was built last, where passes follow a law from it on.
+
+        `shown` are what entered it, and what it returned; `state` is how things stood before it.
+        Raises: NoLaw: there is none.
+        """
+        from archcalc.expand.laws import NESTED, NoLaw
+
+        if self._tried == NESTED:
+            raise NoLaw("too many loops stand in each other")
+        self._tried += 1
+        shapes = self._shown(run, number, shown)
+        state.restore()
+        try:
+            return self._varying(run, number, shapes, shown[0], state)
+        finally:
+            self._tried -= 1
+
+    def _shown(self, run: Run, number: int, shown: list[int]) -> list[Shape]:
+        """The volumes that enter a pass and some of those after it, as far as they can be built."""
+        from archcalc.expand.laws import SHOWN
+
+        made, failures, found = self.builder.made, self.builder.failures, [*shown]
+        with collecting_conditions():
+            while len(found) < SHOWN:
+                _, at = self._built(run, number + len(found) - 1, found[-1])
+                if self.builder.failures > failures or at is None:
+                    break
+                found.append(at)
+        return [made.application(tensor).output_shape for tensor in found]
+
+    def _varying(self, run: Run, number: int, shapes: list[Shape], entered: int, state: State) -> Tensor:
+        """Build a pass whose sizes are formulas in its number, and make a repeat of it.
+
+        Raises: NoLaw: it isn't what the law says.
+        """
+        from archcalc.expand.laws import NoLaw, check_next, hold_throughout, shape_law
+
+        index = counter(self._varied)
+        shape = shape_law(shapes, index)
+        made, found = self.builder.made, len(self.builder.diagnostics.found)
+        self._varied += 1
+        with collecting_conditions() as conditions, made.posing(entered, shape):
+            before, at = self._built(run, number, entered, index)
+        self._varied -= 1
+        if self.builder.failures > before.failures or at is None:
+            news = self.builder.diagnostics.found[found:]
+            raise NoLaw(next((each.message for each in news if each.severity == "error"), ""))
+        names = self._names_of_chain(run, number, before, at, run.count - number - 1)
+        if names is None or number + len(names.numbers) < run.count:
+            raise NoLaw("")
+        times = run.times - number
+        check_next(shape, made.application(at).output_shape if at != entered else shape, index)
+        hold_throughout(conditions, index, times)
+        state.forget()
+        return self._repeated(run, names, before, at, times, index)
+
+    def _built(self, run: Run, number: int, at: Tensor, index: Any = None) -> tuple[_Before, Tensor]:
+        """Build one pass, for all after it if `index` counts them: where the build stood before it, what it returns."""
+        if self._open == 1:
+            self.references.clear()
+        before = self._now(at)
+        self.passed += 1
+        return before, self._pass(run, number, at, index)
+
+    def _repeated(
+        self, run: Run, names: Numbered, before: _Before, at: Tensor, times: Dim | None = None, index: Any = None
+    ) -> Tensor:
+        """Make a repeat of the pass that was built last; what the last of its passes returns."""
+        assert before.entered is not None
+        assert at is not None
+        at = self.builder.made.repeat(names, before.entered, at, before.items, times, index)
+        run.ctx.scope.claim_passes(names, automatic=run.naming is None)
+        self.builder.spend(run.ctx, run.mark)
+        return at
 
     def _now(self, entered: Tensor) -> _Before:
         made = self.builder.made
@@ -228,62 +329,79 @@ class Loops:
         layers, passes = self.builder.made.built - before.built, self.passed - before.passed
         self.builder.spend(run.ctx, run.mark, layers * ahead, passes * ahead)
 
-    def _missing(self, run: Run, number: int) -> str:
-        """Why there may be fewer passes than the repeat that was made needs; nothing if they are always there.
+    def _are_there(self, run: Run, number: int) -> bool:
+        """Whether all passes are always there that the repeat that was made after so many others needs; else say so.
 
         It needs those before it, and one of its own, if nothing that enters it could be returned in its place.
         """
         repeat = self.builder.made.frames[-1].items[-1].call
         assert isinstance(repeat, Repeat)
-        needed = number - 1 if repeat.chained >= 0 else number
+        needed = number if repeat.chained >= 0 else number + 1
         if is_never_negative(run.times - needed) or (run.loop is None and not needed and not exceeds(0, run.times)):
-            return ""
-        return f"the first {needed} are special, and may not all be there" if needed else f"{run.times} may be negative"
+            return True
+        why = f"the first {needed} are special, and may not all be there"
+        self._refuse(run, why if needed else f"{run.times} may be negative")
+        return False
 
-    def _unlike(self, before: _Before, at: Tensor) -> str:
-        """Why passes aren't alike."""
+    def _unlike(self, before: _Before, at: Tensor, law: str) -> str:
+        """Why passes aren't alike; `law` is what is wrong with it."""
+        why = "passes differ"
         if before.entered is not None and at is not None:
             shapes = [self.builder.made.shape(tensor) for tensor in (before.entered, at)]
             if shapes[0] != shapes[1]:
-                return f"a pass takes {shapes[0]} and returns {shapes[1]}"
-        return "passes differ"
+                why = f"a pass takes {shapes[0]} and returns {shapes[1]}"
+        return f"{why}; {law}" if law else why
 
     def _refuse(self, run: Run, why: str) -> None:
         """Say why the number of passes can't be a symbol."""
         message = f"a repeat count needs a number, not {run.times}: {why}"
         self.builder.report(run.ctx, LocalError(message, code="E106"), run.mark)
 
-    def _pass(self, run: Run, number: int, at: Tensor) -> Tensor:
-        ctx = run.ctx
+    def _pass(self, run: Run, number: int, at: Tensor, index: Any = None) -> Tensor:
+        ctx, name = run.ctx, ""
         if run.loop is not None:
             row = self._row(run.columns, number, run.loop, ctx)
             if row is None:
                 return None
-            ctx = ctx.bound(row)
+            ctx = run.ctx.bound(row)
+            if index is not None:
+                name = "" if run.naming is None else run.naming.name.render(ctx.env)
+                ctx = run.ctx.bound({name: _counted_on(value, index) for name, value in row.items()})
         if run.naming is not None:
-            return self.builder.scoped(run.naming.name, run.body, ctx, at, run.naming.mark)
+            return self.builder.scoped(name or run.naming.name, run.body, ctx, at, run.naming.mark)
         return self.builder.scoped(ctx.scope.next_pass(), run.body, ctx, at, run.mark, automatic=True)
 
     # --- passes that are alike ------------------------------------------------------------------------------------
 
     def _names_alike(self, run: Run, number: int, before: _Before, output: Tensor) -> Numbered | None:
         """The names of the pass that was built and of those after it that are like it; None if there are none."""
-        made, ctx = self.builder.made, run.ctx
-        frame = made.frames[-1]
-        if before.entered is None or output is None or made.upto or len(made.changed) > before.changes:
-            return None
-        if output < before.size and output != before.entered:
-            return None
-        if len(frame.items) > before.items:
-            item = frame.items[-1]
-            if len(frame.items) > before.items + 1 or item.tied is not None or item.reads.count(before.entered) > 1:
-                return None
+        made = self.builder.made
         if made.shape(before.entered) != made.shape(output):
             return None
         ahead = run.count - number - 1
-        if run.columns:
-            ahead = min(ahead, rows_alike(run.columns, number, self._readers.of(run.body, run.columns), ctx))
-        names = self._names(run, number, ahead) if ahead else None
+        if run.columns and self._is_chain(before, output):
+            ahead = min(ahead, rows_alike(run.columns, number, self._readers.of(run.body, run.columns), run.ctx))
+        return self._names_of_chain(run, number, before, output, ahead)
+
+    def _is_chain(self, before: _Before, output: Tensor) -> bool:
+        """Whether the pass that was built is one part, which reads what entered it and returns what it made of that."""
+        made = self.builder.made
+        frame = made.frames[-1]
+        if before.entered is None or output is None or made.upto or len(made.changed) > before.changes:
+            return False
+        if output < before.size and output != before.entered:
+            return False
+        if len(frame.items) == before.items:
+            return True
+        item = frame.items[-1]
+        return len(frame.items) == before.items + 1 and item.tied is None and item.reads.count(before.entered) <= 1
+
+    def _names_of_chain(self, run: Run, number: int, before: _Before, output: Tensor, ahead: int) -> Numbered | None:
+        """The names of a pass and of so many after it, as far as they mean the same and are free; None without any."""
+        ctx, frame = run.ctx, self.builder.made.frames[-1]
+        if not ahead or not self._is_chain(before, output):
+            return None
+        names = self._names(run, number, ahead)
         inner = frame.inner[-1] if len(frame.items) > before.items else None
         if names is None or not ctx.scope.fits(names, inner.longest + 1 if inner else 0):
             return None
@@ -388,6 +506,11 @@ class _Before(NamedTuple):
     built: int
     passed: int
     failures: int
+
+
+def _counted_on(value: Any, index: Any) -> Any:
+    """What a loop variable is in pass `index`, counted from 1; in the first it's `value`."""
+    return value + (index - 1) if type(value) is int else value
 
 
 def _counts(expr: Expr, columns: Rows[Column]) -> bool:

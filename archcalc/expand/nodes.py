@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.scope import Scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
-from archcalc.graph.composite import LAID, Call
+from archcalc.graph.composite import LAID, LAID_VARYING, Call
 from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered
 from archcalc.graph.tree import Place as Part
 from archcalc.graph.tree import below, latest, latest_names, layer_at, part_below, placed
@@ -167,7 +168,7 @@ class Known:
 
     def __init__(self) -> None:
         self._composites: dict[tuple[Item, ...], Composite] = {}
-        self._repeats: dict[tuple[int, int, int, int, Dim | None], Repeat] = {}
+        self._repeats: dict[tuple[Any, ...], Repeat] = {}
         self._labels: dict[tuple[Any, ...], Label] = {}
 
     def composite(self, items: tuple[Item, ...], entering: int) -> Composite:
@@ -176,11 +177,13 @@ class Known:
             self._composites[items] = Composite(items, entering)
         return self._composites[items]
 
-    def repeat(self, body: Composite | Application, count: int, chained: int, output: int, times: Dim | None) -> Repeat:
+    def repeat(
+        self, body: Composite | Application, count: int, chained: int, output: int, times: Dim | None, index: Any
+    ) -> Repeat:
         """The repeat of this body."""
-        key = id(body), count, chained, output, times
+        key = id(body), count, chained, output, times, index
         if key not in self._repeats:
-            self._repeats[key] = Repeat(body, count, chained, output, times)
+            self._repeats[key] = Repeat(body, count, chained, output, times, index)
         return self._repeats[key]
 
     def label(self, frame: Frame, aliases: tuple[Alias, ...]) -> Label:
@@ -209,7 +212,8 @@ class Nodes:
         """The name at which building a used spec ends."""
         self._made: dict[int, Application] = {}
         self._owners: dict[str, int] = {}
-        self._applications: dict[tuple[Any, ...], Application] = {}
+        self.applications: dict[tuple[Any, ...], Application] = {}
+        """Those that have been made, by layer and shapes."""
         self._known = Known()
 
     # --- what there is --------------------------------------------------------------------------------------------
@@ -226,6 +230,16 @@ class Nodes:
             assert isinstance(call, Application)
             found = self._made[tensor] = call
         return found
+
+    @contextmanager
+    def posing(self, tensor: int, shape: Shape) -> Iterator[None]:
+        """Let a tensor have another shape meanwhile."""
+        made = self.application(tensor)
+        self._made[tensor] = Application(Input(), (), shape)
+        try:
+            yield
+        finally:
+            self._made[tensor] = made
 
     def name(self, tensor: int) -> str:
         """The full name of the layer that makes a tensor."""
@@ -253,14 +267,14 @@ class Nodes:
         """
         shapes = tuple([self.application(i).output_shape for i in inputs])
         key = (id(layer), shapes)
-        application = self._applications.get(key)
+        application = self.applications.get(key)
         if application is None:
             spend(NEW, LAYERS)
             application = Application(layer, shapes, _bounded(layer.output_shape(*shapes)))
             if _is_open(layer, shapes):
                 layer.kept([True] * len(shapes), *shapes)  # both raise if symbols leave open how the layer works
                 layer.working(*shapes)
-            self._applications[key] = application
+            self.applications[key] = application
         if tied is not None:
             _check_tie(application, self.application(tied), self.name(tied))
             self.ties.append(tied)
@@ -309,16 +323,19 @@ class Nodes:
         self.built += len(built.changes)
         return entered if built.output is None else start + built.output
 
-    def repeat(self, names: Numbered, entered: int, output: int, items: int, times: Dim | None) -> int:
+    def repeat(
+        self, names: Numbered, entered: int, output: int, items: int, times: Dim | None, index: Any = None
+    ) -> int:
         """Make of the pass of a loop that was built last as many as there are names; what the last one returns.
 
         `entered` and `output` are what it read and what it returned, and `items` how many the scope had before it.
-        `times` is how often it's run, if that is a symbol; a few passes are laid out then, and none has a name.
+        `times` is how often it's run, if that is a symbol; a few passes are laid out then, and none has a name. Its
+        sizes may be formulas in the number of the pass, `index`.
         """
         frame = self.frames[-1]
         del frame.aliases[names.name(0)]
         if times is not None:
-            names = names.first(LAID)._replace(before=f"{UNNAMED}{names.before}")
+            names = names.first(LAID if index is None else LAID_VARYING)._replace(before=f"{UNNAMED}{names.before}")
         if len(frame.items) > items:
             item, start, mark, inner = frame.pop()
         else:  # nothing was built
@@ -328,7 +345,7 @@ class Nodes:
         wire = output - start if output >= start else ~chained
         body, count = item.call, len(names.numbers)
         assert not isinstance(body, Repeat)
-        repeat = self._known.repeat(body, count, chained, wire, times)
+        repeat = self._known.repeat(body, count, chained, wire, times, index)
         frame.append(Item(repeat, reads), start, names, mark, inner)
         spend(COPIED, LAYERS, layers=min(repeat.size - body.size, MAX_LAYERS))
         self.size = start + repeat.size

@@ -35,7 +35,7 @@ class Scope:
         """The names of long repeats, and whether they were given automatically."""
         self.numbers: set[str] = set()
         """The numbers that the spec gives as names."""
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.reserved: Counter[str] = Counter()
         """How often the spec gives a name here, by all that is yet to be decided."""
         self.branches: dict[str, str] = {}
@@ -117,7 +117,7 @@ class Scope:
         """`name`, or name_2, name_3 … if siblings have it or will have it."""
         found = name
         while self.is_kept(found):
-            self.counts[name] = self.counts.get(name, 1) + 1
+            self.counts[name] = max(self.counts[name], 1) + 1
             found = f"{name}_{self.counts[name]}"
         return found
 
@@ -131,7 +131,7 @@ class Scope:
 
     def next_pass(self) -> str:
         """The next number that names an anonymous loop pass, but none that the spec gives as a name."""
-        self.counts[""] = self.counts.get("", 0) + 1
+        self.counts[""] += 1
         while self.is_kept(str(self.counts[""])):
             self.counts[""] = self._after(self.counts[""]) + 1
         return str(self.counts[""])

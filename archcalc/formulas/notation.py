@@ -66,6 +66,8 @@ class Notation:
             return self._power(expr), _POWER
         if expr.is_Pow and expr.exp.is_number:
             return self._product(expr), _PRODUCT
+        if expr.is_Pow:
+            return self._power(expr), _POWER
         return self._function(expr), _ATOM
 
     def _inside(self, expr: Any, least: int) -> str:
@@ -131,8 +133,10 @@ class Notation:
     def _power(self, expr: Any) -> str:
         base = self._inside(expr.base, _ATOM)
         if self.latex:
-            return f"{base}^{{{expr.exp}}}"
-        return f"{base}**{expr.exp}" if self.plain else base + str(expr.exp).translate(_SUPERSCRIPTS)
+            return f"{base}^{{{self._write(expr.exp)[0]}}}"
+        if not self.plain and expr.exp.is_Integer:
+            return base + str(expr.exp).translate(_SUPERSCRIPTS)
+        return f"{base}{'**' if self.plain else '^'}{self._inside(expr.exp, _ATOM)}"
 
     def _function(self, expr: Any) -> str:
         import sympy

@@ -41,7 +41,7 @@ def python_code(
     given = Namespace(["index"])
     parameters = [given.name(symbol.name) for symbol in symbols]
     least = {symbol.name: 0 if symbol.name in from_zero else 1 for symbol in symbols}
-    program = Program(list(formulas.values()), symbols, sorted(conditions, key=_rank))
+    program = Program(list(formulas.values()), symbols, sorted(conditions, key=_rank), powers=True)
     renamed = dict(zip(program.names, parameters, strict=True))
     renamed |= {step.target: given.name(step.target) for step in program.steps if step.target}
     lines = ["from operator import index", "", ""] if symbols else []

@@ -16,13 +16,17 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from archcalc.graph.application import Application
+from archcalc.shape import Shape
 from archcalc.symbolic import Dim, is_symbolic
 
 T = TypeVar("T")
 NONE: frozenset[int] = frozenset()
 OUTPUT: frozenset[int] = frozenset([0])
-LAID = 3
-"""Passes that are laid out of those whose number is a symbol: the first, one for all between, and the last."""
+LAID, LAID_VARYING = 3, 5
+"""Passes that are laid out of those whose number is a symbol: the first, one for all between, and the last.
+
+Where sizes change from pass to pass, there is one more ahead of each of the latter two, that they read from.
+"""
 BEFORE, AFTER = 3, 3
 """Passes that are laid out of a large number, ahead of the one that stands for all between, and after it."""
 
@@ -90,25 +94,49 @@ class Repeat(_Shared):
     same for all passes. The passes' layers stand one after the other.
 
     Where the number of passes is a symbol, `times` is that, and `count` passes are laid out: the first, one for all
-    between, and the last. From outside nothing is read of them but what the last one returns.
+    between, and the last. From outside nothing is read of them but what the last one returns. Sizes may then change
+    from pass to pass: the body has them with the symbol `index` for the number of the pass, counted from 1.
     """
 
-    __slots__ = ("body", "chained", "count", "entering", "output", "size", "times")
+    __slots__ = ("body", "chained", "count", "entering", "index", "is_open", "output", "size", "times")
 
     def __init__(
-        self, body: Composite | Application, count: int, chained: int, output: int, times: Dim | None = None
+        self,
+        body: Composite | Application,
+        count: int,
+        chained: int,
+        output: int,
+        times: Dim | None = None,
+        index: Any = None,
     ) -> None:
         super().__init__()
         self.body, self.count, self.chained, self.output = body, count, chained, output
         self.times: Dim = count if times is None else times
+        self.is_open = times is not None
+        self.index = index
         self.size: int = body.size * count
         self.entering = body.entering
 
     def __reduce__(self) -> Any:
-        return Repeat, (self.body, self.count, self.chained, self.output, self.times)
+        times = self.times if self.is_open else None
+        return Repeat, (self.body, self.count, self.chained, self.output, times, self.index)
 
     def __repr__(self) -> str:
         return f"Repeat({self.times} times {self.body!r})"
+
+    def numbers(self) -> tuple[Dim, ...]:
+        """The numbers of the passes that are laid out where sizes change."""
+        return 1, self.index - 1, self.index, self.times - 1, self.times
+
+    def laid(self, number: int) -> Composite | Application:
+        """One of the passes that are laid out, or of as many as there are."""
+        return self.body if self.index is None else self.at(self.numbers()[number])
+
+    def at(self, number: Dim) -> Composite | Application:
+        """The pass of this number, counted from 1."""
+        if self.index is None:
+            return self.body
+        return self.once((at_pass, number), lambda: at_pass(self.body, self.index, number))  # type: ignore[return-value]  # the same kind
 
     def reads_of(self, number: int, start: int, reads: tuple[int, ...]) -> tuple[int, ...]:
         """What enters a pass, in the numbers of the whole, of a repeat that starts at `start` and reads `reads`."""
@@ -183,14 +211,95 @@ def _counted(call: Composite | Repeat) -> dict[Application, Dim]:
     return found
 
 
-def symbolic_times(call: Call) -> frozenset[Any]:
-    """How often its repeats are run whose number of passes is a symbol; nothing if there are none."""
+def summed(call: Call, value: Callable[[Application], Dim]) -> Dim:
+    """The sum of what each layer has, by the same law; where passes change, the sum over their numbers.
+
+    Raises: NoSum: that has no closed form.
+    """
+    return _summed(call, value, {})
+
+
+def _summed(call: Call, value: Callable[[Application], Dim], known: dict[int, Dim]) -> Dim:
+    if isinstance(call, Application):
+        return value(call)
+    if id(call) not in known:
+        if isinstance(call, Composite):
+            known[id(call)] = sum(_summed(item.call, value, known) for item in call.items)
+        else:
+            known[id(call)] = over_passes(call, _summed(call.body, value, known), 1, call.times)
+    return known[id(call)]
+
+
+def over_passes(repeat: Repeat, amount: Dim, first: Dim, last: Dim) -> Dim:
+    """The sum of what passes have, from one number to another.
+
+    Raises: NoSum: it has no closed form.
+    """
+    if repeat.index is None:
+        return (last - first + 1) * amount
+    from archcalc.symbolic.sums import summed as summed_up  # few passes change
+
+    return summed_up(amount, repeat.index, first, last)
+
+
+def at_pass(call: Call, index: Any, number: Dim) -> Call:
+    """A part of a pass, whose sizes are formulas in the pass's number, in the pass of this number."""
+    return _at_pass(call, index, number, {})
+
+
+def _at_pass(call: Call, index: Any, number: Dim, known: dict[int, Call]) -> Call:
+    if id(call) not in known:
+        if isinstance(call, Application):
+            found: Call = _applied(call, index, number)
+        elif isinstance(call, Composite):
+            items = (item._replace(call=_at_pass(item.call, index, number, known)) for item in call.items)
+            found = Composite(items, call.entering)
+        else:
+            from archcalc.symbolic.sums import at
+
+            body, times = _at_pass(call.body, index, number, known), at(call.times, index, number)
+            assert not isinstance(body, Repeat)
+            found = Repeat(body, call.count, call.chained, call.output, times if call.is_open else None, call.index)
+        known[id(call)] = found
+    return known[id(call)]
+
+
+def _applied(application: Application, index: Any, number: Dim) -> Application:
+    from archcalc.symbolic.sums import at
+
+    def there(value: Any) -> Any:
+        return tuple(map(there, value)) if isinstance(value, tuple) else at(value, index, number)
+
+    layer = application.layer
+    arguments = {name: there(getattr(layer, name)) for name in layer.arguments()}
+    shapes = [
+        Shape(**{axis: there(size) for axis, size in shape.items()})
+        for shape in (*application.input_shapes, application.output_shape)
+    ]
+    return Application(type(layer)(**arguments), tuple(shapes[:-1]), shapes[-1])
+
+
+def varies(call: Call) -> bool:
+    """Whether sizes in it change from pass to pass."""
+    if isinstance(call, Application):
+        return False
+    inner = [call.body] if isinstance(call, Repeat) else [item.call for item in call.items]
+    own = isinstance(call, Repeat) and call.index is not None
+    return own or call.once(varies, lambda: any(map(varies, inner)))
+
+
+def depth_symbols(call: Call) -> frozenset[Any]:
+    """The symbols that say how many passes there are; nothing if their numbers are known."""
     if isinstance(call, Application):
         return frozenset()
-    if isinstance(call, Repeat):
-        own = frozenset([call.times]) if is_symbolic(call.times) else frozenset[Any]()
-        return own | symbolic_times(call.body)
-    return call.once(symbolic_times, lambda: frozenset().union(*(symbolic_times(item.call) for item in call.items)))
+    return call.once(depth_symbols, lambda: _depth_symbols(call))
+
+
+def _depth_symbols(call: Composite | Repeat) -> frozenset[Any]:
+    if isinstance(call, Composite):
+        return frozenset().union(*(depth_symbols(item.call) for item in call.items))
+    own = call.times.free_symbols if is_symbolic(call.times) else ()
+    return depth_symbols(call.body).union(own) - {call.index}
 
 
 def is_long(call: Call) -> bool:
@@ -212,7 +321,7 @@ def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:
             for a, b in zip(one.items, other.items, strict=True)
         )
     elif isinstance(one, Repeat) and isinstance(other, Repeat):
-        laws = [(each.count, each.chained, each.output, each.times) for each in (one, other)]
+        laws = [(each.count, each.chained, each.output, each.times, each.index) for each in (one, other)]
         equal = laws[0] == laws[1] and alike(one.body, other.body, known)
     else:
         equal = one == other

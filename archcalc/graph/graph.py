@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from archcalc.errors import Diagnostic, UnknownNameError, suggestion
 from archcalc.graph.application import Application, Change, Node
-from archcalc.graph.composite import Call, Repeat, counts, is_long
+from archcalc.graph.composite import Call, counts, is_long, summed, varies
 from archcalc.graph.tree import MAX_LAYERS, NoNumber, Place, TooManyLayers, Tree, nodes_like
 from archcalc.shape import AXES, Shape
-from archcalc.symbolic import Condition, Dim, is_symbolic
+from archcalc.symbolic import Condition, Dim
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.work import spend
 
 if TYPE_CHECKING:
-    from archcalc.graph.laid import Laid
+    from archcalc.graph.laid import Laid, Many
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Shortened(NamedTuple):
     """
 
     graph: Graph
-    times: Sequence[Dim]
+    times: Sequence[int]
     twins: Sequence[tuple[int, int, int]]
     wires: Mapping[int, int]
 
@@ -106,15 +106,15 @@ class Graph(Answer):
         return self.tree.is_open
 
     def laid_out(self, numbers: Mapping[str, int] | None = None) -> Graph:
-        """The layers with these numbers of them, by symbol, or with three passes each; without names of scopes.
+        """The layers with these numbers of them, by symbol, or with a few passes each; without names of scopes.
 
         Sizes stay as they are. See `Repeat`.
         """
         return self._of(self._laid if numbers is None else self._lay(numbers))
 
     @property
-    def times(self) -> Sequence[Dim]:
-        """For each node that is laid out with three passes each, how many it stands for."""
+    def times(self) -> Sequence[Many]:
+        """For each node that is laid out with a few passes each, the passes that it stands for."""
         return self._laid.times
 
     @cached_property
@@ -122,16 +122,11 @@ class Graph(Answer):
         return self._lay(None)
 
     def _lay(self, numbers: Mapping[str, int] | None) -> Laid:
-        from archcalc.graph.laid import Laid  # few graphs are open
-        from archcalc.symbolic.values import value_at
+        from archcalc.graph.laid import Laid, few_of_symbolic, of_numbers  # few graphs are open
 
-        def passes(repeat: Repeat, _: Iterable[int]) -> Iterable[tuple[int, Dim]]:
-            times: Sequence[Dim] = [1] * repeat.count
-            if is_symbolic(repeat.times):
-                times = [1, repeat.times - 2, 1] if numbers is None else [1] * int(value_at(repeat.times, numbers))
-            return enumerate(times)
-
-        return Laid(self.name, self.tree, passes, self.outputs.values())
+        return Laid(
+            self.name, self.tree, few_of_symbolic if numbers is None else of_numbers(numbers), self.outputs.values()
+        )
 
     def _of(self, laid: Laid) -> Graph:
         return Graph(self.name, laid.tree, {name: laid.wires[index] for name, index in self.outputs.items()})
@@ -147,7 +142,8 @@ class Graph(Answer):
             from archcalc.graph.laid import Laid, few  # few graphs are long
 
             laid = Laid(self.name, self.tree, few, {*self.outputs.values(), *seen})
-            self._shortened[seen] = Shortened(self._of(laid), laid.times, laid.twins, laid.wires)
+            times = [many for many in laid.times if isinstance(many, int)]  # no repeat is open
+            self._shortened[seen] = Shortened(self._of(laid), times, laid.twins, laid.wires)
         return self._shortened[seen]
 
     @cached_property
@@ -167,6 +163,16 @@ class Graph(Answer):
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: what it's made of, and nothing that is worked out."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether sizes change from pass to pass, and the number of passes is a symbol."""
+        return self.is_open and varies(self.tree.body)
+
+    @property
+    def number_of_layers(self) -> Dim:
+        """How many layers it has, the inputs included; a formula where that is a symbol."""
+        return self.summed(lambda _: 1) if self.is_open else self.tree.body.size
 
     def node(self, index: int) -> Node:
         """One node; the others need not be listed for it."""
@@ -195,10 +201,40 @@ class Graph(Answer):
     def applications(self, path: str = "") -> Mapping[Application, Dim]:
         """How often each layer on its shapes is in the graph or in one of its scopes, in order.
 
-        Raises: UnknownNameError: there is no such layer or scope.
+        Raises: UnknownNameError: there is no such layer or scope. NoNumber: shapes change from pass to pass.
         """
         place = self.part(path)
+        if place and self.varies and varies(place.call):
+            raise NoNumber(f"{self.name} has other shapes in each pass", "give the symbol a value")
         return counts(place.call) if place else Counter(node.application for node in self.within(path))
+
+    def summed(self, value: Callable[[Application], Dim], path: str = "") -> Dim:
+        """What the layers of the graph, or of one of its scopes, have together.
+
+        Raises: UnknownNameError: there is no such layer or scope. NoNumber: it has no closed form.
+        """
+        place = self.part(path) if self.varies else None
+        if not (place and varies(place.call)):
+            return sum(count * value(application) for application, count in self.applications(path).items())
+        from archcalc.symbolic.sums import tidy
+
+        call = place.call
+        return self.in_closed_form("this", lambda: tidy(summed(call, value)))
+
+    def in_closed_form(self, what: str, compute: Callable[[], T]) -> T:
+        """What `compute` returns.
+
+        Raises: NoNumber: sizes change from pass to pass, and `what` has no closed form.
+        """
+        if not self.is_open:
+            return compute()
+        from archcalc.symbolic.sums import NoSum
+
+        try:
+            return compute()
+        except NoSum as error:
+            message = f"{self.name} has no closed form of {what}: {error}"
+            raise NoNumber(message, "give the symbol a value") from None
 
     def part(self, path: str) -> Place | None:
         """The part of the tree that a scope is; None if it's not one part."""
@@ -299,8 +335,7 @@ class Graph(Answer):
 
     def __repr__(self) -> str:
         inputs = " and ".join(str(node.shape) for node in self.inputs)
-        count: Dim = sum(self.applications().values()) if self.is_open else len(self)
-        return f"Graph({self.name!r}, {count} nodes, {inputs} -> {', '.join(self.outputs)})"
+        return f"Graph({self.name!r}, {self.number_of_layers} nodes, {inputs} -> {', '.join(self.outputs)})"
 
 
 def _is_input(call: Call) -> bool:

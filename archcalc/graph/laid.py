@@ -2,25 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from archcalc.errors import Mark
-from archcalc.graph.composite import AFTER, BEFORE, Composite, Item, Repeat, exits, passes
+from archcalc.graph.application import Application
+from archcalc.graph.composite import AFTER, BEFORE, Composite, Item, Repeat, exits, over_passes, passes
 from archcalc.graph.labels import Label, Numbered
 from archcalc.graph.tree import MAX_LAYERS, TooManyLayers, Tree
-from archcalc.symbolic import Dim, is_symbolic
+from archcalc.symbolic import Dim
+from archcalc.symbolic.values import value_at
 from archcalc.work import spend
 
-Passes: TypeAlias = "Callable[[Repeat, Iterable[int]], Iterable[tuple[int, Dim]]]"
-"""The passes of a repeat that are laid out, and how many each stands for, given those that aren't like the others."""
 LAID_OUT = 12
 """Steps for each layer that is laid out."""
 
 
-def few(_: Repeat, special: Iterable[int]) -> Iterable[tuple[int, Dim]]:
+@dataclass(frozen=True)
+class Span:
+    """The passes that one stands for: of each repeat around it, the inner ones first, from which number to which."""
+
+    passes: tuple[tuple[Repeat, Dim, Dim], ...]
+
+    def __mul__(self, outer: Many) -> Many:
+        return Span((*self.passes, *outer.passes)) if isinstance(outer, Span) else self
+
+    def __rmul__(self, _: int) -> Many:
+        return self
+
+    def sum(self, amount: Dim) -> Dim:
+        """What all these passes have together, given what the one has.
+
+        Raises: NoSum: it has no closed form.
+        """
+        for repeat, first, last in self.passes:
+            amount = over_passes(repeat, amount, first, last)
+        return amount
+
+    def greatest(self, amount: Dim) -> Dim | None:
+        """The most that one of these passes has; None if there are none.
+
+        Raises: NoSum: it isn't known in which.
+        """
+        from archcalc.symbolic.sums import greatest
+
+        for repeat, first, last in self.passes:
+            if (first, last) == NONE:
+                return None
+            if repeat.index is not None:
+                amount = greatest(amount, repeat.index, first, last)
+        return amount
+
+
+Many: TypeAlias = "int | Span"
+"""How many passes one stands for: so many, or those of a symbolic number."""
+NONE = (1, 0)
+Passes: TypeAlias = "Callable[[Repeat, Iterable[int]], Iterable[tuple[int, Many, Composite | Application]]]"
+"""The passes of a repeat that are laid out, and how many each stands for, given those that aren't like the others."""
+
+
+def of_numbers(numbers: Mapping[str, int]) -> Passes:
+    """All passes, with numbers in place of symbols."""
+
+    def passes(repeat: Repeat, _: Iterable[int]) -> Iterable[tuple[int, Many, Composite | Application]]:
+        times = int(value_at(repeat.times, numbers))
+        return ((number, 1, repeat.at(number + 1)) for number in range(times))
+
+    return passes
+
+
+def few_of_symbolic(repeat: Repeat, _: Iterable[int]) -> Iterable[tuple[int, Many, Composite | Application]]:
+    """All passes, or of a symbolic number the first, one for all between, and the last."""
+    many: Sequence[Many] = [1] * repeat.count
+    if repeat.is_open:
+        none, between = Span(((repeat, *NONE),)), Span(((repeat, 2, repeat.times - 1),))
+        # where sizes change, what a pass reads is as large as in the pass before
+        many = [1, between, 1] if repeat.index is None else [1, none, between, none, 1]
+    return ((number, times, repeat.laid(number)) for number, times in enumerate(many))
+
+
+def few(repeat: Repeat, special: Iterable[int]) -> Iterable[tuple[int, Many, Composite | Application]]:
     """The passes that aren't like the others, and of those between them a few."""
+    return ((number, many, repeat.body) for number, many in _few(special))
+
+
+def _few(special: Iterable[int]) -> Iterable[tuple[int, int]]:
     begun = 0
     for number in special:
         many = max(number - begun - BEFORE - AFTER, 1)
@@ -51,7 +118,7 @@ class _Parts:
     """
 
     parts: list[_Part] = field(default_factory=list)
-    times: list[Dim] = field(default_factory=list)
+    times: list[Many] = field(default_factory=list)
     twins: list[tuple[int, int, int]] = field(default_factory=list)
     wires: dict[int, int] = field(default_factory=dict)
 
@@ -59,7 +126,7 @@ class _Parts:
         """A wire as it is now; what enters stays what it is."""
         return self.wires[wire] if wire >= 0 else wire
 
-    def add(self, part: _Part, inside: _Parts, start: int, many: Dim = 1) -> None:
+    def add(self, part: _Part, inside: _Parts, start: int, many: Many = 1) -> None:
         """Add a part that started at a wire and is there so many times."""
         size = len(self.times)
         for wire, there in inside.wires.items():
@@ -117,7 +184,7 @@ class Laid:
             put(found, part, start, exit)
         return found
 
-    def _put(self, found: _Parts, part: _Part, start: int, seen: frozenset[int], many: Dim = 1) -> None:
+    def _put(self, found: _Parts, part: _Part, start: int, seen: frozenset[int], many: Many = 1) -> None:
         """Add a layer or a composite that started at a wire."""
         call = part.item.call
         if isinstance(call, Composite):
@@ -134,13 +201,12 @@ class Laid:
         assert isinstance(names, Numbered)
         special, handed_on = passes(repeat, seen), frozenset([repeat.output] if repeat.output >= 0 else [])
         chained = repeat.chained if handed_on else -1
-        is_open = is_symbolic(repeat.times)
-        if is_open and chained >= 0:  # without passes, what enters is returned
+        if repeat.is_open and chained >= 0:  # without passes, what enters is returned
             found.wires[start + repeat.size - repeat.body.size + repeat.output] = reads[chained]
-        for number, many in self._layout(repeat, special):
+        for number, many, body in self._layout(repeat, special):
             name = f"{names.before}{names.numbers.start + number * names.numbers.step}{names.after}"
-            begun, at = len(found.times), start + (repeat.count - 1 if is_open else number) * repeat.body.size
-            one = _Part(Item(repeat.body, reads), name, part.mark, part.inner)
+            begun, at = len(found.times), start + (repeat.count - 1 if repeat.is_open else number) * repeat.body.size
+            one = _Part(Item(body, reads), name, part.mark, part.inner)
             self._put(found, one, at, special.get(number, handed_on) | handed_on, many)
             if isinstance(many, int) and many != 1 and len(found.times) > begun:
                 found.twins.append((begun, len(found.times), many))

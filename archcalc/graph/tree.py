@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.errors import Mark, UsageError
 from archcalc.graph.application import Application, Node
-from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, counts, symbolic_times
+from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, counts, depth_symbols
 from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered, same_labels
 from archcalc.work import spend
 
@@ -72,7 +72,7 @@ class Tree:
     @property
     def is_open(self) -> bool:
         """Whether the number of its layers is a symbol."""
-        return bool(symbolic_times(self.body))
+        return bool(depth_symbols(self.body))
 
     @property
     def root(self) -> Place:
@@ -164,7 +164,7 @@ def one_pass(at: Place, number: int) -> Place:
     (names,), (inner,) = at.label.names, at.label.inner
     assert isinstance(names, Numbered)
     start, reads = at.start + number * at.call.body.size, at.call.reads_of(number, at.start, at.reads)
-    return Place(at.call.body, inner, start, reads, at.prefix + names.name(number))
+    return Place(at.call.laid(number), inner, start, reads, at.prefix + names.name(number))
 
 
 def returned(repeat: Place, number: int) -> int:
@@ -190,11 +190,11 @@ def layer_at(at: Place, index: int) -> tuple[Place, Place, int]:
 
 
 def layers_of(at: Place, chosen: Set[Application]) -> Iterator[Place]:
-    """Where these layers are in a part, in order; what has none of them isn't looked into."""
+    """Where these layers are in a part, in order; what has none of them isn't looked into, nor passes that change."""
     if isinstance(at.call, Application):
         yield at
     elif isinstance(at.call, Repeat):
-        for number in range(at.call.count):
+        for number in range(at.call.count if at.call.index is None else 0):
             yield from layers_of(one_pass(at, number), chosen)
     else:
         for number, item in enumerate(at.call.items):
@@ -220,6 +220,8 @@ def find(at: Place, path: str) -> tuple[int | None] | None:
 def below(item: Place, number: int, path: str) -> tuple[int | None] | None:
     """The same for a name in an item, or in the pass of this number."""
     if isinstance(item.call, Repeat):
+        if number and item.call.index is not None:  # of passes that change only the first is laid out under its name
+            return None
         if not path:
             return (returned(item, number),)
         item = one_pass(item, number)
@@ -243,7 +245,9 @@ def part(at: Place, path: str) -> Place | None:
 
 def part_below(item: Place, number: int, path: str) -> Place | None:
     """The same for a path in an item, or in the pass of this number."""
-    return part(one_pass(item, number) if isinstance(item.call, Repeat) else item, path)
+    if not isinstance(item.call, Repeat):
+        return part(item, path)
+    return None if number and item.call.index is not None else part(one_pass(item, number), path)
 
 
 def _write_out(

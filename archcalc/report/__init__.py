@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from archcalc.quantities import PER_LAYER, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
 from archcalc.report.values import Row, Values, shared
-from archcalc.tables import Table
+from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 
 
@@ -42,7 +42,9 @@ class Report(Answer, Values):
         return Folded(listing).table()
 
     def _shown(self) -> Table:
-        """The rows; folded, if there are too many layers to list them."""
+        """The rows; folded, if there are too many layers to list them. None where each pass would have its own."""
+        if self.graph.varies:
+            return Table([Column("network", Kind.TEXT)], lambda: [[repr(self.graph)]])
         return self.table(fold=not self.graph.is_listed)
 
     def _wide(self) -> Table:

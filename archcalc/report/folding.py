@@ -83,6 +83,9 @@ class Folded:
         listing, graph = self.listing, self.listing.report.graph
         if listing.sort:
             raise UsageError("rows that are folded stand in the order of the graph", "sort them unfolded")
+        if graph.varies:
+            message = f"sizes of {graph.name} change from pass to pass, and the number of passes is a symbol"
+            raise NoNumber(message, "its totals have formulas; give the symbol a value to see layers")
         if graph.is_open and (grown := {*fields()}.intersection(listing.columns)):
             message = f"{min(grown)} differs from pass to pass, and the number of passes is a symbol"
             raise NoNumber(message, "give the symbol a value, or leave the column out")

@@ -1,25 +1,33 @@
 """Totals of graphs whose number of layers is a symbol.
 
-Sums over layers follow from the structure: n passes have n times what one has. Depth follows from its own law, and what
-autograd keeps from three passes that are laid out: the first, one for all between, and the last. Few passes may be
-special, since one may be the first and the last at once, so these formulas are compared with the networks of the first
-few numbers before they're given.
+Sums over layers follow from the structure: n passes have n times what one has, or the sum over their numbers where
+sizes change. Depth follows from its own law, and what autograd keeps from a few passes that are laid out: the first,
+one for all between, and the last. Few passes may be special, since one may be the first and the last at once, so these
+formulas are compared with the networks of the first few numbers before they're given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from archcalc.analyses.least import largest
 from archcalc.graph import Graph
-from archcalc.graph.composite import symbolic_times
+from archcalc.graph.composite import depth_symbols
+from archcalc.graph.laid import Many, Span
 from archcalc.graph.tree import NoNumber
-from archcalc.symbolic import Dim, dim, is_symbolic, maximum, minimum
+from archcalc.quantities import Quantity, Total
+from archcalc.symbolic import Dim, dim, is_symbolic, maximum, minimum, prod
+from archcalc.symbolic.sums import tidy
+from archcalc.symbolic.values import value_at
 
 if TYPE_CHECKING:
     from archcalc.report.values import Values
 
+Place: TypeAlias = "tuple[tuple[str, int], ...]"
+"""Numbers for symbols, by name."""
 FIRST = 4
 """So many numbers of each symbol are tried, from the least that fits."""
 CERTAIN = 2
@@ -30,35 +38,76 @@ FAR = 100
 """Where the least number isn't found below this, none is tried."""
 
 
+def together(graph: Graph, quantity: Quantity, values: Iterable[tuple[int, Dim | tuple[Dim, ...]]]) -> Dim:
+    """One number for several nodes of a graph that is laid out with a few passes each, and all that they stand for.
+
+    Raises: NoNumber: it has no closed form.
+    """
+    found = _sum if quantity.total is Total.SUM else _largest
+    return graph.in_closed_form(quantity.name, lambda: found(graph, values))
+
+
+def _sum(graph: Graph, values: Iterable[tuple[int, Any]]) -> Dim:
+    counts: dict[Many, Counter[Dim]] = {}  # equal expressions are added once, and what stands for as many
+    for index, value in values:
+        counts.setdefault(graph.times[index], Counter())[value] += 1
+    amounts = ((sum(count * value for value, count in each.items()), many) for many, each in counts.items())
+    return tidy(sum(many.sum(amount) if isinstance(many, Span) else amount for amount, many in amounts))
+
+
+def _largest(graph: Graph, values: Iterable[tuple[int, Dim | tuple[Dim, ...]]]) -> Dim:
+    distinct: dict[tuple[Dim, Many], None] = {}
+    for index, value in values:
+        moments = value if isinstance(value, tuple) else (value,)
+        distinct.update(((moment, graph.times[index]), None) for moment in moments)
+    found = (many.greatest(moment) if isinstance(many, Span) else moment for moment, many in distinct)
+    return largest(tidy(value) for value in found if value is not None)
+
+
 def proved(report: Values, name: str, formula: Dim) -> Dim:
     """A formula of a total, once it's what the networks of small numbers have.
 
-    The first numbers may be exceptions, which become part of it, if only one symbol says how many layers there are.
+    The first numbers may be exceptions, which become part of it, as long as there are no more than two symbols that say
+    how many layers there are.
     Raises: NoNumber: there are other exceptions.
     """
     graph = report.graph
     formula = _settled(formula, graph) if is_symbolic(formula) else formula
-    exceptions: list[tuple[dict[str, int], Any]] = []
-    tried = list(_small_numbers(graph))
-    for numbers in tried:
+    more: dict[Place, Any] = {}
+    for numbers in _small_numbers(graph):
         there = type(report)(graph.laid_out(numbers), report.batch, report.dtype).total(name)
-        if (more := _difference(there, formula, numbers)) != 0:
-            exceptions.append((numbers, more))
-    if exceptions and (len(exceptions[0][0]) > 1 or any(numbers in tried[-CERTAIN:] for numbers, _ in exceptions)):
-        told = ", ".join(f"{symbol} = {number}" for symbol, number in exceptions[0][0].items())
-        message = f"{name} has no one formula for every number of layers: it's another one at {told}"
-        raise NoNumber(message, "give the symbol a value")
-    for numbers, more in exceptions:
-        formula = formula + more * _only_at(*next(iter(numbers.items())))
+        more[tuple(numbers.items())] = _difference(there, formula, numbers)
+    for place, amount in _exceptions(more, name).items():
+        formula = formula + amount * prod(_only_at(*each) for each in place)
     return formula
+
+
+def _exceptions(more: Mapping[Place, Any], name: str) -> Mapping[Place, Any]:
+    """What is to be added where some symbols have small numbers, whatever the others are, given what is at each place.
+
+    Raises: NoNumber: what there is more doesn't depend on small numbers alone.
+    """
+    found: dict[Place, Any] = {}
+    later = {symbol: sorted({dict(place)[symbol] for place in more})[-CERTAIN:] for symbol, _ in next(iter(more), ())}
+    for place in sorted(more, key=lambda place: sum(number not in later[symbol] for symbol, number in place)):
+        few = tuple([each for each in place if each[1] not in later[each[0]]])
+        known = sum(amount for part, amount in found.items() if part != few and set(part) <= set(few))
+        amount = more[place] - known
+        if found.setdefault(few, amount) != amount or (amount != 0 and (not few or len(place) > FEW)):
+            told = ", ".join(f"{symbol} = {number}" for symbol, number in place)
+            message = f"{name} has no one formula for every number of layers: it's another one at {told}"
+            raise NoNumber(message, "give the symbol a value")
+    return {place: amount for place, amount in found.items() if amount != 0}
 
 
 def _difference(found: Dim, formula: Dim, numbers: Mapping[str, int]) -> Any:
     """How much more there is at these numbers than a formula says."""
     import sympy
 
-    places: dict[Any, int] = {dim(name): number for name, number in numbers.items()}
-    return sympy.expand(sympy.sympify(found - formula).subs(places))
+    if is_symbolic(formula) and {symbol.name for symbol in formula.free_symbols} <= numbers.keys():
+        formula = value_at(formula, numbers)  # type: ignore[assignment]  # a fraction is a difference, too
+    places: dict[Any, Any] = {dim(name): sympy.Integer(number) for name, number in numbers.items()}
+    return sympy.expand(sympy.sympify(found - formula).xreplace(places))
 
 
 def _only_at(name: str, number: int) -> Dim:
@@ -72,8 +121,18 @@ def _settled(formula: Any, graph: Graph) -> Any:
     import sympy
 
     later: dict[Any, Any] = {dim(name): dim(name) + least for name, least in _least(graph).items()}
-    moved = formula.xreplace(later).replace(sympy.Max, maximum)
-    return sympy.expand(moved.xreplace({symbol: symbol - (there - symbol) for symbol, there in later.items()}))
+    moved = _replaced(formula, later).replace(sympy.Max, maximum)
+    return sympy.expand(_replaced(moved, {symbol: symbol - (there - symbol) for symbol, there in later.items()}))
+
+
+def _replaced(formula: Any, symbols: Mapping[Any, Any]) -> Any:
+    """A formula with other things in place of symbols; which of several is the greatest isn't looked for."""
+    import sympy
+
+    if not formula.args:
+        return symbols.get(formula, formula)
+    parts = [_replaced(part, symbols) for part in formula.args]
+    return formula.func(*parts, evaluate=False) if isinstance(formula, (sympy.Max, sympy.Min)) else formula.func(*parts)
 
 
 def _small_numbers(graph: Graph) -> Iterator[dict[str, int]]:
@@ -93,11 +152,11 @@ def _small_numbers(graph: Graph) -> Iterator[dict[str, int]]:
 
 def _least(graph: Graph) -> dict[str, int]:
     """For each symbol that says how many passes there are, the least number with which every repeat can be built."""
-    names = sorted({symbol.name for times in symbolic_times(graph.tree.body) for symbol in times.free_symbols})
+    names = sorted(symbol.name for symbol in depth_symbols(graph.tree.body))
     found = {}
     for name in names:
-        others = dict.fromkeys(names, FAR)
-        fits = (number for number in range(1, FAR) if _fit(graph, {**others, name: number}))
+        around = (dict.fromkeys(names, number) for number in (FAR, 1))  # conditions may say how many there are at most
+        fits = (number for others in around for number in range(1, FAR) if _fit(graph, {**others, name: number}))
         if (least := next(fits, None)) is None:
             raise NoNumber(f"no small number fits as {name}", "give it a value")
         found[name] = least

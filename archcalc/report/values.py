@@ -119,7 +119,7 @@ class Row(Mapping[str, Any]):
         return len(IDENTITY) + len(names(*PER_LAYER))
 
     def __repr__(self) -> str:
-        layer = f"{sum(self.report.graph.applications(self.scope).values())} layers" if self.scope else self.node.layer
+        layer = f"{self.report.graph.summed(lambda _: 1, self.scope)} layers" if self.scope else self.node.layer
         return f"Row({self['name']!r}: {layer} -> {self.report.text(self.node.shape)})"
 
     @property
@@ -278,7 +278,7 @@ class Values:
         elif name in OF_PLACES:
             found = self.over(name, self.graph.indices(path))
         else:
-            found = self.summed(name, self.graph.applications(path).items())
+            found = self.graph.summed(lambda application: self.value(application, name), path)
             return expanded(found) if self.graph.is_open else found
         if not self.graph.is_open:
             return found
@@ -295,7 +295,10 @@ class Values:
         if found := self.by_passes(name, start, end):
             (_, times, _, _), values, inside = found
         elif self.graph.is_open:
-            times, values, inside = self.graph.times, self.placed(name), range(start, end)
+            from archcalc.report.many import together  # few graphs are open
+
+            values = self.placed(name)
+            return together(self.graph, QUANTITIES[name], ((index, values[index]) for index in range(start, end)))
         else:
             return self.over(name, range(start, end))
         if QUANTITIES[name].total is Total.SUM:
@@ -389,13 +392,19 @@ class Values:
     @cached_property
     def uncounted(self) -> dict[str, str]:
         """The kinds whose arithmetic `macs` leaves out: how many there are, and of what."""
-        counts: dict[str, Dim] = {}
         reasons: dict[str, str] = {}
-        for application, count in self.graph.applications().items():
+
+        def note(application: Application) -> Dim:
             if application.layer.uncounted:
-                counts[application.layer.kind] = counts.get(application.layer.kind, 0) + count
                 reasons[application.layer.kind] = application.layer.uncounted
-        return {kind: f"{count} x {reasons[kind]}" for kind, count in counts.items()}
+            return 0
+
+        self.graph.summed(note)
+
+        def counted(kind: str) -> Dim:
+            return self.graph.summed(lambda application: int(application.layer.kind == kind))
+
+        return {kind: f"{counted(kind)} x {reason}" for kind, reason in reasons.items()}
 
     def text(self, shape: Shape) -> str:
         """A volume in the spec's order of axes: 55x55x96."""

@@ -1,9 +1,9 @@
 """Sizes that are integers or SymPy expressions, and what is known about the latter.
 
 Every formula in archcalc is written once and runs on both. With integers nothing here imports SymPy.
-`arithmetic` calculates; `relations` decides what it can; the rest are `conditions`, which `notation` writes and
-`values` evaluates; `compiled` turns expressions into integer arithmetic; `integer_sets` and `solving` say for which
-integers a condition holds.
+`arithmetic` calculates; `sums` adds up what passes have; `relations` decides what it can; the rest are `conditions`,
+which `notation` writes and `values` evaluates; `compiled` turns expressions into integer arithmetic; `integer_sets` and
+`solving` say for which integers a condition holds.
 """
 
 from __future__ import annotations

@@ -26,6 +26,9 @@ MAX_PARTS = 600
 MAX_FUNCTIONS = 12
 """Nor nest floors, remainders, powers and extremes deeper: what SymPy asks itself about them doubles each time."""
 
+PRIME = "'"
+"""What the names of symbols end with that count passes."""
+
 Dim: TypeAlias = int | Expression
 """A size: an exact integer, or an expression in symbols made by `dim`."""
 
@@ -51,6 +54,15 @@ def _symbol(name: str) -> Expression:
         raise UsageError(f"a symbol's name is an identifier, not {name!r:.60}")
     meter_sympy()
     symbol: Expression = sympy.Symbol(name, integer=True, positive=True)
+    return symbol
+
+
+@cache
+def counter(level: int) -> Expression:
+    """The symbol that counts the passes of a loop in so many others, from 1: i', i'' … No spec calls anything so."""
+    import sympy
+
+    symbol: Expression = sympy.Symbol(f"i{PRIME * (level + 1)}", integer=True, positive=True)
     return symbol
 
 
@@ -92,9 +104,14 @@ def _own_expression(value: Any) -> Dim | None:
 
     if not isinstance(value, sympy.Expr) or is_never_whole(value) or value.atoms(sympy.Float):
         return None
-    if any(symbol != dim(symbol.name) for symbol in value.free_symbols):
+    if not all(map(_is_own, value.free_symbols)):
         return None
     return int(value) if value.is_Integer else value
+
+
+def _is_own(symbol: Any) -> bool:
+    level = symbol.name.count(PRIME)
+    return bool(symbol == (counter(level - 1) if level else dim(symbol.name)))
 
 
 def known(size: Dim) -> int:
@@ -323,7 +340,27 @@ def _lower_bound(value: Any) -> Any:
     import sympy
 
     bound = _below(value)
-    return sympy.expand(bound.xreplace({symbol: _from_zero(symbol) + 1 for symbol in bound.free_symbols}))
+    bound = sympy.expand(bound.xreplace({symbol: _from_zero(symbol) + 1 for symbol in bound.free_symbols}))
+    powers = {part: _above_one(part) + 1 for part in bound.atoms(sympy.Pow) if is_power_of_number(part)}
+    return sympy.expand(bound.xreplace(powers)) if powers else bound
+
+
+def is_power_of_number(power: Any) -> bool:
+    """Whether it's 2, 3 … to the power of something with symbols that is never negative: an integer, at least 1."""
+    if not (power.is_Pow and power.base.is_Integer and power.base > 1 and power.exp.free_symbols):
+        return False
+    return bool(power.exp.is_integer and power.exp.is_nonnegative)
+
+
+def without_powers(value: Any) -> Any:
+    """A value with integers of any kind in place of powers of numbers.
+
+    SymPy takes 4**n/6 for an integer, as both are even (1.14, `Mul._eval_is_integer`).
+    """
+    import sympy
+
+    powers = {part: _above_one(part) + 1 for part in value.atoms(sympy.Pow) if is_power_of_number(part)}
+    return value.xreplace(powers) if powers else value
 
 
 def _bound_is_never_negative(bound: Any) -> bool:
@@ -364,6 +401,7 @@ def _misleads(bound: Any) -> bool:
 
 def is_never_whole(value: Any) -> bool:
     """Whether it's certain that an expression isn't an integer, whatever its symbols are."""
+    value = without_powers(value)
     return value.is_integer is False and not _divides_even_by_odd(value)
 
 
@@ -402,3 +440,11 @@ def _from_zero(symbol: Any) -> Any:
     import sympy
 
     return sympy.Dummy(symbol.name, integer=True, nonnegative=True)
+
+
+@lru_cache(maxsize=4096)
+def _above_one(power: Any) -> Any:
+    """What a power is more than 1, as a symbol of its own."""
+    import sympy
+
+    return sympy.Dummy(str(power), integer=True, nonnegative=True)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from archcalc.symbolic.arithmetic import is_symbolic
+from archcalc.symbolic.arithmetic import is_never_negative, is_symbolic
 
 
 class Uncompilable(Exception):
@@ -43,12 +43,19 @@ class Program:
     """Several expressions as one function of their variables, common parts computed once.
 
     `checks` are positions of results that must be 0: remainders of divisions that have to come out even. `conditions`
-    (with `left`, `relation` and `right`) are steps of the program, in order, before what needs them.
+    (with `left`, `relation` and `right`) are steps of the program, in order, before what needs them. `powers`: numbers
+    may be raised to symbols, so that nothing should be tried that is far too large.
     Raises: Uncompilable: something isn't integer arithmetic, or is nested too deep.
     """
 
-    def __init__(self, expressions: Sequence[Any], variables: Sequence[Any], conditions: Sequence[Any] = ()) -> None:
-        self.variables = tuple(variables)
+    def __init__(
+        self,
+        expressions: Sequence[Any],
+        variables: Sequence[Any],
+        conditions: Sequence[Any] = (),
+        powers: bool = False,
+    ) -> None:
+        self.variables, self._powers = tuple(variables), powers
         self._names = {variable: f"v{number}" for number, variable in enumerate(variables)}
         self._uses: Counter[Any] = Counter()
         self.steps: list[Step] = []
@@ -230,6 +237,9 @@ class Program:
         if expr.is_Pow and expr.exp.is_Integer and 0 < expr.exp <= 64:
             (text, bound), under = self._part(expr.base)
             return (f"{_wrapped(text)} ** {expr.exp}", f"({bound}) ** {expr.exp}"), under ** int(expr.exp)
+        if self._powers and expr.is_Pow and expr.base.is_Integer and expr.base > 1 and is_never_negative(expr.exp):
+            text, bound = self._integer(expr.exp)
+            return (f"{expr.base} ** {_wrapped(text)}", f"{expr.base} ** ({bound})"), 1
         return self._call(expr)
 
     def _sum(self, expr: Any) -> tuple[tuple[str, str], int]:

@@ -99,6 +99,23 @@ def is_collecting() -> bool:
     return _conditions.get() is not None
 
 
+def collected() -> list[Condition]:
+    """What has been collected so far; nothing if nobody collects."""
+    found = _conditions.get()
+    return [] if found is None else found
+
+
+def collect_again(condition: Condition) -> None:
+    """Collect a condition that was collected elsewhere."""
+    left, relation, right = condition.left, condition.relation, condition.right
+    if (found := _multiple(condition)) is not None:
+        assume_multiple(*found)
+    elif getattr(left, "is_Symbol", False) and relation in ("<=", ">=") and isinstance(right, int):
+        assume_bound(left, relation, right)
+    else:
+        assume(left, relation, right)
+
+
 def assume(left: Any, relation: str, right: Any) -> None:
     """Collect a relation, unless it's there already."""
     found, condition = _conditions.get(), Condition(left, relation, right)

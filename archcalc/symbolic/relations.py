@@ -18,9 +18,11 @@ from archcalc.symbolic.arithmetic import (
     is_never_negative,
     is_never_whole,
     is_never_zero,
+    is_power_of_number,
     is_symbolic,
     maximum,
     minimum,
+    without_powers,
 )
 from archcalc.symbolic.conditions import assume, assume_bound, assume_multiple, is_collecting, parted
 
@@ -200,11 +202,15 @@ def _whole(expr: Any) -> Any:
 
 def _is_whole(expr: Any) -> bool:
     """Whether an expression is an integer wherever it has a value; SymPy says less of what may divide by zero."""
+    return _is_whole_form(without_powers(expr))
+
+
+def _is_whole_form(expr: Any) -> bool:
     if bool(expr.is_integer) or type(expr).__name__ in ("floor", "ceiling"):
         return True
     if expr.is_Add or expr.is_Mul or type(expr).__name__ in ("Mod", "Min", "Max"):
-        return all(map(_is_whole, expr.args))
-    return bool(expr.is_Pow and expr.exp.is_Integer and expr.exp > 0) and _is_whole(expr.base)
+        return all(map(_is_whole_form, expr.args))
+    return bool(expr.is_Pow and expr.exp.is_Integer and expr.exp > 0) and _is_whole_form(expr.base)
 
 
 # --- divisibility -------------------------------------------------------------------------------------------------
@@ -249,7 +255,7 @@ def _not_multiple(value: Any, modulus: int) -> bool:
     if not all(factor.is_Integer and _is_whole(rest) for factor, rest in terms):
         assume(sympy.Mod(value, modulus, evaluate=False), "==", 0)
         return False
-    terms = [(int(factor) % modulus, rest) for factor, rest in terms]
+    terms = [(int(factor) % modulus, rest) for factor, rest in terms if factor * _divisor(rest) % modulus]
     common = math.gcd(*(factor for factor, _ in terms)) or modulus
     modulus //= math.gcd(modulus, common)
     value = sympy.Add(*(factor // common % modulus * rest for factor, rest in terms))
@@ -262,6 +268,19 @@ def _not_multiple(value: Any, modulus: int) -> bool:
         return _not_residue(value, modulus, symbols)
     assume_multiple(value, modulus)
     return False
+
+
+def _divisor(product: Any) -> int:
+    """A number that divides a product, as it's in powers of numbers: 4 divides 2**(n + 1)."""
+    import sympy
+
+    found = 1
+    for factor in sympy.Mul.make_args(product):
+        if is_power_of_number(factor):
+            least = factor.exp.xreplace(dict.fromkeys(factor.exp.free_symbols, sympy.Integer(1)))
+            sure = least.is_Integer and least <= MAX_CANCELLED and is_never_negative(factor.exp - least)
+            found *= int(factor.base) ** int(least) if sure else 1
+    return found
 
 
 def _not_residue(value: Any, modulus: int, symbols: list[Any]) -> bool:

@@ -14,7 +14,7 @@ from torch import nn
 
 from archcalc._version import __version__
 from archcalc.graph import Graph, NoNumber
-from archcalc.graph.composite import symbolic_times
+from archcalc.graph.composite import depth_symbols
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_modules, torch_regions, torch_tokens
 from archcalc.pytorch.network import check_numbers
@@ -71,7 +71,7 @@ def _check_depth(graph: Graph) -> None:
 
     Raises: NoNumber: it's a symbol.
     """
-    if counts := symbolic_times(graph.tree.body):
+    if counts := depth_symbols(graph.tree.body):
         first, *others = sorted({str(symbol) for count in counts for symbol in count.free_symbols})
         message = f"the number of layers of {graph.name} has no value: {', '.join([first, *others])}"
         raise NoNumber(message, f"give it one, as in --set {first}=3")
