@@ -127,21 +127,38 @@ def options(doc: str | None, rounds: int) -> argparse.ArgumentParser:
 
 @contextmanager
 def installation(here: bool) -> Iterator[Path]:
-    """The Python of an ordinary installation of archcalc: a fresh virtual environment, or with `here` our own.
-
-    Ordinary, as an editable one doubles the interpreter's start. pip compiles what it installs, whatever
-    PYTHONDONTWRITEBYTECODE says.
-    """
+    """The Python of an ordinary installation of archcalc: a fresh virtual environment, or with `here` our own."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"Python {platform.python_version()}, {machine}, {time.strftime('%Y-%m-%d')}\n")
     if here:
         yield Path(sys.executable)
         return
+    with installed(ROOT) as python:
+        yield python
+
+
+@contextmanager
+def installed(source: Path) -> Iterator[Path]:
+    """The Python of a fresh virtual environment with what is in a folder.
+
+    Ordinarily installed, as an editable installation doubles the interpreter's start. pip compiles what it installs,
+    whatever PYTHONDONTWRITEBYTECODE says.
+    """
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder, "Scripts" if os.name == "nt" else "bin", "python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", ROOT], check=True, env=environment())
+        subprocess.run([python, "-m", "pip", "install", "--quiet", source], check=True, env=environment())
         yield python
+
+
+@contextmanager
+def installed_commit(commit: str) -> Iterator[Path]:
+    """The same with this repository as it was at a commit."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(["git", "-C", ROOT, "archive", commit], check=True, stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", folder], check=True, input=archive.stdout)
+        with installed(Path(folder)) as python:
+            yield python
 
 
 def archcalc(python: Path) -> Path:

@@ -21,11 +21,12 @@ from archcalc.__main__ import main
 from archcalc.analyses.least import largest
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
+from archcalc.graph import TooManyLayers
 from archcalc.quantities import Total, names
 from archcalc.report.folding import ALL, Folded
 from archcalc.report.listing import DEFAULT, Listing
 from archcalc.symbolic.values import value_at
-from archcalc.tables.formats import FORMATS, lines
+from archcalc.tables.formats import FORMATS
 from archcalc.tables.terminal import show
 from archcalc.zoo import Architecture, architectures
 from tests.helpers import graph_of, spec_of
@@ -294,6 +295,10 @@ def test_folding_in_python() -> None:
         print(Report(load("gpt2").build(layers=dim("layers"))).table(fold=False))
 
 
-def test_tables_stay_lazy() -> None:
-    """A table that nobody prints lists nothing."""
-    assert [*lines(Report(load("resnet:cifar").build(n=10**9)).table(fold=True), "csv")]
+def test_blocks_in_blocks_are_no_repeats() -> None:
+    """Two calls of a block that has two calls, twenty times: there's nothing to fold, and too much to list."""
+    blocks = "".join(f"  b{n}(): b{n - 1} -> b{n - 1}\n" for n in range(1, 20))
+    graph = graph_of(f"blocks:\n  b0(): conv 3 1x1 -> relu\n{blocks}layers: b19\n")
+    assert 2**20 + 1 == len(graph)
+    with pytest.raises(TooManyLayers):
+        Folded(Listing(Report(graph))).rows  # noqa: B018

@@ -703,7 +703,7 @@ def test_colour_only_where_it_is_wanted() -> None:
 
 def test_a_very_long_table_is_plain_text_in_a_terminal_too() -> None:
     """Rich takes seconds for thousands of rows, so they come as plain text."""
-    text = in_terminal("table", "resnet1202", columns=200)
+    text = in_terminal("table", "resnet1202", "--unfold", columns=200)
     assert "\x1b" not in text
     assert 3000 < len(text.splitlines())
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
-from archcalc.graph import NoNumber
+from archcalc.graph import MAX_LAYERS, NoNumber, TooManyLayers
 from archcalc.quantities import Total, fields, names
 from archcalc.report.facts import facts
 from archcalc.report.listing import SHARE, Listing, is_share, told
@@ -105,7 +105,10 @@ class Folded:
     @cached_property
     def rows(self) -> tuple[Shown, ...]:
         """The rows, each head before those of a pass."""
-        spend(20 * lines(self.listing.rows, {}), "folding so many rows")
+        graph, many = self.listing.report.graph, lines(self.listing.rows, {})
+        if many > MAX_LAYERS:
+            raise TooManyLayers(graph.name, graph.tree.body.size)
+        spend(20 * many, "folding so many rows")
         rows = tuple(self._shown(self.listing.rows, _At(), 1, 0))
         self._check(rows)
         return rows
