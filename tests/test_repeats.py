@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 import archcalc
+from archcalc import dim
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.repeats import are_steady
 from archcalc.graph import TooManyLayers
@@ -33,6 +34,26 @@ def test_networks_of_the_zoo(name: str) -> None:
     deeper = {"resnet:cifar": {"n": 12}, "resnet:cifar_plain": {"n": 31}, "gpt2": {"layers": 40}, "vit": {"layers": 17}}
     graph = load(name).build(**deeper.get(name, {}))
     assert bool(compare_bytes(graph, ("", *[*graph.scopes][::40]))) == (graph.shortened() is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "hparams"),
+    [
+        ("resnet:cifar", {"n": 12, "size": dim("s")}),
+        ("resnet:cifar_plain", {"n": 20, "widths": [dim("w"), 2 * dim("w"), 4 * dim("w")]}),
+        ("gpt2", {"d": dim("d"), "length": dim("T")}),
+    ],
+)
+def test_symbolic_sizes(name: str, hparams: dict[str, Any]) -> None:
+    """Formulas of bytes and fields in sizes are those of the walk."""
+    graph = load(name).build(**hparams)
+    found, walk = archcalc.analyze(graph), archcalc.analyze(graph)
+    for quantity in OF_PLACES:
+        short = found.total(quantity)
+        assert quantity not in found._placed
+        difference: Any = walk.over(quantity, range(len(graph))) - short
+        assert difference.expand() == 0
+    assert compare_fields(graph, [len(graph) // 2, len(graph) - 1]) == 2
 
 
 SPECIAL = [
