@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
+from archcalc.data import dataclass
 from archcalc.text import lines as harmless
 from archcalc.text import visible
 

@@ -7,10 +7,10 @@ stands in `analyses`, under its name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from archcalc.data import dataclass
 from archcalc.errors import ShapeError
 from archcalc.symbolic import (
     Dim,

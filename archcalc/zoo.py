@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from archcalc import files
+from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import Given, Sizes, build
 from archcalc.expand.given import together

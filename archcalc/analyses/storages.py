@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 
 from archcalc.analyses.registry import once
+from archcalc.data import dataclass
 from archcalc.graph import Application, Graph
 
 

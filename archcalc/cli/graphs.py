@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from archcalc.cli.run import note, tell_diagnostics
+from archcalc.data import dataclass
 from archcalc.errors import Diagnostic, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import OutOfBounds

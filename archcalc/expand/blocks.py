@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, Mark
 from archcalc.expand.hparams import Callee, Module, make_module
 from archcalc.expand.nodes import Built, Nodes, Reached, Tensor

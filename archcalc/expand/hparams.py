@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from functools import partial
 from typing import Any, TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import ArchcalcError, ExpressionError, LocalError, UsageError, suggestion
 from archcalc.language.arithmetic import Dims, Items, UnknownName, Word, number
 from archcalc.language.check import WORDS

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, LocalError, Mark
 from archcalc.expand.alike import Readers, rows_alike
 from archcalc.expand.blocks import Place

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, Mark, UsageError, suggestion
 from archcalc.expand.hparams import OutOfBounds, from_outside, is_override
 from archcalc.language.calls import ArgumentError, assign

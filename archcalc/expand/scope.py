@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError
 from archcalc.expand.hparams import Module
 from archcalc.graph.labels import Numbered

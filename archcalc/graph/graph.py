@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from archcalc.data import dataclass
 from archcalc.errors import Diagnostic, UnknownNameError, suggestion
 from archcalc.graph.application import Application, Change, Node
 from archcalc.graph.composite import Call, counts, is_long, summed, varies

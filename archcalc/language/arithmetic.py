@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
 
+from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, suggestion
 from archcalc.symbolic import (
     as_integer,

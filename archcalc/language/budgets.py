@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError
 from archcalc.quantities import Quantity
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, Mark, suggestion
 from archcalc.language.arithmetic import nearest
 from archcalc.language.calls import ArgumentError, assign, usage

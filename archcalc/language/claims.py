@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, suggestion
 from archcalc.language.budgets import FORMS, Amount, Budget, Written, is_budget
 from archcalc.language.expression import Environment, Expr, Literal, Several, Unary

@@ -6,10 +6,10 @@ Nothing here calls Python's `eval` or SymPy's `sympify`; the only functions are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, LocalError
 from archcalc.language.arithmetic import (
     COMPARISONS,

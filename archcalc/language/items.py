@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, Mark
 from archcalc.language.arithmetic import Word
 from archcalc.language.expression import Environment, Expr

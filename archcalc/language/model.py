@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import Diagnostic, Mark
 from archcalc.language.budgets import Budget
 from archcalc.language.expression import Expr

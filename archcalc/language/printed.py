@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+
+from archcalc.data import dataclass
 
 HALF = Fraction(1, 2)
 

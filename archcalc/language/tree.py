@@ -6,11 +6,12 @@ PyYAML's events are read one by one, so that the caps below hold before any memo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import Diagnostic, Mark, SpecError, printable
 from archcalc.files import read_bytes, reason
 

@@ -6,10 +6,11 @@ A field's annotation names its type here, so that the class alone says what a sp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, ShapeError
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import Dim, agreement, as_integer, exceeds, floor_div, is_symbolic, maximum

@@ -7,11 +7,12 @@ of positions are bits of an integer, so that a relation is applied to a whole se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import floor, gcd
 from struct import pack, unpack
 from typing import Any, TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, is_symbolic, known
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.quantities import claimable
 from archcalc.questions.judging import VERDICTS, Verdict, verdicts_on
 from archcalc.questions.subjects import InFolder, Named, OnError, answered, subject_of

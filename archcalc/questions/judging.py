@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, SpecError, UsageError, suggestion
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from archcalc.data import dataclass
 from archcalc.errors import LocalError, SpecError, UsageError
 from archcalc.expand import build
 from archcalc.expand.hparams import make_module

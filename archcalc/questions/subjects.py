@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from archcalc.data import dataclass
 from archcalc.errors import ArchcalcError, SpecError, UsageError
 from archcalc.language.model import Spec
 from archcalc.language.reader import load_spec

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from archcalc.data import dataclass
 from archcalc.quantities import PER_LAYER, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
 from archcalc.report.values import Row, Values, shared

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
 from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, known, listed, names
 from archcalc.report.division import divided

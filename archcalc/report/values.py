@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from archcalc.analyses import DECIDED, OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
 from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
 from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from archcalc.data import dataclass
 from archcalc.symbolic.arithmetic import Dim, is_symbolic, known
 
 if TYPE_CHECKING:

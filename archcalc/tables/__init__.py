@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
+
+from archcalc.data import dataclass
 
 REPR_ROWS, HTML_ROWS = 60, 300
 """Rows that a table shows in a REPL and in a notebook."""

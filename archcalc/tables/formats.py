@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 
+from archcalc.data import dataclass
 from archcalc.tables import Table
 
 
