@@ -27,15 +27,13 @@ def program_peak(graph: Graph, batch: int, device: str = "cpu") -> int:
     import torch
 
     from archcalc.pytorch.alive import peak_bytes
-    from archcalc.pytorch.network import Network
+    from archcalc.pytorch.network import example_inputs
     from archcalc.pytorch.source.writer import torch_code
     from tests.helpers import imported
 
     with torch.device(device):
         program = imported(torch_code(graph))()
-    with torch.device("meta"):
-        inputs = Network(graph).example_inputs(batch, device=device)
-    return peak_bytes(program, inputs)
+    return peak_bytes(program, example_inputs(graph, batch, device))
 
 
 def check(text: str, batch: int = 2) -> None:

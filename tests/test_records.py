@@ -103,6 +103,49 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
     assert {"params": 4, "buffers": 4, "macs": 4, "activations": 4} == kept["counts"]
 
 
+@pytest.mark.parametrize("layers", ["relu", "conv 1 1x1"])
+def test_what_reaches_little_of_a_peak_can_be_read_again(layers: str, tmp_path: Path) -> None:
+    """A network that multiplies little or nothing has a share of almost 0, which a record may hold."""
+    from archcalc.pytorch.cuda import shares
+
+    seconds, flops = {"forward": 0.25, "training_step": 0.5}, 2 * 3 * 32 * 32 if "conv" in layers else 0
+    found = shares(analyze(graph_of(f"layers: [{layers}]\n")), seconds, 2.0**50)
+    assert {
+        name: pytest.approx(n * flops / 2**48, rel=1e-3) for name, n in (("forward", 1), ("training_step", 1.5))
+    } == found
+    file = record_in(tmp_path, seconds=seconds, share_of_peak=found)
+    assert found == records.read_record(file)["nets"]["lenet5_modern"]["share_of_peak"]
+
+
+def test_only_an_allocator_that_counts_is_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's own allocator says of every network that it takes no memory."""
+    from archcalc.pytorch.cuda import CudaMeter
+
+    monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "cudaMallocAsync")
+    with pytest.raises(UsageError, match="can't be measured with the allocator cudaMallocAsync"):
+        CudaMeter()
+
+
+def test_the_precision_of_products_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring the peak changes it for a while, and not for good if there is too little memory."""
+    from archcalc.pytorch import cuda
+
+    def fails(*_: object) -> float:
+        assert "high" == torch.get_float32_matmul_precision()
+        raise MemoryError
+
+    monkeypatch.setattr(cuda, "MATRIX", 2)
+    monkeypatch.setattr(cuda, "median_seconds", fails)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with pytest.raises(MemoryError):
+            cuda.matmul_rate.__wrapped__(torch.float32, "cpu")
+        assert "medium" == torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -255,7 +255,7 @@ def test_exporting_very_many_layers_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_exporting_a_deep_network_is_as_much_work_as_a_shallow_one() -> None:
-    """Writing and checking ResNets of 6n+2 layers takes the same steps for n = 10^3 and n = 10^9."""
+    """Writing and checking ResNets of 6n+2 layers takes as many steps for n = 10^9 as for n = 10^3, give or take 1 %."""
     pytest.importorskip("torch", reason="export needs PyTorch")
     from archcalc.pytorch.source.writer import torch_code
 
@@ -264,4 +264,4 @@ def test_exporting_a_deep_network_is_as_much_work_as_a_shallow_one() -> None:
         with budget(times=1):
             torch_code(load("resnet:cifar").build(hparams={"n": n}))
             steps.append(spent())
-    assert steps[0] == steps[1] < STEPS / 20
+    assert 0.99 * steps[0] < steps[1] < 1.01 * steps[0] < STEPS / 20

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
-import statistics as stats
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from statistics import median
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from archcalc.errors import UsageError
 from archcalc.pytorch.network import Network
 from archcalc.report import Report
 from archcalc.symbolic import known
@@ -26,7 +28,7 @@ TRAINING_PASSES = 3
 
 
 class Meter(Protocol):
-    """Tells the bytes that tensors asked for: now, and at most since it was reset."""
+    """Says how many bytes tensors have asked for: now, and at most since it was reset."""
 
     def now(self) -> int:
         """Bytes of what is alive."""
@@ -42,7 +44,15 @@ class Meter(Protocol):
 
 
 class CudaMeter:
-    """PyTorch's allocator, before it rounds up; what CUDA's libraries ask for is in it."""
+    """PyTorch's allocator, before it rounds up; what CUDA's libraries ask for is in it.
+
+    Raises: UsageError: memory comes from another allocator, which doesn't count what is asked for.
+    """
+
+    def __init__(self) -> None:
+        if (used := torch.cuda.get_allocator_backend()) != "native":
+            hint = f"remove backend:{used} from PYTORCH_CUDA_ALLOC_CONF"
+            raise UsageError(f"CUDA's memory can't be measured with the allocator {used}", hint)
 
     def now(self) -> int:
         """Bytes of what is alive."""
@@ -62,7 +72,10 @@ class CudaMeter:
 
 
 def figures(report: Report, device: str = "cuda") -> dict[str, Any]:
-    """Bytes and seconds of one network on the device, measured; the device is left as it was found."""
+    """Bytes and seconds of one network on the device, measured, and what share of its peak that is.
+
+    Raises: UsageError: PyTorch doesn't count the device's memory itself.
+    """
     torch.manual_seed(0)
     dtype = getattr(torch, report.dtype)
     free_memory()
@@ -71,7 +84,7 @@ def figures(report: Report, device: str = "cuda") -> dict[str, Any]:
     seconds = {"training_step": median_seconds(training_step(network, inputs), device)}
     network.eval()
     seconds["forward"] = median_seconds(lambda: _inference(network, inputs), device)
-    return {"bytes": bytes_, "seconds": seconds, "share_of_peak": _shares(report, seconds, matmul_rate(dtype, device))}
+    return {"bytes": bytes_, "seconds": seconds, "share_of_peak": shares(report, seconds, matmul_rate(dtype, device))}
 
 
 def free_memory() -> int:
@@ -103,18 +116,7 @@ def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, 
     bytes_["workspace"] = meter.now() - before - bytes_["weights"]
     base = meter.now()
 
-    meter.reset()
-    network.eval()
-    wanted = set(report.graph.outputs.values())
-    outputs = []
-    with torch.no_grad():  # not through `forward`, which holds the inputs
-        for index, (_, value) in enumerate(network.trace(*new_inputs())):
-            if index in wanted:
-                outputs.append(value)
-            del value
-    bytes_["peak_forward"] = meter.peak() - base
-    del outputs
-
+    bytes_["peak_forward"] = _peak_of_forward(network, new_inputs, meter) - base
     inputs = new_inputs()
     bytes_["input"] = meter.now() - base
     network.train()
@@ -130,13 +132,29 @@ def measured_bytes(report: Report, device: str, meter: Meter) -> tuple[Network, 
     return network, bytes_
 
 
+def _peak_of_forward(network: Network, new_inputs: Callable[[], tuple[Tensor, ...]], meter: Meter) -> int:
+    """The most bytes alive in a forward pass that nobody derives; outputs are held to its end, inputs aren't."""
+    wanted, outputs = set(network.graph.outputs.values()), []
+    meter.reset()
+    network.eval()
+    with torch.no_grad():  # not through `forward`, which holds the inputs
+        for index, (_, value) in enumerate(network.trace(*new_inputs())):
+            if index in wanted:
+                outputs.append(value)
+            del value
+    return meter.peak()
+
+
 def _inference(network: Network, inputs: tuple[Tensor, ...]) -> None:
     with torch.no_grad():
         network(*inputs)
 
 
 def training_step(network: Network, inputs: tuple[Tensor, ...]) -> Callable[[], None]:
-    """One step of gradient descent on the mean of all outputs; its rate is 0, so that nothing runs away."""
+    """One step of gradient descent on the mean of all outputs; its rate is 0, so that nothing runs away.
+
+    From now on the network is in training mode.
+    """
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0) if any(True for _ in network.parameters()) else None
 
@@ -153,7 +171,6 @@ def training_step(network: Network, inputs: tuple[Tensor, ...]) -> Callable[[], 
 
 def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEATS) -> float:
     """Median time of `work`, each run waited for."""
-    import time
 
     def wait() -> None:
         if device.startswith("cuda"):
@@ -166,7 +183,7 @@ def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEA
         work()
         wait()
         times.append(time.perf_counter() - started)
-    return stats.median(times[repeats:])
+    return median(times[repeats:])
 
 
 @cache
@@ -175,18 +192,22 @@ def matmul_rate(dtype: torch.dtype, device: str) -> float:
 
     In float32 it is rounded to TF32, as convolutions are by default, lest they come out above it.
     """
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    a = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
-    b = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
-    seconds = median_seconds(lambda: a @ b, device)
-    torch.set_float32_matmul_precision("highest")
+    try:
+        a = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
+        b = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
+        seconds = median_seconds(lambda: a @ b, device)
+    finally:
+        torch.set_float32_matmul_precision(before)
     return 2 * MATRIX**3 / seconds
 
 
-def _shares(report: Report, seconds: dict[str, float], rate: float) -> dict[str, float]:
+def shares(report: Report, seconds: dict[str, float], rate: float) -> dict[str, float]:
+    """The share of a rate in FLOP/s that was reached in these seconds, to four digits: small networks reach little."""
     flops = known(report.total("flops"))
     passes = {"forward": 1, "training_step": TRAINING_PASSES}
-    return {name: round(passes[name] * flops / seconds[name] / rate, 4) for name in seconds}
+    return {name: float(f"{passes[name] * flops / seconds[name] / rate:.4g}") for name in seconds}
 
 
 def machine() -> dict[str, Any]:

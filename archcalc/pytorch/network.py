@@ -115,16 +115,23 @@ class Network(nn.Module):
     def example_inputs(
         self, batch: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, ...]:
-        """Tensors of the inputs' shapes: noise, or token numbers where an embedding looks them up."""
-        vocabularies = token_volumes(self.graph)
-        found = []
-        for index, node in enumerate(self.graph.inputs):
-            sizes = (batch, *map(known, node.shape.values()))
-            if index in vocabularies:
-                found.append(torch.randint(known(vocabularies[index]), sizes, device=device))
-            else:
-                found.append(torch.randn(sizes, device=device, dtype=dtype))
-        return tuple(found)
+        """Tensors that the network takes: see the function of this name."""
+        return example_inputs(self.graph, batch, device, dtype)
+
+
+def example_inputs(
+    graph: Graph, batch: int = 1, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> tuple[Tensor, ...]:
+    """Tensors of the inputs' shapes: noise, or token numbers where an embedding looks them up."""
+    vocabularies = token_volumes(graph)
+    found = []
+    for index, node in enumerate(graph.inputs):
+        sizes = (batch, *map(known, node.shape.values()))
+        if index in vocabularies:
+            found.append(torch.randint(known(vocabularies[index]), sizes, device=device))
+        else:
+            found.append(torch.randn(sizes, device=device, dtype=dtype))
+    return tuple(found)
 
 
 def module_of(at: Application, overwrites: bool, copies: bool, keeps_switches: bool) -> nn.Module:

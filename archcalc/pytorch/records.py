@@ -135,16 +135,17 @@ def _is_net(net: Mapping[str, Any]) -> bool:
     if not keys <= net.keys() <= keys | set(FIGURES):
         return False
     counts = [net["counts"], net["bytes"]]
-    times = [net.get(name, {}) for name in ("seconds", "share_of_peak")]
+    seconds, shares = (net.get(name, {}) for name in ("seconds", "share_of_peak"))
     return (
         isinstance(net["name"], str)
         and _is_count(net["batch"], 1)
         and net["dtype"] in FLOATS
-        and all(isinstance(found, dict) for found in (net["sets"], *counts, *times))
+        and all(isinstance(found, dict) for found in (net["sets"], *counts, seconds, shares))
         and all(isinstance(value, str) for value in net["sets"].values())
         and all(_is_count(value) for found in counts for value in found.values())
-        and all(isinstance(value, float) and 0 < value < inf for found in times for value in found.values())
-        and times[0].keys() == times[1].keys()
+        and all(isinstance(value, float) and 0 < value < inf for value in seconds.values())
+        and all(isinstance(value, float) and 0 <= value < inf for value in shares.values())
+        and seconds.keys() == shares.keys()
     )
 
 

@@ -18,7 +18,7 @@ from archcalc.pytorch.compare import Check, Difference, Verification, compare, o
 from archcalc.pytorch.fields import field_check
 from archcalc.pytorch.measure import LayerRefused, Run, Step, run
 from archcalc.pytorch.memory import SHARE, available_memory, room_needed
-from archcalc.pytorch.network import Network, check_numbers
+from archcalc.pytorch.network import Network, check_numbers, example_inputs
 from archcalc.pytorch.records import OWN_KERNELS, byte_checks, time_checks
 from archcalc.report import Report
 from archcalc.symbolic import known
@@ -86,8 +86,7 @@ def _peak_check(report: Report, device: str, program: Program) -> Check:
     dtype = getattr(torch, report.dtype)
     with torch.device(place):
         module = program(report.graph)().to(dtype)
-    with torch.device("meta"):
-        inputs = Network(report.graph).example_inputs(known(report.batch), device=place, dtype=dtype)
+    inputs = example_inputs(report.graph, known(report.batch), place, dtype)
     predicted, found = report.total("peak_bytes"), peak_bytes(module, inputs)
     differences = (Difference("program", "peak bytes", f"{predicted:,}", f"{found:,}"),) if predicted != found else ()
     return Check("peak bytes", 1, predicted, found, differences)

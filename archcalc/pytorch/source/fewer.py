@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from archcalc.graph import Graph, Node
 from archcalc.pytorch.source.planner import Planner
-from archcalc.pytorch.source.tree import Leaf, Part, Run, Scope
+from archcalc.pytorch.source.tree import Leaf, Run, Scope
 
 KEPT = 3
 """Passes of a loop: the first, one that stands for all between, and the last."""
@@ -95,13 +95,11 @@ def _chains(planner: Planner, what: Leaf | Scope | Run, start: int) -> Iterator[
     """The chains of modules in a part that starts at a node; of loops those in the passes that are kept."""
     if isinstance(what, Leaf):
         return
-    kept: list[Part] = []
-    if isinstance(what, Scope) and planner.is_class(what):
-        kept += planner.parts(what)
-    else:
-        wires = range(what.parts[0].start, what.parts[-1].wires.stop)
-        chain = _Chain(range(start + wires.start, start + wires.stop), set(), {})
-        for run, is_counted in planner.runs(what.parts):
+    parts = kept = list(planner.parts(what))
+    if isinstance(what, Run) or not planner.is_class(what):
+        kept = []
+        chain = _Chain(range(start + parts[0].start, start + parts[-1].wires.stop), set(), {})
+        for run, is_counted in planner.runs(parts):
             passes = [*run[: KEPT - 1], run[-1]] if is_counted and len(run) > KEPT else run
             kept += passes
             for part in run[KEPT - 1 : -1] if len(passes) < len(run) else ():

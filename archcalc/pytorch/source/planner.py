@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from archcalc.pytorch.source.pieces import (
     written,
 )
 from archcalc.pytorch.source.runs import FEW, MOST, equal_in_a_row, gathered
-from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, is_chain
+from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope
 
 
 @dataclass(eq=False)
@@ -38,8 +38,9 @@ class Definition:
 class Planner:
     """Finds the classes of a network, from the inside out."""
 
-    def __init__(self, laid: Laid, root: Scope, name: str, taken: set[str]) -> None:
-        self.laid, self.root, self._classes = laid, root, class_names(taken)
+    def __init__(self, laid: Laid, root: Scope, name: str, helpers: Mapping[str, str]) -> None:
+        self.laid, self.root, self.helpers = laid, root, helpers
+        self._classes = class_names(helpers)
         self._parts: dict[Scope, tuple[Part, ...]] = {}
         self._keys: dict[Leaf | Scope | Run, int] = {}
         self._known: dict[Any, int] = {}
@@ -54,11 +55,13 @@ class Planner:
         body: list[tuple[str, Code]] = [(attribute, (written(code),)) for attribute, code in self._body(root)]
         self.definitions.append(Definition(self._classes.name(class_title(name)), root, body=body))
 
-    def parts(self, scope: Scope) -> tuple[Part, ...]:
-        """The parts of a scope, passes in a row as one."""
-        if scope not in self._parts:
-            self._parts[scope] = tuple(gathered(scope, self.key))
-        return self._parts[scope]
+    def parts(self, what: Scope | Run) -> tuple[Part, ...]:
+        """The parts as they are written: of a class, whose `forward` has loops, passes in a row are one."""
+        if isinstance(what, Run) or not self.is_class(what):
+            return what.parts
+        if what not in self._parts:
+            self._parts[what] = tuple(gathered(what, self.key))
+        return self._parts[what]
 
     # --- equality -------------------------------------------------------------------------------------------------
 
@@ -72,7 +75,7 @@ class Planner:
     def _structure(self, what: Leaf | Scope | Run) -> Any:
         if isinstance(what, Leaf):
             return (what.expression(), len(what.application.output_shape), *template(construction(what.module)))
-        if isinstance(what, Run) or self.in_place(what):
+        if isinstance(what, Run) or not self.is_class(what):
             rows = equal_in_a_row(what.parts, lambda part: self.key(part.what))
             return (type(what), *((self.key(row[0].what), sum(part.times for part in row)) for row in rows))
         wires = {wire: number for number, wire in enumerate(what.reads)}
@@ -84,14 +87,9 @@ class Planner:
             parts.append((self.key(part.what), name, reads))
         return (tuple(parts), tuple(wires[wire] for wire in what.makes))
 
-    def in_place(self, scope: Scope) -> bool:
-        """Whether a scope is a chain of modules, which `nn.Sequential` runs."""
-        leaves = (part.what for part in scope.parts if isinstance(part.what, Leaf))
-        return is_chain(scope) and all(leaf.expression() in ("", "x") for leaf in leaves)
-
     def is_class(self, scope: Scope) -> bool:
-        """Whether a scope has a class, since it's no chain."""
-        return scope is self.root or not self.in_place(scope)
+        """Whether a scope has a class: it's the network, or no chain of modules."""
+        return scope is self.root or not scope.is_sequential
 
     # --- code -----------------------------------------------------------------------------------------------------
 
@@ -101,7 +99,7 @@ class Planner:
             return construction(what.module)
         if what in self._calls:
             return self._calls[what]
-        steps = list(self._steps(what.parts))
+        steps = list(self._steps(self.parts(what)))
         if isinstance(what, Run):
             return module_list(steps)
         return steps[0] if len(steps) == 1 and steps[0][0] != LOOP else sequential(steps)
@@ -199,12 +197,11 @@ class Planner:
         """How to reach the module with a layer's weight from that of a part, by the layer's wire in it."""
         if isinstance(what, Leaf):
             return weighted_path(what.module)
-        is_class = isinstance(what, Scope) and self.is_class(what)
-        parts = self.parts(what) if isinstance(what, Scope) and is_class else what.parts
+        parts = self.parts(what)
         number = next(number for number, part in enumerate(parts) if wire in part.wires)
         part, before = parts[number], sum(part.times for part in parts[:number])
         below = self.weighted(part.what, wire if isinstance(part.what, Run) else wire - part.start)
-        if is_class and isinstance(what, Scope):
+        if isinstance(what, Scope) and self.is_class(what):
             return f".{self.attributes(what)[number]}{below}"
         is_alone = isinstance(what, Scope) and len(parts) == 1
         return below if is_alone else f"[{before}]{below}"

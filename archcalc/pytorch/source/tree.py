@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from torch import nn
@@ -69,6 +70,22 @@ class Scope:
         if place >= 0:
             return self.start + place
         return self.pools[~place] if of_pool else self.volumes[~place]
+
+    @cached_property
+    def is_sequential(self) -> bool:
+        """Whether it's a chain of modules, which `nn.Sequential` runs.
+
+        Each part reads what the one before it makes, and nothing else leaves or enters.
+        """
+        if len(self.reads) != 1 or len(self.makes) != 1:
+            return False
+        entering, reading = self.reads[0], readers(self.parts)
+        for part in self.parts:
+            is_module = not isinstance(part.what, Leaf) or part.what.expression() in ("", "x")
+            if not is_module or part.reads != (entering,) or len(part.makes) != 1 or len(reading[entering]) > 1:
+                return False
+            entering = part.makes[0]
+        return self.makes == (entering,)
 
 
 @dataclass(eq=False)
@@ -226,15 +243,3 @@ def readers(parts: Sequence[Part]) -> dict[Wire, list[int]]:
         for wire in dict.fromkeys(part.reads):
             found.setdefault(wire, []).append(number)
     return found
-
-
-def is_chain(scope: Scope) -> bool:
-    """Whether each part reads what the one before it makes, and nothing else leaves or enters."""
-    if len(scope.reads) != 1 or len(scope.makes) != 1:
-        return False
-    entering, reading = scope.reads[0], readers(scope.parts)
-    for part in scope.parts:
-        if part.reads != (entering,) or len(part.makes) != 1 or len(reading[entering]) > 1:
-            return False
-        entering = part.makes[0]
-    return scope.makes == (entering,)

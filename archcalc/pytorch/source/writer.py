@@ -60,8 +60,7 @@ def _written(graph: Graph) -> tuple[str, Planner]:
         planner = _planned(laid(graph), graph.name)
     except Unrolled:
         planner = _planned(whole(graph), graph.name)
-    helpers = _helpers(planner.root)
-    classes = [*helpers.values(), *(_class(definition, planner, graph) for definition in planner.definitions)]
+    classes = [*planner.helpers.values(), *(_class(each, planner, graph) for each in planner.definitions)]
     imports = "\n".join(_imports("\n".join(classes)))
     return "\n\n\n".join([f"{_header(graph)}\n\n{imports}", *classes]) + "\n", planner
 
@@ -71,16 +70,15 @@ def _check_depth(graph: Graph) -> None:
 
     Raises: NoNumber: it's a symbol.
     """
-    if counts := depth_symbols(graph.tree.body):
-        first, *others = sorted({str(symbol) for count in counts for symbol in count.free_symbols})
-        message = f"the number of layers of {graph.name} has no value: {', '.join([first, *others])}"
-        raise NoNumber(message, f"give it one, as in --set {first}=3")
+    if names := sorted(map(str, depth_symbols(graph.tree.body))):
+        message = f"the number of layers of {graph.name} has no value: {', '.join(names)}"
+        raise NoNumber(message, f"give it one, as in --set {names[0]}=3")
 
 
 def _planned(laid: Laid, name: str) -> Planner:
     with torch.device("meta"):
         root = tree_of(laid)
-    return Planner(laid, root, name, {*_helpers(root)})
+    return Planner(laid, root, name, _helpers(root))
 
 
 def _header(graph: Graph) -> str:
@@ -100,7 +98,7 @@ def _title_of(graph: Graph) -> str:
 
 def _imports(code: str) -> Iterator[str]:
     """What the code uses."""
-    names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    names = _names(code)
     yield "from __future__ import annotations\n"
     standard = [("collections.abc", "Sequence"), ("typing", "Any")]
     if used := [f"from {module} import {name}" for module, name in standard if name in names]:
@@ -113,35 +111,33 @@ def _imports(code: str) -> Iterator[str]:
 
 
 def _helpers(root: Scope) -> dict[str, str]:
-    """The source of every module of archcalc's own that the network uses, and of what that uses."""
+    """The source of every module of archcalc's own that the network uses, each after what it uses itself."""
     found: dict[str, str] = {}
-
-    def need(name: str, home: ModuleType) -> None:
-        if name in found:
-            return
-        source = _source(home, name)
-        found[name] = ""  # stands after what it uses
-        for other, value in vars(home).items():
-            if (
-                getattr(value, "__module__", "") == home.__name__
-                and other != name
-                and re.search(rf"\b{other}\(", source)
-            ):
-                need(other, home)
-        del found[name]
-        found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
-
-    for leaf in inside_out(root):
-        for part in leaf.module.modules() if isinstance(leaf, Leaf) and not leaf.expression() else ():
-            name, home = type(part).__name__, type(part).__module__
-            if home in HOMES:
-                need(name, HOMES[home])
+    leaves = (what for what in inside_out(root) if isinstance(what, Leaf) and not what.expression())
+    for part in (part for leaf in leaves for part in leaf.module.modules()):
+        if (home := HOMES.get(type(part).__module__)) is not None:
+            _add_helper(type(part).__name__, home, found)
     return found
+
+
+def _add_helper(name: str, home: ModuleType, found: dict[str, str]) -> None:
+    """Add a class or a function, if it isn't there yet, after those of its module that it uses."""
+    if name not in found:
+        source = _source(home, name)
+        for other in sorted(_names(source) - {name}):
+            if getattr(vars(home).get(other), "__module__", "") == home.__name__:
+                _add_helper(other, home, found)
+        found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
 
 
 @cache
 def _source(home: ModuleType, name: str) -> str:
     return inspect.getsource(getattr(home, name)).rstrip()
+
+
+def _names(code: str) -> set[str]:
+    """The names that code uses, without attributes."""
+    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
