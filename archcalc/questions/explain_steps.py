@@ -93,7 +93,7 @@ def _rounds_down_once(general: Any) -> bool:
     if PLAIN.ceiling[0] in PLAIN.write(general):
         return False
 
-    rest = sum(term for term in sympy.Add.make_args(general) if not isinstance(term, sympy.floor))
+    rest = sympy.Add(*(term for term in sympy.Add.make_args(general) if not isinstance(term, sympy.floor)))
     return len(general.atoms(sympy.floor)) == 1 and not rest.has(sympy.floor) and bool(rest.is_integer)
 
 
