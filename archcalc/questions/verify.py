@@ -257,6 +257,7 @@ def _has_symbols(report: Report) -> bool:
     return any(is_symbolic(size) for node in report.graph.nodes for size in node.shape.values())
 
 
+@renewed()
 def _verified(case: _Case, device: str, progress: Progress) -> Verification:
     found = case.described(_ran(case.report, device, progress))
     progress.end(found)
