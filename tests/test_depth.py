@@ -155,6 +155,19 @@ def test_exceptions_that_depend_on_more_are_refused() -> None:
         Report(graph).totals["peak_bytes"]
 
 
+def test_no_passes_at_all() -> None:
+    """Where a formula holds for 0 passes as well, the symbol may be 0; else it's said that it can't be."""
+    for name, symbol in (("gpt2_small", "layers"), ("vit_b_16", "layers")):
+        found = formula(name, symbolic=symbol)
+        there = analyze(name, hparams={symbol: 0}).totals
+        assert {quantity: there[quantity] for quantity in found.names} == found.at(**{symbol: 0})
+    hidden = formula("pattern", symbolic="k")
+    assert ["k >= 1"] == [str(condition) for condition in hidden.conditions]
+    with pytest.raises(UsageError, match="k must be at least 1"):
+        hidden.at(k=0)
+    assert () == formula("resnet:cifar", symbolic="n").conditions  # which can't be built without
+
+
 def test_layers_are_not_listed() -> None:
     """What shows layers one by one asks for a number."""
     graph = load("resnet:cifar").build(n=dim("n"))

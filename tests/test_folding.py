@@ -145,7 +145,7 @@ def test_random_specs_with_symbols() -> None:
             graph = build(spec, hparams={name: dim(name) for name in symbols})
         except SpecError:
             continue
-        if graph.is_open:
+        if graph.is_open and not graph.varies:  # those have no rows
             compared += 1
             _compare(graph, lambda numbers, spec=spec: build(spec, hparams=numbers), symbols)
     assert compared > 10

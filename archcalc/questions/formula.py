@@ -24,7 +24,7 @@ from archcalc.formulas.notation import LATEX, UNICODE, Notation, condition_text
 from archcalc.formulas.programs import python_code, sympy_code
 from archcalc.formulas.symbols import opened, with_values
 from archcalc.graph import Graph
-from archcalc.graph.composite import counts
+from archcalc.graph.composite import counts, depth_symbols
 from archcalc.graph.labels import UNNAMED
 from archcalc.graph.tree import TooManyLayers, layers_of
 from archcalc.quantities import QUANTITIES, Total
@@ -34,6 +34,7 @@ from archcalc.report import Report, Row
 from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Dim, dim, exact, is_symbolic
 from archcalc.symbolic.compiled import Uncompilable
+from archcalc.symbolic.values import value_at
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 
@@ -255,7 +256,35 @@ def formula(
         return replace(of_totals(Report(found.graph, batch), {}, layer), fixed=found.fixed, left_open=tuple(names))
     found, values = with_values(architecture, graph, names, hparams, by_axis)
     formulas = of_totals(Report(found.graph, batch), values, layer)
+    if found.graph.is_open and not layer:
+
+        def without(name: str) -> Report:
+            return Report(
+                opened(architecture, (), {**hparams, name: 0}, by_axis).graph, 1 if is_symbolic(batch) else batch
+            )
+
+        formulas = _without_passes(formulas, {s.name for s in depth_symbols(found.graph.tree.body)} & {*names}, without)
     return replace(formulas, fixed=found.fixed, warnings=graph.warnings)
+
+
+def _without_passes(formulas: Formulas, numbers: Collection[str], built: Callable[[str], Report]) -> Formulas:
+    """The formulas, with whether they hold where a number of passes is 0, as far as the network can be `built` so.
+
+    It may then be 0, if it's the only symbol; where they don't hold, it's said that it must be 1 or more.
+    """
+    for name in sorted(numbers):
+        known = {symbol: value for symbol, value in formulas.values.items() if isinstance(value, int)}
+        values = {BATCH: 1, **known, name: 0}
+        try:
+            totals = built(name).totals
+            holds = all(value_at(each.general, values) == totals[each.name] for each in formulas)
+        except (SpecError, UsageError, KeyError):  # there's no such network, or other symbols have no numbers
+            continue
+        if not holds:
+            formulas = replace(formulas, conditions=(*formulas.conditions, Condition(dim(name), ">=", 1)))
+        elif [*formulas.values] == [name]:
+            formulas = replace(formulas, from_zero=(name,))
+    return formulas
 
 
 def _of_layer(report: Report, layer: str, names: Sequence[str]) -> Formulas | None:
