@@ -28,7 +28,11 @@ DEEP = ("resnet:cifar", "resnet:cifar_plain", "gpt2", "vit", "convnext", "mobile
 @contextmanager
 def one_by_one() -> Iterator[None]:
     """Build every pass of every loop and every call of every block: no repeats, nothing shared."""
-    with patch.object(Passes, "_names_alike", lambda *_: None), patch.object(Blocks, "_known", lambda *_: None):
+    with (
+        patch.object(Passes, "_names_alike", lambda *_: None),
+        patch.object(Blocks, "_known", lambda *_: None),
+        patch("archcalc.expand.nodes.put_together", lambda *_: None),
+    ):
         yield
 
 
@@ -95,6 +99,53 @@ def test_what_is_shared_is_what_building_one_by_one_makes(first: int) -> None:
             assert error.diagnostics == found.value.diagnostics
         else:
             agrees(build(spec), plain)
+
+
+def test_what_turned_out_equal_is_what_building_one_by_one_makes() -> None:
+    """Likewise if no pass is known to be equal before it's built: most are found to be afterwards."""
+    before = after = 0
+    for seed in range(30):
+        try:
+            spec = spec_of(Loops(seed).text())
+            with one_by_one():
+                plain = build(spec)
+        except SpecError:
+            continue
+        with patch.object(Passes, "_names_alike", lambda *_: None):
+            graph = build(spec)
+        agrees(graph, plain)
+        before, after = (n + sum(1 for _ in repeats(g.tree.body)) for n, g in ((before, build(spec)), (after, graph)))
+    assert after > before / 2 > 25
+
+
+EQUAL = [
+    # passes that name the one before them, or a layer in it
+    ("[{b0: conv 3 1x1}, {'b{i}': {for: {i: 1..99}, do: [conv 3 1x1, {add: [bn, 'from b{i-1}']}]}}, relu]", 99),
+    ("[{b0: {c: conv 3 1x1}}, {'b{i}': {for: {i: 1..99}, do: [{c: conv 3 1x1}, {add: [bn, 'from b{i-1}/c']}]}}]", 0),
+    ("[{'x{2*i}y': {for: {i: 1..99}, do: [conv 3 1x1, relu if i > 0, bn]}}, from x8y, relu]", 99),
+    # layers that share weights; the first pass does with what enters it
+    ("[{a: conv 3 1x1}, {'b{i}': {for: {i: 1..9}, do: [tconv 3 1x1 tie=@a, {add: [bn, from in]}]}}, relu]", 8),
+    # values that change what is built, here and there
+    ("[{'b{i}': {for: {i: 1..99}, do: 'conv 3 1x1 if i % 50 == 0 else conv 3 3x3 p=1'}}]", 49),
+]
+
+
+@pytest.mark.parametrize(("layers", "longest"), EQUAL)
+def test_passes_that_turn_out_equal(layers: str, longest: int) -> None:
+    """Those that follow each other are a repeat, whose passes are found by their names."""
+    spec = spec_of(f"{HEAD}layers: {layers}\n")
+    with one_by_one():
+        plain = build(spec)
+    graph = build(spec)
+    agrees(graph, plain)
+    assert longest == max((repeat.count for repeat in repeats(graph.tree.body)), default=0)
+
+
+def test_passes_around_one_that_is_given_arguments_are_equal() -> None:
+    """Those before it and those after it are repeats."""
+    graph = load("resnet:cifar").build(n=18, hparams={"conv3/7/body/conv.bias": True})
+    assert [18, 5, 11, 17] == [repeat.count for repeat in repeats(graph.tree.body)]
+    assert "conv3/12/body/conv" == graph.node(graph.place("conv3/12/body/conv")).name
 
 
 @pytest.mark.parametrize("name", DEEP)

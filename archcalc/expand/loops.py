@@ -24,6 +24,7 @@ from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, LocalError, Mark
 from archcalc.expand.alike import Readers, rows_alike
 from archcalc.expand.blocks import Place
+from archcalc.expand.equal_passes import Passes
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
@@ -189,10 +190,17 @@ class Loops:
     def _run(self, run: Run, at: Tensor) -> Tensor:
         """Run the passes; stop at the first with an error, and before they get too many."""
         self._open += 1
+        frame = self.builder.made.frames[-1]
+        first = len(frame.items)
         try:
-            return self._run_open(run, at) if is_symbolic(run.times) else self._run_counted(run, at)
+            if is_symbolic(run.times):
+                return self._run_open(run, at)
+            at = self._run_counted(run, at)
         finally:
             self._open -= 1
+        if len(frame.items) > first + 1 and (around := _around_number(run.naming)):
+            frame.passes.append(Passes(range(first, len(frame.items)), *around))
+        return at
 
     def _run_counted(self, run: Run, at: Tensor) -> Tensor:
         number = one_by_one = 0
@@ -493,6 +501,15 @@ class Loops:
                 self.builder.report(ctx, LocalError(message, code="E063"), item.mark)
                 return None
         return row
+
+
+def _around_number(naming: Named | None) -> tuple[str, str] | None:
+    """What is before and after the number in the names of passes; None if there's more in them than one."""
+    parts = naming.name.parts if naming is not None else ("", None, "")
+    places = [place for place, part in enumerate(parts) if not isinstance(part, str)]
+    if len(places) != 1:
+        return None
+    return "".join(map(str, parts[: places[0]])), "".join(map(str, parts[places[0] + 1 :]))
 
 
 class _Before(NamedTuple):

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from archcalc.errors import LocalError, Mark, ShapeError, suggestion
+from archcalc.expand.equal_passes import Passes, put_together
 from archcalc.expand.scope import Scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
 from archcalc.graph.composite import LAID, LAID_VARYING, Call
@@ -58,7 +59,7 @@ class Frame:
 
     __slots__ = (
         "_known", "_long", "_looked_at", "aliases", "inner", "items",
-        "marks", "names", "path", "prefix", "start", "starts",
+        "marks", "names", "passes", "path", "prefix", "start", "starts",
     )  # fmt: skip
 
     def __init__(self, path: str, start: int) -> None:
@@ -70,6 +71,8 @@ class Frame:
         self.starts: list[int] = []
         self.aliases: dict[str, tuple[int, Tensor]] = {}
         """What names settled on, and after how many items."""
+        self.passes: list[Passes] = []
+        """The loops that have been run."""
         self._known: dict[str, tuple[int, int]] = {}
         self._long: list[tuple[int, Numbered]] = []
         self._looked_at = 0
@@ -89,6 +92,12 @@ class Frame:
             self._looked_at -= 1
         self.names.pop()
         return self.items.pop(), self.starts.pop(), self.marks.pop(), self.inner.pop()
+
+    def forget(self) -> None:
+        """Look the items up anew, since there are others now."""
+        self._known.clear()
+        self._long.clear()
+        self._looked_at = 0
 
     def item(self, number: int) -> Part:
         """An item where it stands."""
@@ -141,6 +150,7 @@ class Frame:
 
     def closed(self, known: Known) -> tuple[Composite, Label, tuple[int, ...]]:
         """What it is now that it's complete, and what it reads; what is `known` already, if that is equal."""
+        put_together(self, known)
         start = self.start
         read = dict.fromkeys([node for item in self.items for node in item.read if node < start])
         slots = {node: ~number for number, node in enumerate(read)}
