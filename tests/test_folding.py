@@ -29,7 +29,7 @@ from archcalc.symbolic.values import value_at
 from archcalc.tables.formats import FORMATS
 from archcalc.tables.terminal import show
 from archcalc.zoo import Architecture, architectures
-from tests.helpers import graph_of, spec_of
+from tests.helpers import HEAD, graph_of, spec_of
 from tests.random_loops import Loops
 from tests.readers import csv_rows, html_page, markdown_tables
 from tests.test_table import in_terminal
@@ -302,3 +302,16 @@ def test_blocks_in_blocks_are_no_repeats() -> None:
     assert 2**20 + 1 == len(graph)
     with pytest.raises(TooManyLayers):
         Folded(Listing(Report(graph))).rows  # noqa: B018
+
+
+def test_layers_in_place_on_one_volume_in_many_passes() -> None:
+    """They are one rider with its number, however many; with their saved bytes, each is there."""
+    text = f"{HEAD}hparams: {{n: 4}}\nlayers: [{{stem: conv 3 3x3 p=1}}, {{for: {{i: 1..n}}, do: {{add: [conv 3 3x3 p=1, from stem -> relu]}}}}]\n"
+    spec = spec_of(text)
+    for number, times in ((10**9, "1000000000"), (dim("n"), "n")):
+        report = Report(build(spec, hparams={"n": number}))
+        folded = Folded(Listing(report))
+        assert f"conv 3 3x3 p=1 + relu ×{times}" in [folded.cells(row)[2] for row in folded.rows]
+        adds_up(folded, {"n": 7})
+    there = Listing(Report(build(spec)), ("name", "layer", "saved_bytes"))
+    agrees(Folded(there), there, {})

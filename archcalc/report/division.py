@@ -27,14 +27,14 @@ def entries(graph: Graph, every: bool = False, depth: int = 0) -> Iterator[Entry
     return written_out(divided(graph, every, depth))
 
 
-def divided(graph: Graph, every: bool = False, depth: int = 0) -> tuple[Row, ...]:
-    """The same rows, with those of passes that are alike once."""
+def divided(graph: Graph, every: bool = False, depth: int = 0, folded: bool = False) -> tuple[Row, ...]:
+    """The same rows, with those of passes that are alike once; `folded`, what works in each on one volume, too."""
     body, label = graph.tree.body, graph.tree.label
     if depth:
         return _by_scope(body, label, depth, {})
     if every:
         return _by_layer(body, label, {})
-    return Volumes().rows(body, label)
+    return Volumes(folded).rows(body, label)
 
 
 def _by_layer(call: Call, label: Label | None, known: Known) -> tuple[Row, ...]:

@@ -17,6 +17,7 @@ from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
 from archcalc.graph import MAX_LAYERS, NoNumber, TooManyLayers
 from archcalc.quantities import Total, fields, names
+from archcalc.report.division import divided
 from archcalc.report.facts import facts
 from archcalc.report.listing import SHARE, Listing, is_share, told
 from archcalc.report.records import dump, framed, shapes
@@ -105,13 +106,19 @@ class Folded:
     @cached_property
     def rows(self) -> tuple[Shown, ...]:
         """The rows, each head before those of a pass."""
-        graph, many = self.listing.report.graph, lines(self.listing.rows, {})
+        graph, many = self.listing.report.graph, lines(self._divided, {})
         if many > MAX_LAYERS:
             raise TooManyLayers(graph.name, graph.tree.body.size)
         spend(20 * many, "folding so many rows")
-        rows = tuple(self._shown(self.listing.rows, _At(), 1, 0))
+        rows = tuple(self._shown(self._divided, _At(), 1, 0))
         self._check(rows)
         return rows
+
+    @cached_property
+    def _divided(self) -> tuple[Row, ...]:
+        """The rows that are folded. Each layer has its own number where amounts depend on that."""
+        graph, each = self.listing.report.graph, {*self.listing.placed} - {"name", "output_shape"}
+        return divided(graph, self.listing.every, self.listing.depth, folded=graph.is_open or not each)
 
     @property
     def spares(self) -> bool:
@@ -236,7 +243,7 @@ class Folded:
         for times, pieces in self._pieces.values():
             constant, rest = times.as_coeff_Add()  # type: ignore[union-attr]  # of symbolic numbers
             least[rest] = max(least.get(rest, 0), pieces - 1 - constant)
-        return (f"{rest} >= {number}" for rest, number in least.items() if number > 1)
+        return (f"{rest} >= {number}" for rest, number in least.items() if number > 0)
 
     # --- for programs ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple, TypeAlias
 
 from archcalc.graph import Application, Composite, Repeat
@@ -205,5 +205,8 @@ class Volumes:
 
 def _line(layer: Application, riders: Riders) -> Line:
     """A row for a layer and those that work on its volume."""
+    if any(rider.times != 1 for rider in riders):
+        alike = ((layer, [*each]) for layer, each in groupby(riders, lambda rider: rider.layer))
+        riders = tuple([each[0]._replace(times=sum(rider.times for rider in each)) for _, each in alike])
     nodes, layers = [rider.node for rider in riders], [(rider.layer, rider.times) for rider in riders]
     return Line("", 0, (0, *nodes), ((layer, 1), *layers))
