@@ -323,11 +323,12 @@ def test_torch_module_agrees(case: Case) -> None:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from archcalc.pytorch.saved import FusedKernels
+    from archcalc.pytorch.saved import FUSED_FLOPS, FusedKernels
 
     module = case.layer.torch_module(*case.inputs)
+    counter = FlopCounterMode(display=False, custom_mapping=FUSED_FLOPS)
     # fused attention and recurrences hide their products from the counter, hence MATH, and steps
-    with FusedKernels(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with FusedKernels(), counter, sdpa_kernel(SDPBackend.MATH):
         output = module(*tensors(case))
     # what the counter sees of a kind without MACs is 0 as well, so every kind is compared
     expected = {
