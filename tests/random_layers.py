@@ -452,4 +452,4 @@ def kinds_for(x: Shape) -> list[dict[str, Callable[[Draw, Shape], Values]]]:
         return [{"embed": embed, "identity": _none}]
     if x.spatial:
         return [FEATURES, SPATIAL, SPATIAL]  # most arguments are there
-    return [FEATURES, VECTORS, TOKENS] if "T" in x else [FEATURES, VECTORS]
+    return [FEATURES, VECTORS, TOKENS, TOKENS] if "T" in x else [FEATURES, VECTORS]
