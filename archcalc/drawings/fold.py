@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from archcalc.graph import Application, Composite, Graph, Repeat
+from archcalc.graph import Application, Composite, Graph, NoNumber, Repeat
 from archcalc.graph.composite import NONE, exits, passes, shared_exits
 from archcalc.graph.labels import UNNAMED, Numbered
 from archcalc.graph.tree import Place, inside, one_pass
@@ -132,11 +132,19 @@ class Folding:
         return part
 
     def _passes(self, at: Place, around: _Part, seen: frozenset[int]) -> Iterator[_Part]:
-        """The passes of a repeat, those that are drawn once together: all up to one that is read from elsewhere."""
+        """The passes of a repeat, those that are drawn once together: all up to one that is read from elsewhere.
+
+        Raises: NoNumber: sizes change from pass to pass, and there's no number of them.
+        """
         repeat = at.call
         assert isinstance(repeat, Repeat)
         if not repeat.size:
             return
+        if repeat.index is not None:
+            message = (
+                f"{self.graph.name} can't be drawn: sizes change from pass to pass, of which there are {repeat.times}"
+            )
+            raise NoNumber(message, "give the symbol a value")
         ends = passes(repeat, seen) if self.fold else dict.fromkeys(range(repeat.count), NONE)
         first = 0
         for end, outside in ends.items():
