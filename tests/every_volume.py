@@ -54,6 +54,8 @@ CHAINS = [
     "pixel_unshuffle 1 -> pixel_shuffle 1", "param C=3 W=4", "param T=5 C=4 -> attention 2 kv=@x",
     "rnn 3", "lstm 3 reverse=true", "lstm 4 projection=2", "gru 4 bias=false", "(gru 3)*2 -> fc 2",
     # tokens and regions
+    "rmsnorm", "rmsnorm affine=false", "l2norm", "matmul @x transpose=true", "{y: transpose T C} | from x -> matmul @y",
+    "sdpa 2 keys=@x values=@x", "attention 2 kv_heads=1 rope=true qk_norm=rms",
     "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
     "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",
     "flatten | {y: reshape T={numel}} | grid H={numel}", "{y: tokens} | grid like=@x", "from x -> grid like=@x",

@@ -197,7 +197,7 @@ REQUIRED = {
 }  # fmt: skip
 """Values of arguments that must be given, with which a layer works on a volume of 12 channels."""
 BEFORE = {
-    "embed": ("T", ""), "attention": ("TC", ""), "pos_embed": ("TC", ""), "select": ("TC", ""), "fc": ("C", ""),
+    "embed": ("T", ""), "attention": ("TC", ""), "sdpa": ("TC", ""), "pos_embed": ("TC", ""), "select": ("TC", ""), "fc": ("C", ""),
     "rbf": ("C", ""), "grid": ("TC", ""), "pixel_shuffle": ("CW", ""), **dict.fromkeys(("rnn", "lstm", "gru"), ("TC", "")),
     "roipool": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes"),
     "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
@@ -209,10 +209,13 @@ MORE = {
     ("tconv", "output_padding"): {"stride": "6"},
     ("lstm", "projection"): {"hidden": "9"},
     ("chunk", "index"): {"parts": "6"},
+    ("attention", "rotary_dim"): {"num_heads": "1", "rope": "true"},
+    **{(kind, "kv_heads"): {"num_heads": "12"} for kind in ("attention", "sdpa")},
 }
 """Values of other arguments, so that some numbers fit."""
 SIZES = {"C": 12, "T": 8}
-TENSORS = {"roipool": "from scores -> roipool rois=@rois", "proposals": "from scores -> proposals box=@boxes"}
+TENSORS = {"roipool": "from scores -> roipool rois=@rois", "proposals": "from scores -> proposals box=@boxes",
+           "sdpa": "sdpa keys=@input values=@input"}  # fmt: skip
 INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
 ARGUMENTS = [
     (kind, name)

@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_an_error_at_the_layer() -> None:
 
 
 def test_values_see_what_the_text_around_a_layer_sees() -> None:
-    """Hparams, loop variables, formals of blocks, and the volume that enters."""
+    """Hparams, loop variables, formals of blocks, the volume that enters, the network's input and earlier volumes."""
     text = """archcalc: 1
 name: t
 hparams: {width: 3}
@@ -135,11 +135,11 @@ input: {C: 2, H: 9, W: 9}
 blocks: {unit(c): conv c 1x1}
 layers: ['s{i}': {for: {i: 1..2}, do: conv 4 1x1}, {b: unit 5}, {last: conv 7 1x1}, zeropad 10*width]
 """
-    sets = {"s*.out_channels": "width*i", "b.out_channels": "c+x.C", "last.out_channels": "2*x.C+in.C"}
+    sets = {"s*.out_channels": "width*i", "b.out_channels": "c+x.C", "last.out_channels": "2*x.C+in.C-s1.C"}
     with pytest.raises(UsageError, match=r"last\.out_channels"):
-        build(spec_of(text), hparams=sets)
-    graph = build(spec_of(text), hparams={**sets, "last.out_channels": "2*x.C"})
-    assert [2, 3, 6, 11, 22, 30] == [node.shape.C for node in graph.nodes]
+        build(spec_of(text), hparams={**sets, "last.out_channels": "s3.C"})
+    graph = build(spec_of(text), hparams=sets)
+    assert [2, 3, 6, 11, 21, 30] == [node.shape.C for node in graph.nodes]
 
 
 def test_references_can_be_given_from_outside() -> None:
