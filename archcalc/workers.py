@@ -34,7 +34,15 @@ PATIENCE = 1.0
 """Seconds of work after which it pays to start processes, which takes a third of that, on all cores."""
 AHEAD = 8
 """Items for each process that are handed out before their turn, so that none waits while a slow one is worked on."""
-_CODE = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from archcalc.workers import serve; serve()"
+_CODE = """
+import pickle, sys
+try:
+    sys.path[:] = pickle.load(sys.stdin.buffer)
+except (EOFError, pickle.UnpicklingError):
+    sys.exit()  # who started it was killed
+from archcalc.workers import serve
+serve()
+"""
 _ALONE: dict[str, Any] = {"process_group": 0}
 """What makes a process a group of its own, which Ctrl-C in a terminal doesn't reach."""
 if sys.platform == "win32":
@@ -178,7 +186,7 @@ def serve() -> None:
 
 def _listen(questions: SimpleQueue[Any]) -> None:
     """Read questions; end the process, whatever it's doing, as soon as nobody can ask any more."""
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
             questions.put(pickle.load(sys.stdin.buffer))
     os._exit(0)

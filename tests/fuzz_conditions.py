@@ -152,7 +152,7 @@ def _size(random: Random, axis: str) -> int:
 def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
-        "embed": ("T",), "attention": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
+        "embed": ("T",), "attention": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
         "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)
@@ -194,6 +194,10 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
         yield "crop like=@start"
     elif kind == "attention" and draft.one_in(2):
         yield f"attention {_tight(draft.expression())} kv=@start"
+    elif kind == "sdpa":
+        yield f"{draft.call(kind)} keys=@start values=@start"
+    elif kind == "matmul":
+        yield draft.random.choice(["matmul @start transpose=true", "matmul @start"])
     elif kind in ("roipool", "proposals"):
         yield f"scores: conv {_tight(draft.expression())} 1"
         yield f"boxes: from start -> conv {_tight(draft.expression())} 1"

@@ -62,7 +62,7 @@ def test_missing_changed_and_ownerless_files_are_told(own: tuple[Path, Path]) ->
 
     (specs / "tiny.yaml").write_text(SPEC.replace("tiny", "new"))
     assert f"{folder / 'tiny.json'}: no spec owns this file" in check([], specs, folder)
-    told = ["new: recorded", f"{folder / 'tiny.json'}: no spec owns this file; --prune removes it"]
+    told = ["new: recorded", f"{folder / 'tiny.json'}: no spec owns this file; prune=True removes it"]
     assert told == update([], specs, folder)
     assert [f"{folder / 'tiny.json'}: removed, no spec owns it"] == update([], specs, folder, prune=True)
     assert [] == check([], specs, folder)

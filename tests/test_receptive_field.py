@@ -17,6 +17,7 @@ from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.analyses.receptive_field_paths import merged, misalignments, remarks
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
+from archcalc.layers.reads import Sampled
 from archcalc.symbolic import ceil_div, dim, is_symbolic
 from archcalc.zoo import load
 from tests.helpers import graph_of
@@ -258,6 +259,14 @@ def unclipped(graph: Graph, index: int, axis: str, position: int) -> tuple[set[i
             if node.kind.startswith("adaptive"):
                 bins = (range(o * size // count, ceil_div((o + 1) * size, count)) for o in sets[current])
                 read = {i for reached in bins for i in reached}
+            elif node.kind == "resize":
+                (reads,) = node.layer.reads(*node.application.input_shapes)
+                assert reads is not None
+                relation = reads.along[axis]
+                if isinstance(relation, Sampled):
+                    read = {i for o in sets[current] for i in range(*relation.bounds(o, size))}
+                else:  # of one position, or of a position on each side: whatever is asked for
+                    read = {i for i in range(size) if relation.read_by(1, size) >> i & 1}
             else:
                 read = sets[current] if window is None else {i for o in sets[current] for i in window.reads(o)}
             sets.setdefault(place, set()).update(read)

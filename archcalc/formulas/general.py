@@ -173,9 +173,9 @@ def _argument(application: Application, name: str, type_: str, value: Any, names
     if value is None or isinstance(value, str) or type_ not in ("Dim", "Count", "Channels", "Extent", "Amounts"):
         return value
     axes = application.input_shapes[0].spatial
+    symbol = names.amount if type_ in ("Amounts", "Count") else names.symbol
     if type_ in ("Dim", "Count", "Channels"):
-        return names.symbol(f"{name}_out" if len(name) == 1 else short, value)
-    symbol = names.amount if type_ == "Amounts" else names.symbol
+        return symbol(f"{name}_out" if len(name) == 1 else short, value)
     if not axes:  # of a grid that isn't the input's
         sizes = value if isinstance(value, tuple) else (value,)
         found = tuple(symbol(f"{short}_{number}" if len(sizes) > 1 else short, v) for number, v in enumerate(sizes, 1))

@@ -89,6 +89,7 @@ class Diagnostics:
         self._told: set[tuple[str, str, Mark]] = set()
         self._causes: dict[tuple[str, str, str], list[Mark]] = {}
         self._warnings = 0
+        self._again = 0
 
     def report(self, source: Source, code: str, message: str, mark: Mark, **more: Any) -> None:
         """Add an error or warning; the same one at the same place is reported once, an unknown name once in all.
@@ -103,12 +104,17 @@ class Diagnostics:
             places = self._causes.setdefault((code, printable(message), mark.file), [])
             places.append(mark)
             if len(places) > 1:
+                self._again += 1
+                self._stop_after_many()
                 return
         self._warnings += warning
         more["hint"] = printable(more.get("hint", ""))
         line = printable(source.line(mark))
         self.found.append(Diagnostic(code, printable(message), mark, source_line=line, **more))
-        if len(self.found) - self._warnings >= MAX_DIAGNOSTICS:
+        self._stop_after_many()
+
+    def _stop_after_many(self) -> None:
+        if len(self.found) - self._warnings + self._again >= MAX_DIAGNOSTICS:
             raise SpecError([*self.sorted(), Diagnostic("E001", f"stopped after {MAX_DIAGNOSTICS} errors")])
 
     def add(self, known: Iterable[Diagnostic]) -> None:

@@ -168,11 +168,11 @@ class Attending(Layer):
         shared, learned = shared_out(sizes.heads, sizes.kv_heads), self.positions(1) != 0 or self.sinks
         scores = queries or keys or learned
         kept = (
-            sizes.q * keys,
-            shared * sizes.k * queries,
-            sizes.scores * (self.softcap is not None and (queries or keys)),
-            self._probabilities(sizes) * (scores or values),
-            shared * sizes.v * scores,
+            sizes.q * int(keys),
+            shared * sizes.k * int(queries),
+            sizes.scores * int(self.softcap is not None and (queries or keys)),
+            self._probabilities(sizes) * int(scores or values),
+            shared * sizes.v * int(scores),
         )
         places = self._places(sizes)
         return (Extra(sum(kept)), *((Extra(places, Width.index, per_example=False),) if places else ()))

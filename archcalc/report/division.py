@@ -5,6 +5,7 @@ A part is divided up once, wherever it stands and however often.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -31,7 +32,7 @@ def divided(graph: Graph, every: bool = False, depth: int = 0, folded: bool = Fa
     """The same rows, with those of passes that are alike once; `folded`, what works in each on one volume, too."""
     body, label = graph.tree.body, graph.tree.label
     if depth:
-        return _by_scope(body, label, depth, {})
+        return _by_scope(body, label, min(depth, sys.maxsize), {})
     if every:
         return _by_layer(body, label, {})
     return Volumes(folded).rows(body, label)
