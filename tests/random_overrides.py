@@ -33,10 +33,8 @@ VALUES = {
     "Tie": ["@n1", "@n2"],
     "Table": ["table1"],
     "Axis": ["C", "H", "W", "T"],
-    "Interpolation": ["nearest", "bilinear"],
-    "Approximation": ["none", "tanh"],
 }
-"""For each type of arguments some values, of which some fit nearly always and some never."""
+"""For each type of arguments some values, of which some fit nearly always and some never; others take their words."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def changes(draw: Draw, texts: Any) -> Changed | None:
         return None
     node = draw(st.sampled_from(nodes))
     argument = draw(st.sampled_from(list(node.layer.arguments().values())))
-    value = draw(st.sampled_from(VALUES[argument.type.name]))
+    value = draw(st.sampled_from(VALUES.get(argument.type.name) or argument.type.words))
     rewritten = with_argument(text, node, argument.name, value)
     word = draw(st.sampled_from([argument.name, argument.short]))
     names = [other.name for other in nodes if other.mark == node.mark and other.kind == node.kind]
