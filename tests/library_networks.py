@@ -11,6 +11,7 @@ import argparse
 import importlib
 import re
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc import analyze, load
 from archcalc.pytorch.network import Network
+from archcalc.symbolic import known
 
 OPERATORS = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
 """What torchvision's Python declares gradients or fake tensors of; its compiled part has them, if it can be loaded."""
@@ -140,10 +142,11 @@ def counted(module: nn.Module, *inputs: Tensor) -> int:
 
 
 class Seen(NamedTuple):
-    """A module of a library that has parameters, and what it read."""
+    """A module of a library that has parameters, what it read, and how many values it made of that."""
 
     module: nn.Module
     read: Tensor
+    made: int
 
 
 def own_parameters(module: nn.Module) -> list[Tensor]:
@@ -170,8 +173,8 @@ def seen(module: nn.Module, example: Tensor) -> list[Seen]:
     """The modules with parameters that a network runs, in order, and what each of them read."""
     found: list[Seen] = []
 
-    def note(each: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
-        found.append(Seen(each, inputs[0].detach()))
+    def note(each: nn.Module, inputs: tuple[Tensor, ...], made: Any) -> None:
+        found.append(Seen(each, inputs[0].detach(), (made[0] if isinstance(made, tuple) else made).numel()))
 
     whole = [each for each in module.modules() if is_attention(each)]
     inside = {id(part) for each in whole for part in each.modules()} - {id(each) for each in whole}
@@ -214,10 +217,10 @@ def differing(graph: Any, foreign: nn.Module) -> str:
 def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
     """Give each layer the weights it should have just before it runs; what is given away leaves the lists."""
 
-    def take(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def take(made: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         own = own_parameters(module)
         shapes = [*map(plain, own)]
-        fitting = [each for each in left if [*map(plain, own_parameters(each.module))] == shapes]
+        fitting = [each for each in left if each.made == made and [*map(plain, own_parameters(each.module))] == shapes]
         if fitting:
             nearest = min(fitting, key=lambda each: distance(each.read, inputs[0]))
             left.remove(nearest)
@@ -227,16 +230,17 @@ def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
         for tensor, value in zip(own, given, strict=True):
             tensor.copy_(value.reshape(tensor.shape))
 
-    for module in network.modules_in_order:
+    nodes = network.graph.nodes[len(network.graph.inputs) :]
+    for node, module in zip(nodes, network.modules_in_order, strict=True):
         if any(True for _ in module.parameters()):
-            module.register_forward_pre_hook(take)
+            module.register_forward_pre_hook(partial(take, known(node.shape.numel)))
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """How far two volumes are from each other, whatever the order of their axes of size 1."""
+    """How far two volumes are from each other, whatever the order of their axes."""
     if one.numel() != other.numel():
         return float("inf")
-    return float((one.flatten() - other.flatten()).abs().sum())
+    return float((one.flatten().sort().values - other.flatten().sort().values).abs().sum())
 
 
 def main() -> None:
