@@ -414,6 +414,13 @@ CASES = [
         biases=32,
         macs=2 * 1680,
     ),
+    unchanged(
+        make("attention", 2, rope=True, rotary_dim=2, rope_interleaved=True),
+        "T5 C8",
+        weights=256,
+        biases=32,
+        macs=1680,
+    ),
     unchanged(make("attention", 2, softcap=50), "T5 C8", weights=256, biases=32, macs=1680),
     unchanged(
         make("attention", 4, kv_heads=2, sinks=True, causal=True, window=2),

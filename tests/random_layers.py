@@ -320,6 +320,7 @@ def attention(draw: Draw, x: Shape) -> Values:
         if head > 1 and draw(st.booleans()):
             values["rope"] = True
             values["rotary_dim"] = 2 * number(draw, 1, head // 2)
+            maybe(draw, values, "rope_interleaved", st.booleans())
     return values
 
 

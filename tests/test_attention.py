@@ -76,11 +76,13 @@ def prepared(layer: Any, given: Any, name: str, y: Any) -> Any:
     if not layer.rope:
         return y
     turned, half = y.clone(), (layer.rotary_dim or y.shape[-1]) // 2
+    apart, step = (1, 2) if layer.rope_interleaved else (half, 1)
     for place in range(len(y)):
         for i in range(half):  # pairs are complex numbers, turned by place·base^(-2i/size)
             angle = place * float(layer.rope_base) ** (-i / half)
-            pair = torch.complex(y[place, :, i], y[place, :, i + half]) * cmath.exp(1j * angle)
-            turned[place, :, i], turned[place, :, i + half] = pair.real, pair.imag
+            one, other = step * i, step * i + apart
+            pair = torch.complex(y[place, :, one], y[place, :, other]) * cmath.exp(1j * angle)
+            turned[place, :, one], turned[place, :, other] = pair.real, pair.imag
     return turned
 
 
@@ -246,6 +248,7 @@ def test_the_kernel_that_stands_for_gpus_attention_is_pytorchs() -> None:
         ({"rope": True, "head_dim": 3}, "T5 C8", "E205", "3 numbers of a head can't be turned in pairs"),
         ({"rope": True, "rotary_dim": 4}, "T5 C8", "E208", "rotary_dim=4 exceeds the 2 numbers of a head"),
         ({"rotary_dim": 2}, "T5 C8", "E211", "rotary_dim is for rotary positions"),
+        ({"rope_interleaved": True}, "T5 C8", "E211", "rope_interleaved is for rotary positions"),
         ({"softcap": 0}, "T5 C8", "E211", "softcap=0 is not positive"),
         ({"alibi": True, "buckets": 8}, "T5 C8", "E211", "takes either alibi or buckets"),
         ({"buckets": 6}, "T5 C8", "E205", "buckets=6 is not divisible by 4: half of them are for keys after the query,"),

@@ -65,6 +65,7 @@ class Attention(Attending):
     rope: bool = False
     rotary_dim: Dim | None = None
     rope_base: Number = 10_000
+    rope_interleaved: bool = False
     qk_norm: HeadNorm = "none"
     qk_norm_whole: bool = False
     eps: Number | None = None
@@ -127,8 +128,9 @@ class Attention(Attending):
         self.check(sizes)
         if self.rope:
             self._check_rotary(sizes.head)
-        elif self.rotary_dim is not None:
-            raise ShapeError("rotary_dim is for rotary positions", code="E211", hint="add rope=true")
+        elif self.rotary_dim is not None or self.rope_interleaved:
+            name = "rope_interleaved" if self.rotary_dim is None else "rotary_dim"
+            raise ShapeError(f"{name} is for rotary positions", code="E211", hint="add rope=true")
         return x if self.out_features is None else x.with_(C=self.out_features)
 
     def _check_rotary(self, head: Dim) -> None:
@@ -241,9 +243,14 @@ class Attention(Attending):
             query_norm,
             key_norm,
             self.qk_norm_whole,
-            torch_tokens.Rotary(known(self._turned(sizes.head)), float(self.rope_base)) if self.rope else None,
+            self._rotary(sizes.head) if self.rope else None,
         )
         return tm.Folded(attention, 1) if "R" in x else attention
+
+    def _rotary(self, head: Dim) -> nn.Module:
+        from archcalc.layers import torch_tokens
+
+        return torch_tokens.Rotary(known(self._turned(head)), float(self.rope_base), self.rope_interleaved)
 
     def _norm(self, head: Dim, width: Dim) -> nn.Module | None:
         from torch import nn

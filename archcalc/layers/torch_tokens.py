@@ -228,11 +228,14 @@ class Displacements(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Turn the first `size` numbers of queries and keys (N, T, heads, …) by angles that grow with their position."""
+    """Turn the first `size` numbers of queries and keys (N, T, heads, …) by angles that grow with their position.
 
-    def __init__(self, size: int, base: float) -> None:
+    Pairs are turned: each number of the first half with its partner in the second or, `interleaved`, neighbours.
+    """
+
+    def __init__(self, size: int, base: float, interleaved: bool = False) -> None:
         super().__init__()
-        self.size, self.base = size, base
+        self.size, self.base, self.interleaved = size, base, interleaved
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = self.table(max(q.shape[1], k.shape[1]), q)
@@ -244,16 +247,20 @@ class Rotary(nn.Module):
         powers = torch.arange(0, self.size, 2, dtype=wide, device=like.device) / self.size
         places = torch.arange(length, dtype=wide, device=like.device)
         angles = torch.outer(places, 1.0 / self.base**powers)
-        angles = torch.cat((angles, angles), -1).unsqueeze(1)
+        angles = self.joined(angles, angles).unsqueeze(1)
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
     def turned(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Pairs of numbers turned: each of the first half with its partner in the second."""
+        """The numbers, those in pairs turned."""
         length, rest = x.shape[1], x[..., self.size :]
         turned = x[..., : self.size]
-        first, second = turned.chunk(2, -1)
-        turned = turned * cos[:length] + torch.cat((-second, first), -1) * sin[:length]
+        first, second = (turned[..., ::2], turned[..., 1::2]) if self.interleaved else turned.chunk(2, -1)
+        turned = turned * cos[:length] + self.joined(-second, first) * sin[:length]
         return torch.cat((turned, rest), -1) if rest.shape[-1] else turned
+
+    def joined(self, first: Tensor, second: Tensor) -> Tensor:
+        """The numbers of pairs in their places."""
+        return torch.stack((first, second), -1).flatten(-2) if self.interleaved else torch.cat((first, second), -1)
 
 
 class PositionEmbedding(nn.Module):
