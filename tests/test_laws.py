@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -145,6 +146,7 @@ def test_the_pattern_with_every_depth(symbol: str, pool: bool) -> None:
         "{for: {i: 1..n}, do: conv 12*i 1x1 g=(4 if i > 1 else 1)}",
         "{for: {i: 1..n}, do: (tconv x.C+1 2x2 s=2 -> relu)}",
         "[{for: {i: 1..n}, do: conv 2**i 1x1 bias=false}, conv x.C//2 1x1]",
+        "[conv 4*n 1x1, (conv x.C-1 3x3 p=1 -> conv n*n 5x5 p=2)*n]",
     ],
 )
 def test_passes_of_many_sorts(layers: str) -> None:
@@ -168,6 +170,21 @@ def test_there_are_only_as_many_passes_as_fit() -> None:
         assert numbers_of(there, EASY) == put_in(formulas, n=number)
     with pytest.raises(SpecError):
         build(spec_of(f"{HEAD}hparams: {{n: 8}}\nlayers: {layers}\n"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "number", "needs"),
+    [
+        ("{for: {i: 1..n}, do: conv m-4 1x1 if i > 1}", 2, "m >= 5"),
+        ("(conv 8 1x1 -> conv m-4 1x1)*(n-1)", 1, "m >= 5"),
+        ("[conv m 1x1, (conv 8 1x1 g=2)*(n-1)]", 1, "m % 2 == 0"),
+    ],
+)
+def test_what_only_some_numbers_need_is_no_condition(layers: str, number: int, needs: str) -> None:
+    """A pass that may not be there can't say of all numbers what it needs itself."""
+    message = rf"E106 .*: pass {number} may not be there, and needs {re.escape(needs)}"
+    with pytest.raises(SpecError, match=message):
+        opened(layers, "n", "m")
 
 
 def test_what_has_no_closed_form_says_why() -> None:

@@ -16,7 +16,7 @@ from archcalc.expand.scope import Scope
 from archcalc.shape import Shape
 from archcalc.symbolic import Condition, Dim, collecting_conditions, differ, exceeds, indivisible, is_symbolic
 from archcalc.symbolic.arithmetic import is_always_positive
-from archcalc.symbolic.conditions import collect_again, collected
+from archcalc.symbolic.conditions import collect_again, collected, follows
 from archcalc.symbolic.sums import at, has, law, rises
 
 NESTED = 3
@@ -117,7 +117,12 @@ def hold_throughout(conditions: Sequence[Condition], index: Any, times: Dim) -> 
     Raises: NoLaw: that can't be said.
     """
     for condition in conditions:
-        if index not in condition.symbols:
+        if index not in condition.symbols and not _is_there(times):
+            with collecting_conditions() as there:
+                exceeds(1, times)
+            if not follows(condition, [*collected(), *there]):
+                raise NoLaw(f"the first pass {index} may not be there, and needs {condition}")
+        elif index not in condition.symbols:
             collect_again(condition)
         elif not _holds_throughout(condition, index, times):
             raise NoLaw(f"every pass {index} needs {condition}")
@@ -131,7 +136,7 @@ def _holds_throughout(condition: Condition, index: Any, times: Dim) -> bool:
         margin = large - small
         more = at(margin, index, index + 1) - margin
         if rises(-more):
-            return not exceeds(0, at(margin, index, times))
+            return (_is_there(times) or rises(at(margin, index, 0))) and not exceeds(0, at(margin, index, times))
         first = at(margin, index, 1)
         return rises(more) and (rises(first) or (_is_there(times) and not exceeds(0, first)))
     if condition.relation != "==" or type(condition.left).__name__ != "Mod" or condition.right != 0:

@@ -37,6 +37,7 @@ from archcalc.language.tree import Diagnostics
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, collecting_conditions, exceeds, is_never_negative, is_symbolic
 from archcalc.symbolic.arithmetic import counter
+from archcalc.symbolic.conditions import collected, follows
 
 if TYPE_CHECKING:
     from archcalc.expand.laws import State
@@ -226,7 +227,7 @@ class Loops:
         number = 0
         while True:
             state, entered = State(self.builder, run.ctx.scope), at
-            before, at = self._built(run, number, at)
+            before, at = self._built_if_there(run, number, at)
             if self.builder.failures > before.failures:
                 return None
             names = self._names_alike(run, number, before, at)
@@ -245,7 +246,7 @@ class Loops:
                 except NoLaw as error:
                     why = error.message
                     state.restore()
-                    before, at = self._built(run, number, entered)
+                    before, at = self._built_if_there(run, number, entered)
             number += 1
             if not is_never_negative(run.times - number):  # all that are surely there differ
                 self._refuse(run, self._unlike(before, at, why))
@@ -315,6 +316,21 @@ class Loops:
         before = self._now(at)
         self.passed += 1
         return before, self._pass(run, number, at, index)
+
+    def _built_if_there(self, run: Run, number: int, at: Tensor) -> tuple[_Before, Tensor]:
+        """The same for a pass of a symbolic number of them, which may not be there.
+
+        What it needs is no condition where it isn't, so it must be met wherever it is.
+        """
+        if is_never_negative(run.times - number - 1):
+            return self._built(run, number, at)
+        with collecting_conditions() as needed:
+            found = self._built(run, number, at)
+        with collecting_conditions() as there:
+            exceeds(number + 1, run.times)
+        if unmet := [str(each) for each in needed if not follows(each, [*collected(), *there])]:
+            self._refuse(run, f"pass {number + 1} may not be there, and needs {unmet[0]}")
+        return found
 
     def _repeated(
         self, run: Run, names: Numbered, before: _Before, at: Tensor, times: Dim | None = None, index: Any = None

@@ -116,6 +116,11 @@ def collect_again(condition: Condition) -> None:
         assume(left, relation, right)
 
 
+def follows(condition: Condition, others: list[Condition]) -> bool:
+    """Whether a condition is certainly met wherever some others are."""
+    return condition in others or condition not in _without_redundant([*others, condition])
+
+
 def assume(left: Any, relation: str, right: Any) -> None:
     """Collect a relation, unless it's there already."""
     found, condition = _conditions.get(), Condition(left, relation, right)
