@@ -10,25 +10,25 @@ from archcalc.symbolic import Dim
 @of_layer("params")
 def params(at: Application) -> Dim:
     """Learnable scalars, weights and biases."""
-    return at.layer.params(*at.input_shapes)
+    return at.held("params")
 
 
 @of_layer("weights")
 def weights(at: Application) -> Dim:
     """Learnable scalars that multiply; batch norm's scale is one."""
-    return at.layer.weights(*at.input_shapes)
+    return at.held("weights")
 
 
 @of_layer("biases")
 def biases(at: Application) -> Dim:
     """Learnable scalars that are added; batch norm's shift is one."""
-    return at.layer.biases(*at.input_shapes)
+    return at.held("biases")
 
 
 @of_layer("buffers")
 def buffers(at: Application) -> Dim:
     """Scalars that are stored but not learned: running statistics, fixed codes."""
-    return at.layer.buffers(*at.input_shapes)
+    return at.held("buffers")
 
 
 @of_layer("macs")

@@ -105,7 +105,8 @@ def _weights(report: Report, node: Node) -> str:
     source = report.graph.nodes[node.inputs[0]]
     if factors[:1] == (source.shape.get("C"),):
         factors = (*_features(source), *factors[1:])
-    return f"{_times(factors)} = {total}" if factors else total
+    copies = () if at.copies == 1 else (at.copies,)
+    return f"{_times((*copies, *factors))} = {total}" if factors else total
 
 
 def _features(node: Node) -> list[Any]:

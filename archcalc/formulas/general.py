@@ -36,7 +36,9 @@ ORDER = (
     "C_out", "g", "j_in", "j_in_d", "j_in_h", "j_in_w", "s",
 )  # fmt: skip
 """The order in which symbols are written."""
-QUANTITIES = ("weights", "biases", "params", "buffers", "macs")
+HELD = ("weights", "biases", "params", "buffers")
+"""What a layer has for each of its copies."""
+QUANTITIES = (*HELD, "macs")
 
 
 @dataclass(frozen=True)
@@ -217,9 +219,10 @@ def _formulas(application: Application, general: General) -> Iterator[Formula]:
             if getattr(size, "is_Atom", True) is False:
                 sizes[size] = dim(name)
     for quantity in QUANTITIES:
-        value = getattr(application.layer, quantity)(*inputs)
+        held = application.copies if quantity in HELD else 1
+        value = held * getattr(application.layer, quantity)(*inputs)
         if is_symbolic(value) or value:
-            found = getattr(general.layer, quantity)(*general.inputs)
+            found = held * getattr(general.layer, quantity)(*general.inputs)
             yield Formula(quantity, found.xreplace(sizes) if is_symbolic(found) else found, value)
     if not application.layer.in_place:
         values = prod(sizes.get(size, size) for size in output.values())

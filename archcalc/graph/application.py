@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from archcalc.errors import Mark
 from archcalc.layers import Layer
 from archcalc.shape import Shape
+from archcalc.symbolic import Dim
 from archcalc.work import spend
 
 T = TypeVar("T")
@@ -34,17 +35,19 @@ class Application:
     Equal layers on equal shapes share one, so what depends on nothing else is computed once.
     """
 
-    __slots__ = ("_hash", "_memo", "entering", "input_shapes", "layer", "output_shape", "remarks")
+    __slots__ = ("_hash", "_memo", "copies", "entering", "input_shapes", "layer", "output_shape", "remarks")
 
     size = 1
     """Layers in it, as in a composite's."""
 
-    def __init__(self, layer: Layer, input_shapes: tuple[Shape, ...], output_shape: Shape) -> None:
+    def __init__(self, layer: Layer, input_shapes: tuple[Shape, ...], output_shape: Shape, copies: Dim = 1) -> None:
         self.layer, self.input_shapes, self.output_shape = layer, input_shapes, output_shape
+        self.copies = copies
+        """How many sets of its parameters and buffers it holds: 0 where those of another layer are used again."""
         self.entering = len(input_shapes)
         """How many volumes it reads."""
         self.remarks = tuple(layer.remarks(*input_shapes))
-        self._hash = hash((layer, input_shapes, output_shape))
+        self._hash = hash((layer, input_shapes, output_shape, copies))
         self._memo: dict[Callable[..., Any], Any] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -54,16 +57,21 @@ class Application:
         return self._hash
 
     def __reduce__(self) -> Any:
-        return Application, (self.layer, self.input_shapes, self.output_shape)
+        return Application, (self.layer, self.input_shapes, self.output_shape, self.copies)
 
     def __repr__(self) -> str:
         volumes = " and ".join(shape.text() for shape in self.input_shapes)
-        return f"Application({self.layer}: {f'{volumes} -> ' if volumes else ''}{self.output_shape.text()})"
+        copies = "" if self.copies == 1 else f", {self.copies} copies"
+        return f"Application({self.layer}: {f'{volumes} -> ' if volumes else ''}{self.output_shape.text()}{copies})"
 
     @property
     def text(self) -> str:
         """The layer as a spec would write it for these shapes: `conv 64 3x3 s=2`."""
         return self.layer.text(len(self.input_shapes[0].spatial) if self.input_shapes else 1)
+
+    def held(self, quantity: str) -> Dim:
+        """What it has of `params`, `weights`, `biases` or `buffers`: as many sets as there are copies."""
+        return self.copies * getattr(self.layer, quantity)(*self.input_shapes)  # type: ignore[no-any-return]
 
     def once(self, formula: Callable[[Application], T]) -> T:
         """The value of `formula` on this application, computed at most once."""

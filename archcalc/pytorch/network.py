@@ -149,7 +149,8 @@ def check_numbers(graph: Graph, batch: int = 2) -> None:
     Raises: UsageError: some are symbols, or too large.
     """
     for at in graph.applications():
-        shape, sizes = at.output_shape, list(_flat([getattr(at.layer, name) for name in at.layer.arguments()]))
+        arguments = [getattr(at.layer, name) for name in at.layer.arguments()]
+        shape, sizes = at.output_shape, list(_flat([*arguments, at.copies]))
         symbols = {str(s) for size in (*shape.values(), *sizes) if is_symbolic(size) for s in size.free_symbols}
         if symbols:
             names = ", ".join(sorted(symbols))
@@ -171,7 +172,7 @@ def _storages(application: Application, batch: int) -> Iterator[Dim]:
     layer, inputs = application.layer, application.input_shapes
     yield BYTES * batch * application.output_shape.numel
     if inputs:
-        yield BYTES * (layer.params(*inputs) + layer.buffers(*inputs))
+        yield BYTES * (application.held("params") + application.held("buffers"))
         windows = layer.windows(*inputs)
         for shape in (inputs[0], application.output_shape):
             padded = {axis: shape[axis] + w.before + w.after for axis, w in windows.items() if axis in shape}
