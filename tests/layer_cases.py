@@ -274,6 +274,8 @@ CASES = [
     unchanged(make("ln"), "T5 C8", weights=8, biases=8),
     unchanged(make("ln", bias=False), "C8 H5 W5", weights=8),
     unchanged(make("ln", affine=False, eps=Fraction(1, 10**6)), "T5 C8"),
+    unchanged(make("bn", frozen=True), "C8 H5 W5", buffers=32),
+    unchanged(make("bn", frozen=True, affine=False), "T5 C8", buffers=16),
     unchanged(make("rmsnorm"), "T5 C8", weights=8),  # no shift
     unchanged(make("rmsnorm", Fraction(1, 10**6), affine=False), "C8 H5 W5"),
     unchanged(make("l2norm"), "C8 H5 W5"),

@@ -414,7 +414,7 @@ SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
 """Kinds that work on volumes with C and spatial axes."""
 
 FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
-    "bn": norm("affine"), "ln": norm("bias", "affine"), "rmsnorm": norm("affine"), "l2norm": norm(), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
+    "bn": norm("affine", "frozen"), "ln": norm("bias", "affine"), "rmsnorm": norm("affine"), "l2norm": norm(), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
     "groupnorm": groupnorm,
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
     "part": part, "chunk": chunk, "transpose": transpose, "param": param,

@@ -270,6 +270,31 @@ def test_a_used_spec_has_no_symbols(tmp_path: Path) -> None:
     assert [3, 4, dim("k")] == [node.shape["C"] for node in graph.nodes]
 
 
+def test_a_used_spec_takes_values(tmp_path: Path) -> None:
+    """`at` gives its hparams values, in the user's names: numbers, lists, symbols, and other values to each use."""
+    hparams = "hparams: {k: {value: sym, min: 2}, ds: [1], act: relu}"
+    (tmp_path / "net.yaml").write_text(f"{HEAD}{hparams}\nlayers: [{{for: {{d: ds}}, do: conv k 3x3 p=d d=d}}, act]\n")
+    text = (
+        f"{HEAD}hparams: {{c: sym, d: 2}}\nblocks: {{end(): tanh -> sigmoid}}\nuse:\n"
+        "  one: {spec: net.yaml, at: {k: c, ds: [1, d]}}\n"
+        "  two: {spec: net.yaml, at: {k: 2*d, act: end}}\n"
+        "layers: [one, two]\n"
+    )
+    graph = build(spec_of(text, tmp_path))
+    kinds = ["conv c 3x3 p=1", "conv c 3x3 p=2 d=2", "relu", "conv 4 3x3 p=1", "tanh", "sigmoid"]
+    assert kinds == [node.layer.text(2) for node in graph.nodes[1:]]
+    assert () == graph.warnings
+    cases = {
+        "k: 1": r"t.yaml:8:33: E046 k = 1 is less than its min, 2",
+        "k: sym": r"t.yaml:8:33: E106 hparam 'k' of a used spec must have a value",
+        "k: kk": r"t.yaml:8:33: E090 unknown name 'kk'",
+        "kk: 1": r"E043 'at' sets 'kk', which is no hparam of 'net.yaml'",
+    }
+    for given, message in cases.items():
+        with pytest.raises(SpecError, match=message):
+            build(spec_of(text.replace("k: 2*d, ", f"{given}, "), tmp_path))
+
+
 def test_outputs_may_have_conditions() -> None:
     """An output with a condition is there when it holds; without a list the last layer is the output."""
     text = "hparams: {aux: false}\nlayers:\n  - a: relu\n  - b: tanh\noutputs: [b, a if aux]\n"

@@ -285,6 +285,9 @@ class _Build:
         spec = self.loaded[path]
         if use.variant and spec.variant(use.variant) is None:
             raise LocalError(f"'{use.spec}' has no variant '{use.variant}'", code="E042")
+        for name in use.values.keys() - spec.hparams.keys():
+            message = f"'at' sets '{name}', which is no hparam of '{use.spec}'"
+            raise LocalError(message, code="E043", hint=suggestion(name, spec.hparams))
         return spec
 
 

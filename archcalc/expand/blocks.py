@@ -65,7 +65,7 @@ class Blocks:
         self.builder, self.load = builder, load
         self.expanded = 0
         self._using: list[tuple[str, str]] = []
-        self._modules: dict[tuple[str, str], Module] = {}
+        self._modules: dict[tuple[Module, str], Module] = {}
         self.built: dict[tuple[Any, ...], Built] = {}
         """What calls built, by block, arguments and shape."""
 
@@ -145,11 +145,11 @@ class Blocks:
         self._count()
         spec = self.load(module, use)
         variant = use.variant or spec.default
-        key = (spec.source.file, variant)
-        if key in self._using:
+        place, key = (spec.source.file, variant), (module, use.name)
+        if place in self._using:
             raise LocalError(f"'{use.spec}' uses itself", code="E082")
         if key not in self._modules:
-            self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics, used=True)
+            self._modules[key] = make_module(spec, variant, {}, self.builder.diagnostics, module, use.values)
         other = self._modules[key]
         trace = (ctx.trace, "use", f"{use.spec}:{use.variant}" if use.variant else use.spec)
         scope = Scope(path)
@@ -157,7 +157,7 @@ class Blocks:
         inner = Context(other, other.env, scope, at, trace, ctx.depth + 1)
         made = self.builder.made
         outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
-        self._using.append(key)
+        self._using.append(place)
         made.begin(path)
         try:
             output = self.builder.item(spec.layers, inner, at)

@@ -55,8 +55,8 @@ class Module:
     spec: Spec
     variant: str
     env: Environment
-    used: bool = False
-    """Whether it is there for another spec (`use`)."""
+    user: Module | None = None
+    """Of a used spec: the module that uses it."""
     read: set[str] = field(default_factory=set)
     """The hparams that something has read so far."""
 
@@ -73,16 +73,23 @@ class Callee:
 
 
 def make_module(
-    spec: Spec, variant: str, sets: Mapping[str, Any], diagnostics: Diagnostics, used: bool = False
+    spec: Spec,
+    variant: str,
+    sets: Mapping[str, Any],
+    diagnostics: Diagnostics,
+    user: Module | None = None,
+    lent: Mapping[str, Value] | None = None,
 ) -> Module:
     """Put values in place: the spec's own, the variant's over them, and `sets` over both.
+
+    Of a used spec, `lent` are what its user gives hparams of it, in the user's own names.
 
     `sets` holds values, or texts in the spec language such as "2*64" or "sym", or what a spec says (`at:`); those of
     layers are passed over.
     Raises: UsageError: `sets` names no hparam, or its text can't be read.
     """
     names: dict[str, Any] = {name: table.rows for name, table in spec.tables.items()}
-    module = Module(spec, variant, Environment(names, tensors={}), used)
+    module = Module(spec, variant, Environment(names, tensors={}), user)
     names.update({name: Callee(block, module) for name, block in spec.blocks.items()})
     names.update({name: Callee(use, module) for name, use in spec.uses.items()})
     for name in sets:
@@ -93,14 +100,17 @@ def make_module(
                 ahead = "" if name == axis else f"{source}="
                 hint = f"sizes have a place of their own: --input {ahead}{axis}=64"
             raise UnknownHparam(f"{spec.name} has no hparam '{name}'", hint, name)
-    assigned = spec.assigned(variant)
+    assigned, lent = spec.assigned(variant), lent or {}
     for name, hparam in spec.hparams.items():
         circle = f"hparam '{name}' depends on itself"
         if name in sets:
             compute = partial(_given, hparam, sets[name], module.env)
             names[name] = _once(name, module, compute, UsageError(circle))
+        elif name in lent and user is not None:
+            compute = partial(_in_place, hparam, lent[name], user, module, diagnostics)
+            names[name] = _once(name, module, compute, ExpressionError(circle, code="E044"))
         else:
-            compute = partial(_own, hparam, assigned.get(name, hparam.value), module, diagnostics)
+            compute = partial(_in_place, hparam, assigned.get(name, hparam.value), module, module, diagnostics)
             names[name] = _once(name, module, compute, ExpressionError(circle, code="E044"))
     for name, hparam in spec.hparams.items():  # a bound holds even where nothing reads the value
         if name in sets or hparam.minimum is not None or hparam.multiple_of is not None:
@@ -135,27 +145,27 @@ def _once(name: str, module: Module, compute: Callable[[], Any], circle: Archcal
     return evaluate
 
 
-def _own(hparam: Hparam, value: Value, module: Module, diagnostics: Diagnostics) -> Any:
-    """The value that a spec gives an hparam; what is wrong with it is reported."""
+def _in_place(hparam: Hparam, value: Value, giver: Module, module: Module, diagnostics: Diagnostics) -> Any:
+    """The value that a spec gives an hparam of a module, its own or a used one; what is wrong with it is reported."""
     try:
-        result = _value(value, hparam.name, module)
+        result = _value(value, hparam.name, giver, module)
         _check_bounds(hparam, result, module.env)
     except Reported:
         raise
     except LocalError as error:
         mark = value.at(value.expr.offset)
-        diagnostics.report(module.spec.source, error.code, error.message, mark, hint=error.hint)
+        diagnostics.report(giver.spec.source, error.code, error.message, mark, hint=error.hint)
         return Reported()
     return result
 
 
-def _value(value: Value, name: str, module: Module) -> Any:
+def _value(value: Value, name: str, giver: Module, module: Module) -> Any:
     if isinstance(value.expr, Name) and value.expr.name == "sym":
-        if module.used:  # nobody could give it a number, and the using spec may have a symbol of this name
-            hint = "use a variant that gives it a value"
+        if module.user:  # nobody could give it a number, and the using spec may have a symbol of this name
+            hint = "use a variant that gives it a value, or give it one: 'at: {" + name + ": …}'"
             raise ExpressionError(f"hparam '{name}' of a used spec must have a value", code="E106", hint=hint)
         return dim(name)
-    return value.expr.evaluate(module.env)
+    return value.expr.evaluate(giver.env)
 
 
 def _check_bounds(hparam: Hparam, value: Any, env: Environment) -> None:

@@ -131,6 +131,7 @@ class _Checker:
             for value in (hparam.value, hparam.minimum, hparam.multiple_of):
                 self.value(value, outside)
         given = (*(v.values for v in spec.variants.values()), *spec.inputs.values(), *(c.at for c in spec.claims))
+        given = (*given, *(use.values for use in spec.uses.values()))
         for values in given:
             for value in values.values():
                 self.value(value, outside)

@@ -57,13 +57,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Another spec's layers, up to and including a named one, as a block without arguments."""
+    """Another spec's layers, up to and including a named one, as a block without arguments.
+
+    `values` are for hparams of that spec, in the names of the one that uses it.
+    """
 
     name: str
     spec: str
     variant: str
     upto: str
     mark: Mark
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

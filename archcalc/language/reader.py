@@ -222,14 +222,15 @@ class Reader(ItemReader):
     def uses(self, tree: Tree | None) -> Iterator[tuple[str, Use]]:
         for key, entry in self.entries(tree):
             if not isinstance(entry, Map) or not self.name(key, "a used spec"):
-                self.error("E012", "write {spec: FILE.yaml, variant: NAME, upto: PATH}", entry.mark)
+                self.error("E012", "write {spec: FILE.yaml, variant: NAME, at: {…}, upto: PATH}", entry.mark)
                 continue
-            self.check_keys(entry, ("spec", "variant", "upto"))
+            self.check_keys(entry, ("spec", "variant", "at", "upto"))
             file = self.text(entry, "spec")
             if not file or Path(file).is_absolute() or ".." in Path(file).parts:
                 self.error("E050", f"'{clip(file)}' must be a path below this file's folder", entry.mark)
                 continue
-            yield key.text, Use(key.text, file, self.text(entry, "variant"), self.text(entry, "upto"), key.mark)
+            values = dict(self.values(entry.get("at")))
+            yield key.text, Use(key.text, file, self.text(entry, "variant"), self.text(entry, "upto"), key.mark, values)
 
     def blocks(self, tree: Tree | None) -> Iterator[tuple[str, Block]]:
         seen: dict[str, Mark] = {}

@@ -68,7 +68,9 @@ def _map(values: Any, description: str) -> dict[str, Any]:
 def _top_level() -> dict[str, Any]:
     hparam = _closed({"value": _VALUE, "min": _VALUE, "multiple_of": _VALUE, "doc": _TEXT}, "a value and its bounds")
     use = _closed(
-        {"spec": _TEXT, "variant": _TEXT, "upto": _TEXT}, "another spec, up to a named layer", required=["spec"]
+        {"spec": _TEXT, "variant": _TEXT, "at": _map(_VALUE, "values for its hparams"), "upto": _TEXT},
+        "another spec, up to a named layer",
+        required=["spec"],
     )
     variant = _map(_VALUE, "values for hparams")
     variant["properties"] = {

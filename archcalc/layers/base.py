@@ -67,8 +67,6 @@ class Layer:
     """What autograd keeps, for the kinds where that doesn't depend on their arguments."""
     keeps_the_least: ClassVar[bool] = False
     """What autograd keeps is the least: which kernel runs is the device's choice, and some keep more."""
-    counters: ClassVar[int] = 0
-    """The 64-bit integers that its module stores beside its buffers."""
     remark_code: ClassVar[str] = "W401"
     """The code of what `remarks` warns about."""
     uncounted: ClassVar[str] = ""
@@ -82,6 +80,11 @@ class Layer:
     """Its first input is the main path; the others go past that."""
     normalises: ClassVar[bool] = False
     """Scales and shifts what another layer made: a picture draws it with a weight layer."""
+
+    @property
+    def counters(self) -> int:
+        """The 64-bit integers that its module stores beside its buffers."""
+        return 0
 
     @property
     def is_turned(self) -> bool:

@@ -63,33 +63,59 @@ class Channelwise(Layer):
 class BatchNorm(Channelwise):
     """Batch normalisation of each channel: scale is a weight, shift a bias, running mean and variance are buffers.
 
-    PyTorch's counter `num_batches_tracked` is not a statistic and is left out. Shapes: any with C, unchanged.
-    Source: Ioffe & Szegedy 2015; torch.nn.BatchNorm2d.
+    PyTorch's counter `num_batches_tracked` is not a statistic and is left out. A frozen one learns nothing and looks at
+    no batch, not in training either: scale and shift are buffers as well. Shapes: any with C, unchanged.
+    Source: Ioffe & Szegedy 2015; torch.nn.BatchNorm2d; frozen: torchvision.ops.FrozenBatchNorm2d.
 
-    >>> BatchNorm().params(Shape(C=64, H=56, W=56))
-    128
+    >>> BatchNorm().params(Shape(C=64, H=56, W=56)), BatchNorm(frozen=True).buffers(Shape(C=64, H=56, W=56))
+    (128, 256)
     """
 
-    also = ("batchnorm", "batch_normalization")
+    also = ("batchnorm", "batch_normalization", "frozen_batch_norm")
 
     affine: bool = True
     eps: Number = EPSILON
+    frozen: bool = False
 
     uncounted = "normalisation"
-    counters = 1  # of the batches that it has seen
     sentences = Channelwise.sentences._replace(buffers="running mean and variance of each channel")
 
+    @property
+    def counters(self) -> int:
+        """That of the batches that it has seen."""
+        return 0 if self.frozen else 1
+
+    def weights(self, x: Shape) -> Dim:
+        return 0 if self.frozen else super().weights(x)
+
+    def biases(self, x: Shape) -> Dim:
+        return 0 if self.frozen else super().biases(x)
+
     def buffers(self, x: Shape) -> Dim:
-        return 2 * x.C
+        return (4 if self.frozen and self.affine else 2) * x.C
+
+    def sentence(self, quantity: str, *inputs: Shape) -> str:
+        said = super().sentence(quantity, *inputs)
+        return f"{said}, its scale and its shift" if quantity == "buffers" and self.frozen and self.affine else said
 
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
-        return normalised(x.C, per_example=False)
+        """A frozen one keeps each channel's factor alone, not its input."""
+        return Kept(extras=(Extra(x.C, per_example=False),)) if self.frozen else normalised(x.C, per_example=False)
+
+    def working(self, x: Shape) -> Moments:
+        """A frozen one first makes one factor and one summand for each channel of what it stores."""
+        if not self.frozen:
+            return super().working(x)
+        return (Extra(3 * x.C, per_example=False),), (Extra(x.numel), Extra(2 * x.C, per_example=False))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        norm = tm.of_rank("BatchNorm", max(len(x.spatial), 1))
-        return tm.over_batch(x, norm(x.C, eps=float(self.eps), affine=self.affine))
+        if self.frozen:
+            norm = tm.FrozenBatchNorm(known(x.C), float(self.eps), self.affine, len(x.spatial))
+            return tm.over_batch(x, norm)
+        kind = tm.of_rank("BatchNorm", max(len(x.spatial), 1))
+        return tm.over_batch(x, kind(x.C, eps=float(self.eps), affine=self.affine))
 
 
 @layer("ln")

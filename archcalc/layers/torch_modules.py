@@ -261,6 +261,31 @@ class Unit(nn.Module):
         return F.normalize(x, dim=self.axis, eps=self.eps)
 
 
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation by stored statistics, with a stored scale and shift; nothing of it is learned."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, channels: int, eps: float, affine: bool, rank: int) -> None:
+        super().__init__()
+        self.channels, self.eps, self.affine, self.rank = channels, eps, affine, rank
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        if affine:
+            self.register_buffer("weight", torch.ones(channels))
+            self.register_buffer("bias", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = (self.running_var + self.eps).rsqrt()
+        factor = factor * self.weight if self.affine else factor
+        summand = self.bias - self.running_mean * factor if self.affine else -self.running_mean * factor
+        ones = (1,) * self.rank
+        return torch.addcmul(summand.reshape(-1, *ones), x, factor.reshape(-1, *ones))
+
+
 class RadialBasis(nn.Module):
     """Squared distance to each row of `codes`, which is fixed."""
 
