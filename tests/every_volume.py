@@ -56,7 +56,7 @@ CHAINS = [
     # tokens and regions
     "rmsnorm", "rmsnorm affine=false", "l2norm", "matmul @x transpose=true", "{y: transpose T C} | from x -> matmul @y",
     "sdpa 2 keys=@x values=@x", "attention 2 kv_heads=1 rope=true qk_norm=rms",
-    "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
+    "mla 2 3 2 2 q_rank=3 causal=true", "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
     "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",
     "flatten | {y: reshape T={numel}} | grid H={numel}", "{y: tokens} | grid like=@x", "from x -> grid like=@x",
     "{y: fc 3} | fc 4 tie=@y", "{y: conv 3 2 s=2} | tconv 4 2 s=2 tie=@y",

@@ -152,7 +152,7 @@ def _size(random: Random, axis: str) -> int:
 def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
-        "embed": ("T",), "attention": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
+        "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
         "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)

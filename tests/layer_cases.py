@@ -446,6 +446,15 @@ CASES = [
     unchanged(
         make("attention", 2, relative=(2, 3)), "R2 T6 C8", weights=256 + 30, biases=32, macs=2 * (6 * 256 + 2 * 36 * 8)
     ),
+    # latents: to 6 + 2 numbers, from 6 to 2 heads' keys of 3 and values of 3, queries 8*2*(3 + 2), output 2*3*8; norm 6
+    unchanged(make("mla", 2, 6, 3, 2), "T5 C8", weights=64 + 72 + 80 + 48 + 6, macs=5 * 264 + 25 * 2 * (5 + 3)),
+    # queries from a latent of 7: 8*7 + 7*2*(3 + 2); values of 4: 6*2*(3 + 4), output 2*4*8; norms 6 + 7
+    unchanged(
+        make("mla", 2, 6, 3, 2, value_dim=4, q_rank=7, causal=True, scale=Fraction(1, 3), eps=Fraction(1, 10**6)),
+        "R3 T5 C8",
+        weights=64 + 84 + 126 + 64 + 13,
+        macs=3 * (5 * 338 + 25 * 2 * (5 + 4)),
+    ),
     # without projections: T*S*(D + E) for each head
     row(make("sdpa", 2, "k", "v"), "T5 C8, T3 C8, T3 C6", "T5 C6", macs=5 * 3 * 2 * (4 + 3)),
     row(

@@ -324,6 +324,19 @@ def attention(draw: Draw, x: Shape) -> Values:
     return values
 
 
+def latent(draw: Draw, x: Shape) -> Values:
+    """Ranks and widths of any size."""
+    values: Values = {name: number(draw, 1, 5) for name in ("num_heads", "kv_rank", "head_dim")}
+    values["rope_dim"] = 2 * number(draw, 1, 3)
+    for name in ("value_dim", "q_rank"):
+        maybe(draw, values, name, st.integers(1, 6))
+    maybe(draw, values, "causal", st.booleans())
+    maybe(draw, values, "scale", st.integers(1, 9).map(lambda n: Fraction(n, 8)))
+    maybe(draw, values, "rope_base", st.sampled_from([10, 500_000]))
+    maybe(draw, values, "eps", st.just(Fraction(1, 1000)))
+    return values
+
+
 def widths(draw: Draw, heads: int) -> Values:
     """Heads of keys and values, and what they hold."""
     values: Values = {}
@@ -435,7 +448,7 @@ VECTORS: dict[str, Callable[[Draw, Shape], Values]] = {
 """Kinds that want C without spatial axes."""
 
 TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
-    "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "cls_token": _none, "grid": grid,
+    "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "mla": latent, "cls_token": _none, "grid": grid,
     "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import cmath
+import importlib
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -15,7 +17,7 @@ from archcalc.errors import ShapeError
 from archcalc.layers import Layer
 from archcalc.shape import Shape
 from tests.layer_cases import make, volume
-from tests.random_layers import Draw, attention, between
+from tests.random_layers import Draw, attention, between, latent
 
 torch = pytest.importorskip("torch", reason="the modules are PyTorch's")
 pytestmark = pytest.mark.torch
@@ -143,6 +145,49 @@ def test_values_are_the_papers(data: st.DataObject) -> None:
     tensors = [torch.randn(2, *shape.values(), dtype=torch.float64) for shape in inputs]
     expected = [by_the_book(layer, module, x, source) for x, source in zip(tensors[0], tensors[-1], strict=True)]
     torch.testing.assert_close(module(*tensors), torch.stack(expected))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_values_of_latent_attention_are_the_papers(data: st.DataObject) -> None:
+    """DeepSeek-V2's equations, appendix C, one token and one head at a time: only latents and turned keys are shared."""
+    x = Shape(T=data.draw(st.integers(1, 5)), C=data.draw(st.integers(1, 6)))
+    layer: Any = make("mla", **latent(data.draw, x))
+    module = layer.torch_module(x).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    tokens = torch.randn(2, *x.values(), dtype=torch.float64)
+    parameters = dict(module.named_parameters())
+    torch.testing.assert_close(module(tokens), torch.stack([latent_by_the_book(layer, parameters, h) for h in tokens]))
+
+
+def latent_by_the_book(layer: Any, given: Any, h: Any) -> Any:
+    """One example's result; rows of the matrices are those of one head after the other, keys ahead of values."""
+    heads, size, value = layer.num_heads, layer.head_dim, layer.value_dim or layer.head_dim
+
+    def normed(name: str, y: Any) -> Any:
+        eps = float(layer.eps or torch.finfo(y.dtype).eps)
+        return y / (y.square().mean(-1, keepdim=True) + eps).sqrt() * given[f"{name}.weight"]
+
+    def turned(y: Any) -> Any:
+        """(T, n) as complex numbers, turned by place·base^(-2i/n)."""
+        pairs = torch.complex(y[:, ::2], y[:, 1::2])
+        for place, i in itertools.product(*map(range, pairs.shape)):
+            pairs[place, i] *= cmath.exp(1j * place * float(layer.rope_base) ** (-2 * i / y.shape[1]))
+        return pairs
+
+    asked = h if layer.q_rank is None else normed("query_norm", h @ given["narrow.weight"].T)
+    latents, keys = (h @ given["compress.weight"].T).split((layer.kv_rank, layer.rope_dim), -1)
+    latents, keys, mixed = normed("norm", latents), turned(keys), []
+    for head in range(heads):
+        q = asked @ given["queries.weight"].unflatten(0, (heads, -1))[head].T
+        k, v = (latents @ given["expand.weight"].unflatten(0, (heads, -1))[head].T).split((size, value), -1)
+        scores = q[:, :size] @ k.T + (turned(q[:, size:]) @ keys.conj().T).real
+        scores *= (size + layer.rope_dim) ** -0.5 if layer.scale is None else float(layer.scale)
+        if layer.causal:
+            scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+        mixed.append(scores.softmax(-1) @ v)
+    return torch.cat(mixed, -1) @ given["mix.weight"].T
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -275,3 +320,34 @@ def test_a_window_as_long_as_the_text_is_a_causal_mask() -> None:
     wide.load_state_dict(module.state_dict())
     torch.testing.assert_close(wide(x), module(x))
     torch.testing.assert_close(alone(x), alone.mix(alone.values(x)))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("rank", [None, 12])
+def test_latent_attention_is_transformers(version: int, rank: int | None) -> None:
+    """DeepSeek's classes with the same weights give the same values, and PyTorch counts the same multiply-adds."""
+    transformers = pytest.importorskip("transformers", reason="it isn't among archcalc's extras")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    name = f"deepseek_v{version}"
+    classes = vars(importlib.import_module(f"transformers.models.{name}.modeling_{name}"))
+    config = getattr(transformers, f"DeepseekV{version}Config")(
+        hidden_size=18, num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=8, q_lora_rank=rank,
+        qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5, attn_implementation="eager",
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    )  # fmt: skip
+    layer: Any = make("mla", 3, 8, 6, 4, value_dim=5, q_rank=rank, causal=True, rope_base=500, eps=Fraction(1, 10**6))
+    theirs = classes[f"DeepseekV{version}Attention"](config, 0)
+    mine, x = layer.torch_module(volume("T7 C18")), torch.randn(2, 7, 18)
+    names = {"kv_a_proj_with_mqa": "compress", "kv_a_layernorm": "norm", "kv_b_proj": "expand", "o_proj": "mix"}
+    names |= {"q_proj": "queries", "q_a_proj": "narrow", "q_a_layernorm": "query_norm", "q_b_proj": "queries"}
+    given = {f"{names[key.removesuffix('.weight')]}.weight": p for key, p in theirs.named_parameters()}
+    with torch.no_grad():
+        for key, parameter in mine.named_parameters():
+            parameter.copy_(given.pop(key).normal_(std=0.2))
+    turns = classes[f"DeepseekV{version}RotaryEmbedding"](config)(x, torch.arange(7)[None])
+    mask = torch.full((7, 7), -torch.inf).triu(1)[None, None]
+    with FlopCounterMode(display=False) as counter:
+        expected = theirs(x, position_embeddings=turns, attention_mask=mask)[0]
+    torch.testing.assert_close(mine(x), expected)
+    assert ({}, counter.get_total_flops()) == (given, 2 * 2 * layer.macs(volume("T7 C18")))

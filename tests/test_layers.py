@@ -106,14 +106,14 @@ def test_in_place_kinds() -> None:
 
 def test_weight_layers() -> None:
     """Depth counts convolutions, matrix products, attention and recurrences."""
-    expected = {"conv", "dwconv", "tconv", "fc", "attention", "rnn", "lstm", "gru"}
+    expected = {"conv", "dwconv", "tconv", "fc", "attention", "mla", "rnn", "lstm", "gru"}
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
 
 
 def test_positions_that_see_everything() -> None:
     """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
-        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "sdpa", "matmul", "roipool",
+        "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "mla", "sdpa", "matmul", "roipool",
         "proposals", "softmax", "log_softmax",
     }  # fmt: skip
     assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}

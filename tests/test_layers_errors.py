@@ -85,6 +85,14 @@ ERRORS = [
     (make("groupnorm", 3), "C8 W4", "E205", "8 channels are not divisible by num_groups=3", ""),
     (make("channel_shuffle", 3), "C8 W4", "E205", "8 channels are not divisible by groups=3", ""),
     (make("attention", 5), "T4 C8", "E205", "C=8 is not divisible by num_heads=5", ""),
+    (make("mla", 2, 6, 4, 3), "T4 C8", "E205", "3 numbers of a head can't be turned in pairs", ""),
+    (
+        make("mla", 2, 6, 4, 2),
+        "C8 H2 W2",
+        "E210",
+        "needs tokens with features (T, C); the input is 8x2x2 (C,H,W)",
+        "write 'tokens -> ...'",
+    ),
     # E206: connection tables
     (
         make("conv", 16, 5, connect=C3_TABLE),

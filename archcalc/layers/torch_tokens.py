@@ -61,6 +61,51 @@ class Attention(nn.Module):
         return x if norm is None or self.whole else norm(x)
 
 
+class LatentAttention(nn.Module):
+    """Multi-head latent attention: what `norm` makes of the latent is expanded to keys and values of all heads.
+
+    With `query_norm` queries are made of a latent, too, of as many numbers as it has.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        rank: int,
+        head: int,
+        value: int,
+        norm: nn.Module,
+        query_norm: nn.RMSNorm | None,
+        rotary: Rotary,
+        core: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.channels, self.heads, self.rank, self.head, self.value = channels, heads, rank, head, value
+        narrow = None if query_norm is None else query_norm.normalized_shape[0]
+        self.narrow = None if narrow is None else nn.Linear(channels, narrow, bias=False)
+        self.query_norm = query_norm
+        self.queries = nn.Linear(narrow or channels, heads * (head + rotary.size), bias=False)
+        self.compress = nn.Linear(channels, rank + rotary.size, bias=False)
+        self.norm = norm
+        self.expand = nn.Linear(rank, heads * (head + value), bias=False)
+        self.mix = nn.Linear(heads * value, channels, bias=False)
+        self.rotary, self.core = rotary, core
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.asked(x).reshape(*x.shape[:2], self.heads, -1)
+        latent = self.compress(x)
+        kv = self.expand(self.norm(latent[..., : self.rank])).reshape(*x.shape[:2], self.heads, -1)
+        q, turned = self.rotary(q, latent[..., self.rank :].unsqueeze(2))
+        k = torch.cat((kv[..., : self.head], turned.expand(-1, -1, self.heads, -1)), -1)
+        return self.mix(self.core(q, k, kv[..., self.head :]))  # type: ignore[no-any-return]
+
+    def asked(self, x: Tensor) -> Tensor:
+        """The queries of all heads, side by side."""
+        if self.narrow is None or self.query_norm is None:
+            return self.queries(x)  # type: ignore[no-any-return]
+        return self.queries(self.query_norm(self.narrow(x)))  # type: ignore[no-any-return]
+
+
 class Heads(nn.Module):
     """Attention of queries to keys and values whose features are divided among heads, by `core`."""
 
@@ -231,11 +276,12 @@ class Rotary(nn.Module):
     """Turn the first `size` numbers of queries and keys (N, T, heads, …) by angles that grow with their position.
 
     Pairs are turned: each number of the first half with its partner in the second or, `interleaved`, neighbours.
+    `last`: the last `size` numbers.
     """
 
-    def __init__(self, size: int, base: float, interleaved: bool = False) -> None:
+    def __init__(self, size: int, base: float, interleaved: bool = False, last: bool = False) -> None:
         super().__init__()
-        self.size, self.base, self.interleaved = size, base, interleaved
+        self.size, self.base, self.interleaved, self.last = size, base, interleaved, last
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = self.table(max(q.shape[1], k.shape[1]), q)
@@ -252,11 +298,12 @@ class Rotary(nn.Module):
 
     def turned(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """The numbers, those in pairs turned."""
-        length, rest = x.shape[1], x[..., self.size :]
-        turned = x[..., : self.size]
+        length, others = x.shape[1], x.shape[-1] - self.size
+        middle = others if self.last else self.size
+        rest, turned = (x[..., :middle], x[..., middle:]) if self.last else (x[..., middle:], x[..., :middle])
         first, second = (turned[..., ::2], turned[..., 1::2]) if self.interleaved else turned.chunk(2, -1)
         turned = turned * cos[:length] + self.joined(-second, first) * sin[:length]
-        return torch.cat((turned, rest), -1) if rest.shape[-1] else turned
+        return torch.cat((rest, turned) if self.last else (turned, rest), -1) if others else turned
 
     def joined(self, first: Tensor, second: Tensor) -> Tensor:
         """The numbers of pairs in their places."""
