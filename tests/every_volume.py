@@ -42,6 +42,7 @@ CHAINS = [
     "channel_shuffle 2", "softmax", "log_softmax", "prelu", "prelu 4", "dropout", "identity", "relu", "relu6", "leaky",
     "elu", "gelu", "gelu tanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "softmax T", "softmax H",
     "log_softmax axis=R", "clamp", "clamp -0.5 2", "selu", "celu 0.5", "quick_gelu", "mish", "softsign", "exp", "square",
+    "times 5 1/2",
     "glu", "glu silu", "glu identity",
     # rearranged
     "flatten", "flatten -> relu", "tokens", "tokens copy=true", "grid W=5", "grid H=1 W=5", "grid W=5 copy=true",

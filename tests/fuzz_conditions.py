@@ -98,6 +98,8 @@ class Draft:
             return pick(["true", "false", *argument.type.words])
         if argument.type.words:
             return pick([word for word in argument.type.words if word in self.axes] or argument.type.words)
+        if kind == "Factor":
+            return pick(["0", "1/3", "7", *self.symbols])
         return str(self.random.randint(0, 20) / 20) if kind == "Number" else ""
 
     def extent(self, rank: int) -> str:

@@ -265,6 +265,13 @@ def positive(name: str) -> Callable[[Draw, Shape], Values]:
     return drawn
 
 
+def times(draw: Draw, x: Shape) -> Values:
+    """A positive factor, perhaps a power of it."""
+    values: Values = {"factor": draw(st.sampled_from([2, 48, Fraction(1, 30)]))}
+    maybe(draw, values, "power", st.sampled_from([Fraction(1, 2), Fraction(-1, 2), 2]))
+    return values
+
+
 def clamp(draw: Draw, x: Shape) -> Values:
     """Two limits."""
     low = number(draw, -20, 20)
@@ -432,7 +439,7 @@ FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
     "part": part, "chunk": chunk, "transpose": transpose, "param": param,
     "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
-    "softmax": own_axis, "log_softmax": own_axis, "clamp": clamp, "celu": positive("alpha"), "glu": glu,
+    "times": times, "softmax": own_axis, "log_softmax": own_axis, "clamp": clamp, "celu": positive("alpha"), "glu": glu,
     "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,
     "prelu": lambda draw, x: draw(st.sampled_from([{}, {"num_parameters": x.C}])),
     **dict.fromkeys(

@@ -29,6 +29,7 @@ VALUES = {
     "bool": ["true", "false"],
     "Bias": ["true", "false", "position"],
     "Number": ["0.5", "1/4", "2"],
+    "Factor": ["0.5", "1/4", "x.C", "0"],
     "Tensor": ["@n1", "@n2", "@one"],
     "Tie": ["@n1", "@n2"],
     "Table": ["table1"],

@@ -99,7 +99,7 @@ def test_in_place_kinds() -> None:
         "relu", "relu6", "leaky", "prelu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh",
         "softplus", "softmax", "log_softmax", "dropout", "identity", "flatten", "reshape", "tokens", "grid", "select",
         "crop", "slice", "clamp", "selu", "celu", "quick_gelu", "mish", "softsign", "exp", "square",
-        "part", "chunk", "transpose",
+        "times", "part", "chunk", "transpose",
     }  # fmt: skip
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.in_place}
 
@@ -505,6 +505,8 @@ def test_activations_without_a_class_in_pytorch_compute_their_formulas() -> None
         make("quick_gelu"): x / (1 + (-1.702 * x).exp()),
         make("exp"): torch.e**x,
         make("square"): x * x,
+        make("times", Fraction(1, 4)): x / 4,
+        make("times", 48, Fraction(-1, 2)): x / 48**0.5,
         make("glu"): values / (1 + (-gates).exp()),
         make("glu", "silu"): values * F.silu(gates),
         make("glu", "gelu"): values * F.gelu(gates),

@@ -348,7 +348,7 @@ def test_undecided_sizes_become_conditions() -> None:
         ("swish", "silu"), ("gap", "global_avgpool"), ("GlobalAveragePooling2D", "global_avgpool"), ("deconv", "tconv"),
         ("ConvTranspose2d", "tconv"), ("lrelu", "leaky"), ("LeakyReLU", "leaky"), ("mha", "attention"), ("pool", "maxpool"),
         ("PixelShuffle", "pixel_shuffle"), ("space_to_depth", "pixel_unshuffle"), ("permute", "transpose"),
-        ("split", "chunk"), ("narrow", "part"), ("Parameter", "param"), ("Hardtanh", "clamp"), ("SimpleRNN", "rnn"), ("BiLSTM", "lstm"), ("interpolate", "resize"), ("QuickGELU", "quick_gelu"), ("SwiGLU", "glu"), ("squared_relu", "square"),
+        ("split", "chunk"), ("narrow", "part"), ("Parameter", "param"), ("Hardtanh", "clamp"), ("SimpleRNN", "rnn"), ("BiLSTM", "lstm"), ("interpolate", "resize"), ("QuickGELU", "quick_gelu"), ("SwiGLU", "glu"), ("squared_relu", "square"), ("Rescaling", "times"),
         ("Conv2D", "conv"), ("ReLU", "relu"), ("Embedding", "embed"), ("cat", "concat"),
     ],
 )  # fmt: skip

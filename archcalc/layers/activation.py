@@ -7,12 +7,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Approximation, Axis, Gate, Number
+from archcalc.layers.arguments import Approximation, Axis, Factor, Gate, Number
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Reads, over
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, differ, floor_div, none_equal
+from archcalc.symbolic import Dim, differ, floor_div, known, none_equal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -268,6 +268,29 @@ class Square(Activation):
         from archcalc.layers import torch_modules as tm
 
         return tm.Square()
+
+
+@layer("times")
+class Times(Activation):
+    """x times a fixed number: `factor` to the `power`, which isn't learned. `times d 1/2` is √d times x.
+
+    So embeddings are multiplied (Vaswani et al. 2017, section 3.4), and logits are held below a cap:
+    `times 1/30 -> tanh -> times 30` (Gemma 2, section 2).
+    """
+
+    also = ("rescale", "rescaling", "multiply_by", "logit_scale")
+
+    factor: Factor
+    power: Number = 1
+
+    keeps = NOTHING
+    linear = True
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        factor = self.factor if isinstance(self.factor, Fraction) else known(self.factor)
+        return tm.Times(float(factor) ** float(self.power))
 
 
 @layer("glu")

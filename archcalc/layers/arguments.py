@@ -24,6 +24,7 @@ Padding: TypeAlias = "Dim | tuple[Dim, ...] | tuple[tuple[Dim, Dim], ...] | Lite
 """One for all sides, one per axis (`1x2`), or (before, after) per axis (`[0,1]`, `[[0,1],[2,3]]`)."""
 Bias: TypeAlias = "bool | Literal['position']"
 Number: TypeAlias = "int | Fraction"
+Factor: TypeAlias = "Dim | Fraction"
 Tensor: TypeAlias = str
 """A path to an earlier tensor, `@path` in a spec: the layer's second input."""
 Tie: TypeAlias = str
@@ -126,6 +127,15 @@ def _number(value: Any) -> Number:
     return value
 
 
+def _factor(value: Any) -> Factor:
+    if is_symbolic(value):
+        return _size(value)
+    number = _number(value)
+    if number <= 0:
+        raise ExpressionError(f"= {number} is not greater than 0")
+    return number
+
+
 def _reference(value: Any) -> str:
     if type(value).__name__ != "Reference":
         raise ExpressionError(f"takes a tensor, not {describe(value)}", code="E086", hint="write @path")
@@ -177,6 +187,7 @@ ARGUMENT_TYPES = {
         ArgumentType("bool", "true or false", _flag),
         ArgumentType("Bias", "true, false, or position (one per output position)", _bias, ("position",)),
         ArgumentType("Number", "a number", _number),
+        ArgumentType("Factor", "a number greater than 0", _factor),
         ArgumentType("Tensor", "an earlier tensor, @path", _reference),
         ArgumentType("Tie", "an earlier layer whose weights are shared, @path", _reference),
         ArgumentType("Table", "the name of a table under 'tables'", _table),

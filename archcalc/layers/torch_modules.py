@@ -170,6 +170,17 @@ class Square(nn.Module):
         return x.square()
 
 
+class Times(nn.Module):
+    """The input times a fixed number."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
 class Gated(nn.Module):
     """The first half along an axis times the gate of the second half."""
 
