@@ -43,12 +43,19 @@ SMALLER: dict[str, dict[str, Any]] = {
     "resnet152": {"H": 128, "W": 96},
     "resnet101_v1": {"H": 128, "W": 96},
     "resnet152_v1": {"H": 128, "W": 96},
+    "ddpm_cifar10": {"H": 16, "W": 24},
     "rpn_vgg": {"H": 192, "W": 224},
     "rpn_zf": {"H": 256, "W": 192},
+    "sd_v1": {"H": 16, "W": 8},
+    "slowfast_8x8": {"D": 2, "H": 64, "W": 32, "fast": {"D": 8, "H": 64, "W": 32}},
+    "stable_diffusion_vae": {"H": 48, "W": 32},
     "unet": {"H": 220, "W": 204},
     "vgg19": {"H": 160, "W": 128},
+    "wavenet": {"W": 1200},
 }
 """Input sizes for the nets that would take PyTorch long; the others have their own."""
+NUMBERS = {"faster_rcnn": {"R": 20}, "sd_v1": {"ch": 64}}
+"""Other values for hyperparameters that have none or would take PyTorch long."""
 
 
 def wide_nodes(graph: Graph) -> list[int]:
@@ -80,8 +87,7 @@ def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
     torch = pytest.importorskip("torch", reason="gradients need PyTorch")
     from archcalc.pytorch.gradient import Question, supports
 
-    numbers = {"R": 20} if name == "faster_rcnn" else {}
-    graph = ZOO[name].build(sizes=SMALLER.get(name), **numbers)
+    graph = ZOO[name].build(sizes=SMALLER.get(name), **NUMBERS.get(name, {}))
     if not graph.input.spatial or not wide_nodes(graph):
         assert not any(receptive_fields(graph)) or not wide_nodes(graph)
         return
