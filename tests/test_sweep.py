@@ -17,7 +17,7 @@ import pytest
 from archcalc.cli.run import run
 from archcalc.drawings.plot import Scatter, check_suffix
 from archcalc.errors import UsageError
-from archcalc.quantities import TOTALLED, names
+from archcalc.quantities import QUANTITIES, TOTALLED, names
 from archcalc.questions import pareto
 from archcalc.questions.choices import alternatives
 from archcalc.questions.grid import Grid
@@ -123,8 +123,12 @@ def test_small_sweeps_do_not_import_numpy(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_all_totals_can_be_swept() -> None:
-    """Every column has a closed form."""
-    grid = sweep(load("alexnet"), names(*TOTALLED), hparams={"H": ["227", "256"]}).grid
+    """Every column has a closed form: those of all networks, and those of texts that grow."""
+    always = [name for name in names(*TOTALLED) if not QUANTITIES[name].decoded]
+    grid = sweep(load("alexnet"), always, hparams={"H": ["227", "256"]}).grid
+    assert one_at_a_time(grid) == rows(grid, numpy=False) == rows(grid, numpy=True)
+    small = {"layers": ["2"], "vocabulary": ["50"], "heads": ["2"], "groups": ["1"], "ffn": ["12"], "window": ["5"]}
+    grid = sweep(load("llama"), names(*TOTALLED), hparams={**small, "length": ["3", "9"], "d": ["8", "12"]}).grid
     assert one_at_a_time(grid) == rows(grid, numpy=False) == rows(grid, numpy=True)
 
 
@@ -310,7 +314,7 @@ def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "H=9..3"], "can't read the range '9..3'"),
         (["--set", "H"], "can't read --set 'H'"),
         (["--columns", "size"], "there's no total 'size'"),
-        (["--where", "foo < 1M"], "known: activation_bytes, activations, biases, buffers"),
+        (["--where", "foo < 1M"], "known: activation_bytes, activations, attention_macs"),
         (["--pareto", "size"], "pareto doesn't know 'size'"),
         (["--plot", "x.svg", "--axes", "H,macs"], "axes doesn't know 'H'"),
         (["--set", "H=[__import__('os')]"], "H"),

@@ -28,7 +28,7 @@ import archcalc
 from archcalc.__main__ import main
 from archcalc.analyses.least import largest
 from archcalc.errors import UsageError
-from archcalc.quantities import PER_LAYER, TOTALLED, Total, fields, names
+from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Total, fields, names
 from archcalc.report.listing import TEXTS, Listing
 from archcalc.symbolic import dim
 from archcalc.tables import REPR_ROWS, html, plain
@@ -221,7 +221,8 @@ def test_batch_and_dtype(printed: Callable[..., str]) -> None:
 @pytest.mark.parametrize("column", [*TEXTS, *names(*PER_LAYER)])
 def test_columns(column: str, printed: Callable[..., str]) -> None:
     """Every column that --columns knows can be shown."""
-    assert column == printed("table", "lenet5", "--columns", column, "--format", "csv").splitlines()[0]
+    name = "gpt2" if column in QUANTITIES and QUANTITIES[column].decoded else "lenet5"
+    assert column == printed("table", name, "--columns", column, "--format", "csv").splitlines()[0]
 
 
 @pytest.mark.parametrize("choice", [{}, {"all": True}, {"depth": 1}])
@@ -493,7 +494,7 @@ def test_columns_add_up_to_the_totals(architecture: Architecture) -> None:
     for view in (Listing(report), Listing(report, every=True), Listing(report, depth=1), Listing(report, depth=2)):
         rows = list(view.entries())
         assert list(range(len(report.graph.nodes))) == sorted(index for entry in rows for index in entry.nodes)
-        for column in names(Total.SUM):
+        for column in filter(report.has, names(Total.SUM)):
             assert 0 == sympy.expand(report.totals[column] - sum(view.value(entry, column) for entry in rows))
         for column in names(Total.LARGEST):
             assert report.totals[column] == largest(view.value(entry, column) for entry in rows)
@@ -529,12 +530,14 @@ AXES = {
     "additionalProperties": False,
 }
 COUNT = {"type": ["integer", "string"]}
+DECODED = {each.name: {"type": ["integer", "string", "null"]} for each in QUANTITIES.values() if each.decoded}
 LAYER = {
     **{key: {"type": "string"} for key in ("name", "kind")},
     "inputs": {"type": "array", "items": {"type": "string"}},
     "input_shapes": {"type": "array", "items": AXES},
     "output_shape": AXES,
     **dict.fromkeys(names(Total.SUM), COUNT),
+    **DECODED,
     **{key: {"type": "boolean"} for key in ("in_place", "aligned")},
     **dict.fromkeys(fields(), AXES),
 }
@@ -553,7 +556,12 @@ CONTRACT = {
             "type": "array",
             "items": {"type": "object", "required": list(LAYER), "properties": LAYER, "additionalProperties": False},
         },
-        "totals": {"type": "object", "required": list(names(*TOTALLED)), "additionalProperties": COUNT},
+        "totals": {
+            "type": "object",
+            "required": list(names(*TOTALLED)),
+            "properties": DECODED,
+            "additionalProperties": COUNT,
+        },
     },
 }
 
@@ -665,7 +673,11 @@ def test_numbers_are_never_cut(name: str, columns: int) -> None:
     text = ESCAPE.sub("", in_terminal("table", name, columns=columns))
     total = next(line for line in text.splitlines() if line.startswith("total")).split()
     totals = archcalc.analyze(archcalc.load(name).build()).totals
-    assert {f"{totals['params']:,}"} <= set(total) <= {"total", *(f"{value:,}" for value in totals.values())}
+    assert (
+        {f"{totals['params']:,}"}
+        <= set(total)
+        <= {"total", *(f"{value:,}" for value in totals.values() if value is not None)}
+    )
     assert columns >= 80 or "not shown, the terminal is too narrow" in " ".join(text.split())
     assert name != "vgg16" or "93MB 60.95 MB (58.13 MiB) erratum" in " ".join(text.split())
     lines = text.partition("total")[0].splitlines()

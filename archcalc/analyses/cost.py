@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from archcalc.analyses.registry import of_layer
-from archcalc.graph import Application
+from collections.abc import Iterable
+
+from archcalc.analyses.registry import Facts, of_layer, of_places
+from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim
 
 
@@ -31,6 +33,26 @@ def buffers(at: Application) -> Dim:
     return at.held("buffers")
 
 
+def _of_vocabulary(graph: Graph) -> Iterable[Facts]:
+    from archcalc.analyses.vocabulary import heads, tables  # few networks are asked about theirs
+
+    yield from (tables(graph), heads(graph))
+
+
+@of_places("embedding_params", _of_vocabulary)
+def embedding_params(graph: Graph, *_: object) -> list[Dim]:
+    """Those of tables of tokens and positions, and of matrices that make logits of as many tokens as a table has."""
+    found = frozenset[int]().union(*_of_vocabulary(graph))
+    return [node.application.once(params) if index in found else 0 for index, node in enumerate(graph.nodes)]
+
+
+@of_places("non_embedding_params", _of_vocabulary)
+def non_embedding_params(graph: Graph, *_: object) -> list[Dim]:
+    """The params of all other layers (Kaplan et al. 2020, section 2.1)."""
+    found = frozenset[int]().union(*_of_vocabulary(graph))
+    return [0 if index in found else node.application.once(params) for index, node in enumerate(graph.nodes)]
+
+
 @of_layer("macs")
 def macs(at: Application) -> Dim:
     """Multiply-adds of convolutions and matrix products, excluding biases."""
@@ -41,6 +63,12 @@ def macs(at: Application) -> Dim:
 def flops(at: Application) -> Dim:
     """Two for each multiply-add, PyTorch's own convention."""
     return 2 * at.once(macs)
+
+
+@of_layer("attention_macs")
+def attention_macs(at: Application) -> Dim:
+    """Multiply-adds of queries with keys and of probabilities with values; no projections."""
+    return at.layer.attention_macs(*at.input_shapes)
 
 
 @of_layer("neurons")

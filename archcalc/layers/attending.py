@@ -11,7 +11,7 @@ from archcalc.layers.base import Layer
 from archcalc.layers.kept import Extra, Moments, Width
 from archcalc.layers.reads import Everywhere, Relation, UpTo
 from archcalc.shape import Window
-from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, prod, shared_out
+from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, minimum, prod, shared_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,6 +127,10 @@ class Attending(Layer):
     def products(self, sizes: Sizes) -> Dim:
         """Multiply-adds of queries with keys and of probabilities with values, over all pairs, masked ones too."""
         return sizes.asking * sizes.keys * sizes.heads * (sizes.head + sizes.value)
+
+    def remembered(self, keys: Dim, new: Dim) -> Dim:
+        """Of how many tokens keys and values are remembered: where `new` ones come, no more than a window shows."""
+        return minimum(keys, self.window) if new and self.causal and self.window is not None else keys
 
     def keys_read(self) -> Relation:
         """Of the tokens that may be looked at, those that a query sees."""

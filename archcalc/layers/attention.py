@@ -176,6 +176,26 @@ class Attention(Attending):
         around = sizes.asking * (x.C * queries + sizes.heads * sizes.value * out)
         return around + sizes.read * source.C * (keys + values) + self.products(sizes)
 
+    def attention_macs(self, x: Shape, kv: Shape | None = None) -> Dim:
+        return self.products(self.sizes(x, kv))
+
+    def macs_of_step(self, new: Sequence[Dim], x: Shape, kv: Shape | None = None) -> Dim:
+        """The projections of new tokens, and their products with all that are remembered.
+
+        A memory that doesn't grow has its keys and values already.
+        """
+        source, sizes = kv if kv is not None else x, self.sizes(x, kv)
+        queries, keys, values, out = self._widths(x, kv)
+        regions = x.without("T", "C").numel
+        asking = regions * new[0] * (x.C * queries + sizes.heads * sizes.value * out)
+        products = new[0] * self.remembered(sizes.keys, new[-1]) * sizes.heads * (sizes.head + sizes.value)
+        return asking + regions * (new[-1] * source.C * (keys + values) + products)
+
+    def cached(self, new: Sequence[Dim], x: Shape, kv: Shape | None = None) -> Dim:
+        sizes = self.sizes(x, kv)
+        tokens = x.without("T", "C").numel * self.remembered(sizes.keys, new[-1])
+        return tokens * sizes.kv_heads * (sizes.head + sizes.value)
+
     def reads(self, x: Shape, kv: Shape | None = None) -> Sequence[Reads]:
         """The tokens that a query sees, and all their features; of the queries the token itself."""
         keys = Reads({"C": Everywhere(), "T": self.keys_read()})
@@ -334,6 +354,15 @@ class ScaledDotProduct(Attending):
     def macs(self, x: Shape, keys: Shape, values: Shape) -> Dim:
         return self.products(self.sizes(x, keys, values))
 
+    def attention_macs(self, x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.macs(x, keys, values)
+
+    def macs_of_step(self, new: Sequence[Dim], x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.macs(x.with_(T=new[0]), *(y.with_(T=self.remembered(y["T"], new[1])) for y in (keys, values)))
+
+    def cached(self, new: Sequence[Dim], x: Shape, keys: Shape, values: Shape) -> Dim:
+        return sum(y.with_(T=self.remembered(y["T"], new[1])).numel for y in (keys, values))
+
     def reads(self, x: Shape, keys: Shape, values: Shape) -> Sequence[Reads]:
         """The tokens that a query sees; of channels the own head's, of values the same number in that head."""
         sizes = self.sizes(x, keys, values)
@@ -428,6 +457,7 @@ class PositionEmbedding(Layer):
 
     num_positions: Dim | None = None
 
+    is_table = True
     uncounted = "additions"
     sentences = Sentences(weights="a vector of {C_in} numbers for each position")
 

@@ -57,6 +57,8 @@ class Layer:
     """A view whose values don't lie side by side; it's a copy with `copy`, and where a reader needs values that do."""
     copy: bool = False
     """Whether a copy was asked for in place of a view."""
+    is_table: ClassVar[bool] = False
+    """Its weights are a learned vector for each token of a vocabulary, or for each position."""
     weight_layer: ClassVar[bool] = False
     """Counts for `depth` and `neurons`."""
     linear: ClassVar[bool] = False
@@ -127,6 +129,22 @@ class Layer:
 
     def macs(self, *inputs: Shape) -> Dim:
         """Multiply-adds of convolutions and matrix products, excluding biases, per example."""
+        return 0
+
+    def attention_macs(self, *inputs: Shape) -> Dim:
+        """Of its `macs` those of queries with keys, and of what comes of them with values."""
+        return 0
+
+    def macs_of_step(self, new: Sequence[Dim], *inputs: Shape) -> Dim:
+        """Multiply-adds for the last tokens of a text, where what is needed of earlier ones is remembered; per example.
+
+        `new` says how many positions along T are new in each input. Unless the kind says otherwise, they cost what a
+        text of them alone does: what a token costs doesn't depend on how many there were.
+        """
+        return self.macs(*(x.with_(T=n) if n and "T" in x else x for x, n in zip(inputs, new, strict=True)))
+
+    def cached(self, new: Sequence[Dim], *inputs: Shape) -> Dim:
+        """Numbers of keys and values that are remembered of all tokens, for those to come; per example."""
         return 0
 
     def connections(self, *inputs: Shape) -> Dim:

@@ -25,7 +25,8 @@ class LatentAttention(Attending):
 
     Shapes: (T, C), unchanged. A query or key has `head_dim` numbers of its head, and `rope_dim` that are turned by the
     position, neighbours in pairs; keys share these. `value_dim` is `head_dim` unless given. With `q_rank` queries are
-    made of a latent, too. An RMS norm is applied to each latent. No projection has a bias.
+    made of a latent, too. An RMS norm is applied to each latent. No projection has a bias. When a text is decoded token
+    by token, queries `absorb` the keys' matrix, and the mixed latents are expanded instead of all tokens' values.
     Source: DeepSeek-AI 2024 (DeepSeek-V2, arXiv 2405.04434), section 2.1 and appendix C; transformers,
     DeepseekV3Attention.
 
@@ -45,6 +46,7 @@ class LatentAttention(Attending):
     scale: Number | None = None
     rope_base: Number = 10_000
     eps: Number | None = None
+    absorb: bool = True
 
     window = softcap = buckets = relative = None
     alibi = sinks = False
@@ -90,6 +92,24 @@ class LatentAttention(Attending):
     def macs(self, x: Shape) -> Dim:
         """The projections, keys and values expanded for all heads, and both products over all pairs of tokens."""
         return x.without("C").numel * self._matrices(x) + self.products(self.sizes(x))
+
+    def attention_macs(self, x: Shape) -> Dim:
+        return self.products(self.sizes(x))
+
+    def macs_of_step(self, new: Sequence[Dim], x: Shape) -> Dim:
+        """The projections of new tokens, and, if it absorbs, products of queries and probabilities with latents.
+
+        Else keys and values of all tokens are expanded again.
+        """
+        sizes, rows = self.sizes(x), x.without("T", "C").numel * new[0]
+        if not self.absorb:
+            again = (sizes.read - rows) * self.kv_rank * sizes.heads * (self.head_dim + sizes.value)
+            return rows * self._matrices(x) + again + rows * sizes.keys * sizes.heads * (sizes.head + sizes.value)
+        return rows * (self._matrices(x) + sizes.keys * sizes.heads * (self.latents + self.kv_rank))
+
+    def cached(self, new: Sequence[Dim], x: Shape) -> Dim:
+        """Latents, and the keys' turned numbers."""
+        return x.without("C").numel * self.latents
 
     def reads(self, x: Shape) -> Sequence[Reads]:
         """The tokens that a query sees, and all their features."""

@@ -141,6 +141,7 @@ class Embedding(Layer):
     dim: Channels
     tie: Tie | None = None
 
+    is_table = True
     sizes_only = (0,)
     keeps = INPUT
     sentences = Sentences(weights="a vector of {C_out} numbers for each entry of the table")

@@ -16,7 +16,7 @@ from typing import Any
 
 from archcalc import files
 from archcalc.errors import UsageError, printable
-from archcalc.quantities import QUANTITIES, fields, principal
+from archcalc.quantities import QUANTITIES, Quantity, fields, principal
 from archcalc.report import Report
 from archcalc.symbolic import is_symbolic
 from archcalc.work import renewed
@@ -48,7 +48,7 @@ def golden_values(architecture: Architecture) -> dict[str, Any]:
         }
         for row in report.rows
     ]
-    totals = {name: _plain(value) for name, value in report.totals.items() if not QUANTITIES[name].sum_of}
+    totals = {name: _plain(value) for name, value in report.totals.items() if _is_recorded(QUANTITIES[name])}
     return {
         "archcalc": 1,
         "name": architecture.name,
@@ -57,6 +57,10 @@ def golden_values(architecture: Architecture) -> dict[str, Any]:
         "layers": layers,
         "totals": totals,
     }
+
+
+def _is_recorded(quantity: Quantity) -> bool:
+    return quantity.recorded and not quantity.sum_of
 
 
 def _field(sizes: Mapping[str, Any]) -> Any:

@@ -236,8 +236,28 @@ class Values:
         return value * self.batch if quantity.per_example else value
 
     def has(self, name: str) -> bool:
-        """Whether a network of this dtype has such a quantity at all; integers have no gradients."""
-        return not (QUANTITIES[name].trained and self.dtype in UNTRAINED)
+        """Whether the network has such a quantity at all: integers have no gradients, and not every text can grow."""
+        return self._lacking(name) is None
+
+    def _lacking(self, name: str) -> UsageError | None:
+        """Why the network has no such quantity, if it hasn't."""
+        if QUANTITIES[name].trained and self.dtype in UNTRAINED:
+            message = f"{self.dtype} has no gradients: nothing is kept for a backward pass, so there is no {name}"
+            return UsageError(message, "--dtype float32, bfloat16 or float16")
+        return self._undecodable if QUANTITIES[name].decoded else None
+
+    @cached_property
+    def _undecodable(self) -> UsageError | None:
+        """Why the network can't be computed token by token, if it can't."""
+        from archcalc.analyses.decoding import Undecodable, new_tokens  # few networks are asked
+
+        graph = self.graph.laid_out() if self.graph.is_open else self.graph
+        short = graph.shortened()
+        try:
+            new_tokens(short.graph if short else graph)
+        except Undecodable as error:
+            return error
+        return None
 
     def check(self, name: str) -> None:
         """See that a quantity can be asked for.
@@ -245,9 +265,8 @@ class Values:
         Raises: UnknownNameError: it isn't known. UsageError: a network of this dtype has no such number.
         """
         known(name, *Total)
-        if not self.has(name):
-            message = f"{self.dtype} has no gradients: nothing is kept for a backward pass, so there is no {name}"
-            raise UsageError(message, "--dtype float32, bfloat16 or float16")
+        if (error := self._lacking(name)) is not None:
+            raise error
 
     def placed(self, name: str) -> list[Dim] | list[tuple[Dim, ...]]:
         """A quantity that depends on a layer's place in the graph, for each node.
