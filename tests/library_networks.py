@@ -11,6 +11,7 @@ import argparse
 import importlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,7 +66,16 @@ def built(name: str, **options: Any) -> nn.Module:
         return getattr(source.video, model)(weights=None, **options).eval()  # type: ignore[no-any-return]
     if library == "timm":
         return importlib.import_module("timm").create_model(model, **options).eval()  # type: ignore[no-any-return]
+    if library.startswith("transformers"):
+        return of_transformers(library.replace("/", ".models."), model, options).eval()
     return source.get_model(model, weights=None, **options).eval()  # type: ignore[no-any-return]
+
+
+def of_transformers(module: str, model: str, options: dict[str, Any]) -> nn.Module:
+    """A class of transformers, made from a configuration with these values."""
+    family = module.rpartition(".")[2]
+    made = getattr(importlib.import_module(f"{module}.modeling_{family}"), model)
+    return made(made.config_class(**options))  # type: ignore[no-any-return]
 
 
 def without_memory(name: str, **options: Any) -> nn.Module:
@@ -76,6 +86,18 @@ def without_memory(name: str, **options: Any) -> nn.Module:
     except NotImplementedError:  # it calculates with tensors while it's built
         return built(name, **options).to("meta")
 
+
+def segformer(depths: list[int], width: int, head: int) -> dict[str, Any]:
+    """The configuration of a SegFormer; the names of transformers' arguments."""
+    widths = [width, 2 * width, 5 * width, 8 * width]
+    return {"depths": depths, "hidden_sizes": widths, "decoder_hidden_size": head, "num_labels": 150}
+
+
+SEGFORMERS: list[tuple[list[int], int, int]] = [
+    *(([2, 2, 2, 2], 32, 256), ([2, 2, 2, 2], 64, 256), ([3, 4, 6, 3], 64, 768)),
+    *(([3, 4, 18, 3], 64, 768), ([3, 8, 27, 3], 64, 768), ([3, 6, 40, 3], 64, 768)),
+]
+"""Depths, first width and width of the head of B0 to B5."""
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
@@ -100,6 +122,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "xception": ("timm/legacy_xception", {}),
     "inception_v4": ("timm/inception_v4", {}),
     **{name: (f"video/{name}", {}) for name in ("r3d_18", "mc3_18", "r2plus1d_18")},
+    **{f"deeplabv3_{trunk}": (f"deeplabv3_{trunk}", {"aux_loss": True, "weights_backbone": None})
+       for trunk in ("resnet50", "resnet101", "mobilenet_v3_large")},
+    **{f"fcn_resnet{n}": (f"fcn_resnet{n}", {"aux_loss": True, "weights_backbone": None}) for n in (50, 101)},
+    **{f"hrnet_w{n}": (f"timm/hrnet_w{n}", {}) for n in (18, 30, 32, 40, 44, 48, 64)},
+    **{f"segformer_b{n}": ("transformers/segformer/SegformerForSemanticSegmentation", segformer(*sizes))
+       for n, sizes in enumerate(SEGFORMERS)},
     "inception_v3": ("inception_v3", {"aux_logits": False, "init_weights": False}),
 }  # fmt: skip
 """Our networks, and what the libraries call them."""
@@ -205,13 +233,33 @@ def differing(graph: Any, foreign: nn.Module) -> str:
         left = seen(foreign, example)
         held = {id(parameter) for each in left for parameter in each.module.parameters()}
         loose = [parameter for parameter in foreign.parameters() if id(parameter) not in held]
-        expected = foreign(example)
+        expected = tensors(foreign(example))
         hand_over(network, left, loose)
-        found = [value for node, value in network.trace(example) if node.kind != "softmax"][-1]  # theirs have none
-    if not left and not loose:
-        error = float((found.squeeze() - expected.squeeze()).abs().max() / expected.abs().max())
-        return "" if error < TOLERANCE else f"outputs differ by {error:.1e}"
-    return f"{len(left) + len(loose)} modules without a counterpart"
+        found = scores(network, example)
+    if left or loose:
+        return f"{len(left) + len(loose)} modules without a counterpart"
+    if len(found) != len(expected):
+        return f"{len(found)} outputs, not {len(expected)}"
+    pairs = zip(found, expected, strict=True)
+    error = max(float((ours.squeeze() - theirs.squeeze()).abs().max() / theirs.abs().max()) for ours, theirs in pairs)
+    return "" if error < TOLERANCE else f"outputs differ by {error:.1e}"
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """The tensors in what a library's network returns, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value
+    return [tensor for part in parts if part is not None for tensor in tensors(part)]
+
+
+def scores(network: Network, example: Tensor) -> list[Tensor]:
+    """Our network's outputs, without a softmax at the end: theirs have none."""
+    nodes = network.graph.nodes
+    ends = [nodes[index] for index in network.graph.outputs.values()]
+    wanted = [nodes[node.inputs[0]].name if node.kind == "softmax" else node.name for node in ends]
+    found = {node.name: value for node, value in network.trace(example) if node.name in wanted}
+    return [found[name] for name in wanted]
 
 
 def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
@@ -220,7 +268,14 @@ def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
     def take(made: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         own = own_parameters(module)
         shapes = [*map(plain, own)]
-        fitting = [each for each in left if each.made == made and [*map(plain, own_parameters(each.module))] == shapes]
+        fitting = [
+            each for each in left if made in (0, each.made) and [*map(plain, own_parameters(each.module))] == shapes
+        ]
+        parts = [part for part in module.modules() if any(True for _ in part.parameters(recurse=False))]
+        if not fitting and len(parts) > 1:  # theirs are modules of their own
+            for part in parts:
+                part.register_forward_pre_hook(partial(take, 0))
+            return
         if fitting:
             nearest = min(fitting, key=lambda each: distance(each.read, inputs[0]))
             left.remove(nearest)

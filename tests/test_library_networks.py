@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
-if find_spec("torchvision") is None or find_spec("timm") is None:
-    pytest.skip("'pip install --no-deps torchvision timm' brings the classes to compare with", allow_module_level=True)
+if any(find_spec(library) is None for library in ("torchvision", "timm", "transformers")):
+    needed = "pip install --no-deps torchvision timm; pip install transformers"
+    pytest.skip(f"the classes to compare with: {needed}", allow_module_level=True)
 
 from tests.library_networks import NETWORKS, compare
 

@@ -18,8 +18,10 @@ import pytest
 
 import archcalc
 from archcalc import Report
+from archcalc.drawings.columns import _Layout
 from archcalc.drawings.diagram import Diagram
 from archcalc.drawings.dot import to_dot
+from archcalc.drawings.geometry import SPINE
 from archcalc.drawings.picture import Picture, picture
 from archcalc.drawings.svg import picture_bytes
 from archcalc.errors import UsageError
@@ -252,6 +254,23 @@ def test_svg(name: str) -> None:
     for (one, (left, right, top, bottom)), (other, (start, end, above, below)) in combinations(found, 2):
         assert right < start or end < left or bottom < above or below < top, f"{one} is on {other}"
     assert b'text-anchor="start"' not in svg
+
+
+def test_only_what_skips_makes_a_picture_a_u() -> None:
+    """The second half goes up again where lines run past nodes, not where two resolutions exchange what they see."""
+    pygraphviz = pytest.importorskip("pygraphviz", reason="it lays pictures out")
+    rows = range(16)
+    spine = "".join(f"a{i} -> a{i + 1} [weight={SPINE}]; " for i in rows)
+    pictures = {
+        "streams": "".join(f"b{i} -> b{i + 1}; a{i // 2 * 2} -> b{i // 2 * 2 + 1}; " for i in rows),
+        "skips": "".join(f"a{i} -> a{16 - i}; " for i in range(5)),
+    }
+    turned = {}
+    for name, edges in pictures.items():
+        graph = pygraphviz.AGraph(string=f"digraph {{ {spine} {edges} }}")
+        graph.layout("dot")
+        turned[name] = any(column.turned for way in _Layout(graph).ways() for column in way)
+    assert {"streams": False, "skips": True} == turned
 
 
 def test_other_formats(tmp_path: Path) -> None:

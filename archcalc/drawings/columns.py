@@ -120,8 +120,15 @@ class _Layout:
         return [edge for edge, _ in self.edges if self.nodes[edge[0]].y > height > self.nodes[edge[1]].y]
 
     def _turns(self, across: Sequence[Any]) -> bool:
-        """Whether these lines across a gap are the spine and some that run past."""
-        return len(across) > 1 and len({edge[0] for edge in across}) == len(across) and len(_spine(across)) == 1
+        """Whether these lines across a gap are the spine and some that run past other nodes."""
+        spine = _spine(across)
+        apart = len(across) > 1 and len({edge[0] for edge in across}) == len(across) and len(spine) == 1
+        return apart and all(self._runs_past(edge) for edge in across if edge is not spine[0])
+
+    def _runs_past(self, edge: Any) -> bool:
+        """Whether a node lies between its ends, as in a U; not where resolutions run side by side."""
+        source, target = self.nodes[edge[0]], self.nodes[edge[1]]
+        return any(source.low > box.high and box.low > target.high for box in self.nodes.values())
 
     def _feeds_all(self, height: float, across: Sequence[Any]) -> bool:
         """Whether a column can begin here: all lines across come from one node, which a line can leave downwards."""
