@@ -54,6 +54,7 @@ CHAINS = [
     "transpose T W -> transpose W H -> flatten", "chunk 2 1 -> fc 3", "pixel_shuffle 2", "pixel_unshuffle 2",
     "pixel_unshuffle 1 -> pixel_shuffle 1", "param C=3 W=4", "param T=5 C=4 -> attention 2 kv=@x",
     "rnn 3", "lstm 3 reverse=true", "lstm 4 projection=2", "gru 4 bias=false", "(gru 3)*2 -> fc 2",
+    "selective_scan @x @x @x", "{y: fc 3} | from x -> selective_scan @x @y @y skip=false",
     # tokens and regions
     "rmsnorm", "rmsnorm affine=false", "l2norm", "matmul @x transpose=true", "{y: transpose T C} | from x -> matmul @y",
     "sdpa 2 keys=@x values=@x", "attention 2 kv_heads=1 rope=true qk_norm=rms",

@@ -154,7 +154,7 @@ def _size(random: Random, axis: str) -> int:
 def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
-        "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
+        "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "selective_scan": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
         "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)
@@ -198,6 +198,9 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
         yield f"attention {_tight(draft.expression())} kv=@start"
     elif kind == "sdpa":
         yield f"{draft.call(kind)} keys=@start values=@start"
+    elif kind == "selective_scan":
+        yield draft.call("fc")
+        yield f"from start -> selective_scan @start @fc @{draft.random.choice(['fc', 'start'])}"
     elif kind == "matmul":
         yield draft.random.choice(["matmul @start transpose=true", "matmul @start"])
     elif kind in ("roipool", "proposals"):

@@ -262,6 +262,20 @@ def attended(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     return [*items, [queries, step]], x.with_(C=heads * width)
 
 
+def scanned(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A selective scan of tokens, with steps, what is written and what reads made of them, or of parts of one volume."""
+    first, delta, b, c = (draft.fresh("n") for _ in range(4))
+    size, skip = number(draft.draw, 1, 3), draft.draw(st.sampled_from(["", " skip=false"]))
+    items: list[Any] = [{first: "identity"}, {delta: f"fc {x.C} -> softplus"}]
+    if draft.chance(2):
+        both = draft.fresh("n")
+        items.append({both: f"fc {2 * size}"})
+        items += [{name: f"from {both} -> chunk 2 {place}"} for place, name in enumerate((b, c))]
+    else:
+        items += [{name: f"from {first} -> fc {size}"} for name in (b, c)]
+    return [*items, f"from {first} -> selective_scan @{delta} @{b} @{c}{skip}"], x
+
+
 def multiplied(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     """Products of a volume with itself: of features with features, and what comes of it with the tokens."""
     name = draft.fresh("n")
@@ -274,7 +288,7 @@ def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     if choice == 12 or (choice == 11 and "C" not in x):
         return shared(draft, x)
     if choice == 11 and "T" in x and not x.spatial:
-        return draft.draw(st.sampled_from([cross, attended, multiplied]))(draft, x)
+        return draft.draw(st.sampled_from([cross, attended, multiplied, scanned]))(draft, x)
     if choice < 3:
         step, shape, layer, inputs = layer_step(draft, x)
         name = draft.fresh("n")

@@ -215,7 +215,7 @@ MORE = {
 """Values of other arguments, so that some numbers fit."""
 SIZES = {"C": 12, "T": 8}
 TENSORS = {"roipool": "from scores -> roipool rois=@rois", "proposals": "from scores -> proposals box=@boxes",
-           "sdpa": "sdpa keys=@input values=@input"}  # fmt: skip
+           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input"}  # fmt: skip
 INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
 ARGUMENTS = [
     (kind, name)

@@ -647,6 +647,25 @@ def test_stacked_recurrences_are_pytorchs_layers(kind: str, both: bool) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_selective_scan_is_its_closed_form(skip: bool) -> None:
+    """Each output is a sum over the tokens up to it, in which what was written decays as by then, for all pairs at once."""
+    import torch
+
+    torch.manual_seed(0)
+    sizes = Shape(T=6, C=4), Shape(T=6, C=4), Shape(T=6, C=3), Shape(T=6, C=3)
+    module = make("selective_scan", "d", "b", "c", skip=skip).torch_module(*sizes).double()
+    x, delta, b, c = (torch.rand(2, *size.values(), dtype=torch.float64) for size in sizes)
+    rates, *past = module.parameters()
+    times = delta.cumsum(1)
+    passed = (times[:, :, None] - times[:, None]).unsqueeze(-1)  # batch, until, since, channel, number
+    left = torch.exp(-passed * rates.exp()) * torch.ones(6, 6).tril()[None, :, :, None, None]
+    expected = torch.einsum("bijcn,bjc,bjc,bjn,bin->bic", left, delta, x, b, c)
+    expected = expected + x * past[0] if skip else expected
+    torch.testing.assert_close(expected, module(x, delta, b, c))
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize("case", [case for case in CASES if case.layer.kind in ("rnn", "lstm", "gru")], ids=str)
 def test_recurrences_keep_what_pytorchs_own_steps_keep(case: Case) -> None:
     """PyTorch without oneDNN's kernel, on the CPU and on the meta device: what autograd keeps is the same, and said."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Channels
+from archcalc.layers.arguments import Channels, Tensor
 from archcalc.layers.attention import token_count
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments
 from archcalc.layers.reads import Everywhere, From, Reads, UpTo
-from archcalc.shape import Shape
+from archcalc.shape import AXES, Shape, unequal_axes
 from archcalc.symbolic import Dim, exceeds, known
 
 if TYPE_CHECKING:
@@ -176,3 +176,88 @@ class GatedRecurrentUnit(Recurrence):
 
     def steps(self) -> Dim:
         return 6 * self.hidden
+
+
+@layer("selective_scan")
+class SelectiveScan(Layer):
+    """Each channel keeps a state of N numbers: h = exp(Δ·A)·h + Δ·B·x, and its output is the sum of C·h, plus D·x.
+
+    The step Δ, a number for each channel, and B and C, N numbers for all of them, are other volumes, so that they may
+    depend on the token. A, a row of negative numbers for each channel, and D are learned; A by its logarithms.
+    Shapes: x and delta (T, C), b and c (T, N), output (T, C). Source: Gu & Dao 2023 (Mamba), algorithm 2.
+
+    >>> tokens, numbers = Shape(T=16, C=64), Shape(T=16, C=8)
+    >>> SelectiveScan("delta", "b", "c").macs(tokens, tokens, numbers, numbers)
+    8192
+    """
+
+    also = ("mamba", "ssm", "state_space_model", "s6", "scan")
+
+    delta: Tensor
+    b: Tensor
+    c: Tensor
+    skip: bool = True
+
+    uncounted = "exponentials and updates of states"
+    sentences = Sentences(
+        weights="each channel has a rate for each number of its state, and a factor for what goes past it",
+        macs="each number of the output is a sum over its channel's state",
+    )
+
+    def output_shape(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Shape:
+        token_count(x)
+        if unequal_axes(x, delta, AXES):
+            raise ShapeError(f"delta is {delta}, the input {x}", code="E208")
+        for name, other in (("b", b), ("c", c)):
+            token_count(other)
+            if unequal_axes(x, other, ["R", "T"]):
+                raise ShapeError(f"{name} is {other}, the input {x}: their tokens differ", code="E208")
+        if unequal_axes(b, c, ["C"]):
+            raise ShapeError(f"b has {b.C} numbers for each token, c has {c.C}", code="E208")
+        return x
+
+    def weights(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Dim:
+        return x.C * b.C + (x.C if self.skip else 0)
+
+    def macs(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Dim:
+        return x.numel * b.C
+
+    def reads(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Sequence[Reads]:
+        """The token and all before it; what the state is read by only at the token."""
+        before = Reads({"T": UpTo()})
+        return [before, before, Reads({"C": Everywhere(), "T": UpTo()}), Reads({"C": Everywhere()})]
+
+    def kept(self, needs: Sequence[bool], x: Shape, delta: Shape, b: Shape, c: Shape) -> Kept:
+        """How much is left of each state, each state before its update, rates, Δ·x, and what the others need.
+
+        So PyTorch computes it step by step. A fused kernel computes states again instead.
+        """
+        one, rows = self._state(x, b), x["T"]
+        states = rows * one + (one if needs[3] else 0)
+        rates = x.C * b.C * (2 if needs[1] else 1)
+        entering = (needs[1] or self.skip, True, needs[0] or needs[1], True)
+        extras = (Extra(rows * one + states + (x.numel if needs[2] else 0)), Extra(rates, per_example=False))
+        return Kept(tuple(place for place, is_kept in enumerate(entering) if is_kept), extras=extras)
+
+    def _state(self, x: Shape, b: Shape) -> Dim:
+        """Numbers in the states of all channels."""
+        return x.without("T").numel * b.C
+
+    def working(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Moments:
+        """What is left of states and what is written to them, of all tokens; states before and after the last update."""
+        one, rows = self._state(x, b), x["T"]
+        rates = Extra(x.C * b.C, per_example=False)
+        before, made = Extra(2 * rows * one), x.without("T").numel
+        return (
+            (rates, rates),
+            (rates, Extra(rows * one)),
+            (before, Extra(x.numel)),
+            (before, Extra(2 * one + x.numel - made)),
+            (before, Extra(one + 2 * x.numel)),
+        )
+
+    def torch_module(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        module = tm.SelectiveScan(known(x.C), known(b.C), self.skip)
+        return tm.Folded(module, 1) if "R" in x else module

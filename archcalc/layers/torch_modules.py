@@ -527,3 +527,24 @@ class Recurrent(nn.Module):
     def _in_order(self, x: Tensor) -> Tensor:
         ordered = x.flip(1) if self.reverse else x
         return ordered.transpose(0, 1).clone(memory_format=torch.contiguous_format)
+
+
+class SelectiveScan(nn.Module):
+    """A state for each channel of tokens, updated and read by what depends on the token (Gu & Dao 2023)."""
+
+    def __init__(self, channels: int, size: int, skip: bool = True) -> None:
+        super().__init__()
+        self.channels, self.size, self.skip = channels, size, skip
+        self.rates = nn.Parameter(torch.arange(1.0, size + 1).log().repeat(channels, 1))
+        self.past = nn.Parameter(torch.ones(channels)) if skip else None
+
+    def forward(self, x: Tensor, delta: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        left = (delta.unsqueeze(-1) * -self.rates.exp()).exp_()
+        written = (delta * x).unsqueeze(-1) * b.unsqueeze(-2)
+        state, made = x.new_zeros((x.shape[0], self.channels, self.size)), []
+        for token in range(x.shape[1]):
+            state = torch.addcmul(written[:, token], left[:, token], state)
+            made.append((state @ c[:, token].unsqueeze(-1)).squeeze(-1))
+        result = torch.stack(made, 1)
+        made.clear()
+        return result if self.past is None else torch.addcmul(result, x, self.past)
