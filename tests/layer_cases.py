@@ -268,9 +268,13 @@ CASES = [
     row(make("gru", 5), "R3 T4 C6", "R3 T4 C5", weights=3 * 5 * 11, biases=30, macs=12 * 165),
     row(make("gru", 5, bias=False), "T1 C6", "T1 C5", weights=165, macs=165),
     # a state of 3 numbers for each of 6 channels, each multiplied once for each token when it is read
-    row(make("selective_scan", "d", "b", "c"), "T4 C6, T4 C6, T4 C3, T4 C3", "T4 C6", weights=6 * 3 + 6, macs=4 * 6 * 3),
+    row(
+        make("selective_scan", "d", "b", "c"), "T4 C6, T4 C6, T4 C3, T4 C3", "T4 C6", weights=6 * 3 + 6, macs=4 * 6 * 3
+    ),
     row(make("selective_scan", "d", "b", "c", skip=False), "T1 C2, T1 C2, T1 C5, T1 C5", "T1 C2", weights=10, macs=10),
-    row(make("selective_scan", "d", "b", "c"), "R2 T3 C2, R2 T3 C2, R2 T3 C1, R2 T3 C1", "R2 T3 C2", weights=4, macs=12),
+    row(
+        make("selective_scan", "d", "b", "c"), "R2 T3 C2, R2 T3 C2, R2 T3 C1, R2 T3 C1", "R2 T3 C2", weights=4, macs=12
+    ),
     # norms: a scale and a shift for each channel
     unchanged(make("bn"), "C6 H5 W5", weights=6, biases=6, buffers=12),
     unchanged(make("bn", affine=False), "T4 C6", buffers=12),

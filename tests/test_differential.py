@@ -36,12 +36,21 @@ def test_impossible_specs_fail_on_both_sides(trial: Trial) -> None:
 
 
 def test_random_specs_contain_every_kind() -> None:
-    """Whatever is registered is drawn: a new kind without a strategy fails here."""
+    """Whatever is registered is drawn sooner or later: a new kind without a strategy fails here."""
     found: Counter[str] = Counter()
+    for number in range(10):
+        _draw(number, found)
+        if set(REGISTRY) <= set(found):
+            break
+    assert set(REGISTRY) == set(found) - {"input"}
 
-    @seed(0)
+
+def _draw(number: int, found: Counter[str]) -> None:
+    """Count the kinds in some random specs, others for each number."""
+
+    @seed(number)
     @settings(
-        max_examples=600,
+        max_examples=200,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -52,7 +61,6 @@ def test_random_specs_contain_every_kind() -> None:
         found.update(node.kind for node in build(spec_of(text)).nodes)
 
     draw()
-    assert set(REGISTRY) == set(found) - {"input"}
 
 
 @pytest.mark.parametrize(

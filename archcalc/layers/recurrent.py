@@ -244,7 +244,7 @@ class SelectiveScan(Layer):
         return x.without("T").numel * b.C
 
     def working(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Moments:
-        """What is left of states and what is written to them, of all tokens; states before and after the last update."""
+        """What is left of states and what is written to them, of all tokens; two states."""
         one, rows = self._state(x, b), x["T"]
         rates = Extra(x.C * b.C, per_example=False)
         before, made = Extra(2 * rows * one), x.without("T").numel
