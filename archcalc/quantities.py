@@ -34,7 +34,7 @@ class Quantity:
     axis of the input. `trained`: it's about training, so that where values have no gradients there is no such number.
     `decoded`: it's about texts that grow token by token, so that only networks that can do that have it. `alias`: what
     claims call it. `seldom`: left out where formulas or golden layers list numbers, since it follows from others or few
-    papers count it. `recorded`: golden files have the total.
+    papers count it; formulas list it if it isn't as `unlike`. `recorded`: golden files have the total.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Quantity:
     recorded: bool = True
     alias: str = ""
     seldom: bool = False
+    unlike: str = ""
 
     @property
     def heading(self) -> str:
@@ -83,6 +84,8 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("embedding_params", "params", "those of tables of tokens and positions, and of what makes logits",
                  seldom=True, recorded=False),
         Quantity("non_embedding_params", "params", "all others", seldom=True, recorded=False),
+        Quantity("active_params", "params", "learnable scalars that one token meets: of experts those it's sent to",
+                 seldom=True, unlike="params", recorded=False),
         Quantity("macs", "MACs", "multiply-adds of convolutions and matrix products, excluding biases",
                  per_example=True, label="MACs"),
         Quantity("flops", "FLOPs", "two for each multiply-add", per_example=True, label="FLOPs", seldom=True),
@@ -118,8 +121,8 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 Sum: TypeAlias = Literal[
-    "params", "weights", "biases", "buffers", "embedding_params", "non_embedding_params", "macs", "flops",
-    "attention_macs", "neurons", "connections", "activations",
+    "params", "weights", "biases", "buffers", "embedding_params", "non_embedding_params", "active_params", "macs",
+    "flops", "attention_macs", "neurons", "connections", "activations",
     "activation_bytes", "total_bytes",
 ]  # fmt: skip
 """Of `Total.SUM` those that every network has, whatever the dtype, for type checkers, which can't read the list."""

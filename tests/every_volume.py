@@ -53,6 +53,7 @@ CHAINS = [
     *(f"transpose {axis} {other}" for axis, other in combinations(SIZES, 2)), "transpose W C copy=true",
     "transpose T W -> transpose W H -> flatten", "chunk 2 1 -> fc 3", "pixel_shuffle 2", "pixel_unshuffle 2",
     "pixel_unshuffle 1 -> pixel_shuffle 1", "param C=3 W=4", "param T=5 C=4 -> attention 2 kv=@x",
+    "topk 2", "topk 1 score=sigmoid groups=2 top_groups=1", "{y: softmax} | from x -> dispatch @y 2 -> combine @y 2",
     "rnn 3", "lstm 3 reverse=true", "lstm 4 projection=2", "gru 4 bias=false", "(gru 3)*2 -> fc 2",
     "selective_scan @x @x @x", "{y: fc 3} | from x -> selective_scan @x @y @y skip=false",
     # tokens and regions
@@ -67,6 +68,7 @@ MERGES = [
     "add: [from x, relu]", "mul: [from x, sigmoid]", "concat: [from x, relu]",
     *(f"{kind}: [from x, part {axis} 0 1], broadcast: true" for kind in ("add", "mul") for axis in SIZES),
     "add: [from x, param C=4], broadcast: true", "mul: [param C=4, from x, param C=1 W=6], broadcast: true",
+    "moe: fc 4, experts: 3, top: 2", "moe: {residual: glu -> fc 4}, experts: 5, top: 1, shared: prelu, renormalise: true",
     *(f"concat: {{a: from x, b: relu}}, axis: {axis}" for axis in SIZES),
 ]  # fmt: skip
 
@@ -101,7 +103,7 @@ def problem(axes: str, layers: str) -> str | None:
         places = all(each.mark is not None and each.mark.line > 3 for each in error.diagnostics)
         return None if places else f"an error without its place: {error}"
     try:
-        return _verified(report) or _exported(graph)
+        return _verified(report) or exported(graph)
     except Exception as error:  # whatever it is, it's a finding
         return f"{type(error).__name__}: {error}"
 
@@ -113,7 +115,7 @@ def _verified(report: object) -> str:
     return "; ".join(str(difference) for check in found.checks for difference in check.differences)
 
 
-def _exported(graph: Graph) -> str:
+def exported(graph: Graph) -> str:
     """Whether the program gives what the built module gives."""
     import torch
 

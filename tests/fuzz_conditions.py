@@ -154,7 +154,7 @@ def _size(random: Random, axis: str) -> int:
 def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
-        "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "selective_scan": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
+        "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "topk": ("TC",), "dispatch": ("TC",), "combine": ("TC",), "selective_scan": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
         "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)
@@ -201,6 +201,16 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
     elif kind == "selective_scan":
         yield draft.call("fc")
         yield f"from start -> selective_scan @start @fc @{draft.random.choice(['fc', 'start'])}"
+    elif kind == "topk" and draft.one_in(2):
+        expert = draft.random.choice(["fc x.C", f"fc {_tight(draft.expression())} -> relu -> fc x.C"])
+        experts, top = draft.expression(), draft.expression()
+        yield f"{{moe: '{expert}', experts: {experts}, top: {top}}}"
+    elif kind in ("dispatch", "combine"):
+        yield f"shares: fc {_tight(draft.expression())}"
+        copies = draft.call("dispatch")
+        yield f"from start -> {copies} router=@shares"
+        if kind == "combine":
+            yield f"{copies.replace('dispatch', kind) if draft.one_in(2) else draft.call(kind)} router=@shares"
     elif kind == "matmul":
         yield draft.random.choice(["matmul @start transpose=true", "matmul @start"])
     elif kind in ("roipool", "proposals"):

@@ -465,6 +465,19 @@ CASES = [
         weights=64 + 84 + 126 + 64 + 13,
         macs=3 * (5 * 338 + 25 * 2 * (5 + 4)),
     ),
+    # mixtures: of 6 experts' scores the 2 greatest; 5 tokens become 10 copies, and 5 again
+    unchanged(make("topk", 2), "T5 C6"),
+    unchanged(make("topk", 2, renormalise=True, factor=Fraction(5, 2)), "T5 C6"),
+    unchanged(make("topk", 1, score="sigmoid", correction=True), "T5 C6", buffers=6),
+    unchanged(make("topk", 3, "sigmoid", True, 2, True, groups=4, top_groups=2, group_best=2), "T5 C12", buffers=12),
+    unchanged(make("topk", 2, groups=3, top_groups=2), "T5 C6"),
+    row(make("dispatch", "router", 2), "T5 C8, T5 C6", "T10 C8"),
+    row(make("dispatch", "router", 1), "T7 C3, T7 C4", "T7 C3"),
+    row(make("dispatch", "router", 2), "R2 T3 C4, R2 T3 C5", "R2 T6 C4"),
+    row(make("combine", "router", 2), "R2 T6 C4, R2 T3 C5", "R2 T3 C4"),
+    unchanged(make("topk", 2, renormalise=True), "R2 T3 C5"),
+    row(make("combine", "router", 2), "T10 C8, T5 C6", "T5 C8"),
+    row(make("combine", "router", 3), "T6 C4, T2 C5", "T2 C4"),
     # without projections: T*S*(D + E) for each head
     row(make("sdpa", 2, "k", "v"), "T5 C8, T3 C8, T3 C6", "T5 C6", macs=5 * 3 * 2 * (4 + 3)),
     row(

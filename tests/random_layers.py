@@ -455,8 +455,24 @@ VECTORS: dict[str, Callable[[Draw, Shape], Values]] = {
 }  # fmt: skip
 """Kinds that want C without spatial axes."""
 
+
+def topk(draw: Draw, x: Shape) -> Values:
+    """Every argument; groups that the experts can be divided into."""
+    values: Values = {"top": number(draw, 1, x.C)}
+    maybe(draw, values, "score", st.sampled_from(["softmax", "sigmoid"]))
+    maybe(draw, values, "renormalise", st.booleans())
+    maybe(draw, values, "factor", st.sampled_from([1, 2, Fraction(5, 2)]))
+    maybe(draw, values, "correction", st.booleans())
+    if draw(st.booleans()):
+        groups = divisor(draw, x.C)
+        taken = number(draw, -(-values["top"] * groups // x.C), groups)
+        values |= {"groups": groups, "top_groups": taken, "group_best": number(draw, 1, x.C // groups)}
+    return values
+
+
 TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
     "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "mla": latent, "cls_token": _none, "grid": grid,
+    "topk": topk,
     "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip

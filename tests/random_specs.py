@@ -282,13 +282,42 @@ def multiplied(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     return [{name: "identity"}, f"matmul @{name} transpose=true -> matmul @{name}"], x
 
 
+def mixture(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A mixture of experts, perhaps with something shared; or its parts alone, which need no expert."""
+    experts = number(draft.draw, 1, 5)
+    top = number(draft.draw, 1, experts)
+    if draft.chance(3):
+        name = draft.fresh("n")
+        items = [{name: f"fc {experts} -> topk {top}"}]
+        first = draft.fresh("n")
+        return [{first: "identity"}, *items, f"from {first} -> dispatch @{name} {top} -> combine @{name} {top}"], x
+    width = number(draft.draw, 1, 4)
+    expert = draft.draw(
+        st.sampled_from(
+            [
+                f"fc {x.C}",
+                f"fc {width} -> relu -> fc {x.C} bias=false",
+                [{"mul": {"gate": f"fc {width} -> silu", "up": f"fc {width}"}}, f"fc {x.C}"],
+                f"(fc {x.C} -> scale)*2",
+                {"residual": f"fc {2 * width} -> glu -> fc {x.C}"},
+                "identity",
+            ]
+        )
+    )
+    made: dict[str, Any] = {"moe": expert, "experts": experts, "top": top}
+    maybe(draft.draw, made, "renormalise", st.booleans())
+    maybe(draft.draw, made, "shared", st.sampled_from(["identity", f"fc {x.C}"]))
+    maybe(draft.draw, made, "router", st.sampled_from([f"fc {experts}", f"relu -> fc {experts}"]))
+    return [made], x
+
+
 def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     """One item of `layers`, or a few that belong together."""
     choice = number(draft.draw, 0, 12)
     if choice == 12 or (choice == 11 and "C" not in x):
         return shared(draft, x)
     if choice == 11 and "T" in x and not x.spatial:
-        return draft.draw(st.sampled_from([cross, attended, multiplied, scanned]))(draft, x)
+        return draft.draw(st.sampled_from([cross, attended, multiplied, scanned, mixture, mixture]))(draft, x)
     if choice < 3:
         step, shape, layer, inputs = layer_step(draft, x)
         name = draft.fresh("n")

@@ -192,12 +192,13 @@ def test_agreement_is_1_or_0() -> None:
 
 REQUIRED = {
     "out_channels": 4, "kernel_size": 3, "out_features": 4, "num_embeddings": 10, "dim": 4, "num_heads": 2, "num_groups": 2,
-    "index": 0, "groups": 2, "output_size": 2, "factor": 2, "num_proposals": 3, "stride": 2,
+    "index": 0, "top": 2, "groups": 2, "output_size": 2, "factor": 2, "num_proposals": 3, "stride": 2,
     "hidden": 4, "parts": 4, "kv_rank": 4, "head_dim": 4, "rope_dim": 4, "axis": "C",
 }  # fmt: skip
 """Values of arguments that must be given, with which a layer works on a volume of 12 channels."""
 BEFORE = {
     "embed": ("T", ""), "attention": ("TC", ""), "mla": ("TC", ""), "sdpa": ("TC", ""), "pos_embed": ("TC", ""), "select": ("TC", ""), "fc": ("C", ""),
+    "topk": ("TC", ""), "dispatch": ("TC", ""), "combine": ("TC", "dispatch router=@input top=4"),
     "rbf": ("C", ""), "grid": ("TC", ""), "pixel_shuffle": ("CW", ""), **dict.fromkeys(("rnn", "lstm", "gru"), ("TC", "")),
     "roipool": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes"),
     "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
@@ -208,6 +209,9 @@ MORE = {
     **{("reshape", axis): {"C" if axis == "T" else "T": "384"} for axis in "CDHWTR"},
     ("tconv", "output_padding"): {"stride": "6"},
     ("lstm", "projection"): {"hidden": "9"},
+    ("topk", "groups"): {"top_groups": "1"},
+    ("topk", "top_groups"): {"groups": "4"},
+    ("topk", "group_best"): {"groups": "2", "top_groups": "1"},
     ("chunk", "index"): {"parts": "6"},
     ("attention", "rotary_dim"): {"num_heads": "1", "rope": "true"},
     **{(kind, "kv_heads"): {"num_heads": "12"} for kind in ("attention", "sdpa")},
@@ -215,7 +219,8 @@ MORE = {
 """Values of other arguments, so that some numbers fit."""
 SIZES = {"C": 12, "T": 8}
 TENSORS = {"roipool": "from scores -> roipool rois=@rois", "proposals": "from scores -> proposals box=@boxes",
-           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input"}  # fmt: skip
+           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input",
+           "dispatch": "dispatch router=@input", "combine": "combine router=@input"}  # fmt: skip
 INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
 ARGUMENTS = [
     (kind, name)

@@ -88,7 +88,7 @@ def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
     moves_only = {
         "identity", "flatten", "reshape", "tokens", "grid", "select", "crop", "slice", "zeropad", "channel_shuffle",
         "concat", "embed", "cls_token", "unpool", "dropout", "part", "chunk", "transpose", "pixel_shuffle",
-        "pixel_unshuffle", "param",
+        "pixel_unshuffle", "param", "dispatch",
     }  # fmt: skip
     assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
 

@@ -53,6 +53,12 @@ def non_embedding_params(graph: Graph, *_: object) -> list[Dim]:
     return [0 if index in found else node.application.once(params) for index, node in enumerate(graph.nodes)]
 
 
+@of_layer("active_params")
+def active_params(at: Application) -> Dim:
+    """Learnable scalars that one token meets: of experts' layers the sets of those that it's sent to."""
+    return at.held("active_params")
+
+
 @of_layer("macs")
 def macs(at: Application) -> Dim:
     """Multiply-adds of convolutions and matrix products, excluding biases."""

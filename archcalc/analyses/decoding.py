@@ -14,9 +14,9 @@ from archcalc.analyses.memory import BYTES
 from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.errors import UsageError
 from archcalc.graph import FORMULA, Application, Graph
-from archcalc.layers.reads import Only, Part, Reads, UpTo
+from archcalc.layers.reads import Groups, Only, Part, Reads, UpTo
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim
+from archcalc.symbolic import Dim, floor_div, maximum
 from archcalc.work import spend
 
 
@@ -69,7 +69,7 @@ def _of_steps(graph: Graph, amount: Callable[[Application, Sequence[Dim]], Dim])
     return result
 
 
-def _read(at: Application, entering: Sequence[int], made: int) -> Sequence[int]:
+def _read(at: Application, entering: Sequence[Dim], made: Dim) -> Sequence[Dim]:
     """How many positions of each input are read for the new ones, and weren't before.
 
     Where an input doesn't grow, those that stand at the same places.
@@ -79,7 +79,7 @@ def _read(at: Application, entering: Sequence[int], made: int) -> Sequence[int]:
 
 
 @once
-def new_tokens(graph: Graph) -> list[int]:
+def new_tokens(graph: Graph) -> list[Dim]:
     """For each node, how many positions along T it makes for a new token; 0 if nothing in it depends on the text.
 
     Raises: Undecodable: some layer sees later tokens, or moves them elsewhere.
@@ -97,7 +97,7 @@ def new_tokens(graph: Graph) -> list[int]:
         raise error from None
 
 
-def _alone(graph: Graph, text: int) -> list[int]:
+def _alone(graph: Graph, text: int) -> list[Dim]:
     """What is new where one input alone grows; nothing if that can't be."""
     try:
         return _followed(graph, [text])
@@ -105,9 +105,9 @@ def _alone(graph: Graph, text: int) -> list[int]:
         return []
 
 
-def _followed(graph: Graph, texts: Sequence[int]) -> list[int]:
-    new: list[int] = []
-    known: dict[tuple[Application, Sequence[int]], int | str] = {}
+def _followed(graph: Graph, texts: Sequence[int]) -> list[Dim]:
+    new: list[Dim] = []
+    known: dict[tuple[Application, Sequence[Dim]], Dim | str] = {}
     for index, node in enumerate(graph.nodes):
         entering = tuple([new[i] for i in node.inputs])
         if not any(entering):
@@ -129,17 +129,24 @@ def _followed(graph: Graph, texts: Sequence[int]) -> list[int]:
     return new
 
 
-def _new(at: Application, entering: Sequence[int]) -> int | str:
+def _new(at: Application, entering: Sequence[Dim]) -> Dim | str:
     """How many new positions a layer makes of those that enter it, or why that's not so."""
-    made, y = 0, at.output_shape
+    y = at.output_shape
+    made: Dim = 0
     for x, reads, new in zip(at.input_shapes, at.layer.reads(*at.input_shapes), entering, strict=True):
         if not new or reads is None:
             continue
         problem = _problem(reads, x, y) if "T" in x else "shows all tokens what only the last one has" * ("T" in y)
         if problem:
             return problem
-        made = max(made, new)
+        made = maximum(made, _times(reads, new)) if made else _times(reads, new)
     return made
+
+
+def _times(reads: Reads, new: Dim) -> Dim:
+    """How many positions so many new ones become: of each there may be several copies, or of several one."""
+    relation = reads.along.get("T")
+    return floor_div(new * relation.outputs, relation.inputs) if isinstance(relation, Groups) else new
 
 
 def _problem(reads: Reads, x: Shape, y: Shape) -> str:
@@ -159,4 +166,4 @@ def _problem(reads: Reads, x: Shape, y: Shape) -> str:
     if isinstance(relation, Window):
         steps = relation.stride == 1 and relation.extent - 1 == relation.before
         return "" if steps else "sees later tokens"
-    return "" if relation is None or isinstance(relation, UpTo) else "sees later tokens"
+    return "" if relation is None or isinstance(relation, (UpTo, Groups)) else "sees later tokens"

@@ -24,6 +24,7 @@ from archcalc.language.items import (
     Long,
     Loop,
     Merge,
+    Mixture,
     Named,
     Residual,
     Restart,
@@ -104,6 +105,8 @@ def _parts(item: Item) -> tuple[Part, ...]:
         return item.call, item.each, *(branch for _, branch in item.branches)
     if isinstance(item, Residual):
         return item.body, item.shortcut
+    if isinstance(item, Mixture):
+        return item.experts, item.router, item.choice, item.expert, item.shared
     if isinstance(item, If):
         return item.condition, item.then, item.other
     if isinstance(item, Long):

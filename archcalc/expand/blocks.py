@@ -45,6 +45,11 @@ class Builder(Protocol):
     failures: int
     diagnostics: Diagnostics
 
+    @property
+    def in_expert(self) -> bool:
+        """Whether what is built reads more than what enters it."""
+        ...
+
     def item(self, item: Item, ctx: Context, at: Tensor) -> Tensor:
         """Build an item."""
         ...
@@ -81,7 +86,8 @@ class Blocks:
             return self._use(callee.module, callee.target, ctx, at, path)
         values = self._bind(callee.target, call, callee.module, ctx)
         made = self.builder.made
-        if at is None or made.upto or any(isinstance(value, Place) for value in values.values()):
+        reads_more = made.upto or self.builder.in_expert or any(isinstance(value, Place) for value in values.values())
+        if at is None or reads_more:
             return self._expand(callee.target, values, callee.module, ctx, at, path)
         outside = self.builder.overrides.below(path)
         key = (id(callee.target), id(callee.module), made.shape(at), outside, *map(plain, values.values()))

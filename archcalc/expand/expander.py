@@ -16,6 +16,7 @@ from archcalc.expand.blocks import Blocks, Place, TooLarge
 from archcalc.expand.calls import Layers, references
 from archcalc.expand.hparams import Callee, Module
 from archcalc.expand.loops import Loops
+from archcalc.expand.mixtures import ADD, Mixtures
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
@@ -33,6 +34,7 @@ from archcalc.language.items import (
     Long,
     Loop,
     Merge,
+    Mixture,
     Named,
     Residual,
     Restart,
@@ -55,8 +57,6 @@ MAX_DESCRIBED = 10**18
 """Layers in all: far more than can be listed, and fewer than Python's lists may have."""
 ITEM, SCOPE, PARTS = 1, 5, "expanding so many parts"
 """Steps of work for one part of a spec, and for one with a name, apart from what is in it; and what `spend` says."""
-ADD = CallUnit("add", (), 0)
-"""What joins a residual's body and shortcut."""
 
 
 class Expander:
@@ -74,6 +74,7 @@ class Expander:
         self.layers = Layers()
         self.blocks = Blocks(self, load)
         self.loops = Loops(self)
+        self.mixtures = Mixtures(self)
         self.failures = 0
 
     # --- errors ---------------------------------------------------------------------------------------------------
@@ -109,6 +110,14 @@ class Expander:
         except LocalError as error:
             self.report(ctx, error, mark)
         return None
+
+    def value(self, expr: Expr, ctx: Context, at: Tensor) -> Any:
+        """What an expression is where this tensor enters.
+
+        Raises: LocalError: it has no value.
+        """
+        self.look_at(ctx, at)
+        return self.defined(expr.evaluate(ctx.env), ctx)
 
     @staticmethod
     def defined(value: Any, ctx: Context) -> Any:
@@ -217,6 +226,14 @@ class Expander:
             shortcut = self.unnamed("shortcut", item.shortcut, ctx, at, mark)
         built = [("body", body, getattr(item.body, "mark", item.mark)), ("shortcut", shortcut, mark)]
         return self.join(ADD, built, ctx, item.mark)
+
+    def mixture(self, item: Mixture, ctx: Context, at: Tensor, own: str) -> Tensor:
+        return self.mixtures.mixture(item, ctx, at)
+
+    @property
+    def in_expert(self) -> bool:
+        """Whether an expert is being built, whose layers read where tokens are sent."""
+        return self.mixtures.inside is not None
 
     def join(self, call: CallUnit, branches: list[tuple[str, Tensor, Mark]], ctx: Context, mark: Mark) -> Tensor:
         """The layer that joins branches; if it can't, the error shows every branch."""
@@ -328,6 +345,7 @@ class Expander:
         if len(known) < len(inputs):
             return None
         self.spend(ctx, mark, layers=1)
+        layer, known = self.mixtures.own(layer, known, tied)
         index = self.made.add(layer, known, path, mark, tied)
         for remark in self.made.application(index).remarks:
             source = ctx.module.spec.source
@@ -406,6 +424,7 @@ class Expander:
         Named: named,
         Merge: merge,
         Residual: residual,
+        Mixture: mixture,
         Loop: loop,
         If: conditional,
         Long: long,

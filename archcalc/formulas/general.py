@@ -145,7 +145,7 @@ def generalised(application: Application, arguments: bool = True, usual: bool = 
             values[name] = value
             continue
         values[name] = _argument(application, name, argument.type.name, value, names)
-    return General(type(layer)(**values), shapes, names.values, frozenset(names.from_zero))
+    return General(layer.given(**values), shapes, names.values, frozenset(names.from_zero))
 
 
 def _inputs(application: Application, names: Names) -> tuple[Shape, ...]:

@@ -70,7 +70,7 @@ class Application:
         return self.layer.text(len(self.input_shapes[0].spatial) if self.input_shapes else 1)
 
     def held(self, quantity: str) -> Dim:
-        """What it has of `params`, `weights`, `biases` or `buffers`: as many sets as there are copies."""
+        """What it has of `params` or a part of these, or of `buffers`: as many sets as there are copies."""
         return self.copies * getattr(self.layer, quantity)(*self.input_shapes)  # type: ignore[no-any-return]
 
     def once(self, formula: Callable[[Application], T]) -> T:

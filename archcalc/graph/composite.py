@@ -276,7 +276,7 @@ def _applied(application: Application, index: Any, number: Dim) -> Application:
         Shape(**{axis: there(size) for axis, size in shape.items()})
         for shape in (*application.input_shapes, application.output_shape)
     ]
-    return Application(type(layer)(**arguments), tuple(shapes[:-1]), shapes[-1], there(application.copies))
+    return Application(layer.given(**arguments), tuple(shapes[:-1]), shapes[-1], there(application.copies))
 
 
 def varies(call: Call) -> bool:

@@ -21,6 +21,7 @@ from archcalc.language.items import (
     Long,
     Loop,
     Merge,
+    Mixture,
     Named,
     Residual,
     Restart,
@@ -246,6 +247,8 @@ class _Checker:
             marks = dict(zip((id(given) for given in item.call.arguments), item.marks, strict=True))
             self.call(item.call, names, item.mark, {key: (mark, 1) for key, mark in marks.items()})
         else:
+            if isinstance(item, Mixture):
+                self.expression(item.experts, names, item.mark, 0)
             for part in _parts(item):
                 self.item(part, names)
             if isinstance(item, Restart):
@@ -393,6 +396,9 @@ def _parts(item: Item) -> Iterator[Item]:
         yield item.body
         if item.shortcut is not None:
             yield item.shortcut
+    elif isinstance(item, Mixture):
+        yield from (item.router, item.choice, item.expert)
+        yield from () if item.shared is None else (item.shared,)
     elif isinstance(item, Restart):
         yield item.item
 

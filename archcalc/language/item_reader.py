@@ -17,6 +17,7 @@ from archcalc.language.items import (
     Long,
     Loop,
     Merge,
+    Mixture,
     Named,
     Residual,
     Restart,
@@ -25,11 +26,14 @@ from archcalc.language.items import (
 )
 from archcalc.language.tree import Map, Scalar, Seq, Tree
 from archcalc.language.tree_reader import TreeReader
+from archcalc.layers import REGISTRY
 
 MERGES = ("add", "mul", "concat")
 MERGED_BY = ("axis", "broadcast")
 """The arguments of merges, which stand beside their branches."""
-STRUCTS = (*MERGES, "residual", "for", "if", "op")
+MIXTURE = ("moe", "experts", "shared", "router")
+"""The keys of a mixture of experts, beside which the arguments of its choice, `topk`, stand."""
+STRUCTS = (*MERGES, "residual", "moe", "for", "if", "op")
 
 
 class ItemReader(TreeReader):
@@ -62,6 +66,7 @@ class ItemReader(TreeReader):
     def struct(self, kind: str, tree: Map) -> Item:
         known = {
             "residual": ("residual", "shortcut"),
+            "moe": (*MIXTURE, *REGISTRY["topk"].arguments()),
             "for": ("for", "do"),
             "if": ("if", "then", "else"),
         }.get(kind, (kind, *MERGED_BY))
@@ -71,6 +76,8 @@ class ItemReader(TreeReader):
         if kind == "residual":
             shortcut = tree.get("shortcut")
             item = Residual(self.item(self.need(tree, kind)), self.item(shortcut) if shortcut else None, tree.mark)
+        elif kind == "moe":
+            item = self.mixture(tree)
         elif kind == "for":
             item = self.loop(tree)
         elif kind == "if":
@@ -113,6 +120,21 @@ class ItemReader(TreeReader):
         given = tuple(Given(name, expr, 0) for name, expr in read.items() if expr is not None)
         return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark, each)
 
+    def mixture(self, tree: Map) -> Item:
+        experts = self.expression(self.need(tree, "experts"))
+        expert, router, shared = (tree.get(key) for key in ("moe", "router", "shared"))
+        if experts is None:
+            return Sequence((), tree.mark)
+        scores = CallUnit("fc", (Given("out_features", experts, 0), Given("bias", Literal(0, False), 0)), 0)
+        return Mixture(
+            self.item(expert) if expert is not None else Sequence((), tree.mark),
+            experts,
+            self.item(router) if router is not None else Long(scores, (tree.mark, tree.mark), tree.mark),
+            self.call("topk", tree, tree.mark, MIXTURE),
+            self.item(shared) if shared is not None else None,
+            tree.mark,
+        )
+
     def loop(self, tree: Map) -> Loop:
         return Loop(tuple(self.variables(self.need(tree, "for"))), self.item(self.need(tree, "do")), tree.mark)
 
@@ -148,9 +170,13 @@ class ItemReader(TreeReader):
         if not isinstance(name, Scalar) or not name.text.isidentifier():
             self.error("E012", "'op' takes the name of a layer kind or block", (name or tree).mark)
             return Sequence((), tree.mark)
+        return self.call(name.text, tree, name.mark, ("op",))
+
+    def call(self, name: str, tree: Map, mark: Mark, others: tuple[str, ...]) -> Long:
+        """A call with the entries of a mapping as its arguments, all but `others`."""
         arguments, marks = [], []
         for key, entry in tree.entries:
-            if key.text in ("op", "from", "note"):
+            if key.text in (*others, "from", "note"):
                 continue
             value: Expr | Template | None
             if isinstance(entry, Scalar) and entry.text.startswith("@"):
@@ -160,7 +186,7 @@ class ItemReader(TreeReader):
             if value is not None:
                 arguments.append(Given(key.text, value, 0))
                 marks.append(entry.mark)
-        return Long(CallUnit(name.text, tuple(arguments), 0), tuple(marks), name.mark)
+        return Long(CallUnit(name, tuple(arguments), 0), tuple(marks), mark)
 
 
 def _branch(item: Item) -> tuple[str, Item]:

@@ -151,6 +151,21 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixture:
+    """`router` scores `experts`, `choice` makes shares of that, and each token goes through the experts that have some.
+
+    What they make is summed, and what `shared` makes of all tokens is added.
+    """
+
+    expert: Item
+    experts: Expr
+    router: Item
+    choice: Long
+    shared: Item | None
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """One pass of `body` for each row of the zipped lists; each entry binds one or several variables."""
 
@@ -193,7 +208,7 @@ class Restart:
     mark: Mark
 
 
-Item: TypeAlias = "Chain | Sequence | Named | Merge | Residual | Loop | If | Long | Restart"
+Item: TypeAlias = "Chain | Sequence | Named | Merge | Residual | Mixture | Loop | If | Long | Restart"
 
 
 def has_one_call(item: Item) -> bool:

@@ -151,6 +151,8 @@ def _item() -> dict[str, Any]:
             for kind in MERGES
         ),
         _closed({"residual": item, "shortcut": item, **common}, "an item plus its shortcut", required=["residual"]),
+        _arguments("topk", moe=item, experts=_VALUE, shared=item, router=item, **common)
+        | {"description": "a mixture of experts", "required": ["moe", "experts", "top"]},
         _loop("one pass for each row of the lists", item, **common),
         _closed(
             {"if": {"type": ["string", "boolean"]}, "then": item, "else": item, **common},

@@ -197,6 +197,7 @@ ARGUMENT_TYPES = {
         words("Approximation", "none", "tanh"),
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
         words("HeadNorm", "none", "rmsnorm", "ln"),
+        words("Score", "softmax", "sigmoid"),
     )
 }
 Count: TypeAlias = Dim
@@ -208,6 +209,7 @@ Sampling: TypeAlias = str
 Approximation: TypeAlias = str
 Gate: TypeAlias = str
 HeadNorm: TypeAlias = str
+Score: TypeAlias = str
 
 
 def are_equal(a: Dim, b: Dim, question: str) -> bool:

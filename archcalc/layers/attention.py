@@ -457,6 +457,7 @@ class PositionEmbedding(Layer):
 
     num_positions: Dim | None = None
 
+    by_position = True
     is_table = True
     uncounted = "additions"
     sentences = Sentences(weights="a vector of {C_in} numbers for each position")

@@ -80,6 +80,8 @@ class Layer:
     """What a picture writes for it; empty if that's its name and arguments."""
     is_residual: ClassVar[bool] = False
     """Its first input is the main path; the others go past that."""
+    by_position: ClassVar[bool] = False
+    """Does something else at each token, by its place among the others."""
     normalises: ClassVar[bool] = False
     """Scales and shifts what another layer made: a picture draws it with a weight layer."""
 
@@ -122,6 +124,10 @@ class Layer:
     def params(self, *inputs: Shape) -> Dim:
         """Learnable scalars: weights and biases."""
         return self.weights(*inputs) + self.biases(*inputs)
+
+    def active_params(self, *inputs: Shape) -> Dim:
+        """Learnable scalars that one token, or one example, meets: of experts those of the ones that it's sent to."""
+        return self.params(*inputs)
 
     def buffers(self, *inputs: Shape) -> Dim:
         """Scalars that are stored but not learned."""
@@ -265,6 +271,10 @@ class Layer:
     def arguments(cls) -> Mapping[str, Argument]:
         """The arguments by name, in the order in which a spec gives them by position."""
         return _arguments(cls)
+
+    def given(self, **values: Any) -> Layer:
+        """The same kind with these arguments."""
+        return type(self)(**values)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in _arguments(type(self)))

@@ -567,6 +567,7 @@ class LearnedVolume(Layer):
     T: Dim | None = None
     R: Dim | None = None
 
+    by_position = True
     linear = True
     sizes_only = (0,)
     sentences = Sentences(weights="every value of the volume is learned")

@@ -337,7 +337,8 @@ def of_totals(report: Report, values: Mapping[str, Any], path: str = "") -> Form
 
     formulas = []
     for name in quantities(Total.SUM):
-        if QUANTITIES[name].seldom:
+        other = QUANTITIES[name].unlike
+        if QUANTITIES[name].seldom and not (other and report.total(name, path) != report.total(other, path)):
             continue
         total = report.total(name, path)
         if is_symbolic(total):

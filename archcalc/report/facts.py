@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 
 from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.errors import spelled
 from archcalc.graph import Change, NoNumber, TooManyLayers
 from archcalc.report.values import Values
-from archcalc.symbolic import is_symbolic
-from archcalc.tables.numbers import exact, memory
+from archcalc.symbolic import is_symbolic, known
+from archcalc.tables.numbers import exact, memory, percent
 
 ALL_NARROW = "all values and params in {}; autocast, which keeps params and some results in float32, needs more"
 COUNTED = ("params", "weights", "biases", "buffers", "macs", "flops", "activations", "depth")
@@ -25,6 +26,11 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     counts = {name: exact(totals[name]) for name in COUNTED}
     weights = memory(totals["params"] * BYTES[report.dtype])
     yield "params", f"{counts['params']} ({counts['weights']} weights, {counts['biases']} biases), {weights}"
+    active, params = totals["active_params"], totals["params"]
+    if active != params:
+        open_ = is_symbolic(active) or is_symbolic(params)
+        share = "" if open_ else f", {percent(Fraction(known(active), known(params)))} of all"
+        yield "active", f"{exact(active)} params for each token{share}"
     if totals["buffers"] != 0:
         buffers = memory(totals["buffers"] * BYTES[report.dtype])
         yield "buffers", f"{counts['buffers']} stored but not learned, {buffers}"

@@ -16,7 +16,7 @@ from archcalc._version import __version__
 from archcalc.graph import Graph, NoNumber
 from archcalc.graph.composite import depth_symbols
 from archcalc.identifiers import Namespace, docstring, literal
-from archcalc.layers import torch_modules, torch_regions, torch_tokens
+from archcalc.layers import torch_experts, torch_modules, torch_regions, torch_tokens
 from archcalc.pytorch.network import check_numbers
 from archcalc.pytorch.source.check import check_program, loaded
 from archcalc.pytorch.source.layout import wrapped
@@ -27,7 +27,7 @@ from archcalc.pytorch.source.runs import Unrolled
 from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, Wire, laid, readers, tree_of, whole
 from archcalc.report import Report
 
-HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens)}
+HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens, torch_experts)}
 """Where the modules are that PyTorch lacks."""
 
 
