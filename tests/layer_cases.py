@@ -478,6 +478,34 @@ CASES = [
     unchanged(make("topk", 2, renormalise=True), "R2 T3 C5"),
     row(make("combine", "router", 2), "T10 C8, T5 C6", "T5 C8"),
     row(make("combine", "router", 3), "T6 C4, T2 C5", "T2 C4"),
+    # 24 places in windows of 4: 24*64, then pairs 24*4*(4 + 4)
+    unchanged(make("window_attention", 2, 2), "C4 H4 W6", weights=64, biases=16, macs=2304),
+    # filled up to 6x6 places, in windows of 9; 5*5 displacements
+    unchanged(
+        make("window_attention", 2, 3, shift=1, relative=True), "C4 H4 W5", weights=64 + 50, biases=16, macs=2304 + 2592
+    ),
+    # 3*5 displacements, each of 2 numbers, by 5*(2 + 2) weights; a factor for each head
+    unchanged(
+        make("window_attention", 2, (2, 3), shift=(0, 1), k_bias=False, cosine=True, continuous=5),
+        "R2 C4 H4 W6",
+        weights=64 + 20 + 2,
+        biases=12 + 5,
+        macs=48 * 64 + 48 * 6 * 8 + 15 * 20,
+    ),
+    unchanged(make("window_attention", 2, 2, grid=True, relative=True), "C4 H4 W6", weights=82, biases=16, macs=2304),
+    # 4x4x6 places in windows of 12
+    unchanged(
+        make("window_attention", 1, (2, 2, 3), shift=(1, 0, 1), bias=False, scale=1),
+        "C2 D3 H4 W5",
+        weights=16,
+        macs=96 * 16 + 96 * 12 * 4,
+    ),
+    row(make("windows", (2, 3)), "C4 H4 W6", "R4 T6 C4"),
+    row(make("windows", 2, grid=True), "C4 D2 H4 W6", "R6 T8 C4"),
+    row(make("unwindows", (2, 3), H=4, W=6), "R4 T6 C4", "C4 H4 W6"),
+    row(make("unwindows", 2, grid=True, like="up"), "R6 T4 C4, C9 H4 W6", "C4 H4 W6"),
+    unchanged(make("roll", "H", -1), "C4 H4 W6"),
+    unchanged(make("roll", "T", 3), "R2 T4 C6"),
     # without projections: T*S*(D + E) for each head
     row(make("sdpa", 2, "k", "v"), "T5 C8, T3 C8, T3 C6", "T5 C6", macs=5 * 3 * 2 * (4 + 3)),
     row(

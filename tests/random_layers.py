@@ -345,6 +345,42 @@ def latent(draw: Draw, x: Shape) -> Values:
     return values
 
 
+def window_attention(draw: Draw, x: Shape) -> Values:
+    """Windows that fill the map or don't, shifted or not, or a grid."""
+    rank = len(x.spatial)
+    values: Values = {"num_heads": divisor(draw, x.C)}
+    if draw(st.integers(0, 2)) == 0:
+        values |= {"size": tuple(divisor(draw, x[axis]) for axis in x.spatial), "grid": True}
+    else:
+        values["size"] = draw(extents(rank, 4))
+        sides = values["size"] if isinstance(values["size"], tuple) else (values["size"],) * rank
+        maybe(draw, values, "shift", st.tuples(*(st.integers(0, side - 1) for side in sides)))
+    for name in ("bias", "k_bias"):
+        maybe(draw, values, name, st.booleans())
+    more = [{}, {"relative": True}, {"continuous": number(draw, 1, 5)}]
+    return values | draw(st.sampled_from(more)) | draw(st.sampled_from([{}, {"cosine": True}, {"scale": 1}]))
+
+
+def windows(draw: Draw, x: Shape) -> Values:
+    """Windows that fill the map."""
+    values: Values = {"size": tuple(divisor(draw, x[axis]) for axis in x.spatial)}
+    maybe(draw, values, "grid", st.booleans())
+    return values
+
+
+def unwindows(draw: Draw, x: Shape) -> Values:
+    """A row of windows, or windows in a row."""
+    values: Values = {"size": (1, x["T"]), "H": 1, "W": x["R"] * x["T"]} if "R" in x else {"size": x["T"], "W": x["T"]}
+    maybe(draw, values, "grid", st.booleans())
+    return values
+
+
+def roll(draw: Draw, x: Shape) -> Values:
+    """Any axis, on or back."""
+    axis = draw(st.sampled_from(list(x)))
+    return {"axis": axis, "shift": number(draw, -2 * x[axis], 2 * x[axis])}
+
+
 def widths(draw: Draw, heads: int) -> Values:
     """Heads of keys and values, and what they hold."""
     values: Values = {}
@@ -425,6 +461,7 @@ SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
     "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
     "resize": resize, "pixel_shuffle": shuffled, "pixel_unshuffle": unshuffled,
+    "window_attention": window_attention, "windows": windows,
     "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": norm("affine"),
     "adaptive_avgpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
     "adaptive_maxpool": lambda draw, x: {"output_size": draw(extents(len(x.spatial), 5))},
@@ -438,7 +475,7 @@ FEATURES: dict[str, Callable[[Draw, Shape], Values]] = {
     "bn": norm("affine", "frozen"), "ln": norm("bias", "affine"), "rmsnorm": norm("affine"), "l2norm": norm(), "scale": flag("bias"), "layerscale": fractions("init"), "lrn": lrn,
     "groupnorm": groupnorm,
     "channel_shuffle": lambda draw, x: {"groups": divisor(draw, x.C)},
-    "part": part, "chunk": chunk, "transpose": transpose, "param": param,
+    "part": part, "chunk": chunk, "transpose": transpose, "param": param, "roll": roll,
     "zeropad": zeropad, "reshape": reshape, "flatten": _none, "identity": _none, "dropout": fractions("p"),
     "times": times, "softmax": own_axis, "log_softmax": own_axis, "clamp": clamp, "celu": positive("alpha"), "glu": glu,
     "leaky": fractions("slope"), "elu": fractions("alpha"), "gelu": gelu,
@@ -473,6 +510,7 @@ def topk(draw: Draw, x: Shape) -> Values:
 TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
     "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "mla": latent, "cls_token": _none, "grid": grid,
     "topk": topk,
+    "unwindows": unwindows,
     "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip

@@ -32,7 +32,7 @@ def paddings(rank: int) -> st.SearchStrategy[Any]:
 def layers(draw: Draw, rank: int) -> Layer:
     """One layer that keeps the two channels."""
     kind = draw(st.sampled_from(["conv", "conv", "conv", "dwconv", "maxpool", "avgpool", "tconv", "upsample", "relu",
-                                 "bn", "crop", "zeropad", "unpool", "global", "adaptive", "resize"]))  # fmt: skip
+                                 "bn", "crop", "zeropad", "unpool", "global", "adaptive", "resize", "windows"]))  # fmt: skip
     kernel, step, padding = draw(sides(rank, small)), draw(sides(rank, stride)), draw(paddings(rank))
     window: dict[str, Any] = {"kernel_size": kernel, "stride": step, "padding": padding}
     if kind in ("conv", "dwconv", "tconv"):
@@ -51,6 +51,11 @@ def layers(draw: Draw, rank: int) -> Layer:
             kind, size=draw(sides(rank, st.integers(1, 12))), mode=mode,
             align_corners=mode != "nearest" and draw(st.booleans()),
         )  # fmt: skip
+    if kind == "windows":
+        size = draw(st.tuples(*[st.integers(1, 4)] * rank))
+        if draw(st.integers(0, 2)) == 0:
+            return make("window_attention", 1, size, grid=True)
+        return make("window_attention", 1, size, shift=tuple(draw(st.integers(0, side - 1)) for side in size))
     if kind == "crop":
         return make(kind, size=draw(sides(rank, st.integers(2, 8))))
     if kind == "zeropad":
@@ -116,14 +121,14 @@ class Builder:
         """What changes axes in the middle: gates, tokens, regions, reshapes, one position of many."""
         x = self.nodes[start].shape
         kinds = ["gate", "tokens", "regions", "reshape", "flatten", "whole", "small gate", "parts", "turned", "blocks"]
-        kind = self.draw(st.sampled_from(kinds))
+        kind = self.draw(st.sampled_from([*kinds, "divided"]))
         if kind == "gate":
             squeezed = self.put(make("global_avgpool"), self.chain(start, 1))
             return self.put(make("mul"), start, self.put(make("conv", x.C, 1), squeezed))
         if kind == "small gate":  # a convolution as large as the volume
             kernel = tuple(x[axis] for axis in x.spatial)
             return self.put(make("mul"), start, self.put(make("conv", x.C, kernel), start))
-        if kind in ("parts", "turned", "blocks"):
+        if kind in ("parts", "turned", "blocks", "divided"):
             return getattr(self, kind)(start)  # type: ignore[no-any-return]
         if kind == "regions":
             start = self.put(make("reshape", R=2, **{**x, "C": x.C // 2}), start)
@@ -174,6 +179,16 @@ class Builder:
             return self.put(make("chunk", 2, 1), found) if self.draw(st.booleans()) else found
         found = self.put(make("concat"), *[self.chain(start, 1), start] * 2 ** (rank - 1))
         return self.put(make("pixel_shuffle", factor), found)
+
+    def divided(self, start: int) -> int:
+        """Windows of a map that is rolled on, attention or not, and back again."""
+        x, grid = self.nodes[start].shape, self.draw(st.booleans())
+        axis, shift = self.draw(st.sampled_from(x.spatial)), self.draw(amount)
+        size = tuple(self.draw(st.sampled_from([n for n in range(1, 5) if x[a] % n == 0])) for a in x.spatial)
+        found = self.put(make("windows", size, grid), self.put(make("roll", axis, -shift), start))
+        found = self.put(self.draw(st.sampled_from([make("attention", 1), make("relu"), make("ln")])), found)
+        found = self.put(make("unwindows", size, grid, **{a: x[a] for a in x.spatial}), found)
+        return self.put(make("roll", axis, shift), found)
 
     def tokens(self, start: int) -> int:
         """Tokens, layers on them, and back to a grid of places."""

@@ -88,7 +88,7 @@ def test_uncounted_is_said_of_whoever_computes_without_macs(case: Case) -> None:
     moves_only = {
         "identity", "flatten", "reshape", "tokens", "grid", "select", "crop", "slice", "zeropad", "channel_shuffle",
         "concat", "embed", "cls_token", "unpool", "dropout", "part", "chunk", "transpose", "pixel_shuffle",
-        "pixel_unshuffle", "param", "dispatch",
+        "pixel_unshuffle", "param", "dispatch", "windows", "unwindows", "roll",
     }  # fmt: skip
     assert bool(case.macs or case.layer.uncounted) == (case.layer.kind not in moves_only)
 
@@ -106,7 +106,7 @@ def test_in_place_kinds() -> None:
 
 def test_weight_layers() -> None:
     """Depth counts convolutions, matrix products, attention and recurrences."""
-    expected = {"conv", "dwconv", "tconv", "fc", "attention", "mla", "rnn", "lstm", "gru"}
+    expected = {"conv", "dwconv", "tconv", "fc", "attention", "mla", "window_attention", "rnn", "lstm", "gru"}
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
 
 
@@ -342,7 +342,7 @@ def test_torch_module_agrees(case: Case) -> None:
         "shape": (BATCH, *layer.output_shape(*inputs).values()),
         "params": layer.params(*inputs),
         "buffers": layer.buffers(*inputs),
-        "flops": 2 * BATCH * layer.macs(*inputs),
+        "flops": 2 * (BATCH * layer.macs(*inputs) - (BATCH - 1) * layer.macs_of_batch(*inputs)),
     }
     assert expected == actual
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archcalc.analyses.registry import Facts, of_layer, of_places
+from archcalc.analyses.registry import Facts, of_batch, of_layer, of_places
 from archcalc.graph import Application, Graph
 from archcalc.symbolic import Dim
 
@@ -65,10 +65,22 @@ def macs(at: Application) -> Dim:
     return at.layer.macs(*at.input_shapes)
 
 
+@of_batch("macs")
+def macs_of_batch(at: Application) -> Dim:
+    """Multiply-adds with what no example changes."""
+    return at.layer.macs_of_batch(*at.input_shapes)
+
+
 @of_layer("flops")
 def flops(at: Application) -> Dim:
     """Two for each multiply-add, PyTorch's own convention."""
     return 2 * at.once(macs)
+
+
+@of_batch("flops")
+def flops_of_batch(at: Application) -> Dim:
+    """Two for each such multiply-add."""
+    return 2 * at.once(macs_of_batch)
 
 
 @of_layer("attention_macs")

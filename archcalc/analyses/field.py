@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from archcalc.layers.reads import Bins
+from archcalc.layers.reads import Runs
 from archcalc.shape import TransposedWindow, Window
 from archcalc.symbolic import is_symbolic, known, maximum, minimum
 from archcalc.work import spend
@@ -146,10 +146,10 @@ def _spread(field: Field, window: TransposedWindow) -> Field:
     return replace(field, windows=(only,), advance=step)
 
 
-def binned(field: Field, bins: Bins, size: Any) -> Field | None:
+def binned(field: Field, bins: Runs, size: Any) -> Field | None:
     """The field after bins, each of which reads a few neighbours; None where there are too many, or symbolic ones."""
-    count, period = bins.count, len(field.windows)
-    if is_symbolic(count) or is_symbolic(size) or is_symbolic(field.advance):
+    period = len(field.windows)
+    if any(map(is_symbolic, (*bins.values, size, field.advance))):
         return None
     regular = bins.period(known(size))
     if regular is None:
@@ -160,8 +160,8 @@ def binned(field: Field, bins: Bins, size: Any) -> Field | None:
     if phases > MAX_PERIOD or shift > MAX_PERIOD * 64:
         return None
     windows = tuple(union(field.at(i) for i in range(*bins.bounds(phase, size))) for phase in range(phases))
-    moved = replace(field, windows=windows, advance=field.advance * (shift // period), size_dependent=True)
-    return _shortest(moved)
+    moved = replace(field, windows=windows, advance=field.advance * (shift // period))
+    return _shortest(replace(moved, size_dependent=True) if bins.follows_size else moved)
 
 
 def _bounded(field: Field) -> Field:

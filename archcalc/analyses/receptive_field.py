@@ -10,7 +10,20 @@ from archcalc.analyses.field import LOST, MAX_PERIOD, Field, Fields, Interval, b
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
 from archcalc.graph import Application, Graph, Node
-from archcalc.layers.reads import NO_FACTORS, Bins, Everywhere, From, Linked, Only, Part, Reads, Sampled, UpTo
+from archcalc.layers.reads import (
+    NO_FACTORS,
+    Everywhere,
+    From,
+    Linked,
+    Only,
+    Part,
+    Reads,
+    Rolled,
+    Runs,
+    Sampled,
+    Spaced,
+    UpTo,
+)
 from archcalc.shape import Shape, TransposedWindow, Window
 from archcalc.symbolic import differ, floor_div, is_symbolic, known, maximum
 
@@ -191,16 +204,15 @@ class Propagation:
         if apart and not path.constant:  # channels become positions, and each sees what it saw as a channel
             return dict.fromkeys(fields, LOST)
         if not only and all(field.constant for field in fields.values()):
-            misses = any(_may_miss(path, at.output_shape, axis) for axis in path.reads.along)
-            return {axis: replace(field, bounded=True) for axis, field in fields.items()} if misses else fields
+            return {axis: _unsure(field, path, at) for axis, field in fields.items()}
         if path.constant:
             return self._constant(path, at, place)
         known: dict[tuple[int, Any, Any], Field] = {}
         result = {}
         for axis, field in fields.items():
             relation, size = path.reads.along.get(axis), path.x.get(axis)
-            key = (id(field), None if isinstance(relation, Bins) else relation, size)
-            if key not in known or isinstance(relation, (Bins, Everywhere)):
+            key = (id(field), None if isinstance(relation, Runs) else relation, size)
+            if key not in known or isinstance(relation, (Runs, Everywhere)):
                 known[key] = self._along(path, at, field, place, axis)
             result[axis] = known[key]
         return result
@@ -208,18 +220,23 @@ class Propagation:
     def _along(self, path: _Path, at: Application, field: Field, place: int, axis: str) -> Field:
         relation = path.reads.along.get(axis)
         if field.constant:
-            return replace(field, bounded=True) if _may_miss(path, at.output_shape, axis) else field
+            return _unsure(field, path, at)
         if isinstance(relation, Everywhere) or _is_one(path.reads, path.x, at.output_shape, axis):
             whole = self._constant(path, at, place)[axis]  # along the other axes some may see less
             return whole if self.covers[place] and not field.bounded else replace(whole, bounded=True)
         if path.reads.groups and path.reads.factors == NO_FACTORS:
             return _regrouped(field, path, at.output_shape)
-        if field.lost or (field.numbered and "T" in path.reads.along):
+        divided = axis in path.reads.factors[0] or axis in path.reads.factors[1]
+        if field.lost or (field.numbered and "T" in path.reads.along) or (divided and relation is None):
+            return LOST
+        if isinstance(relation, Rolled):
             return LOST
         if isinstance(relation, Window):
             moved = slide(field, relation)
             return replace(moved, size_dependent=True) if _depends_on_size(relation, at) else moved
-        if isinstance(relation, Bins):
+        if isinstance(relation, Spaced):
+            return self._whole(axis, bounded=True)
+        if isinstance(relation, Runs):
             return binned(field, relation, path.x[axis]) or self._whole(axis, bounded=True)
         return field
 
@@ -279,6 +296,12 @@ class Propagation:
         everything = union([inside, *others])
         unsure = everything != inside or any(field.bounded for field in fields)
         return replace(self._window(axis, everything), bounded=unsure)
+
+
+def _unsure(field: Field, path: _Path, at: Application) -> Field:
+    """A field that all positions share, where some may see nothing, and beside another path less than the others."""
+    misses = any(_may_miss(path, at.output_shape, axis) for axis in path.reads.along)
+    return replace(field, bounded=True) if misses else field
 
 
 def _may_miss(path: _Path, y: Shape, axis: str) -> bool:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 OF_LAYER: dict[str, OfLayer] = {}
 """What equal layers on equal shapes have in common; for one example."""
+OF_BATCH: dict[str, OfLayer] = {}
+"""The part of a quantity of examples that a batch has but once, however many examples there are."""
 OF_PLACES: dict[str, OfPlaces] = {}
 """What depends on a layer's place in the graph: a number for each node, given the graph, the batch and the dtype. Of
 those whose largest counts, the numbers of which a node's may be the largest."""
@@ -33,6 +35,11 @@ OF_SCOPE: dict[str, OfScope] = {}
 def of_layer(name: str) -> Callable[[F], F]:
     """Register what computes a quantity of a layer on its shapes."""
     return _into(OF_LAYER, name)
+
+
+def of_batch(name: str) -> Callable[[F], F]:
+    """Register what computes the part of a layer's quantity that a batch has once."""
+    return _into(OF_BATCH, name)
 
 
 def of_places(name: str, decided: Decided) -> Callable[[F], F]:

@@ -14,6 +14,7 @@ from archcalc.layers import (  # noqa: F401  # importing a family registers its 
     region,
     reshape,
     resize,
+    windows,
 )
 from archcalc.layers.base import REGISTRY, Argument, Layer, kind_called, layer
 

@@ -46,7 +46,7 @@ class Attention(Attending):
 
     also = (
         "mha", "multihead_attention", "self_attention", "cross_attention", "gqa", "mqa", "grouped_query_attention",
-        "multi_query_attention", "window_attention",
+        "multi_query_attention",
     )  # fmt: skip
 
     num_heads: Dim

@@ -153,6 +153,10 @@ class Layer:
         """Numbers of keys and values that are remembered of all tokens, for those to come; per example."""
         return 0
 
+    def macs_of_batch(self, *inputs: Shape) -> Dim:
+        """Those of its multiply-adds that are done once for a whole batch, since they read no example."""
+        return 0
+
     def connections(self, *inputs: Shape) -> Dim:
         """Links into this layer's units, biases included, each counted at every position (LeCun et al. 1998)."""
         return 0

@@ -105,7 +105,32 @@ class Part(Reading):
         return outputs >> known(self.offset) & ((1 << size) - 1)
 
 
-class Bins(Reading):
+class Runs(Reading):
+    """Output positions read neighbours, a few each, and in the same way again and again."""
+
+    __slots__ = ()
+
+    follows_size = True
+    """Whether they lie elsewhere in an input of another size."""
+
+    def bounds(self, place: int, size: int) -> tuple[int, int]:
+        """The first position that is read, and the first one after them, beyond the input's ends too."""
+        raise NotImplementedError
+
+    def period(self, size: int) -> tuple[int, int] | None:
+        """After how many output positions all is as at the start, so many input positions on; None if it never is."""
+        raise NotImplementedError
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """The union of what is read, inside the input."""
+        found = 0
+        for place in bits_of(outputs):
+            first, end = self.bounds(place, size)
+            found |= (1 << min(end, size)) - (1 << max(first, 0))
+        return found
+
+
+class Bins(Runs):
     """Output position i of `count` reads the inputs from ⌊i·n/count⌋ to ⌈(i + 1)·n/count⌉, that one left out."""
 
     __slots__ = ("count",)
@@ -118,17 +143,46 @@ class Bins(Reading):
         return place * size // count, -(-(place + 1) * size // count)
 
     def period(self, size: int) -> tuple[int, int] | None:
-        """After how many output positions all is as at the start, so many input positions on; None if it never is."""
         common = gcd(known(self.count), size)
         return known(self.count) // common, size // common
 
+
+class Blocks(Runs):
+    """Every output position reads the block of `length` in which it lies; one of them starts at `shift`.
+
+    An input that one block would hold is one block.
+    """
+
+    __slots__ = ("length", "shift")
+
+    length: Dim
+    shift: Dim
+
+    follows_size = False
+
+    def bounds(self, place: int, size: int) -> tuple[int, int]:
+        """The first position of the block, and the first one after it."""
+        length = known(self.length)
+        shift = known(self.shift) if size > length else 0
+        first = (place - shift) // length * length + shift
+        return first, first + length
+
+    def period(self, size: int) -> tuple[int, int]:
+        return known(self.length), known(self.length)
+
+
+class Spaced(Reading):
+    """Every output position reads `count` positions, its own among them, with equal gaps all over the input."""
+
+    __slots__ = ("count",)
+
+    count: Dim
+
     def read_by(self, outputs: int, size: int) -> int:
-        """The union of the bins."""
-        found = 0
-        for place in bits_of(outputs):
-            first, end = self.bounds(place, size)
-            found |= (1 << end) - (1 << first)
-        return found
+        """All that are a multiple of the gap away."""
+        gap = size // known(self.count)
+        starts = {place % gap for place in bits_of(outputs)}
+        return sum(1 << place for place in range(size) if place % gap in starts)
 
 
 class Sampled(Bins):
@@ -193,6 +247,19 @@ def _single(value: float) -> float:
     """The nearest number of single precision."""
     found: float = unpack("f", pack("f", value))[0]
     return found
+
+
+class Rolled(Reading):
+    """Input position i becomes output i + `shift`, counted on from the start after the end."""
+
+    __slots__ = ("shift",)
+
+    shift: Dim
+
+    def read_by(self, outputs: int, size: int) -> int:
+        """Where the outputs come from."""
+        away = known(self.shift) % size
+        return outputs >> away | (outputs & ((1 << away) - 1)) << (size - away)
 
 
 class Groups(Reading):

@@ -263,13 +263,16 @@ class Displacements(nn.Module):
         self.table = nn.Embedding(count, heads)
 
     def forward(self, queries: int, keys: int) -> Tensor:
-        numbers = [0]
-        for size in self.sizes:  # of a place, such that the difference of two places has a number of its own
-            numbers = [number * (2 * size - 1) + place for number in numbers for place in range(size)]
-        most = numbers[-1]
-        found = [q - k + most for q in numbers for k in numbers]
-        rows: Tensor = self.table(torch.tensor(found, device=self.table.weight.device))
+        rows: Tensor = self.table(torch.tensor(displacements(self.sizes), device=self.table.weight.device))
         return rows.reshape(queries, keys, -1).permute(2, 0, 1)
+
+
+def displacements(sizes: Sequence[int]) -> list[int]:
+    """For each two places of a grid the number of their displacement, 0 for the one that is least along each axis."""
+    numbers = [0]
+    for size in sizes:  # of a place, such that the difference of two places has a number of its own
+        numbers = [number * (2 * size - 1) + place for number in numbers for place in range(size)]
+    return [q - k + numbers[-1] for q in numbers for k in numbers]
 
 
 class Rotary(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from archcalc.analyses import DECIDED, OF_LAYER, OF_PLACES, OF_SCOPE
+from archcalc.analyses import DECIDED, OF_BATCH, OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
 from archcalc.analyses.memory import BYTES, UNTRAINED
 from archcalc.data import dataclass
@@ -233,7 +233,10 @@ class Values:
                 total = total + self.value(application, each)
             return total * BYTES[self.dtype]
         value = application.once(OF_LAYER[name])
-        return value * self.batch if quantity.per_example else value
+        if not quantity.per_example or self.batch == 1:
+            return value
+        once = application.once(OF_BATCH[name]) if name in OF_BATCH else 0
+        return (value - once) * self.batch + once
 
     def has(self, name: str) -> bool:
         """Whether the network has such a quantity at all: integers have no gradients, and not every text can grow."""

@@ -16,7 +16,7 @@ from archcalc._version import __version__
 from archcalc.graph import Graph, NoNumber
 from archcalc.graph.composite import depth_symbols
 from archcalc.identifiers import Namespace, docstring, literal
-from archcalc.layers import torch_experts, torch_modules, torch_regions, torch_tokens
+from archcalc.layers import torch_experts, torch_modules, torch_regions, torch_tokens, torch_windows
 from archcalc.pytorch.network import check_numbers
 from archcalc.pytorch.source.check import check_program, loaded
 from archcalc.pytorch.source.layout import wrapped
@@ -27,7 +27,7 @@ from archcalc.pytorch.source.runs import Unrolled
 from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, Wire, laid, readers, tree_of, whole
 from archcalc.report import Report
 
-HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens, torch_experts)}
+HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens, torch_experts, torch_windows)}
 """Where the modules are that PyTorch lacks."""
 
 
@@ -121,12 +121,13 @@ def _helpers(root: Scope) -> dict[str, str]:
 
 
 def _add_helper(name: str, home: ModuleType, found: dict[str, str]) -> None:
-    """Add a class or a function, if it isn't there yet, after those of its module that it uses."""
+    """Add a class or a function, if it isn't there yet, after those of these modules that it uses."""
     if name not in found:
         source = _source(home, name)
         for other in sorted(_names(source) - {name}):
-            if getattr(vars(home).get(other), "__module__", "") == home.__name__:
-                _add_helper(other, home, found)
+            origin = HOMES.get(getattr(vars(home).get(other), "__module__", ""))
+            if origin is not None:
+                _add_helper(other, origin, found)
         found[name] = re.sub(r"  # (type: ignore|noqa).*", "", source)
 
 
