@@ -173,7 +173,7 @@ def test_what_a_batch_has_once() -> None:
     x = volume("C4 H4 W4")
     spec = "archcalc: 1\nname: t\ninput: {C: 4, H: 4, W: 4}\nlayers: window_attention 2 2 continuous=5\n"
     once = 9 * 5 * (2 + 2)
-    assert once == layer.macs_of_batch(x)
+    assert (once, 16 * 4 * 8) == (layer.macs_of_batch(x), layer.attention_macs(x))
     expected = [layer.macs(x) + (n - 1) * (16 * 64 + 16 * 4 * 8) for n in (1, 2, 7)]
     reports = [archcalc.analyze(build(spec_of(spec)), batch=n) for n in (1, 2, 7)]
     assert expected == [report.totals["macs"] for report in reports]

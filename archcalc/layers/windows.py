@@ -152,6 +152,9 @@ class WindowAttention(Attending):
         sizes = self.sizes(x)
         return sizes.asking * 4 * x.C * x.C + self.products(sizes) + self.macs_of_batch(x)
 
+    def attention_macs(self, x: Shape) -> Dim:
+        return self.products(self.sizes(x))
+
     def macs_of_batch(self, x: Shape) -> Dim:
         """Two matrices make numbers of displacements, whatever the examples are."""
         if self.continuous is None:
