@@ -2,108 +2,97 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import os
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 import archcalc
-from archcalc.graph import Graph
+from archcalc.zoo import architectures
 
 torch = pytest.importorskip("torch", reason="the classes are PyTorch's")
-transformers = pytest.importorskip("transformers", reason="it isn't among archcalc's extras: pip install transformers")
+pytest.importorskip("transformers", reason="it isn't among archcalc's extras: pip install transformers")
 pytestmark = pytest.mark.torch
 
-TINY = {"d": 48, "layers": 2, "heads": 4, "ffn": 40, "vocabulary": 30, "length": 9}
-VARIANTS = [f"{name}:{variant}" for name in ("llama", "qwen") for variant in archcalc.load(name).spec.variants]
+from tests import language_models  # noqa: E402  # it imports PyTorch
+
+TINY = {"d": 48, "layers": 2, "heads": 4, "vocabulary": 30, "length": 9}
+GROUPED = {**TINY, "ffn": 40, "groups": 2}
+SPECS = (
+    "gpt1",
+    "gpt2",
+    "bert",
+    "gpt3",
+    "opt",
+    "bloom",
+    "gptj",
+    "gpt_neox",
+    "falcon",
+    "olmo",
+    "gemma",
+    "llama",
+    "qwen",
+    "roberta",
+)
+VARIANTS = [each.name for each in architectures() if each.spec.name in SPECS]
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt1": {},
+    "bert:bert_base": {},
+    "gpt2:gpt2_small": {},
+    "gpt3:gpt3_small": {},
+    "gpt3:cerebras_111m": {},
+    "opt:opt_125m": {},
+    "opt:opt_350m": {"narrow": 24},
+    "bloom:bloom_560m": {},
+    "bloom:mpt_7b": {},
+    "gptj:gptj_6b": {"turned": 8},
+    "gptj:phi1": {"turned": 6},
+    "gpt_neox:gpt_neox_20b": {"d": 64},
+    "gpt_neox:pythia_70m": {"d": 64},
+    "falcon:falcon_7b": {},
+    "falcon:falcon_40b": {"groups": 2},
+    "olmo:olmo_1b": {"ffn": 40},
+    "olmo:olmo2_32b": GROUPED,
+    "gemma:gemma_2b": {"ffn": 40, "head": 16, "scaled": Fraction(1, 4)},
+    "gemma:gemma2_2b": {**GROUPED, "head": 16, "window": 3},
+    "gemma:gemma3_1b": {"ffn": 40, "head": 16, "window": 3, "layers": 7},
+    "llama:llama_7b": GROUPED,
+    "llama:llama3.2_1b": GROUPED,
+    "llama:mistral_7b": {**GROUPED, "window": 3},
+    "llama:phi3_mini": {**GROUPED, "window": 3},
+    "qwen:qwen2.5_7b": {**GROUPED, "head": 12},
+    "qwen:qwen3_0.6b": {**GROUPED, "head": 16},
+    "roberta:roberta_base": {"positions": 11},
+    "roberta:distilbert": {"positions": 9},
+}
+"""For each form of a family its sizes beside the tiny ones."""
 
 
-def family(name: str) -> str:
-    """What transformers calls the classes of a variant's family."""
-    words = {"mistral": "Mistral", "qwen2.5": "Qwen2", "qwen3": "Qwen3"}
-    return next((title for word, title in words.items() if name.split(":")[1].startswith(word)), "Llama")
-
-
-def theirs(name: str, graph: Graph) -> Any:
-    """Their class, with the sizes that the graph has."""
-    layers: dict[str, Any] = {}
-    for node in graph.nodes:
-        layers.setdefault(node.kind, node.layer)
-    attention, embed, title = layers["attention"], layers["embed"], family(name)
-    config = getattr(transformers, f"{title}Config")(
-        vocab_size=embed.num_embeddings,
-        hidden_size=embed.dim,
-        intermediate_size=layers["fc"].out_features,
-        num_hidden_layers=sum(node.kind == "attention" for node in graph.nodes),
-        num_attention_heads=attention.num_heads,
-        num_key_value_heads=attention.kv_heads,
-        head_dim=attention.head_dim or embed.dim // attention.num_heads,
-        rms_norm_eps=float(layers["rmsnorm"].eps),
-        rope_parameters={"rope_type": "default", "rope_theta": float(attention.rope_base)},
-        tie_word_embeddings=graph.nodes[-1].tied is not None,
-        **({"sliding_window": attention.window} if title == "Mistral" else {}),
-        attn_implementation="eager",
-    )
-    return getattr(transformers, f"{title}ForCausalLM")(config)
-
-
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", VARIANTS if os.environ.get("ARCHCALC_WHOLE_ZOO") else SMALL)
 def test_every_parameter_has_its_counterpart(name: str) -> None:
-    """As many parameters of each shape, at the size at which the model was published."""
+    """As many parameters of each sort and size, at the size at which the model was published."""
     graph = archcalc.load(name).build()
     with torch.device("meta"):
-        mine, other = archcalc.to_torch(graph), theirs(name, graph)
-    expected, found = (Counter(tuple(each.shape) for each in model.parameters()) for model in (other, mine))
-    assert expected == found
-    assert sum(each.numel() for each in other.parameters()) == archcalc.analyze(graph).total("params")
+        mine, other = archcalc.to_torch(graph), language_models.theirs(name, graph)
+    own = ((each, (parameter,)) for each, parameter in mine.named_parameters())
+    theirs, found = (language_models.counts(pieces) for pieces in (language_models.parts(other), own))
+    assert theirs == found
+    assert sum(number * size for (*_, size), number in theirs.items()) == archcalc.analyze(graph).total("params")
 
 
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [
-        ("llama:llama_7b", {"groups": 4}),
-        ("llama:llama3_8b", {"groups": 2}),
-        ("llama:llama3.2_1b", {"groups": 2}),
-        ("llama:mistral_7b", {"groups": 2, "window": 3}),
-        ("qwen:qwen2.5_7b", {"groups": 2, "head": 12}),
-        ("qwen:qwen3_0.6b", {"groups": 2, "head": 16}),
-    ],
-)
-def test_outputs_are_theirs(name: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_outputs_and_multiply_adds_are_theirs(name: str) -> None:
     """On the same random weights, at a small size; norms and angles of theirs are float32 in any case."""
-    graph = archcalc.load(name).build(hparams={**TINY, **more})
-    mine, other = archcalc.to_torch(graph).eval(), theirs(name, graph).eval()
-    given = dict(other.named_parameters())
+    graph = archcalc.load(name).build(hparams={**TINY, **SMALL[name]})
+    mine, other = archcalc.to_torch(graph).eval(), language_models.theirs(name, graph)
+    limits = (TINY["vocabulary"], 2)  # of tokens' numbers and those of their segments
+    inputs = [
+        torch.randint(limit // 10, limit, (2, TINY["length"])) for _, limit in zip(graph.inputs, limits, strict=False)
+    ]
     with torch.no_grad():
-        for parameter in given.values():
-            parameter.normal_(std=0.1)
-        own = dict(mine.named_parameters())
-        for target, source in counterparts(2):
-            if target in own:  # a bias or a norm that this family has
-                own.pop(target).copy_(given.pop(source))
-        assert ({}, {}) == (own, given)
-        tokens = torch.randint(TINY["vocabulary"], (2, TINY["length"]))
-        torch.testing.assert_close(mine(tokens), other(tokens).logits)
-
-
-def counterparts(layers: int) -> Iterator[tuple[str, str]]:
-    """Names of parameters here and there."""
-    yield "embedding.weight", "model.embed_tokens.weight"
-    projections = {"queries": "q_proj", "keys": "k_proj", "values": "v_proj", "mix": "o_proj"}
-    for number in range(layers):
-        there = f"model.layers.{number}"
-        for here in (f"decoder.{number + 1}", f"body.decoder.{number + 1}"):
-            for name, other in projections.items():
-                for kind in ("weight", "bias"):
-                    yield f"{here}.body.attention.{name}.{kind}", f"{there}.self_attn.{other}.{kind}"
-            yield f"{here}.body.attention.query_norm.weight", f"{there}.self_attn.q_norm.weight"
-            yield f"{here}.body.attention.key_norm.weight", f"{there}.self_attn.k_norm.weight"
-            yield f"{here}.body.rmsnorm.weight", f"{there}.input_layernorm.weight"
-            yield f"{here}.body_2.rmsnorm.weight", f"{there}.post_attention_layernorm.weight"
-            yield f"{here}.body_2.swiglu.gate.fc.weight", f"{there}.mlp.gate_proj.weight"
-            yield f"{here}.body_2.swiglu.up.weight", f"{there}.mlp.up_proj.weight"
-            yield f"{here}.body_2.swiglu.down.weight", f"{there}.mlp.down_proj.weight"
-    for norm in ("norm", "body.rmsnorm"):
-        yield f"{norm}.weight", "model.norm.weight"
-    yield "logits.fc.weight", "lm_head.weight"
+        for each, parameter in other.named_parameters():
+            parameter.normal_(std=0.0 if language_models.is_left_out(each, other) else 0.1)
+        language_models.hand_over(mine, other, inputs)
+        torch.testing.assert_close(*(language_models.run(network, inputs) for network in (mine, other)))
+    assert language_models.multiply_adds(other, inputs) == 2 * archcalc.analyze(graph).total("macs")
