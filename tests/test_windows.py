@@ -86,7 +86,8 @@ def compared(layer: Any, given: Any, head: int, q: Any, k: Any) -> Any:
     """The score of a query and a key without their places; Liu et al. 2022, equation 2: a cosine."""
     if layer.cosine:
         factor = min(float(given["core.factor"][head].exp()), 100.0)
-        return q @ k / (q.norm() * k.norm()) * factor
+        lengths = q.norm().clamp(min=1e-12) * k.norm().clamp(min=1e-12)  # zeros have no direction
+        return q @ k / lengths * factor
     return q @ k * (len(q) ** -0.5 if layer.scale is None else float(layer.scale))
 
 
