@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import archcalc
+from archcalc.__main__ import main
 from archcalc.cli.app import COMMANDS
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
@@ -93,6 +94,13 @@ def code(cell: str) -> list[str]:
 
 
 # ---------------------------------------------------------------- what is shown is what happens
+
+
+def test_the_formulas_of_language_models_are_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line of the table in docs/formulas.md, for the quantity that it names."""
+    for command, line, _ in table(DOCS["docs/formulas.md"], "Command", "Line"):
+        assert 0 == main([*code(command)[0].split()[1:], "--quiet"])
+        assert code(line)[0] in {re.sub(" +", " ", each) for each in capsys.readouterr().out.splitlines()}, command
 
 
 @pytest.fixture

@@ -55,6 +55,24 @@ def test_masks_and_statistics_have_their_own_widths() -> None:
     assert expected == saved(report)
 
 
+@pytest.mark.parametrize(("tokens", "batch", "width", "heads"), [(64, 1, 64, 4), (8, 3, 96, 2)])
+def test_a_transformer_layer_keeps_what_is_published(tokens: int, batch: int, width: int, heads: int) -> None:
+    """Korthikanti et al. 2022 (arXiv 2205.05198): 34·s·b·h bytes in float16, where attention is computed again.
+
+    They leave out statistics: mean and deviation of two norms, and a sum for each head, four bytes each.
+    """
+    layers = f"""archcalc: 1
+name: t
+input: {{T: {tokens}, C: {width}}}
+layers:
+  - residual: ln -> attention {heads} causal=true -> dropout 0.1
+  - residual: ln -> fc 4*x.C -> gelu -> fc {width} -> dropout 0.1
+"""
+    statistics = tokens * batch * 4 * (2 * 2 + heads)
+    published = 34 * tokens * batch * width
+    assert published + statistics == analyze(build(spec_of(layers)), batch, "float16").total("saved_bytes")
+
+
 def test_nothing_is_kept_where_no_gradient_flows() -> None:
     """In front of the first layer that learns, and of what leads to no output."""
     report = report_of(
