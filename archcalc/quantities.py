@@ -13,6 +13,11 @@ from typing import Literal, TypeAlias
 from archcalc.data import dataclass
 from archcalc.errors import UnknownNameError, UsageError, suggestion
 
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+"""Bytes of one value of each dtype."""
+DTYPE = "float32"
+"""Unless another one is asked for."""
+
 
 class Total(Enum):
     """How the number of a whole network, or of a scope, follows from those of its layers."""

@@ -238,7 +238,7 @@ class Fuzz:
                 ),
             }
         for name, value in (("tol", "4%"), ("tol", self.expression(0)), ("holds", "false"), ("note", "n"), ("at", {"a": self.expression(1)}),
-                            ("variant", "v1"), ("unit", "x")):  # fmt: skip
+                            ("variant", "v1"), ("unit", "x"), ("dtype", self.pick(("bfloat16", "int8", "half")))):  # fmt: skip
             if self.chance(6):
                 found[name] = value
         return found

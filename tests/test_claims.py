@@ -363,3 +363,37 @@ def test_no_figures_are_an_answer(form: str, expected: str, tmp_path: Path, caps
     assert main(["claims", "--all", "--specs", str(tmp_path), "--format", form]) == 0
     printed = capsys.readouterr().out
     assert expected == (printed[-len(expected) :] if form == "html" else printed)
+
+
+def test_bytes_of_other_dtypes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A claim about bytes says of which values; one about another number of the network isn't changed by it."""
+    text = """archcalc: 1
+name: lm
+input: {T: 8}
+layers: [embed 9 4, attention 2 causal=true]
+claims:
+  - {source: by hand, kv_cache_bytes: 256}
+  - {source: by hand, dtype: bfloat16, kv_cache_bytes: 128, params: 116}
+  - {source: by hand, dtype: int8, kv_cache_bytes: '<= 64B'}
+"""
+    (tmp_path / "lm.yaml").write_text(text)
+    assert 0 == main(["claims", str(tmp_path / "lm.yaml"), "--format", "plain"])
+    out = capsys.readouterr().out
+    assert ["kv_cache_bytes, bfloat16", "params, bfloat16", "kv_cache_bytes, int8"] == [
+        subject
+        for subject in ("kv_cache_bytes, bfloat16", "params, bfloat16", "kv_cache_bytes, int8")
+        if subject in out
+    ]
+    (tmp_path / "lm.yaml").write_text(text.replace("int8", "half"))
+    assert 1 == main(["check", str(tmp_path / "lm.yaml")])
+    assert "E032 unknown dtype 'half'" in capsys.readouterr().out
+
+
+def test_a_claim_about_what_a_network_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An encoder has no cache, which is said where the claim stands."""
+    text = "archcalc: 1\nname: e\ninput: {T: 8, C: 4}\nlayers: {a: attention 2}\nclaims: [{source: me, kv_cache_bytes: 256}]\n"
+    (tmp_path / "e.yaml").write_text(text)
+    for command in ("claims", "check"):
+        assert 1 == main([command, str(tmp_path / "e.yaml")])
+        out, err = capsys.readouterr()
+        assert "e doesn't work token by token: 'a' sees later tokens" in out + err

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from archcalc.analyses.memory import BYTES
 from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.errors import UsageError
 from archcalc.graph import FORMULA, Application, Graph
 from archcalc.layers.reads import Groups, Only, Part, Reads, UpTo
+from archcalc.quantities import BYTES
 from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, floor_div, maximum
 from archcalc.work import spend

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from archcalc.analyses.registry import of_layer, once
 from archcalc.graph import Application, Graph
+from archcalc.quantities import BYTES
 from archcalc.symbolic import Dim, is_symbolic, minimum
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
-"""Bytes of one value of each dtype."""
 UNTRAINED = ("int8",)
 """The dtypes that have no gradients."""
 INDEX_BYTES = 8

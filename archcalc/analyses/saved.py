@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from archcalc.analyses.memory import BYTES, INDEX_BYTES, undone_pools, volume_bytes
+from archcalc.analyses.memory import INDEX_BYTES, undone_pools, volume_bytes
 from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.analyses.storages import homes_in_training, places
 from archcalc.graph import FORMULA, Application, Graph, Node
 from archcalc.layers.kept import NOTHING, Kept, Width
+from archcalc.quantities import BYTES
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.work import spend
 

@@ -9,12 +9,14 @@ import typer
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer
 from archcalc.cli.graphs import asked, explaining, tell_warnings
-from archcalc.cli.options import Input, Name, Output, Quiet, Set, Symbolic, form_option
+from archcalc.cli.options import Dtype, Input, Name, Output, Quiet, Set, Symbolic, form_option
 from archcalc.cli.output import chosen_format, is_file, write, write_table
 from archcalc.cli.run import note
 from archcalc.errors import UsageError
+from archcalc.quantities import DTYPE
 
 LAYER = "A layer, or a scope with one."
+COLUMNS = "Which totals, numbers of layers (conv5.params), or what is calculated of them: share=attention_macs/macs."
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
@@ -23,7 +25,9 @@ def formula(
     name: Name,
     layer: Annotated[str, typer.Argument(metavar="[LAYER]", help=LAYER, autocompletion=complete_layer)] = "",
     form: Annotated[str | None, form_option("unicode", "sympy", "python", default="unicode")] = None,
+    columns: Annotated[str, typer.Option("--columns", metavar="LIST", help=COLUMNS, show_default=False)] = "",
     symbolic: Symbolic = "",
+    dtype: Dtype = DTYPE,
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
     output: Output = None,
@@ -40,6 +44,7 @@ def formula(
     archcalc formula alphago_policy --symbolic k
     archcalc formula vgg16 fc6 --symbolic H,W
     archcalc formula resnet50 --symbolic H,W,N --format latex
+    archcalc formula gpt2 --symbolic layers,d,T --columns 'params,attention_macs/macs'
     ```
     """
     from archcalc.questions.formula import FORMS, PROGRAMS
@@ -49,7 +54,7 @@ def formula(
     chosen = form or (chosen_format(None, output, "unicode", suffixes) if is_file(output) else "unicode")
     net = asked(name, sets, sizes, symbolic)
     with explaining(net, quiet):
-        found = formulas_of(net.architecture, layer, **net.given)
+        found = formulas_of(net.architecture, layer, **net.given, dtype=dtype, columns=columns)
     if not quiet:
         tell_warnings(found.warnings, net)
     if found.fixed:

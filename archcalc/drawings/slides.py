@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archcalc.analyses.memory import BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Node
+from archcalc.quantities import BYTES
 from archcalc.report import Report
 from archcalc.report.division import entries
 from archcalc.report.rows import Entry

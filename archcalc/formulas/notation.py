@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from archcalc.symbolic import Condition, is_symbolic
@@ -31,6 +32,8 @@ class Notation:
 
     def write(self, value: Any) -> str:
         """A number or an expression."""
+        if isinstance(value, Fraction):
+            return self._over(self.number(value.numerator), self.number(value.denominator))
         if not is_symbolic(value):
             return self.number(int(value)) if isinstance(value, int) else str(value)
         return self._write(value)[0]

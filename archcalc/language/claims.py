@@ -14,12 +14,12 @@ from archcalc.language.expression import Environment, Expr, Literal, Several, Un
 from archcalc.language.model import Claim, Hparam, Value, Variant
 from archcalc.language.printed import Printed
 from archcalc.language.tree import Map, Scalar, Seq, Tree
-from archcalc.quantities import SHAPE, Total, claimable
+from archcalc.quantities import BYTES, DTYPE, SHAPE, Total, claimable
 
 if TYPE_CHECKING:
     from archcalc.language.tree_reader import TreeReader
 
-DETAILS = ("source", "digits", "tol", "at", "holds", "note", "variant")
+DETAILS = ("source", "digits", "tol", "at", "dtype", "holds", "note", "variant")
 MAX_TOLERANCE = Fraction(1, 10)
 """A tenth: "about 60M" may be 54M to 66M. Beyond that a figure of two digits would say less than its first one."""
 
@@ -39,6 +39,7 @@ class _Entry:
     tolerance: Fraction | None
     holds: bool
     note: str
+    dtype: str
 
 
 class ClaimReader:
@@ -83,7 +84,7 @@ class ClaimReader:
                     expected, printed, budget = said
                     yield Claim(
                         entry.source, quantity, path, variant, expected, printed, entry.digits, entry.tolerance,
-                        entry.at, entry.holds, entry.note, key.mark, budget,
+                        entry.at, entry.holds, entry.note, key.mark, budget, entry.dtype,
                     )  # fmt: skip
 
     def said(self, figure: Tree, quantity: str, entry: _Entry) -> tuple[Value, Printed | None, Budget | None] | None:
@@ -117,7 +118,15 @@ class ClaimReader:
         digits, tolerance = self.digits(tree.get("digits")), self.tolerance(tree.get("tol"))
         if digits is not None and tolerance is not None:
             reader.error("E032", "'digits' and 'tol' exclude each other", tree.mark, hint="leave one out")
-        return _Entry(source, self.variants.get(variant, variant), at, digits, tolerance, holds != "false", note)
+        dtype = self.dtype(tree)
+        return _Entry(source, self.variants.get(variant, variant), at, digits, tolerance, holds != "false", note, dtype)
+
+    def dtype(self, tree: Map) -> str:
+        """That of the values whose bytes are claimed."""
+        dtype = self.reader.text(tree, "dtype") or DTYPE
+        if dtype not in BYTES:
+            self.reader.unknown("E032", "dtype", dtype, BYTES, tree.get("dtype"))
+        return dtype if dtype in BYTES else DTYPE
 
     def digits(self, tree: Tree | None) -> int | None:
         """How many of the printed digits mean something."""

@@ -14,6 +14,7 @@ from archcalc.language.expression import Expr
 from archcalc.language.items import Item, Loop, Template
 from archcalc.language.printed import Printed
 from archcalc.language.tree import Source
+from archcalc.quantities import DTYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Claim:
 
     `printed` are the digits that decide; without them the value itself does, or the tolerance, a share of it.
     `digits` says how many the source means, where trailing zeros are none of them. `budget` is what the quantity has
-    to stay within: then `expected` has nothing but its text.
+    to stay within: then `expected` has nothing but its text. `dtype` is that of values, for claims about bytes.
     `holds` is false for an erratum: a printed figure that the mathematics contradicts.
     """
 
@@ -124,6 +125,7 @@ class Claim:
     note: str
     mark: Mark
     budget: Budget | None = None
+    dtype: str = DTYPE
 
     @property
     def subject(self) -> str:
@@ -210,7 +212,8 @@ class Spec:
 
     def claims_on_totals(self, name: str) -> list[Claim]:
         """The claims about the whole network of a variant, as it stands here."""
-        return [c for c in self.claims if not (c.path or c.at) and (c.variant or self.default) == name]
+        found = (claim for claim in self.claims if not (claim.path or claim.at) and claim.dtype == DTYPE)
+        return [claim for claim in found if (claim.variant or self.default) == name]
 
     def assigned(self, name: str) -> dict[str, Value]:
         """The hparam values that a variant sets, those of the variants it extends included."""

@@ -11,7 +11,7 @@ from archcalc.language.budgets import BUDGET
 from archcalc.language.item_reader import MERGES
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
-from archcalc.quantities import claimable
+from archcalc.quantities import BYTES, claimable
 from archcalc.shape import AXES
 
 _VALUE = {"type": ["string", "number", "boolean", "array"], "description": "a number, an expression, or a list"}
@@ -205,6 +205,7 @@ def _claim() -> dict[str, Any]:
                 "description": "how far a figure that says 'about' may be off, at most 10%: 2%",
             },
             "at": _map(_VALUE, "hparam values for which it is claimed"),
+            "dtype": {"enum": [*BYTES], "description": "that of values, for what is measured in bytes"},
             "variant": {**_TEXT, "description": "the variant it is about"},
             "holds": {"type": "boolean", "description": "false for an erratum, which must fail"},
             "note": {**_TEXT, "description": "why a printed figure is wrong"},

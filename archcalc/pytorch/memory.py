@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archcalc.analyses.memory import BYTES
+from archcalc.quantities import BYTES
 from archcalc.report import Report
 
 SHARE = 0.8

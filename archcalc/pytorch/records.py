@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from archcalc import files
-from archcalc.analyses.memory import BYTES, INDEX_BYTES, volume_bytes
+from archcalc.analyses.memory import INDEX_BYTES, volume_bytes
 from archcalc.analyses.saved import left_bytes
 from archcalc.errors import UsageError
 from archcalc.pytorch import need_torch
 from archcalc.pytorch.compare import Check, Difference, Verification
+from archcalc.quantities import BYTES
 from archcalc.report import Report
 from archcalc.symbolic import known
 from archcalc.zoo import is_path

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from archcalc.analyses.memory import BYTES
 from archcalc.analyses.saved import STATISTIC_BYTES
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
@@ -20,6 +19,7 @@ from archcalc.pytorch.measure import LayerRefused, Run, Step, run
 from archcalc.pytorch.memory import SHARE, available_memory, room_needed
 from archcalc.pytorch.network import Network, check_numbers, example_inputs
 from archcalc.pytorch.records import OWN_KERNELS, byte_checks, time_checks
+from archcalc.quantities import BYTES
 from archcalc.report import Report
 from archcalc.symbolic import known
 

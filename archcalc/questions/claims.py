@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archcalc.data import dataclass
-from archcalc.quantities import claimable
+from archcalc.quantities import DTYPE, claimable
 from archcalc.questions.judging import VERDICTS, Verdict, verdicts_on
 from archcalc.questions.subjects import InFolder, Named, OnError, answered, subject_of
 from archcalc.tables import Column, Kind, Table
@@ -21,8 +21,8 @@ COLUMNS = (
     Column("verdict", Kind.VERDICT), Column("source", Kind.TEXT),
 )  # fmt: skip
 RECORD = (
-    "name", "variant", "at", "subject", "published", "digits", "computed", "verdict", "tolerance", "source", "note",
-    "problem",
+    "name", "variant", "at", "dtype", "subject", "published", "digits", "computed", "verdict", "tolerance", "source",
+    "note", "problem",
 )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def _cells(verdict: Verdict, variants: bool) -> tuple[str, str, str, str, str]:
         printed += f" ({claim.digits} digit{'s' if claim.digits > 1 else ''})"
     about = [claim.subject, *([claim.variant] if variants and claim.variant else [])]
     about += [f"{name}={value.text}" for name, value in claim.at.items()]
+    about += [claim.dtype] if claim.dtype != DTYPE else []
     judged = f"{verdict.verdict} within {claim.percent}" if claim.percent else verdict.verdict
     return ", ".join(about), printed, _figure(verdict), judged, claim.source
 
@@ -156,9 +157,9 @@ def _remarks(verdict: Verdict) -> Iterator[str]:
 def _record(name: str, verdict: Verdict) -> dict[str, Any]:
     claim, computed = verdict.claim, verdict.computed
     values = (
-        name, claim.variant, {name: value.text for name, value in claim.at.items()}, claim.subject, claim.expected.text,
-        claim.digits, computed if isinstance(computed, int) else _figure(verdict), verdict.verdict, claim.percent,
-        claim.source, claim.note, verdict.problem,
+        name, claim.variant, {name: value.text for name, value in claim.at.items()}, claim.dtype, claim.subject,
+        claim.expected.text, claim.digits, computed if isinstance(computed, int) else _figure(verdict), verdict.verdict,
+        claim.percent, claim.source, claim.note, verdict.problem,
     )  # fmt: skip
     return dict(zip(RECORD, values, strict=True))
 

@@ -36,7 +36,7 @@ def _find(claim: Claim, spec: Spec, reports: Reports, found: Diagnostics) -> Non
     except (SpecError, UsageError):
         return  # what is wrong with the variant itself is reported elsewhere
     try:
-        report = reports.of(about, claim.at)
+        report = reports.of(about, claim.at, claim.dtype)
         _, verdict = judged(claim, report, spec, about)
     except (SpecError, UsageError) as error:
         mark = next(iter(claim.at.values())).mark
@@ -58,7 +58,7 @@ def _find_disagreements(claims: Sequence[Claim], spec: Spec, found: Diagnostics)
     seen: dict[Any, Claim] = {}
     bounds: dict[Any, _Bounds] = {}
     for claim in claims:
-        subject = (claim.subject, claim.variant or spec.default, values_text(claim.at))
+        subject = (claim.subject, claim.variant or spec.default, values_text(claim.at), claim.dtype)
         first = seen.setdefault((*subject, claim.source, claim.expected.text, claim.holds), claim)
         if first is not claim:
             found.report(spec.source, "W405", f"the same figure stands at line {first.mark.line}", claim.mark)

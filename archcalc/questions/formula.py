@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from archcalc import text
@@ -27,14 +28,16 @@ from archcalc.graph import Graph
 from archcalc.graph.composite import counts, depth_symbols
 from archcalc.graph.labels import UNNAMED
 from archcalc.graph.tree import TooManyLayers, layers_of
-from archcalc.quantities import QUANTITIES, Total
+from archcalc.identifiers import Namespace
+from archcalc.quantities import DTYPE, QUANTITIES, Total
 from archcalc.quantities import names as quantities
+from archcalc.questions.calculated import Calculated, all_calculated, calculated
 from archcalc.questions.networks import Network, architecture_of, names_of, refuse_both, report_of
 from archcalc.report import Report, Row
 from archcalc.shape import BATCH
 from archcalc.symbolic import Condition, Dim, dim, exact, is_symbolic
 from archcalc.symbolic.compiled import Uncompilable
-from archcalc.symbolic.values import value_at
+from archcalc.symbolic.values import NoValue, value_at
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 
@@ -135,6 +138,8 @@ class Formulas(Answer):
         for each in self:
             steps = self._steps(each, notation)
             blocks.append([f"{'' if number else each.name:{wide}} = {step}" for number, step in enumerate(steps)])
+            if isinstance(each.value, Fraction):
+                blocks[-1].append(f"{'':{wide}} ≈ {float(each.value):.4g}")
         return _text("\n\n".join("\n".join(block) for block in [*blocks, self._needs(notation)] if block).split("\n"))
 
     def latex(self) -> str:
@@ -154,7 +159,11 @@ class Formulas(Answer):
 
     def sympy(self) -> str:
         """Lines for SymPy: the symbols, then each formula; read back before they're shown."""
-        return _text(sympy_code(self._resolved(), self.conditions, self.from_zero))
+        from sympy import sympify
+
+        taken = Namespace()
+        formulas = {taken.name(name): sympify(value) for name, value in self._resolved().items()}
+        return _text(sympy_code(formulas, self.conditions, self.from_zero))
 
     def python(self) -> str:
         """A function in exact integers that refuses what can't be built; run and compared before it's shown.
@@ -218,11 +227,15 @@ def formula(
     sizes: Sizes | None = None,
     symbolic: str | Iterable[str] = (),
     batch: Dim = 1,
+    dtype: str = DTYPE,
+    columns: str | Iterable[str] = (),
 ) -> Formulas:
     """Formulas of one layer, in its arguments and sizes; without `layer`, or for a scope, of the totals.
 
     Totals are in the inputs' sizes, or in what `symbolic` names: axes, hparams, or N, the batch. The numbers that the
-    network has are put in. Counts are counts, bytes are those of float32; a layer's are for one example.
+    network has are put in. Counts are counts, bytes are those of a dtype; a layer's are for one example. `columns`: of
+    which totals, numbers of layers (`conv5.params`), or what is calculated from them: `attention_macs/macs`, or with a
+    name of its own `share = attention_macs/macs`.
     Raises: UsageError: a name means nothing, or the batch is open for a single layer. SpecError: the spec is wrong, or
     its structure depends on a symbol.
 
@@ -236,13 +249,14 @@ def formula(
     if not isinstance(layer, str):
         raise UsageError(f"a layer is called by its path, not {layer!r:.60}", "archcalc.formula('alexnet', 'conv1')")
     names, hparams, sizes = names_of(symbolic), mapping_of(hparams, "hparams"), mapping_of(sizes, "sizes")
+    wanted = all_calculated(columns) if columns else ()
     refuse_both({**hparams, **sizes}, names)
     if isinstance(network, (Graph, Report)):
-        report = report_of(network, hparams, sizes, names, batch)
-        return _of_layer(report, layer, names) or of_totals(report, {}, layer)
+        report = report_of(network, hparams, sizes, names, batch, dtype)
+        return (None if wanted else _of_layer(report, layer, names)) or of_totals(report, {}, layer, wanted, names)
     architecture = architecture_of(network)
     by_axis = by_label(architecture.spec, sizes)
-    if layer:
+    if layer and not wanted:
         found = opened(architecture, names, hparams, by_axis, batch)
         if (alone := _of_layer(Report(found.graph, found.batch), layer, names)) is not None:
             return replace(alone, fixed=found.fixed)
@@ -253,21 +267,24 @@ def formula(
         if not names:
             raise
         found = opened(architecture, names, hparams, by_axis)
-        return replace(of_totals(Report(found.graph, batch), {}, layer), fixed=found.fixed, left_open=tuple(names))
+        totals = of_totals(Report(found.graph, batch, dtype), {}, layer, wanted, names)
+        return replace(totals, fixed=found.fixed, left_open=tuple(names))
     found, values = with_values(architecture, graph, names, hparams, by_axis)
-    formulas = of_totals(Report(found.graph, batch), values, layer)
+    formulas = of_totals(Report(found.graph, batch, dtype), values, layer, wanted, names)
     if found.graph.is_open and not layer:
 
         def without(name: str) -> Report:
-            return Report(
-                opened(architecture, (), {**hparams, name: 0}, by_axis).graph, 1 if is_symbolic(batch) else batch
-            )
+            graph = opened(architecture, (), {**hparams, name: 0}, by_axis).graph
+            return Report(graph, 1 if is_symbolic(batch) else batch, dtype)
 
-        formulas = _without_passes(formulas, {s.name for s in depth_symbols(found.graph.tree.body)} & {*names}, without)
+        depths = {s.name for s in depth_symbols(found.graph.tree.body)} & {*names}
+        formulas = _without_passes(formulas, depths, without, wanted)
     return replace(formulas, fixed=found.fixed, warnings=graph.warnings)
 
 
-def _without_passes(formulas: Formulas, numbers: Collection[str], built: Callable[[str], Report]) -> Formulas:
+def _without_passes(
+    formulas: Formulas, numbers: Collection[str], built: Callable[[str], Report], wanted: Sequence[Calculated]
+) -> Formulas:
     """The formulas, with whether they hold where a number of passes is 0, as far as the network can be `built` so.
 
     It may then be 0, if it's the only symbol; where they don't hold, it's said that it must be 1 or more.
@@ -276,9 +293,10 @@ def _without_passes(formulas: Formulas, numbers: Collection[str], built: Callabl
         known = {symbol: value for symbol, value in formulas.values.items() if isinstance(value, int)}
         values = {BATCH: 1, **known, name: 0}
         try:
-            totals = built(name).totals
-            holds = all(value_at(each.general, values) == totals[each.name] for each in formulas)
-        except (SpecError, UsageError, KeyError):  # there's no such network, or other symbols have no numbers
+            there = built(name)
+            totals = {each.name: each.value(there, symbols=known) for each in wanted or _usual(there)}
+            holds = all(value_at(each.general, values) == put_in(totals[each.name], values) for each in formulas)
+        except (SpecError, UsageError, KeyError, NoValue):  # no such network, or other symbols have no numbers
             continue
         if not holds:
             formulas = replace(formulas, conditions=(*formulas.conditions, Condition(dim(name), ">=", 1)))
@@ -331,23 +349,33 @@ def _of_fields(row: Row, found: LayerFormulas) -> tuple[list[Formula], dict[str,
     return formulas, names
 
 
-def of_totals(report: Report, values: Mapping[str, Any], path: str = "") -> Formulas:
-    """The totals of a graph, or of one scope of it, as sums of products of its symbols."""
-    import sympy
+def of_totals(
+    report: Report,
+    values: Mapping[str, Any],
+    path: str = "",
+    wanted: Sequence[Calculated] = (),
+    names: Iterable[str] = (),
+) -> Formulas:
+    """The totals of a graph, or of one scope of it, as sums of products of its symbols; or what is `wanted`.
 
+    `names` are symbols that may stand in it.
+    """
     formulas = []
-    for name in quantities(Total.SUM):
-        other = QUANTITIES[name].unlike
-        if QUANTITIES[name].seldom and not (other and report.total(name, path) != report.total(other, path)):
-            continue
-        total = report.total(name, path)
-        if is_symbolic(total):
-            total = sympy.expand(total)
-        if is_symbolic(total) or total:
-            formulas.append(Formula(name, total, put_in(total, values)))
+    for each in wanted or _usual(report, path):
+        total = each.value(report, path, names)
+        if wanted or is_symbolic(total) or total:
+            formulas.append(Formula(each.name, total, put_in(total, values)))
     where = f"{report.name}{f'/{path}' if path else ''}"
     graph = report.graph
     return Formulas(f"{where}, in total", tuple(formulas), values, graph.conditions, warnings=graph.warnings)
+
+
+def _usual(report: Report, path: str = "") -> Iterator[Calculated]:
+    """The totals that are listed where nobody says which."""
+    for name in quantities(Total.SUM):
+        other = QUANTITIES[name].unlike
+        if not QUANTITIES[name].seldom or (other and report.total(name, path) != report.total(other, path)):
+            yield calculated(name)
 
 
 def layer_at(report: Report, path: str) -> Row | None:

@@ -16,7 +16,7 @@ from archcalc.language.expression import Environment
 from archcalc.language.model import Claim, Spec, Value
 from archcalc.language.printed import Printed
 from archcalc.language.tree import Diagnostics
-from archcalc.quantities import claimable
+from archcalc.quantities import DTYPE, claimable
 from archcalc.report import Report
 from archcalc.symbolic import is_symbolic
 from archcalc.tables.numbers import exact
@@ -65,7 +65,7 @@ def _verdicts(spec: Spec, variant: str | None) -> Iterator[Verdict]:
         if variant is not None and about != variant:
             continue
         try:
-            report = reports.of(about, claim.at)
+            report = reports.of(about, claim.at, claim.dtype)
         except (SpecError, UsageError) as error:
             yield Verdict(claim, claim.variant, None, "wrong", why(error))
         else:
@@ -79,15 +79,15 @@ class Reports:
         self.spec = spec
         self.known: dict[Any, Report | SpecError | UsageError] = {}
 
-    def of(self, variant: str, at: Mapping[str, Any]) -> Report:
+    def of(self, variant: str, at: Mapping[str, Any], dtype: str = DTYPE) -> Report:
         """The report on one variant.
 
         Raises: SpecError, UsageError: it can't be built.
         """
-        key = (variant, values_text(at))
+        key = (variant, values_text(at), dtype)
         if key not in self.known:
             try:
-                self.known[key] = Report(build(self.spec, variant, at))
+                self.known[key] = Report(build(self.spec, variant, at), dtype=dtype)
             except (SpecError, UsageError) as error:
                 self.known[key] = error
         found = self.known[key]
@@ -185,7 +185,7 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
     """The computed value of a claim's quantity, for the whole graph or one of its scopes.
 
     Returns: a number or expression; for `shape`, and for `rf…` if the axes differ, sizes in the spec's order of axes.
-    Raises: LocalError: there is no such layer or scope, or it has no receptive field.
+    Raises: LocalError: there is no such layer or scope, or it has no such number.
     """
     if path:
         spend(len(report.graph), "looking for the layers of claims")
@@ -207,7 +207,10 @@ def quantity(report: Report, name: str, path: str = "") -> Any:
             )
         sizes = list(report[path][claimable()[name].name].values())
         return sizes[0] if len(set(sizes)) == 1 else Dims(sizes)
-    return report.total(name, path)
+    try:
+        return report.total(name, path)
+    except UsageError as error:
+        raise LocalError(error.args[0], code="E035", hint=error.hint) from None
 
 
 def _within(computed: Any, budget: Budget, claim: Claim) -> str:

@@ -11,14 +11,13 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import Any
 
-from archcalc.analyses.memory import BYTES
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import Given, Sizes, by_label
 from archcalc.expand.given import mapping_of, together
 from archcalc.expand.hparams import OutOfBounds, is_override, make_module
 from archcalc.expand.overrides import flat
 from archcalc.language.tree import Diagnostics
-from archcalc.quantities import TOTALLED, names
+from archcalc.quantities import BYTES, TOTALLED, names
 from archcalc.questions.choices import combinations, parted, values_of
 from archcalc.questions.grid import FEW, Columns, Grid, length, planned
 from archcalc.questions.measures import Measure, Missing, measure, measures

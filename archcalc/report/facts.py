@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 
-from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.analyses.memory import UNTRAINED
 from archcalc.errors import spelled
 from archcalc.graph import Change, NoNumber, TooManyLayers
+from archcalc.quantities import BYTES
 from archcalc.report.values import Values
 from archcalc.symbolic import is_symbolic, known
 from archcalc.tables.numbers import exact, memory, percent
@@ -39,6 +41,8 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     if report.has("saved_bytes"):
         yield "training", _if_known(_training, report)
     yield "inference", _if_known(_peak, report)
+    if _decodes(report):
+        yield "decoding", _if_known(_decoding, report)
     if BYTES[report.dtype] < BYTES["float32"] and report.dtype not in UNTRAINED:
         yield "dtype", ALL_NARROW.format(report.dtype)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
@@ -74,6 +78,22 @@ def _if_known(told: Callable[[Values], str], report: Values) -> str:
 def _training(report: Values) -> str:
     kept = memory(report.totals["saved_bytes"])
     return f"{kept} kept for the backward pass; params and all gradients come on top"
+
+
+def _decodes(report: Values) -> bool:
+    """Whether the network is known to work token by token."""
+    if not any("T" in node.shape for node in report.graph.inputs):
+        return False
+    with suppress(NoNumber, TooManyLayers):
+        return report.has("decode_macs")
+    return False
+
+
+def _decoding(report: Values) -> str:
+    totals = report.totals
+    cache, step = totals["kv_cache_bytes"] or 0, totals["decode_macs"] or 0
+    kept = f"{memory(cache)} of keys and values; " if cache != 0 else ""
+    return f"{kept}{exact(step)} MACs for the last token"
 
 
 def _peak(report: Values) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from archcalc.analyses import DECIDED, OF_BATCH, OF_LAYER, OF_PLACES, OF_SCOPE
 from archcalc.analyses.least import largest
-from archcalc.analyses.memory import BYTES, UNTRAINED
+from archcalc.analyses.memory import UNTRAINED
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
 from archcalc.graph import Application, Graph, Node
-from archcalc.quantities import PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
+from archcalc.quantities import BYTES, PER_LAYER, QUANTITIES, TOTALLED, Largest, Quantity, Sum, Total, known, names
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, exact, is_symbolic
 
