@@ -2,8 +2,8 @@
 
 The numbers of passes of a random spec (`random_loops`: loops in loops, skips, ties, several outputs; `random_laws`:
 sizes that change from pass to pass) are symbols. Where that can be built, it's built with every small number as well.
-The conditions must be met by exactly those with which building works, and every total that has a formula must be what
-the network has.
+The conditions must be met by exactly those with which building works, and every total and every receptive field that
+has a formula must be what the network has.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
 from random import Random
+from typing import NamedTuple
 
 from archcalc import Report, dim
+from archcalc.analyses.field import Field, Fields
+from archcalc.analyses.receptive_field_laws import mapped
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
 from archcalc.graph.composite import varies
 from archcalc.language.model import Spec
+from archcalc.symbolic import Condition
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of
 from tests.random_laws import Laws
@@ -51,7 +55,7 @@ def wrong(spec: Spec, names: str, counted: Counter[str]) -> Iterator[str]:
         return
     counted["open"] += 1
     counted["by a law"] += varies(graph.tree.body)
-    formulas = _totals(graph, counted)
+    formulas, fields = _totals(graph, counted), field_formulas(graph, counted)
     for numbers in (dict(zip(names, each, strict=True)) for each in product(NUMBERS, repeat=len(names))):
         fits = all(c.holds({s.name: numbers[s.name] for s in c.symbols}) for c in graph.conditions)
         try:
@@ -65,6 +69,7 @@ def wrong(spec: Spec, names: str, counted: Counter[str]) -> Iterator[str]:
             continue
         if len(there) > MOST:
             continue
+        yield from fields.wrong(there, numbers, counted)
         for name, formula in formulas.items():
             counted["compared"] += 1
             if value_at(formula, numbers) != there.totals[name]:
@@ -79,6 +84,43 @@ def _totals(graph: Graph, counted: Counter[str]) -> Mapping[str, object]:
         except UsageError:  # of few passes it's another one, which is said
             counted[f"no formula of {name}"] += 1
     return found
+
+
+class FieldFormulas(NamedTuple):
+    """What the volumes with names see, as far as there are formulas, and what these need."""
+
+    graph: Graph
+    found: Mapping[str, tuple[Fields, list[Condition]]]
+
+    def wrong(self, there: Report, numbers: Mapping[str, int], counted: Counter[str]) -> Iterator[str]:
+        """What differs from the fields of the network with these numbers."""
+        for name, (fields, needed) in self.found.items():
+            if not all(condition.holds(numbers) for condition in needed):
+                counted["fields that need more passes"] += 1
+                continue
+            counted["fields compared"] += 1
+            place = there.graph.outputs[name] if name in self.graph.outputs else there.graph.place(name)
+            expected = there.field_of(place)
+            if {axis: at_numbers(field, numbers) for axis, field in fields.items()} != dict(expected):
+                yield f"{numbers}: {name} sees {fields}, and it is {expected}"
+
+
+def field_formulas(graph: Graph, counted: Counter[str]) -> FieldFormulas:
+    """The fields of the outputs and of the scopes of an open graph."""
+    report, found = Report(graph), {}
+    for name in {**graph.outputs, **{alias.name: 0 for alias in graph.tree.label.aliases}}:
+        index = graph.outputs[name] if name in graph.outputs else graph.tree.find(name)
+        if index is not None and all(part.isidentifier() for part in name.split("/")):
+            try:
+                found[name] = report.field_of(index), report.open_fields().needs(index)
+            except UsageError as error:
+                counted[f"no field: {error.args[0].partition(': ')[2][:40]}"] += 1
+    return FieldFormulas(graph, found)
+
+
+def at_numbers(field: Field, numbers: Mapping[str, int]) -> Field:
+    """A field with numbers for symbols."""
+    return mapped(field, lambda bound: value_at(bound, numbers))
 
 
 def search(examples: int, seed: int, drawn: type[Loops] | type[Laws] = Loops) -> Counter[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -14,9 +16,11 @@ from archcalc import Report, analyze, dim, formula, load, solve
 from archcalc.__main__ import main
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
+from archcalc.symbolic import maximum
 from archcalc.symbolic.values import value_at
-from tests.fuzz_depth import search
-from tests.helpers import HEAD, graph_of, spec_of
+from tests.every_depth import check, depths_of
+from tests.fuzz_depth import field_formulas, search
+from tests.helpers import HEAD, graph_of, some_of_the_zoo, spec_of
 from tests.test_hostile import MAX_SECONDS
 from tests.test_work import SLACK
 
@@ -58,6 +62,107 @@ def test_random_specs() -> None:
     found = search(100, 1)
     assert found["open"] > 5
     assert found["compared"] > 300
+
+
+# --- receptive fields -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", Random(4).sample(some_of_the_zoo(), 12))
+def test_networks_of_the_zoo_at_some_depths(name: str) -> None:
+    """Totals and fields of whatever says how many layers there are; `python -m tests.every_depth` takes all numbers."""
+    for depth in depths_of(load(name)):
+        assert [] == list(check(depth, (0, 1, 2, 5), Counter()))
+
+
+def test_fields_of_every_number_of_layers() -> None:
+    """What each stage of 6n+2 layers sees, of the input and of the stage before."""
+    report, counted = Report(load("resnet:cifar").build(n=dim("n"))), Counter[str]()
+    fields = field_formulas(report.graph, counted)
+    for number in range(1, 61):
+        assert [] == list(fields.wrong(analyze("resnet:cifar", hparams={"n": number}), {"n": number}, counted))
+    assert counted["fields compared"] == 60 * len(fields.found)
+    assert 28 * dim("n") - 3 == report["conv4"]["receptive_field"]["H"]
+    within = archcalc.receptive_field(report, "conv4", from_="conv3")["conv4"]["H"].size
+    for number in (1, 2, 9):
+        there = archcalc.receptive_field("resnet:cifar", "conv4", from_="conv3", hparams={"n": number})
+        assert there["conv4"]["H"].size == value_at(within, {"n": number})
+
+
+@pytest.mark.parametrize(
+    ("layers", "size"),
+    [
+        ("(conv 3 3x3)*n", 2 * dim("n") + 1),
+        ("(conv 3 3x3 p=1 -> (conv 3 5x5 p=2)*m)*n", 4 * dim("n") * dim("m") + 2 * dim("n") + 1),
+        ("{for: {i: 1..n}, do: conv 3 3x3 p=2**i d=2**i}", 4 * 2 ** dim("n") - 3),
+        ("{for: {i: 1..n}, do: (conv 3 3x3 p=1)*i}", dim("n") ** 2 + dim("n") + 1),
+        ("{for: {i: 1..n}, do: conv 3 2*i+1 p=i}", dim("n") ** 2 + dim("n") + 1),
+        ("{add: [(conv 3 3x3 p=1)*n, conv 3 11x11 p=5]}", 2 * maximum(5, dim("n")) + 1),
+        ("(conv 3 3x3 p=1 -> maxpool 2 -> upsample 2)*n", 4 * dim("n")),
+    ],
+)
+def test_laws_of_fields(layers: str, size: object) -> None:
+    """As much each time, a polynomial, a power; the same as of every number."""
+    symbols = "nm" if "m)" in layers else "n"
+    graph, counted = open_graph(f"[{{all: {layers}}}, conv 4 1x1]", *symbols), Counter[str]()
+    assert size == Report(graph)["all"]["receptive_field"]["H"]
+    fields = field_formulas(graph, counted)
+    for numbers in (dict.fromkeys(symbols, number) for number in range(1, 8)):
+        there = Report(build(spec_of(f"{SPEC}layers: [{{all: {layers}}}, conv 4 1x1]\n"), hparams=numbers))
+        assert [] == list(fields.wrong(there, numbers, counted))
+    assert 7 * len(fields.found) == counted["fields compared"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ("(tconv 3 2x2 s=2)*n", "positions take turns in what they see: 1, 2, 4, 8, 16 … of them"),
+        ("[(conv 3 3x3 p=1)*n, crop size=16x16, global_avgpool]", "sees of part of the input has to be followed back"),
+        (
+            "\n  - add:\n    - (conv 3 2x2 p=[[0,1],[0,1]])*n\n    - conv 3 8x8 p=[[0,7],[0,7]]",
+            "whether paths are aligned depends on whether n - 7 is 0",
+        ),
+        ("[{a: (conv 3 3x3 p=1)*n}, (conv 3 3x3 p=1)*100001]", "100,001 passes of 1 layers aren't gone through"),
+    ],
+)
+def test_fields_without_a_formula_say_why(layers: str, reason: str) -> None:
+    """What isn't the same law for every number is refused; what comes before it isn't."""
+    report = Report(open_graph(layers))
+    with pytest.raises(UsageError) as error:
+        _ = report.row(len(report.graph.tree.nodes()) - 1).fields
+    assert reason in str(error.value)
+    assert 1 == report["input"]["receptive_field"]["H"]
+
+
+def test_few_passes_are_special_for_fields() -> None:
+    """What later passes see may be no law for the first of them: then the formulas say what they need."""
+    layers = (
+        "\n  - a: conv 3 9x9 p=4\n  - b: (both)*n\nblocks:\n  both(): {add: [conv 3 3x3 p=1, from a -> conv 3 5x5 p=2]}"
+    )
+    fields = field_formulas(open_graph(layers), counted := Counter[str]())
+    for number in range(1, 9):
+        there = Report(build(spec_of(f"{SPEC}layers: {layers}\n"), hparams={"n": number}))
+        assert [] == list(fields.wrong(there, {"n": number}, counted))
+    assert 0 < counted["fields compared"] - counted["fields that need more passes"]
+
+
+def test_depths_with_a_wanted_field() -> None:
+    """The same as trying all."""
+    tried = [
+        n for n in range(1, 40) if analyze("resnet:cifar", hparams={"n": n})["conv3"]["receptive_field"]["H"] <= 99
+    ]
+    assert tried == list(solve("resnet:cifar", field={"conv3": (None, 99)}, symbolic="n").sizes["n"])
+    found = formula("resnet:cifar", "conv3", symbolic="n")
+    assert (12 * dim("n") + 1, 6 * dim("n")) == (found["receptive_field"], found["effective_padding"])
+
+
+def test_the_table_of_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of all passes have formulas in the number that stands in their names."""
+    assert 0 == main(["receptive-field", "resnet:cifar", "--symbolic", "n", "--format", "csv"])
+    rows = {row.split(",")[0]: row.split(",")[4:7] for row in capsys.readouterr().out.splitlines()}
+    assert ["4*n + 8*p' - 3", "2", "2*n + 4*p' - 2"] == rows["conv3/2..n-1/body/conv"]
+    for option in (["--at", "1,1"], ["--effective"], ["-o", "f.svg"]):
+        assert 2 == main(["receptive-field", "resnet:cifar", "--symbolic", "n", *option])
+        assert "give the symbol a value" in capsys.readouterr().err
 
 
 SPEC = HEAD + "hparams: {n: 3, m: 2}\n"

@@ -6,8 +6,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ from archcalc.analyses.least import largest
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import TooManyLayers
+from archcalc.graph.composite import number_of_pass
 from archcalc.quantities import Total, names
 from archcalc.report.folding import ALL, Folded
 from archcalc.report.listing import DEFAULT, Listing
@@ -37,28 +38,56 @@ from tests.test_table import in_terminal
 PLACED = ("name", "layer", "params", "saved_bytes", "peak_bytes")
 
 
-def written_out(name: str, numbers: Mapping[str, int]) -> Iterator[str]:
-    """The names that a folded one stands for: of `conv2/1..n/add` conv2/1/add, conv2/2/add and so on."""
-    parts: list[list[str]] = []
-    one = "|".join([r"\d+", *numbers])
-    end = rf"(-?(?:{one})(?:[-+*](?:{one}))*)"
-    for part in name.split("/"):
-        if not part.isdecimal() and re.fullmatch(end, part):
-            parts.append([str(eval(part, {}, dict(numbers)))])
-            continue
-        if not (found := re.fullmatch(rf"(.*?){end}\.\.{end}(?::(-?\d+))?(.*)", part)):
-            parts.append([part])
-            continue
-        before, first, last, step, after = found.groups()
-        low, high = (int(eval(end, {}, dict(numbers))) for end in (first, last))
-        by = int(step or 1)
-        parts.append([f"{before}{number}{after}" for number in range(low, high + (1 if by > 0 else -1), by)])
-    return map("/".join, product(*parts))
+END = r"-?(?:{one})(?:(?:[-+*/]|\*\*)(?:{one}))*"
+
+
+def valued(text: str, numbers: Mapping[str, int]) -> Any:
+    """What a formula is with numbers for its symbols, those of passes included."""
+    symbols = {name.replace("'", "_"): Fraction(number) for name, number in numbers.items()}
+    found = Fraction(eval(text.replace("'", "_"), {"Max": max}, symbols))
+    assert found.denominator == 1
+    return found.numerator
+
+
+def written_out(
+    parts: Sequence[str], numbers: Mapping[str, int], symbols: Sequence[str] = ()
+) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """The names that a folded one stands for: of `conv2/1..n/add` conv2/1/add, conv2/2/add and so on.
+
+    With each the numbers of all symbols; `symbols` are those for the numbers in names, of outer passes first.
+    """
+    if not parts:
+        yield "", numbers
+        return
+    part, *rest = parts
+    one = "|".join([r"\d+", r"[ip]'+", *(name for name in numbers if name.isidentifier())])
+    end = f"({END.format(one=one)})"
+    if not part.isdecimal() and re.fullmatch(end, part):
+        found = [(str(valued(part, numbers)), numbers, symbols)]
+    elif several := re.fullmatch(rf"(.*?){end}\.\.{end}(?::(-?\d+))?(.*)", part):
+        before, first, last, step, after = several.groups()
+        low, high, by = valued(first, numbers), valued(last, numbers), int(step or 1)
+        found = [
+            (f"{before}{number}{after}", {**numbers, symbols[0]: number} if symbols else numbers, symbols[1:])
+            for number in range(low, high + (1 if by > 0 else -1), by)
+        ]
+    else:
+        found = [(part, numbers, symbols)]
+    for name, known, others in found:
+        for inside, all_known in written_out(rest, known, others):
+            yield f"{name}/{inside}".removesuffix("/"), all_known
 
 
 def at(value: Any, numbers: Mapping[str, int]) -> Any:
-    """A value with numbers for its symbols; texts as they are."""
-    return value if isinstance(value, (str, int, float, type(None))) else value_at(value, numbers)
+    """A value with numbers for its symbols; of texts those of sizes."""
+    if not isinstance(value, str) or not value:
+        return value if isinstance(value, (str, int, float, type(None))) else value_at(value, numbers)
+    sizes = re.split(r"x(?![^(]*\))", value)
+    symbols = sorted(map(re.escape, numbers), key=len, reverse=True)
+    known = re.compile("|".join([r"\d+", r"[-+*/() ]", *symbols, r"Max\(|,"]))
+    if "".join(known.split(value.replace("x", ""))):
+        return value
+    return "x".join(str(valued(one, numbers)) for one in sizes)
 
 
 def agrees(folded: Folded, plain: Listing, numbers: Mapping[str, int]) -> None:
@@ -67,15 +96,16 @@ def agrees(folded: Folded, plain: Listing, numbers: Mapping[str, int]) -> None:
     each = [place for place, key in enumerate(keys) if key != "times" and not key.endswith(ALL)]
     name, times = keys.index("name"), keys.index("times")
     found: dict[str, list[Any]] = {}
-    for row in folded.values():
-        those = list(written_out(row[name], numbers))
+    for shown, row in zip((row for row in folded.rows if not row.inside), folded.values(), strict=True):
+        symbols = [str(number_of_pass(repeat)) for repeat, *_ in reversed(shown.span.passes)]
+        those = list(written_out(row[name].split("/"), numbers, symbols))
         assert len(those) == at(row[times], numbers), row
-        for one in those:
+        for one, known in those:
             assert one not in found
-            found[one] = [at(row[place], numbers) for place in each if place != name]
+            found[one] = [at(row[place], known) for place in each if place != name]
         for place, key in enumerate(keys):
             if key.endswith(ALL):
-                assert at(row[place], numbers) == at(row[times], numbers) * at(row[place - 1], numbers)
+                assert at(row[place], numbers) == sum(at(row[place - 1], known) for _, known in those)
     assert {row[0]: [at(value, numbers) for value in row[1:]] for row in plain.values()} == found
 
 
@@ -120,6 +150,8 @@ def test_random_specs() -> None:
 
 # --- symbols ------------------------------------------------------------------------------------------------------
 
+SEEN = ("name", "output_shape", "receptive_field", "effective_stride", "effective_padding")
+CHANGING = ("name", "output_shape", "params", "macs", "receptive_field", "saved_bytes")
 FAMILIES = [("resnet:cifar", "n"), ("resnet:cifar_plain", "n"), ("gpt2_small", "layers"), ("vit_b_16", "layers")]
 
 
@@ -127,12 +159,32 @@ FAMILIES = [("resnet:cifar", "n"), ("resnet:cifar_plain", "n"), ("gpt2_small", "
 def test_tables_of_a_symbolic_number_of_layers(name: str, symbol: str) -> None:
     """With a number for the symbol, each row is those of the network that has so many."""
     report = Report(load(name).build(**{symbol: dim(symbol)}))
-    for columns in (DEFAULT, ("name", "params", "saved_bytes")):
+    for columns in (DEFAULT, ("name", "params", "saved_bytes"), SEEN):
         folded = Folded(Listing(report, columns))
         for number in (2, 3, 4, 9):
             there = Listing(analyze(name, hparams={symbol: number}), columns)
             agrees(folded, there, {symbol: number})
             adds_up(folded, {symbol: number})
+
+
+@pytest.mark.parametrize(
+    ("layers", "columns"),
+    [
+        ("(conv x.C+4 3x3 p=1 -> relu)*n", CHANGING),
+        ("{for: {i: 1..n}, do: [conv 2**i 3x3 p=i d=i, bn]}", CHANGING),
+        ("[conv 4 1x1, {for: {i: 3..n+2}, do: [conv 4 2*i-1 p=i-1, relu]}]", CHANGING),
+        ("{for: {i: 1..n}, do: (bn -> conv x.C+i 3x3 p=1)*i}", CHANGING[:-1]),
+        ("{for: {i: 1..n}, do: {for: {j: 1..i+1}, do: conv i+j 1x1}}", CHANGING),
+        ("((conv x.C 3x3 p=1)*n -> conv 2*x.C 5x5 p=2)*n", CHANGING),
+    ],
+)
+def test_tables_of_passes_that_change(layers: str, columns: tuple[str, ...]) -> None:
+    """A row of so many passes has formulas in the numbers that stand in their names."""
+    spec = spec_of(f"{HEAD}hparams: {{n: 3}}\nlayers: {layers}\n")
+    folded = Folded(Listing(Report(build(spec, hparams={"n": dim("n")})), columns))
+    for number in range(1, 7):
+        agrees(folded, Listing(Report(build(spec, hparams={"n": number})), columns), {"n": number})
+        adds_up(folded, {"n": number})
 
 
 def test_random_specs_with_symbols() -> None:
@@ -145,7 +197,7 @@ def test_random_specs_with_symbols() -> None:
             graph = build(spec, hparams={name: dim(name) for name in symbols})
         except SpecError:
             continue
-        if graph.is_open and not graph.varies:  # those have no rows
+        if graph.is_open and not graph.varies:
             compared += 1
             _compare(graph, lambda numbers, spec=spec: build(spec, hparams=numbers), symbols)
     assert compared > 10
@@ -190,7 +242,6 @@ def test_json_of_a_symbolic_number_of_layers(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--columns", "name,receptive_field"], "receptive_field differs from pass to pass, and the number of passes"),
         (["--columns", "name,peak_bytes"], "peak_bytes of single layers has no one formula for every number of passes"),
         (["--unfold"], "no list of layers, since their number is a symbol"),
         (["--sort", "macs"], "rows that are folded stand in the order of the graph"),

@@ -9,7 +9,7 @@ from typing import Any
 from archcalc.analyses.field import LOST, MAX_PERIOD, Field, Fields, Interval, binned, hull, slide, union
 from archcalc.analyses.positions import Seen, read
 from archcalc.analyses.receptive_field_exact import Walker, problem_of
-from archcalc.graph import Application, Graph, Node
+from archcalc.graph import Application, Graph
 from archcalc.layers.reads import (
     NO_FACTORS,
     Everywhere,
@@ -34,7 +34,7 @@ def receptive_fields(graph: Graph, source: int = 0) -> list[Fields]:
     Without global layers in time linear in the graph; what those see is followed back position by position.
     """
     graph.spend(6, "receptive fields of so many layers")
-    return Propagation(graph, source).run()
+    return Forward(graph, source).run()
 
 
 def may_stretch(graph: Graph) -> bool:
@@ -42,7 +42,8 @@ def may_stretch(graph: Graph) -> bool:
 
     Then fields in symbols say nothing about that number.
     """
-    return any(map(_stretches, {node.application for node in graph.nodes if node.inputs}))
+    nodes = graph.laid_out().nodes if graph.is_open else graph.nodes
+    return any(map(_stretches, {node.application for node in nodes if node.inputs}))
 
 
 def _stretches(at: Application) -> bool:
@@ -56,7 +57,7 @@ def _stretches(at: Application) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
+class Path:
     """One input of a layer that reaches its output, and how.
 
     `constant`: every output position reads the same of it; `apart`: except that regions do so each on its own.
@@ -75,12 +76,12 @@ class _Path:
     skips: bool
 
 
-def _paths(at: Application) -> tuple[_Path, ...]:
+def _paths(at: Application) -> tuple[Path, ...]:
     found = zip(at.layer.reads(*at.input_shapes), at.input_shapes, strict=True)
     return tuple(_path(i, reads, x, at.output_shape) for i, (reads, x) in enumerate(found) if reads is not None)
 
 
-def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
+def _path(number: int, reads: Reads, x: Shape, y: Shape) -> Path:
     axes = [axis for axis in x if axis != "C"]
     same = [axis for axis in axes if not _is_one(reads, x, y, axis)]
     no_positions = all(axis == "C" for axis in y)
@@ -90,7 +91,7 @@ def _path(number: int, reads: Reads, x: Shape, y: Shape) -> _Path:
     skips = _leaves_out(reads, x, y)
     plain = not (reads.along.keys() - {"C"} or reads.groups or reads.all_of_it or skips) and same == axes
     apart = "R" in same and not no_positions
-    return _Path(number, reads, x, plain, constant and not plain, apart, complete, mixes, skips)
+    return Path(number, reads, x, plain, constant and not plain, apart, complete, mixes, skips)
 
 
 def _leaves_out(reads: Reads, x: Shape, y: Shape) -> bool:
@@ -119,66 +120,64 @@ def _is_complete(relation: Any, axis: str, x: Shape, y: Shape) -> bool:
 
 
 class Propagation:
-    """Fields forward through a graph; `covers` says of which volumes every position of the source is seen, for sure."""
+    """Fields forward through layers, on the volumes of some source; volumes are known by the order of what made them.
 
-    def __init__(self, graph: Graph, source: int) -> None:
-        self.graph, self.source = graph, source
-        self.shape = graph.nodes[source].shape
-        self._walker = Walker(graph, source)
-        self.found: list[Fields] = [{}] * source
-        self.covers = [False] * source
-        self.alike = [True] * source  # whether all channels of a position see the same
+    `covers` says of which every position of the source is seen, for sure; `alike` whether all channels of a position
+    see the same.
+    """
 
-    def run(self) -> list[Fields]:
-        """The fields of all nodes."""
-        self._begin()
-        for node in self.graph.nodes[self.source + 1 :]:
-            self._go_through(node)
-        return self.found
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.found: list[Fields] = []
+        self.covers: list[bool] = []
+        self.alike: list[bool] = []
 
     def _begin(self) -> None:
-        self.found.append(dict.fromkeys(self.shape.spatial, Field(((0, 0),), 1)))
-        self.covers.append(True)
-        self.alike.append(True)
+        """Add the source."""
+        self._add(dict.fromkeys(self.shape.spatial, Field(((0, 0),), 1)), covers=True, alike=True)
 
-    def _go_through(self, node: Node) -> None:
-        paths: Sequence[_Path] = node.application.once(_paths)
+    def _add(self, fields: Fields, covers: bool, alike: bool) -> None:
+        self.found.append(fields)
+        self.covers.append(covers)
+        self.alike.append(alike)
+
+    def _go_through(self, at: Application, inputs: Sequence[int]) -> None:
+        """Add what a layer makes of some volumes."""
+        paths: Sequence[Path] = at.once(_paths)
         if len(paths) == 1 and paths[0].plain:  # most layers: nothing changes
-            place = node.inputs[paths[0].number]
-            self.found.append(self.found[place])
-            self.covers.append(paths[0].complete and self.covers[place])
-            self.alike.append(paths[0].mixes or self.alike[place])
+            place = inputs[paths[0].number]
+            covers = paths[0].complete and self.covers[place]
+            self._add(self.found[place], covers, paths[0].mixes or self.alike[place])
             return
-        paths = [path for path in paths if self.found[node.inputs[path.number]]]
-        self.covers.append(any(path.complete and self.covers[node.inputs[path.number]] for path in paths))
-        self.found.append(self._after(node, paths))
-        self.alike.append(all(self._alike(path, node) for path in paths) and _one_source(paths))
+        paths = [path for path in paths if self.found[inputs[path.number]]]
+        covers = any(path.complete and self.covers[inputs[path.number]] for path in paths)
+        alike = all(self._alike(path, inputs[path.number]) for path in paths) and _one_source(paths)
+        self._add(self._after(at, inputs, paths), covers, alike)
 
     def seen_by(self, place: int, start: Seen | None = None) -> Seen | None:
-        """What some positions of a node see, or all; None where that takes too long, or sizes are symbols."""
-        return self._walker.seen(place, start)
+        """What some positions of a volume see, or all; None where that isn't known."""
+        raise NotImplementedError
 
-    def _alike(self, path: _Path, node: Node) -> bool:
+    def _alike(self, path: Path, place: int) -> bool:
         """Whether all channels of an output position see the same through one of the inputs."""
         if path.mixes:
             return True
         if "C" in path.reads.factors[1]:  # places became channels
             return False
-        place = node.inputs[path.number]
         if not path.reads.groups:
             return self.alike[place]
         constant = all(field.constant for field in self.found[place].values())
         mixed = any("C" in mine and mine != ("C",) for mine, _ in path.reads.groups)
         return self.alike[place] and (constant or not mixed)
 
-    def _after(self, node: Node, paths: Sequence[_Path]) -> Fields:
-        seen = [self.found[node.inputs[path.number]] for path in paths]
+    def _after(self, at: Application, inputs: Sequence[int], paths: Sequence[Path]) -> Fields:
+        seen = [self.found[inputs[path.number]] for path in paths]
         if not seen:
             return {}
         if all(path.plain for path in paths) and all(fields is seen[0] for fields in seen):
             return seen[0]
-        at, result = node.application, dict[str, Field]()
-        through = [self._through(path, at, node.inputs[path.number]) for path in paths]
+        result: dict[str, Field] = {}
+        through = [self._through(path, at, inputs[path.number]) for path in paths]
         known: dict[tuple[Any, ...], Field] = {}
         for axis in self.shape.spatial:
             fields = [fields[axis] for fields in through]
@@ -189,10 +188,10 @@ class Propagation:
             elif key in known and all(field.follows and not field.constant for field in fields):
                 result[axis] = known[key]  # height and width are mostly alike
             else:
-                result[axis] = known[key] = self._merged(fields, [node.inputs[p.number] for p in paths], axis, joined)
+                result[axis] = known[key] = self._merged(fields, [inputs[p.number] for p in paths], axis, joined)
         return result
 
-    def _through(self, path: _Path, at: Application, place: int) -> Fields:
+    def _through(self, path: Path, at: Application, place: int) -> Fields:
         """What the output's positions see through one of the inputs."""
         fields = self.found[place]
         only = any(isinstance(relation, Only) for relation in path.reads.along.values())
@@ -217,7 +216,7 @@ class Propagation:
             result[axis] = known[key]
         return result
 
-    def _along(self, path: _Path, at: Application, field: Field, place: int, axis: str) -> Field:
+    def _along(self, path: Path, at: Application, field: Field, place: int, axis: str) -> Field:
         relation = path.reads.along.get(axis)
         if field.constant:
             return _unsure(field, path, at)
@@ -240,7 +239,7 @@ class Propagation:
             return binned(field, relation, path.x[axis]) or self._whole(axis, bounded=True)
         return field
 
-    def _constant(self, path: _Path, at: Application, place: int) -> Fields:
+    def _constant(self, path: Path, at: Application, place: int) -> Fields:
         """What all output positions see together of one input: of a global layer, what each of them sees."""
         apart = path.apart and not all(field.follows and not field.bounded for field in self.found[place].values())
         if path.complete and self.covers[place]:
@@ -298,13 +297,35 @@ class Propagation:
         return replace(self._window(axis, everything), bounded=unsure)
 
 
-def _unsure(field: Field, path: _Path, at: Application) -> Field:
+class Forward(Propagation):
+    """Fields forward through the nodes of a graph, from one of them on."""
+
+    def __init__(self, graph: Graph, source: int) -> None:
+        super().__init__(graph.nodes[source].shape)
+        self.graph, self.source = graph, source
+        self._walker = Walker(graph, source)
+        for _ in range(source):
+            self._add({}, covers=False, alike=True)
+
+    def run(self) -> list[Fields]:
+        """The fields of all nodes."""
+        self._begin()
+        for node in self.graph.nodes[self.source + 1 :]:
+            self._go_through(node.application, node.inputs)
+        return self.found
+
+    def seen_by(self, place: int, start: Seen | None = None) -> Seen | None:
+        """What some positions of a node see, or all; None where that takes too long, or sizes are symbols."""
+        return self._walker.seen(place, start)
+
+
+def _unsure(field: Field, path: Path, at: Application) -> Field:
     """A field that all positions share, where some may see nothing, and beside another path less than the others."""
     misses = any(_may_miss(path, at.output_shape, axis) for axis in path.reads.along)
     return replace(field, bounded=True) if misses else field
 
 
-def _may_miss(path: _Path, y: Shape, axis: str) -> bool:
+def _may_miss(path: Path, y: Shape, axis: str) -> bool:
     """Whether some window along an axis may hold no input: dilated past it, in the padding, or between strides."""
     window = path.reads.along.get(axis)
     if not isinstance(window, Window):
@@ -322,12 +343,12 @@ def _may_miss(path: _Path, y: Shape, axis: str) -> bool:
     return not all(window.read_by(1 << o, known(size)) for o in range(known(count)))
 
 
-def _one_source(paths: Sequence[_Path]) -> bool:
+def _one_source(paths: Sequence[Path]) -> bool:
     """Whether no channels of different inputs lie side by side."""
     return len(paths) < 2 or not any(isinstance(path.reads.along.get("C"), Part) for path in paths)
 
 
-def _joined_along(paths: Sequence[_Path], axis: str) -> str:
+def _joined_along(paths: Sequence[Path], axis: str) -> str:
     """Whether inputs lie side by side: along this `axis`, along an`other`, or not at all."""
     parts = {
         name
@@ -338,7 +359,7 @@ def _joined_along(paths: Sequence[_Path], axis: str) -> str:
     return "axis" if axis in parts else "other" if parts and len(paths) > 1 else ""
 
 
-def _regrouped(field: Field, path: _Path, y: Shape) -> Field:
+def _regrouped(field: Field, path: Path, y: Shape) -> Field:
     """The field where positions are numbered anew: as tokens for a while, or for good."""
     x = path.x
     changed = [

@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from archcalc.analyses.field import Field, Fields, Interval
 from archcalc.analyses.positions import Seen
-from archcalc.analyses.receptive_field import Propagation
+from archcalc.analyses.receptive_field import Forward
 from archcalc.analyses.receptive_field_exact import problem_of, step_back
 from archcalc.graph import Graph
 from archcalc.graph.graph import Shortened
@@ -46,7 +46,7 @@ def receptive_field(graph: Graph, index: int, source: int = 0) -> Fields | None:
         return None
 
 
-class _OverPasses(Propagation):
+class _OverPasses(Forward):
     """Fields forward through few passes: one that stands for others has the first's, the one after it the last's."""
 
     def __init__(self, short: Shortened, source: int, goes_back: bool) -> None:
@@ -63,7 +63,8 @@ class _OverPasses(Propagation):
         """
         self._begin()
         for place in range(self.source + 1, index + 1):
-            self._go_through(self.graph.nodes[place])
+            node = self.graph.nodes[place]
+            self._go_through(node.application, node.inputs)
             if (expected := self._expected.get(place + 1)) and expected != self.found[-len(expected) :]:
                 raise _Unlike
             if place + 1 in self._ends:

@@ -11,7 +11,7 @@ import typer
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer, completed
 from archcalc.cli.graphs import built
-from archcalc.cli.options import Form, Input, OptionalName, Output, Quiet, Set
+from archcalc.cli.options import Form, Input, OptionalName, Output, Quiet, Set, Symbolic
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
@@ -50,6 +50,7 @@ def receptive_field(
     start: Start = "",
     effective: Effective = False,
     every: Every = False,
+    symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
     form: Form = None,
@@ -68,6 +69,7 @@ def receptive_field(
     archcalc receptive-field resnet50
     archcalc receptive-field vgg16 --layer conv5/pool --at 3,4
     archcalc receptive-field unet -o rf.svg
+    archcalc receptive-field resnet:cifar --symbolic n
     archcalc receptive-field vgg16 --layer conv5 --effective -o effective.svg
     ```
     """
@@ -75,11 +77,11 @@ def receptive_field(
     chosen = chosen_format(form, None if picture else output)
     asked = {"--layer": layer, "--at": at, "--from": start, "--effective": effective, "--all": every}
     if stack is not None:
-        _check_stack({"NAME": name, **asked, "--set": sets, "--input": sizes}, picture)
+        _check_stack({"NAME": name, **asked, "--symbolic": symbolic, "--set": sets, "--input": sizes}, picture)
         answer = _stack(stack)
     else:
         _check(name, asked, form, picture)
-        graph = built(name, sets, sizes, quiet)[1]
+        graph = built(name, sets, sizes, quiet, symbolic)[1]
         answer = _fields(graph, "" if picture and not (at or effective) else layer, at, start, effective, every)
     if picture is not None:
         from archcalc.drawings.draw import draw

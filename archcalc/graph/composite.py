@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from archcalc.graph.application import Application
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, is_symbolic
+from archcalc.symbolic.arithmetic import counter
 
 T = TypeVar("T")
 NONE: frozenset[int] = frozenset()
@@ -127,6 +128,29 @@ class Repeat(_Shared):
     def numbers(self) -> tuple[Dim, ...]:
         """The numbers of the passes that are laid out where sizes change."""
         return 1, self.index - 1, self.index, self.times - 1, self.times
+
+    def number(self, place: int) -> Dim:
+        """Which pass one is that is laid out, counted from 1."""
+        if not self.is_open:
+            return place + 1
+        return self.numbers()[place] if self.index is not None else (1, number_of_pass(self), self.times)[place]
+
+    def stands_for(self) -> dict[int, tuple[Dim, Dim]]:
+        """The passes that are laid out, and of each from which to which it stands for, by their numbers.
+
+        In one of the passes around it, a symbolic number of passes may be a small number: then some stand for none.
+        """
+        if not self.is_open:
+            return {place: (place + 1, place + 1) for place in range(self.count)}
+        ends = {0: (1, 1), self.between: (2, self.times - 1), self.count - 1: (self.times, self.times)}
+        if isinstance(self.times, int) and self.times <= LAID - 1:
+            return {place: ends[place] for place in (0, self.count - 1)[: self.times]}
+        return ends
+
+    @property
+    def between(self) -> int:
+        """Of passes whose number is a symbol, the one that is laid out for all between the first and the last."""
+        return self.count // 2
 
     def laid(self, number: int) -> Composite | Application:
         """One of the passes that are laid out, or of as many as there are."""
@@ -286,6 +310,20 @@ def varies(call: Call) -> bool:
     inner = [call.body] if isinstance(call, Repeat) else [item.call for item in call.items]
     own = isinstance(call, Repeat) and call.index is not None
     return own or call.once(varies, lambda: any(map(varies, inner)))
+
+
+def number_of_pass(repeat: Repeat) -> Any:
+    """The symbol for the number of a pass, counted from 1, among passes whose number is a symbol."""
+    return counter(_height(repeat) - 1, "p") if repeat.index is None else repeat.index
+
+
+def _height(call: Call) -> int:
+    """How many repeats of alike passes, whose numbers are symbols, stand in each other in it."""
+    if isinstance(call, Application):
+        return 0
+    if isinstance(call, Repeat):
+        return _height(call.body) + (call.is_open and call.index is None)
+    return call.once(_height, lambda: max((_height(item.call) for item in call.items), default=0))
 
 
 def depth_symbols(call: Call) -> frozenset[Any]:

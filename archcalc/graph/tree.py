@@ -131,6 +131,19 @@ class Tree:
         """The part of this path, a scope or a layer, if it's one part."""
         return part(self.root, path)
 
+    def is_in_first_passes(self, index: int) -> bool:
+        """Whether a node stands in the first pass of each repeat around it whose number is a symbol."""
+        at = self.root
+        while not isinstance(at.call, Application):
+            if isinstance(at.call, Repeat):
+                number = (index - at.start) // at.call.body.size
+                if at.call.is_open and number:
+                    return False
+                at = one_pass(at, number)
+            else:
+                at = inside(at, at.call.place(index - at.start))
+        return True
+
     def spelled(self, path: str) -> str:
         """A path in the tree's own words: passes that are laid out of a symbolic number have names of their own."""
         found: list[str] = []

@@ -234,4 +234,5 @@ def _grown(row: Row, found: LayerFormulas, fields: Mapping[str, Field], label: s
 
 
 def _by_axis(fields: Mapping[str, Field], what: str) -> str:
-    return "x".join(str(getattr(field, what)) for field in fields.values())
+    sizes = [getattr(field, what) for field in fields.values()]
+    return "x".join(f"({size})" if is_symbolic(size) and size.is_Add and sizes[1:] else str(size) for size in sizes)

@@ -12,6 +12,7 @@ from archcalc.analyses.positions import positions_of
 from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
+from archcalc.graph.labels import UNNAMED
 from archcalc.report import Report
 
 Position: TypeAlias = "str | int | Sequence[int] | Mapping[str, int]"
@@ -40,9 +41,10 @@ def fields_on(report: Report, source: int) -> Sequence[Fields]:
 
 def place_text(graph: Graph, source: int) -> str:
     """What fields are about: the input, one of several by its name, or a layer."""
-    if graph.nodes[source].inputs:
-        return graph.nodes[source].name
-    return f"the input {graph.nodes[source].name}" if len(graph.inputs) > 1 else "the input"
+    node = graph.node(source)
+    if node.inputs:
+        return node.name.replace(UNNAMED, "")
+    return f"the input {node.name}" if len(graph.inputs) > 1 else "the input"
 
 
 def last_wide(report: Report, source: int) -> int:

@@ -27,9 +27,9 @@ from archcalc.formulas.symbols import opened, with_values
 from archcalc.graph import Graph
 from archcalc.graph.composite import counts, depth_symbols
 from archcalc.graph.labels import UNNAMED
-from archcalc.graph.tree import TooManyLayers, layers_of
+from archcalc.graph.tree import NoNumber, TooManyLayers, layers_of
 from archcalc.identifiers import Namespace
-from archcalc.quantities import DTYPE, QUANTITIES, Total
+from archcalc.quantities import DTYPE, QUANTITIES, Total, fields
 from archcalc.quantities import names as quantities
 from archcalc.questions.calculated import Calculated, all_calculated, calculated
 from archcalc.questions.networks import Network, architecture_of, names_of, refuse_both, report_of
@@ -337,12 +337,12 @@ def _of_fields(row: Row, found: LayerFormulas) -> tuple[list[Formula], dict[str,
     """The formulas of a layer's receptive field, and the numbers that they take."""
     formulas: list[Formula] = []
     names: dict[str, Any] = {}
-    fields = list(field_formulas(row, found))
-    if alike_along_all(row, [axis for axis, _ in fields]):
-        fields = fields[:1]  # the other axes follow the same formula
-    for axis, steps in fields:
+    growing = list(field_formulas(row, found))
+    if alike_along_all(row, [axis for axis, _ in growing]):
+        growing = growing[:1]  # the other axes follow the same formula
+    for axis, steps in growing:
         before = Row(row.report, row.node.inputs[0]).fields[axis]
-        end = f"_{axis.lower()}" if len(fields) > 1 else ""
+        end = f"_{axis.lower()}" if len(growing) > 1 else ""
         names |= {f"r_in{end}": before.size, f"j_in{end}": before.stride}
         renamed = {dim(name): dim(f"{name}{end}") for name in ("r_in", "j_in")}
         formulas += [replace(step, name=step.name + end, general=step.general.xreplace(renamed)) for step in steps]
@@ -365,9 +365,25 @@ def of_totals(
         total = each.value(report, path, names)
         if wanted or is_symbolic(total) or total:
             formulas.append(Formula(each.name, total, put_in(total, values)))
-    where = f"{report.name}{f'/{path}' if path else ''}"
-    graph = report.graph
-    return Formulas(f"{where}, in total", tuple(formulas), values, graph.conditions, warnings=graph.warnings)
+    where, graph, needs = f"{report.name}{f'/{path}' if path else ''}", report.graph, list[Condition]()
+    if path and not wanted:
+        with suppress(NoNumber, TooManyLayers):  # totals have formulas nevertheless
+            row = report[path]
+            formulas += [Formula(name, size, put_in(size, values)) for name, size in _seen(row)]
+            needs = report.open_fields().needs(row.index) if graph.is_open else []
+    conditions = (*graph.conditions, *needs)
+    return Formulas(f"{where}, in total", tuple(formulas), values, conditions, warnings=graph.warnings)
+
+
+def _seen(row: Row) -> Iterator[tuple[str, Dim]]:
+    """What a scope's output sees, where that depends on symbols: one number if it's the same along all axes."""
+    for name in fields():
+        sizes = row[name]
+        if len({*sizes.values()}) == 1:
+            sizes = dict(list(sizes.items())[:1])
+        for axis, size in sizes.items():
+            if is_symbolic(size) and size.is_integer:
+                yield (f"{name}_{axis.lower()}" if len(sizes) > 1 else name), size
 
 
 def _usual(report: Report, path: str = "") -> Iterator[Calculated]:
@@ -398,11 +414,13 @@ def layer_at(report: Report, path: str) -> Row | None:
 
 
 def seen_from_input(row: Row) -> Row | None:
-    """The layer where its receptive field can be worked out; None if there are too many layers before it."""
+    """The layer where its receptive field can be worked out; None if there are too many layers before it.
+
+    Of passes whose number is a symbol, that is the first: what the others see has formulas in their number.
+    """
     graph = row.report.graph
-    if graph.is_open:
-        is_near = all(number == 1 for number in graph.times[: row.index + 1])
-        return Row(replace(row.report, graph=graph.laid_out()), row.index) if is_near else None
-    with suppress(TooManyLayers):
+    if graph.is_open and not graph.tree.is_in_first_passes(row.index):
+        return None
+    with suppress(NoNumber, TooManyLayers):
         return row if row.fields is not None else None
     return None

@@ -215,12 +215,13 @@ def field_conditions(report: Report, name: str, band: Band, unknown: Sequence[st
     graph, (path, dot, axis) = report.graph, name.rpartition(".")
     if name in graph or not dot or path not in graph:
         path, axis = name, ""
-    fields = report.ordered(report[_node(graph, path).name if path not in graph else path].fields)
+    row = report[_node(graph, path).name if path not in graph else path]
+    fields = report.ordered(row.fields)
     if axis and axis not in fields:
         raise NotThere(f"'{path}' has no receptive field along {axis}", f"its axes are {', '.join(fields)}")
     if not fields:
         raise NotThere(f"'{path}' has no receptive field: it doesn't see the input's positions")
-    found: list[Condition] = []
+    found: list[Condition] = report.open_fields().needs(row.index) if graph.is_open else []
     for label, each in fields.items():
         if axis not in ("", label):
             continue

@@ -10,6 +10,7 @@ from typing import Any
 from archcalc.analyses.field import Field, Fields
 from archcalc.analyses.positions import middle_of
 from archcalc.analyses.receptive_field_exact import exact_field, problem_of
+from archcalc.analyses.receptive_field_laws import mapped
 from archcalc.analyses.receptive_field_paths import Misalignment, Remark, merged, misalignments, remarks
 from archcalc.errors import UnknownNameError, spelled, suggestion
 from archcalc.expand import Given, Sizes
@@ -18,10 +19,12 @@ from archcalc.questions.field_places import fields_on, named, place_text, source
 from archcalc.questions.networks import Network, report_of
 from archcalc.report import Report
 from archcalc.report.division import entries
-from archcalc.report.listing import layers_text
+from archcalc.report.folding import COUNTED, NUMBERED, TIMES, Folded, Shown
+from archcalc.report.listing import Listing, layers_text
 from archcalc.report.rows import Entry
-from archcalc.shape import TransposedWindow, Window
-from archcalc.symbolic import Dim, is_symbolic
+from archcalc.shape import Shape, TransposedWindow, Window
+from archcalc.symbolic import Condition, Dim, is_symbolic
+from archcalc.symbolic.arithmetic import PRIME
 from archcalc.tables import Column, Kind, Table
 from archcalc.tables.answer import Answer
 from archcalc.tables.json import document, stacked
@@ -64,16 +67,28 @@ class LayerField(Answer):
     entry: Entry
     source: int
     axes: Mapping[str, Field]
+    folded: Shown | None = None
+    """The row of passes whose number is a symbol; numbers are formulas in the number of the pass."""
 
     @property
     def name(self) -> str:
-        """The layer's path, or the scope's."""
-        return self.entry.name
+        """The layer's path, or the scope's; of passes whose number is a symbol, of all of them together."""
+        return self.entry.name if self.folded is None else self.folded.name
+
+    @property
+    def times(self) -> Dim:
+        """How often the layer is there: once, unless it stands in passes whose number is a symbol."""
+        return 1 if self.folded is None else self.folded.times
 
     @property
     def node(self) -> Node:
         """The node whose output it is about."""
-        return self.report.graph.nodes[self.entry.first]
+        return self.report.graph.node(self.entry.first)
+
+    @property
+    def shape(self) -> Shape:
+        """The volume that it is about."""
+        return self.node.shape if self.folded is None else self.entry.line.layers[0][0].output_shape
 
     @property
     def size(self) -> dict[str, Dim | None]:
@@ -112,7 +127,9 @@ class LayerField(Answer):
         None with symbols, in volumes of too many positions to follow single ones, or without a field.
         """
         graph, index = self.report.graph, self.entry.first
-        if not self.axes or any(node.application.once(problem_of) for node in graph.nodes[self.source : index + 1]):
+        if not self.axes or graph.is_open:
+            return None
+        if any(node.application.once(problem_of) for node in graph.nodes[self.source : index + 1]):
             return None
         return exact_field(graph, index, middle_of(self.node.shape), self.source).share
 
@@ -149,7 +166,10 @@ class ReceptiveFields(Answer):
     @cached_property
     def rows(self) -> tuple[LayerField, ...]:
         """The layers that see it; of one of several inputs, all layers."""
-        graph, fields = self.report.graph, self.fields
+        graph = self.report.graph
+        if graph.is_open:
+            return tuple(self._folded())
+        fields = self.fields
         all_of_them = len(graph.inputs) > 1 and not graph.nodes[self.source].inputs and any(fields)
         graph.spend(15, "writing the receptive fields of so many layers")
         return tuple(
@@ -159,18 +179,50 @@ class ReceptiveFields(Answer):
             and (all_of_them or (entry.first >= self.source and fields[entry.first]))
         )
 
+    def _folded(self) -> Iterator[LayerField]:
+        """The rows where the number of layers is a symbol: those of passes are there once."""
+        rows = Folded(Listing(self.report, ("name",), self.every), seen=self._seen).rows
+        shown = [(row, self._seen(row.entry.first)) for row in rows if not row.inside and self._is_within(row.name)]
+        several = len(self.report.graph.inputs) > 1 and self.source == 0 and any(fields for _, fields in shown)
+        for row, fields in shown:
+            if several or (row.entry.first >= self.source and fields):
+                told = {axis: mapped(field, row.told) for axis, field in self.report.ordered(fields).items()}
+                yield LayerField(self.report, row.told_entry(), self.source, told, row)
+
+    def _is_within(self, name: str) -> bool:
+        return not self.only or name == self.only or name.startswith(f"{self.only}/")
+
+    def _seen(self, index: int) -> Fields:
+        """What one node sees.
+
+        Raises: NoNumber: the number of layers is a symbol, and it has no closed form.
+        """
+        graph = self.report.graph
+        return self.report.open_fields(self.source).of(index) if graph.is_open else self.fields[index]
+
     @cached_property
     def fields(self) -> Sequence[Fields]:
         """Of each node of the graph the field along each axis; none of those that don't see it."""
         return fields_on(self.report, self.source)
 
     def _row(self, entry: Entry) -> LayerField:
-        return LayerField(self.report, entry, self.source, self.report.ordered(self.fields[entry.first]))
+        return LayerField(self.report, entry, self.source, self.report.ordered(self._seen(entry.first)))
 
     @cached_property
     def misalignments(self) -> tuple[Misalignment, ...]:
         """All merges of paths whose strides or centres differ, anywhere in the network."""
+        if self.report.graph.is_open:
+            return ()
         return tuple(merged(misalignments(self.report.graph, self.fields)))
+
+    @property
+    def needs(self) -> list[Condition]:
+        """What must hold for the formulas of all rows, where the first of so many passes are special."""
+        graph = self.report.graph
+        if not graph.is_open:
+            return []
+        needed = self.report.open_fields(self.source).needs(*(row.entry.first for row in self.rows))
+        return [condition for condition in needed if not any(PRIME in symbol.name for symbol in condition.symbols)]
 
     def __getitem__(self, path: str) -> LayerField:
         """The field of a layer, or of a scope's output.
@@ -188,7 +240,8 @@ class ReceptiveFields(Answer):
 
     def table(self) -> Table:
         """Size, stride, padding and centre of every layer's field; what is to be said about them below."""
-        shown = len(self.rows) <= MOST_TOUCHED and _has_gaps(self.report.graph)
+        graph = self.report.graph
+        shown = len(self.rows) <= MOST_TOUCHED and not graph.is_open and _has_gaps(graph)
 
         def records() -> Iterator[dict[str, Any]]:
             return (_record(row, row.touched if shown else None) for row in self)
@@ -197,7 +250,7 @@ class ReceptiveFields(Answer):
 
     def _wide(self) -> Table:
         """One column for each number along each axis."""
-        axes = [*self.report.ordered(dict.fromkeys(self.report.graph.nodes[self.source].shape.spatial))]
+        axes = [*self.report.ordered(dict.fromkeys(self.report.graph.node(self.source).shape.spatial))]
         numbers = [(what, axis) for what in NUMBERS for axis in axes]
         keys = ["name", "kind", "output", *(f"{what}_{axis}" for what, axis in numbers), "aligned", "remarks"]
         return Table(keys=keys, values=lambda: (_flat(row, numbers) for row in self))
@@ -235,7 +288,7 @@ def receptive_field(
     graph = report.graph
     only = ""
     if named(layer):
-        only = layer if any(graph.within(layer)) else graph[layer].name
+        only = layer if graph.is_open or any(graph.within(layer)) else graph[layer].name
     return ReceptiveFields(report, source_of(graph, from_), only, all or bool(only))
 
 
@@ -247,15 +300,17 @@ def _table(
     gaps = touchable and any(row.touched is not None and row.touched < 1 for row in rows)
     optional = ((TOUCHED, gaps), (REMARKS, any(row.remarks for row in rows)))
     columns = [*COLUMNS, *(column for column, shown in optional if shown)]
+    if any(row.folded for row in rows):
+        columns.insert(1, Column(TIMES, Kind.NUMBER, "×"))
     cells = [_cells(row, row.touched if gaps else None) for row in rows]
     texts = [[each[column.key] for column in columns] for each in cells]
-    volume = report.text(report.graph.nodes[source].shape)
+    volume = report.text(report.graph.node(source).shape)
     return Table(
         columns if rows else (),
         lambda: texts,
         report.name,
         f"receptive fields on {place_text(report.graph, source)}, {volume}{_others(report.graph, source)}",
-        notes=[*_notes(rows, gaps), *_disagreements(found)] if rows else [_nothing(found)],
+        notes=[*_notes(rows, gaps), *_disagreements(found), *_on_passes(found, cells)] if rows else [_nothing(found)],
         keys=[column.key for column in columns],
         values=lambda: ([("" if text == "-" else text) for text in each] for each in texts),
         json=json,
@@ -270,7 +325,7 @@ def _disagreements(found: ReceptiveFields) -> Iterator[str]:
 
 
 def _nothing(found: ReceptiveFields) -> str:
-    place = found.report.graph.nodes[found.source]
+    place = found.report.graph.node(found.source)
     if not place.shape.spatial:
         return f"no layer has a receptive field: {place.name} has no spatial axis"
     return f"{found.only or 'no layer'} does not depend on {place.name}"
@@ -280,8 +335,9 @@ def _cells(row: LayerField, touched: float | None) -> dict[str, str]:
     """The row's texts, by column."""
     return {
         "name": row.name,
+        TIMES: "" if row.times == 1 else str(row.times),
         "layer": layers_text(row.entry.line.layers),
-        "output": row.report.text(row.node.shape),
+        "output": row.report.text(row.shape),
         **{what: _in_one(row, what) for what in NUMBERS},
         TOUCHED.key: "" if touched is None else percent(touched, whole=True),
         REMARKS.key: ", ".join(map(str, row.remarks)),
@@ -297,14 +353,16 @@ def _in_one(row: LayerField, what: str) -> str:
 
 def _record(row: LayerField, touched: float | None) -> dict[str, Any]:
     """The row for programs; exact fractions and symbolic values are texts. Of several inputs: on which."""
-    shape = row.report.ordered(row.node.shape)
+    shape = row.report.ordered(row.shape)
     found: dict[str, Any] = {"name": row.node.name, "kind": row.node.kind}
+    if row.folded is not None:
+        found |= {"name": row.name, TIMES: _plain(row.times)}
     found["output_shape"] = {axis: _plain(size) for axis, size in shape.items()}
     for key, what in zip(IN_JSON, NUMBERS, strict=True):
         found[key] = {axis: _plain(getattr(field, what)) for axis, field in row.axes.items()}
     found |= {"aligned": row.aligned, "touched": touched, "remarks": list(map(str, row.remarks))}
     if len(row.report.graph.inputs) > 1:
-        found["from"] = row.report.graph.nodes[row.source].name
+        found["from"] = row.report.graph.node(row.source).name
     return found
 
 
@@ -316,8 +374,8 @@ def _within(graph: Graph, entry: Entry, only: str) -> bool:
 
 def _others(graph: Graph, source: int) -> str:
     """How to ask about the other inputs, if it's one of several."""
-    others = [spelled(f"--from {node.name}") for node in graph.inputs if node.name != graph.nodes[source].name]
-    if not others or graph.nodes[source].inputs:
+    others = [spelled(f"--from {node.name}") for node in graph.inputs if node.name != graph.node(source).name]
+    if not others or graph.node(source).inputs:
         return ""
     return f"; on {'the other' if len(others) == 1 else 'others'}: {', '.join(others[:MOST_LISTED])}"
 
@@ -330,10 +388,19 @@ def _notes(rows: Sequence[LayerField], touched: bool) -> Iterator[str]:
     yield from (spelled(text) for word, text in WORDS.items() if word in found)
 
 
+def _on_passes(found: ReceptiveFields, cells: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """What is to be said about rows of passes whose number is a symbol."""
+    counted = sorted({name for row in cells for text in row.values() for name in COUNTED.findall(text)})
+    if counted:
+        yield f"{', '.join(counted)}: {NUMBERED}"
+    if needs := found.needs:
+        yield f"rows as they stand if {' and '.join(map(str, needs))}"
+
+
 def _flat(row: LayerField, numbers: Sequence[tuple[str, str]]) -> list[Any]:
     fields = row.axes
     found = [_plain(getattr(fields[axis], what)) if axis in fields else None for what, axis in numbers]
-    return [row.name, row.node.kind, row.report.text(row.node.shape), *found, row.aligned,
+    return [row.name, row.node.kind, row.report.text(row.shape), *found, row.aligned,
             ", ".join(map(str, row.remarks))]  # fmt: skip
 
 

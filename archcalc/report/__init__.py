@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from archcalc.data import dataclass
+from archcalc.graph import NoNumber
 from archcalc.quantities import PER_LAYER, names
 from archcalc.report.listing import DEFAULT, TEXTS, Listing, with_shares
 from archcalc.report.values import Row, Values, shared
@@ -42,10 +43,14 @@ class Report(Answer, Values):
         return Folded(listing).table()
 
     def _shown(self) -> Table:
-        """The rows; folded, if there are too many layers to list them. None where each pass would have its own."""
+        """The rows; folded, if there are too many layers to list them. None where they have no closed form."""
+        table = self.table(fold=not self.graph.is_listed)
         if self.graph.varies:
-            return Table([Column("network", Kind.TEXT)], lambda: [[repr(self.graph)]])
-        return self.table(fold=not self.graph.is_listed)
+            try:
+                next(iter(table.rows()))
+            except NoNumber:
+                return Table([Column("network", Kind.TEXT)], lambda: [[repr(self.graph)]])
+        return table
 
     def _wide(self) -> Table:
         if self.graph.is_open:

@@ -262,13 +262,17 @@ class Listing:
             shown = report.graph.node(entry.output(report.graph)).shape if self.depth else layers[0][0].output_shape
             return report.text(shown)
         if column in fields():
-            sizes = _unless_equal(list(report.row(entry.output(report.graph))[column].values()))
-            return "x".join("" if size is None else str(size) for size in sizes)
+            return sizes_text(report.row(entry.output(report.graph))[column].values())
         if column == "kind":
             return kind_of(layers)
         if column == "layer":
             return layers_text(layers)
         return told(self.value(entry, column), column)
+
+
+def sizes_text(sizes: Iterable[Any]) -> str:
+    """A number of a receptive field along all axes."""
+    return "x".join("" if size is None else str(size) for size in _unless_equal(list(sizes)))
 
 
 def told(value: Any, column: str) -> str:

@@ -75,14 +75,14 @@ def _shared(report: Values, node: Node) -> tuple[str, str]:
     """What equal layers on equal shapes have in common, as pieces of an object's text: before the inputs, and after."""
     at = node.application
     sums = {name: report.value(at, name) for name in shared()}
-    values = {**shapes(report, node), **sums, "in_place": at.layer.in_place}
+    values = {**shapes(report, node.application), **sums, "in_place": at.layer.in_place}
     return f'"kind": {dump(at.layer.kind)}', dump(values)[1:-1]
 
 
-def shapes(report: Values, node: Node) -> dict[str, Any]:
+def shapes(report: Values, application: Application) -> dict[str, Any]:
     """What a layer reads and what it makes."""
-    read = [report.ordered(shape) for shape in node.application.input_shapes]
-    return {"input_shapes": read, "output_shape": report.ordered(node.shape)}
+    read = [report.ordered(shape) for shape in application.input_shapes]
+    return {"input_shapes": read, "output_shape": report.ordered(application.output_shape)}
 
 
 def _placed(row: Row) -> Mapping[str, Any]:

@@ -6,13 +6,18 @@ So a listing streams, what its rows have in common is written once, and a repeat
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from archcalc.graph import Application, Composite, Graph, Repeat
+from archcalc.graph.composite import at_pass, number_of_pass
 from archcalc.graph.labels import UNNAMED, Numbered
-from archcalc.symbolic import Dim, is_symbolic
+from archcalc.symbolic import Dim
+
+if TYPE_CHECKING:
+    from archcalc.graph.laid import Span
 
 Layers: TypeAlias = "tuple[tuple[Application, Dim], ...]"
 """Layers applied to their shapes, and how often each is there."""
@@ -51,33 +56,61 @@ class Run(NamedTuple):
         return self.names if isinstance(self.names, str) else self.names.name(self.begin + number)
 
     @property
-    def _is_open(self) -> bool:
-        return self.repeat is not None and is_symbolic(self.repeat.times)
+    def is_open(self) -> bool:
+        """Whether it is passes of which a few are laid out."""
+        return self.repeat is not None and self.repeat.is_open
 
     def times(self, number: int, count: int) -> Dim:
-        """How many passes those stand for that are laid out from this one on.
+        """How many passes those stand for that are laid out from this one on."""
+        first, last = self.ends(number, count)
+        return last - first + 1
 
-        Of a symbolic number the first, one for all between, and the last are laid out.
-        """
-        if not self._is_open:
-            return count
+    def ends(self, number: int, count: int) -> tuple[Dim, Dim]:
+        """The first and the last pass of those, by their numbers."""
+        if not self.is_open:
+            return number + 1, number + count
         assert self.repeat is not None
         first = self.begin + number
-        return sum(([1, self.repeat.times - 2, 1])[first : first + count])
+        inside = [ends for place, ends in self.repeat.stands_for().items() if first <= place < first + count]
+        return inside[0][0], inside[-1][1]
 
-    def span(self, number: int, count: int) -> str:
-        """What those passes are called together: `2..36`; in steps of two `2..36:2`."""
-        if isinstance(self.names, str) or (count == 1 and not self._is_open):
+    def speaker(self, number: int, count: int) -> int:
+        """Which of those passes says what all of them have: of a symbolic number the one that has formulas for it."""
+        if self.is_open and self.repeat is not None and number <= self.repeat.between - self.begin < number + count:
+            return self.repeat.between - self.begin
+        return number
+
+    def rows_of(self, number: int, count: int) -> tuple[Row, ...]:
+        """The rows of those passes, with formulas in the number of the pass if they are several."""
+        repeat = self.repeat
+        if repeat is None or repeat.index is None:
+            return self.rows
+        which = repeat.number(self.begin + self.speaker(number, count))
+        return self.rows if which == repeat.index else put_in(self.rows, repeat.index, which)
+
+    def within(self, number: int, count: int, around: Span) -> Span:
+        """Those passes in others, for sums over all of them; a scope is one."""
+        if self.repeat is None:
+            return around
+        return replace(around, passes=((self.repeat, *self.ends(number, count)), *around.passes))
+
+    def spoken(self, number: int, count: int) -> tuple[tuple[Any, Dim], ...]:
+        """The symbol for the number of the pass in what those passes have, and that number by the one in the name."""
+        if self.repeat is None or isinstance(self.names, str) or self.times(number, count) == 1:
+            return ()
+        index, numbers = number_of_pass(self.repeat), self.names.numbers
+        return ((index, (index - numbers.start) / numbers.step + 1),) if (numbers.start, numbers.step) != (1, 1) else ()
+
+    def span(self, number: int, count: int, told: Callable[[Dim], Dim] = lambda end: end) -> str:
+        """What those passes are called together: `2..36`; in steps of two `2..36:2`. `told` spells the ends."""
+        if isinstance(self.names, str) or (count == 1 and not self.is_open):
             return self.name(number)
-        numbers, first, last = self.names.numbers, self.begin + number, self.begin + number + count - 1
-        ends: list[Dim] = [numbers[first], numbers[last]]
-        if self._is_open:
-            assert self.repeat is not None
-            end = numbers[0] + (self.repeat.times - 1) * numbers.step
-            ends = [(numbers[0], numbers[0] + numbers.step, end)[first], (numbers[0], end - numbers.step, end)[last]]
-        told = [str(end).replace(" ", "") for end in dict.fromkeys(ends)]
-        step = f":{numbers.step}" if numbers.step != 1 and len(told) > 1 else ""
-        return f"{self.names.before.removeprefix(UNNAMED)}{'..'.join(told)}{step}{self.names.after}"
+        numbers = self.names.numbers
+        begin = 0 if self.is_open else self.begin
+        ends = (numbers[0] + (begin + end - 1) * numbers.step for end in self.ends(number, count))
+        texts = [str(told(end)).replace(" ", "") for end in dict.fromkeys(ends)]
+        step = f":{numbers.step}" if numbers.step != 1 and len(texts) > 1 else ""
+        return f"{self.names.before.removeprefix(UNNAMED)}{'..'.join(texts)}{step}{self.names.after}"
 
 
 Row: TypeAlias = "Line | Run"
@@ -113,6 +146,21 @@ def written_out(rows: Sequence[Row], prefix: str = "", start: int = 0) -> Iterat
         else:
             for number in range(row.passes):
                 yield from written_out(row.rows, f"{prefix}{row.name(number)}/", start + row.first + number * row.size)
+
+
+def put_in(rows: Sequence[Row], index: Any, number: Dim) -> tuple[Row, ...]:
+    """Rows of pass `index` in the pass of a number."""
+    from archcalc.symbolic.sums import at  # few passes change
+
+    found: list[Row] = []
+    for row in rows:
+        if isinstance(row, Line):
+            layers = tuple([(at_pass(layer, index, number), at(times, index, number)) for layer, times in row.layers])
+            found.append(row._replace(layers=layers))  # type: ignore[arg-type]  # a layer is one
+        else:
+            repeat = None if row.repeat is None else at_pass(row.repeat, index, number)
+            found.append(row._replace(rows=put_in(row.rows, index, number), repeat=repeat))  # type: ignore[arg-type]  # likewise
+    return tuple(found)
 
 
 def lines(rows: tuple[Row, ...], known: dict[int, int]) -> int:

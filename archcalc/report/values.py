@@ -19,6 +19,7 @@ from archcalc.symbolic import Dim, exact, is_symbolic
 
 if TYPE_CHECKING:
     from archcalc.analyses.field import Fields
+    from archcalc.analyses.receptive_field_laws import OpenFields
     from archcalc.graph.graph import Shortened
 
 T = TypeVar("T")
@@ -384,6 +385,8 @@ class Values:
 
         Few that are asked for follow from few passes of each repeat; of more, all are worked out at once.
         """
+        if self.graph.is_open:
+            return self.open_fields().of(index)
         if "receptive_fields" in vars(self) or (len(self._single_fields) == FEW and self.graph.is_listed):
             return self.receptive_fields[index]
         if index not in self._single_fields:
@@ -405,11 +408,27 @@ class Values:
     def fields_on(self, path: str) -> list[Fields]:
         """Each node's receptive field on one of the inputs, or on a layer's output; none where it isn't seen.
 
-        Raises: UnknownNameError: there is no such input, layer or scope.
+        Raises: UnknownNameError: there is no such input, layer or scope. NoNumber: some have no closed form.
         """
         from archcalc.analyses.receptive_field import receptive_fields  # most tables have no fields
 
-        return receptive_fields(self.graph, self.graph.place(path))
+        source = self.graph.place(path)
+        if self.graph.is_open:
+            found = self.open_fields(source)
+            return list(map(found.of, range(len(found.fields))))
+        return receptive_fields(self.graph, source)
+
+    def open_fields(self, source: int = 0) -> OpenFields:
+        """The receptive fields on a node where the number of layers is a symbol."""
+        if source not in self._open_fields:
+            from archcalc.analyses.receptive_field_laws import open_fields  # few graphs are open
+
+            self._open_fields[source] = open_fields(self.graph, source)
+        return self._open_fields[source]
+
+    @cached_property
+    def _open_fields(self) -> dict[int, OpenFields]:
+        return {}
 
     @cached_property
     def uncounted(self) -> dict[str, str]:

@@ -58,11 +58,14 @@ def _symbol(name: str) -> Expression:
 
 
 @cache
-def counter(level: int) -> Expression:
-    """The symbol that counts the passes of a loop in so many others, from 1: i', i'' … No spec calls anything so."""
+def counter(level: int, letter: str = "i") -> Expression:
+    """The symbol that counts the passes of a loop in so many others, from 1: i', i'' … No spec calls anything so.
+
+    Those of passes that are all alike, but for what they see, are p', p'' …, counted from the innermost loop.
+    """
     import sympy
 
-    symbol: Expression = sympy.Symbol(f"i{PRIME * (level + 1)}", integer=True, positive=True)
+    symbol: Expression = sympy.Symbol(f"{letter}{PRIME * (level + 1)}", integer=True, positive=True)
     return symbol
 
 
