@@ -63,6 +63,7 @@ class Sketch:
 
     draw: random.Random
     blocks: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, Any] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
     weighted: list[str] = field(default_factory=list)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -139,12 +140,22 @@ def loop(sketch: Sketch, depth: int) -> Any:
 
 
 def block(sketch: Sketch, depth: int) -> Any:
-    """A block, called a few times with equal and other numbers."""
+    """A block or a module, called a few times with equal and other numbers, in a row or in scopes and loops."""
     name, kernel = sketch.fresh(), sketch.fresh()
-    inner = Sketch(sketch.draw, sketch.blocks, numbers=sketch.numbers)
-    sketch.blocks[f"{name}({kernel}=3)"] = [f"conv 4 {kernel} p=half", item(inner, depth - 1)]
+    inner = Sketch(sketch.draw, sketch.blocks, sketch.modules, numbers=sketch.numbers)
+    section = sketch.modules if sketch.draw.random() < 0.4 else sketch.blocks
+    section[f"{name}({kernel}=3)"] = [f"conv 4 {kernel} p=half", item(inner, depth - 1)]
     calls = [f"{name} {sketch.draw.choice(['1', '3', '5', ''])}".strip() for _ in range(sketch.draw.randint(1, 4))]
-    return " -> ".join(calls)
+    if sketch.draw.random() < 0.5:
+        return " -> ".join(calls)
+    forms: list[Callable[[str], Any]] = [
+        str,
+        lambda call: {sketch.fresh(): call},
+        lambda call: {sketch.fresh(): [call, chain(sketch, 0)]},
+        lambda call: f"({call})*{sketch.times()}",
+        lambda call: f"(relu -> {call})*{sketch.times()}",
+    ]
+    return [sketch.draw.choice(forms)(call) for call in calls]
 
 
 def condition(sketch: Sketch, depth: int) -> Any:
@@ -195,6 +206,8 @@ def random_spec(draw: random.Random) -> str:
         layers.append({"add": [["identity"], ["from two -> conv 4 1"], ["from one"]]})
     if sketch.blocks:
         spec["blocks"] = sketch.blocks
+    if sketch.modules:
+        spec["modules"] = sketch.modules
     spec["layers"] = [*layers, "conv 4 1"]
     outputs = [name for name in sketch.named if name not in ("one", "two")] + sketch.weighted
     if outputs and draw.random() < 0.4:

@@ -15,7 +15,7 @@ class Loops:
     """One spec in the making: volumes are all 4x6x6, except where a layer says otherwise."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+        self.random, self.seed = Random(seed), seed
         self.variables: list[str] = []
         self.counter = 0
         self.blocks: list[tuple[str, str]] = []
@@ -42,7 +42,7 @@ class Loops:
                 self.known.append(name)
                 if body.startswith("{for") or ")*" in body.rpartition("(")[2]:
                     self.known += [f"{name}/{pick.choice('1234')}" for _ in range(2)]
-        blocks = "".join(f"  {name}(k=1, from_=0): {body}\n" for name, body in self.blocks)
+        blocks = self.declared("blocks", of_modules=False) + self.declared("modules", of_modules=True)
         outputs = ""
         if pick.random() < 0.3:
             outputs = f"outputs: [{', '.join(dict.fromkeys(self.reference() for _ in range(pick.randint(1, 3))))}]\n"
@@ -51,11 +51,12 @@ class Loops:
             inputs = "inputs: {one: {C: 4, H: 6, W: 6}, other: {C: 4, H: 6, W: 6}}\n"
         hparams = f"hparams: {{n: {pick.randint(0, 6)}, m: {pick.randint(1, 4)}}}\n"
         layers_text = "".join(f"  - {layer}\n" for layer in layers)
-        return (
-            f"archcalc: 1\nname: t\n{inputs}{hparams}"
-            + (f"blocks:\n{blocks}" if blocks else "")
-            + (f"layers:\n{layers_text}{outputs}")
-        )
+        return f"archcalc: 1\nname: t\n{inputs}{hparams}" + blocks + (f"layers:\n{layers_text}{outputs}")
+
+    def declared(self, section: str, of_modules: bool) -> str:
+        """The blocks, or those of them that are modules."""
+        chosen = [each for each in self.blocks if (Random(f"{self.seed} {each[0]}").random() < 0.35) is of_modules]
+        return f"{section}:\n" * bool(chosen) + "".join(f"  {name}(k=1, from_=0): {body}\n" for name, body in chosen)
 
     def count(self) -> str:
         return self.random.choice(["n", "m", "2", "3", "4", "7", "n+m", "1", *self.variables])

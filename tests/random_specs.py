@@ -147,6 +147,32 @@ def block_call(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     return f"{words} -> {words}", x
 
 
+def module_calls(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
+    """A module, called several times: on equal volumes, in loops and branches, in another one; or on other sizes."""
+    name, sealed = draft.fresh("module"), draft.sealed
+    if x.spatial and "C" in x and not sealed and draft.chance(2):
+        body = draft.draw(
+            st.sampled_from(["conv c 3 p=half s=1 -> bn", "dwconv 3 p=half s=1", "prelu x.C -> conv c 1 s=1 p=0"])
+        )
+        draft.modules[f"{name}(c)"] = body
+        shape = apply(draft, x, "conv", out_channels=4, kernel_size=1, padding=0, stride=1)
+        smaller = REGISTRY["maxpool"](1, stride=2).output_shape(shape)
+        return f"conv 4 1 s=1 p=0 -> {name} 4 -> maxpool 1 s=2 -> {name} 4", smaller
+    draft.sealed = True
+    draft.modules[f"{name}()"] = preserving(draft, x)
+    if draft.chance(3):
+        inner, name = name, draft.fresh("module")
+        draft.modules[f"{name}()"] = [inner, preserving(draft, x), f"({inner})*2"]
+    draft.sealed = sealed
+    times = number(draft.draw, 0, 3)
+    forms: list[Any] = [
+        f"{name} -> {name}", f"({name})*{times}", {"residual": [name]},
+        [{draft.fresh("scope"): name}, {draft.fresh("scope"): [name, preserving(draft, x)]}],
+        {"for": {"i": f"1..{times}"}, "do": [preserving(draft, x), name]},
+    ]  # fmt: skip
+    return [name, draft.draw(st.sampled_from(forms))], x
+
+
 def named(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     """A scope inside another."""
     inner, shape = item(draft, x, depth - 1)
@@ -166,7 +192,7 @@ def item(draft: Draft, x: Shape, depth: int) -> tuple[Any, Shape]:
     """Any item, and the shape behind it."""
     if depth <= 0 or "C" not in x or draft.chance(2):  # token numbers are looked up, nothing else
         return chain(draft, x)
-    forms = [merge, residual, loop, repeated, condition, block_call, named, sequence]
+    forms = [merge, residual, loop, repeated, condition, block_call, module_calls, named, sequence]
     return draft.draw(st.sampled_from(forms))(draft, x, depth)
 
 
@@ -377,6 +403,8 @@ def specs(draw: Draw, most: int = 5) -> str:
         head["tables"] = draft.tables
     if draft.blocks:
         head["blocks"] = draft.blocks
+    if draft.modules:
+        head["modules"] = draft.modules
     head["layers"] = layers
     outputs = [known.path for known in draft.names if known.path not in ("one", "two")]
     if outputs and draft.chance(4):

@@ -38,6 +38,7 @@ class Draft:
     hparams: dict[str, int] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
     blocks: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Values] = field(default_factory=dict)
     awkward: list[str] = field(default_factory=lambda: ["double", "forward", "graph", "a.b", "a_b", "1x1"])
     """Names that a module can't have as they are; each is given once."""

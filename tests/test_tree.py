@@ -15,6 +15,7 @@ from archcalc.errors import SpecError
 from archcalc.expand import build
 from archcalc.expand.blocks import Blocks
 from archcalc.expand.loops import Loops as Passes
+from archcalc.expand.modules import Modules
 from archcalc.graph import Graph, Repeat, TooManyLayers
 from archcalc.graph.composite import Call, Composite
 from archcalc.zoo import load
@@ -31,6 +32,7 @@ def one_by_one() -> Iterator[None]:
     with (
         patch.object(Passes, "_names_alike", lambda *_: None),
         patch.object(Blocks, "_known", lambda *_: None),
+        patch.object(Modules, "_known", lambda *_: None),
         patch("archcalc.expand.nodes.put_together", lambda *_: None),
     ):
         yield

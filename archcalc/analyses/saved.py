@@ -108,7 +108,8 @@ def _gradients(graph: Graph) -> list[bool]:
     """Whether each node's output depends on parameters in a way that has a derivative."""
     flows: list[bool] = []
     for node in graph.nodes:
-        learns = node.tied is not None or node.application.once(_learns)
+        has_weight_of_other = node.tied is not None and not node.reuses
+        learns = has_weight_of_other or node.application.once(_learns)
         flows.append(learns or any(flows[i] for i in _derived(node)))
     return flows
 

@@ -30,7 +30,7 @@ def heads(graph: Graph) -> frozenset[int]:
         spend(1, "looking for logits")
         seen.add(index)
         layer, at = graph.nodes[index].layer, graph.nodes[index].application
-        if not layer.weight_layer and at.held("params") == 0:
+        if not layer.weight_layer and layer.params(*at.input_shapes) == 0:
             waiting += graph.nodes[index].inputs
         elif layer.weight_shape(*at.input_shapes) in shapes:
             found.add(index)

@@ -91,7 +91,7 @@ def _params(report: Report, entry: Entry) -> str:
     for index in entry.nodes:
         node = graph.nodes[index]
         if node.tied is not None:
-            terms.append(f"0 (tied to {graph.nodes[node.tied].name})")
+            terms.append(f"0 ({'as' if node.reuses else 'tied to'} {graph.nodes[node.tied].name})")
         elif report.value(node.application, "weights") != 0:
             terms.append(_weights(report, node))
     return " + ".join(terms) or "0"

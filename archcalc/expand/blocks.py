@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from archcalc.data import dataclass
 from archcalc.errors import LocalError, Mark
 from archcalc.expand.hparams import Callee, Module, make_module
+from archcalc.expand.modules import ModuleCall, Modules
 from archcalc.expand.nodes import Built, Nodes, Reached, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context, Scope
@@ -73,6 +74,11 @@ class Blocks:
         self._modules: dict[tuple[Module, str], Module] = {}
         self.built: dict[tuple[Any, ...], Built] = {}
         """What calls built, by block, arguments and shape."""
+        self._network = self._networks = 0
+        """Which call of a used spec is being expanded, and how many there were: each has modules of its own."""
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        """The numbers of modules, by declaration and arguments."""
+        self._calls_of_modules = Modules(builder, self.built)
 
     def call(self, callee: Callee, call: CallUnit, ctx: Context, at: Tensor, path: str, mark: Mark) -> Tensor:
         """Expand a call under a name.
@@ -86,18 +92,21 @@ class Blocks:
             return self._use(callee.module, callee.target, ctx, at, path)
         values = self._bind(callee.target, call, callee.module, ctx)
         made = self.builder.made
+        if callee.target.is_module and at is not None:
+            return self._module(callee, values, ctx, at, path, mark)
         reads_more = made.upto or self.builder.in_expert or any(isinstance(value, Place) for value in values.values())
         if at is None or reads_more:
             return self._expand(callee.target, values, callee.module, ctx, at, path)
         outside = self.builder.overrides.below(path)
-        key = (id(callee.target), id(callee.module), made.shape(at), outside, *map(plain, values.values()))
+        network = self._network if any(block.is_module for block in callee.module.spec.blocks.values()) else 0
+        key = (id(callee.target), id(callee.module), network, made.shape(at), outside, *map(plain, values.values()))
         if known := self._known(key):
             self.builder.spend(ctx, mark, layers=1, described=known.call.size)
             return made.call(known, path, at)
-        started, ties, changed = made.size, len(made.ties), len(made.changed)
+        started, ties, changed, modules = made.size, len(made.ties), len(made.changed), len(made.modules)
         failures = self.builder.failures
         output = self._expand(callee.target, values, callee.module, ctx, at, path)
-        shares = any(owner < started for owner in made.ties[ties:])
+        shares = any(owner < started for owner in made.ties[ties:]) or len(made.modules) > modules
         if output is not None and self.builder.failures == failures and not shares:
             self.built[key] = made.last(output, changed)
         return output
@@ -115,6 +124,21 @@ class Blocks:
             return self.builder.item(block.body, inner, at)
         finally:
             self.builder.made.close()
+
+    def _module(
+        self, callee: Callee, values: Mapping[str, Any], ctx: Context, at: int, path: str, mark: Mark
+    ) -> Tensor:
+        """A call of a module. A used spec is a network of its own, with modules of its own."""
+        assert isinstance(callee.target, Block)
+        block, module = callee.target, callee.module
+        given = [(name, plain(value)) for name, value in values.items() if not isinstance(value, Place)]
+        number = self._numbers.setdefault((id(block), id(module), *given), len(self._numbers))
+        call = ModuleCall(block.name, len(self._using), number, path, mark, at)
+
+        def expand() -> Tensor:
+            return self._expand(block, values, module, ctx, at, path)
+
+        return self._calls_of_modules.call(call, expand, alone=len(given) == len(values))
 
     def _known(self, key: tuple[Any, ...]) -> Built | None:
         return self.built.get(key)
@@ -163,6 +187,8 @@ class Blocks:
         inner = Context(other, other.env, scope, at, trace, ctx.depth + 1)
         made = self.builder.made
         outer, made.upto = made.upto, f"{path}/{use.upto}" if use.upto else ""
+        modules, network = len(made.modules), self._network
+        self._network = self._networks = self._networks + 1
         self._using.append(place)
         made.begin(path)
         try:
@@ -174,5 +200,7 @@ class Blocks:
         finally:
             made.close()
             made.upto = outer
+            made.forget_modules(modules)
+            self._network = network
             self._using.pop()
         return output

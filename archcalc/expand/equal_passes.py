@@ -87,7 +87,7 @@ def _link(frame: Frame, names: Numbered, number: int) -> _Link | None:
     same = one.call is two.call and frame.inner[number - 1] is frame.inner[number]
     if not same or isinstance(one.call, Repeat) or one.tied is not None or two.tied is not None:
         return None
-    if frame.marks[number - 1] != frame.marks[number]:
+    if frame.marks[number - 1] != frame.marks[number] or one.module != two.module:
         return None
     for place in (number - 1, number):
         own, returned = names.number_in(str(frame.names[place])), frame.aliases[str(frame.names[place])][1]

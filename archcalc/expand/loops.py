@@ -6,7 +6,8 @@ When a pass has been built, the next one is the same composite, on what this one
 2. nothing in it reads another value of a loop variable (`alike.py`): names of passes, `block{j}`, may be counted up,
 3. what its references mean outside of it stays what it is: neither the volume that entered this pass, nor something
    that a pass to come could hide, by its own name,
-4. no layer in it has been given arguments from outside by its name.
+4. no layer in it has been given arguments from outside by its name,
+5. no module was called in it for the first time: the next pass doesn't hold that one's weights.
 
 All passes that this holds for become one `Repeat`, without being built. A thousand million of them cost what one costs.
 
@@ -346,7 +347,8 @@ class Loops:
     def _now(self, entered: Tensor) -> _Before:
         made = self.builder.made
         changes, items, references = len(made.changed), len(made.frames[-1].items), len(self.references)
-        return _Before(entered, made.size, items, references, changes, made.built, self.passed, self.builder.failures)
+        counts = made.built, self.passed, self.builder.failures, len(made.modules)
+        return _Before(entered, made.size, items, references, changes, *counts)
 
     def _check(self, run: Run, before: _Before, ahead: int) -> None:
         """Refuse passes to come, each taken to be as large as this one."""
@@ -412,6 +414,8 @@ class Loops:
         made = self.builder.made
         frame = made.frames[-1]
         if before.entered is None or output is None or made.upto or len(made.changed) > before.changes:
+            return False
+        if len(made.modules) > before.modules:  # the passes to come don't hold their weights
             return False
         if output < before.size and output != before.entered:
             return False
@@ -539,6 +543,7 @@ class _Before(NamedTuple):
     built: int
     passed: int
     failures: int
+    modules: int
 
 
 def _counted_on(value: Any, index: Any) -> Any:

@@ -12,8 +12,9 @@ from archcalc.errors import LocalError, Mark, ShapeError, suggestion
 from archcalc.expand.equal_passes import Passes, put_together
 from archcalc.expand.scope import Scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Input, Item, Repeat, Tree
-from archcalc.graph.composite import LAID, LAID_VARYING, Call
+from archcalc.graph.composite import LAID, LAID_VARYING, Call, Module
 from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered
+from archcalc.graph.shared import again
 from archcalc.graph.tree import Place as Part
 from archcalc.graph.tree import below, latest, latest_names, layer_at, part_below, placed
 from archcalc.language.arithmetic import Dims
@@ -52,6 +53,19 @@ class Built(NamedTuple):
     entering: int
     output: int | None
     changes: tuple[tuple[int, str, str, str], ...]
+
+
+class First(NamedTuple):
+    """The call of a module that holds its weights: what it built, where and on what, and what it got from outside."""
+
+    built: Built
+    path: str
+    mark: Mark
+    shape: Shape | None
+    outside: tuple[frozenset[str], ...]
+    ties: tuple[int, ...]
+    """The nodes around it whose weights its layers have."""
+    in_expert: bool
 
 
 class Frame:
@@ -160,8 +174,8 @@ class Frame:
 
         items = tuple(
             [
-                Item(call, tuple(map(wire, reads)), None if tied is None else wire(tied))
-                for call, reads, tied in self.items
+                Item(call, tuple(map(wire, reads)), None if tied is None else wire(tied), module)
+                for call, reads, tied, module in self.items
             ]
         )
         aliases = tuple(
@@ -218,6 +232,8 @@ class Nodes:
         """Arguments given from outside: the node, the argument's name, its value before and after."""
         self.ties: list[int] = []
         """The nodes whose weights others share, in the order in which these came."""
+        self.modules: dict[tuple[int, int], First] = {}
+        """The first calls of modules, by how many used specs are around them and the module's number."""
         self.upto = ""
         """The name at which building a used spec ends."""
         self._made: dict[int, Application] = {}
@@ -320,13 +336,34 @@ class Nodes:
         item, wire = frame.items[-1], output - start if output >= start else None
         return Built(item.call, frame.inner[-1], len(item.reads), wire, changes)
 
-    def call(self, built: Built, path: str, entered: int) -> int:
+    def ties_out(self, start: int, count: int) -> tuple[int, ...]:
+        """The nodes before one whose weights layers have, of those that came since there were so many."""
+        return tuple(owner for owner in self.ties[count:] if owner < start)
+
+    @property
+    def last_call(self) -> Call:
+        """What was closed last."""
+        return self.frames[-1].items[-1].call
+
+    def forget_modules(self, count: int) -> None:
+        """Forget the modules that have been called since there were so many: what held them is complete."""
+        while len(self.modules) > count:
+            self.modules.popitem()
+
+    def share(self, module: Module) -> None:
+        """Let what was closed last be a call of a module, which holds its weights or uses those of the first one."""
+        frame = self.frames[-1]
+        item = frame.items[-1]
+        frame.items[-1] = item._replace(call=item.call if module.holds else again(item.call), module=module)
+
+    def call(self, built: Built, path: str, entered: int, module: Module | None = None) -> int:
         """Have what was built once more, under another name; the tensor that it returns."""
         frame, start = self.frames[-1], self.size
         spend(COPIED, LAYERS, layers=min(built.call.size, MAX_LAYERS))
         # it reads nothing but what enters it
         reads = (entered,) * built.entering
-        frame.append(Item(built.call, reads), start, path[len(frame.prefix) :], None, built.label)
+        item = Item(built.call, reads, module=module)
+        frame.append(item, start, path[len(frame.prefix) :], None, built.label)
         self.size += built.call.size
         self.built += 1
         self.changed += [(node + start, name, old, new) for node, name, old, new in built.changes]
@@ -356,7 +393,7 @@ class Nodes:
         body, count = item.call, len(names.numbers)
         assert not isinstance(body, Repeat)
         repeat = self._known.repeat(body, count, chained, wire, times, index)
-        frame.append(Item(repeat, reads), start, names, mark, inner)
+        frame.append(item._replace(call=repeat, reads=reads), start, names, mark, inner)
         spend(COPIED, LAYERS, layers=min(repeat.size - body.size, MAX_LAYERS))
         self.size = start + repeat.size
         self.built += 1

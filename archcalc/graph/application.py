@@ -85,7 +85,8 @@ class Node(NamedTuple):
     """One layer at one place in the graph.
 
     A tuple, since there are up to half a million, and frozen dataclasses take three times as long to make.
-    `inputs` are indices of earlier nodes, the main input first; `tied` is the node whose weights this one shares.
+    `inputs` are indices of earlier nodes, the main input first. `tied` is the node whose weight matrix this one has
+    (`tie`), or, in a call of a module after the first, the node whose parameters and buffers it uses again: `reuses`.
     """
 
     name: str
@@ -93,6 +94,16 @@ class Node(NamedTuple):
     inputs: tuple[int, ...]
     mark: Mark | None = None
     tied: int | None = None
+
+    @property
+    def reuses(self) -> bool:
+        """Whether it holds nothing: all parameters and buffers are those of `tied`."""
+        return bool(self.application.copies == 0)
+
+    @property
+    def tied_by(self) -> str:
+        """What files call `tied`: `tied`, or `shares` where it's all parameters and buffers."""
+        return "shares" if self.reuses else "tied"
 
     @property
     def layer(self) -> Layer:

@@ -49,12 +49,28 @@ class _Shared:
         return self._memo[key]  # type: ignore[no-any-return]
 
 
+class Module(NamedTuple):
+    """A module that is called: its number, as equal declarations with equal arguments have it, and its name.
+
+    The call that `holds` the weights is the first; the others use them again, layer by layer.
+    """
+
+    number: int
+    name: str
+    holds: bool
+
+
 class Item(NamedTuple):
-    """A part of a composite: what is called, the wires that enter it, and of a layer whose weights it shares."""
+    """A part of a composite: what is called, the wires that enter it, and of a layer whose weight matrix it has.
+
+    `module`: the call is one of a module, or of a repeat each pass is. Where it doesn't hold the weights, those are in
+    the call that does, in the innermost part around both; see `shared.py`.
+    """
 
     call: Call
     reads: tuple[int, ...]
     tied: int | None = None
+    module: Module | None = None
 
     @property
     def read(self) -> tuple[int, ...]:
@@ -355,7 +371,7 @@ def alike(one: Call, other: Call, known: set[tuple[int, int]]) -> bool:
         return True
     if isinstance(one, Composite) and isinstance(other, Composite):
         equal = len(one.items) == len(other.items) and all(
-            a.reads == b.reads and a.tied == b.tied and alike(a.call, b.call, known)
+            (a.reads, a.tied, a.module) == (b.reads, b.tied, b.module) and alike(a.call, b.call, known)
             for a, b in zip(one.items, other.items, strict=True)
         )
     elif isinstance(one, Repeat) and isinstance(other, Repeat):

@@ -179,7 +179,7 @@ class Laid:
         labels = zip(label.names, label.marks, label.inner, strict=True)
         for item, start, exit, named in zip(call.items, call.starts, wanted, labels, strict=True):
             reads, tied = tuple(map(found.now, item.reads)), item.tied
-            part = _Part(Item(item.call, reads, tied if tied is None else found.now(tied)), *named)
+            part = _Part(item._replace(reads=reads, tied=tied if tied is None else found.now(tied)), *named)
             put = self._put_passes if isinstance(item.call, Repeat) else self._put
             put(found, part, start, exit)
         return found
@@ -206,7 +206,7 @@ class Laid:
         for number, many, body in self._layout(repeat, special):
             name = f"{names.before}{names.numbers.start + number * names.numbers.step}{names.after}"
             begun, at = len(found.times), start + (repeat.count - 1 if repeat.is_open else number) * repeat.body.size
-            one = _Part(Item(body, reads), name, part.mark, part.inner)
+            one = _Part(part.item._replace(call=body, reads=reads), name, part.mark, part.inner)
             self._put(found, one, at, special.get(number, handed_on) | handed_on, many)
             if isinstance(many, int) and many != 1 and len(found.times) > begun:
                 found.twins.append((begun, len(found.times), many))

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from archcalc.errors import Mark, UsageError
 from archcalc.graph.application import Application, Node
-from archcalc.graph.composite import Call, Composite, Item, Repeat, alike, counts, depth_symbols
+from archcalc.graph.composite import Call, Composite, Item, Module, Repeat, alike, counts, depth_symbols
 from archcalc.graph.labels import UNNAMED, Alias, Label, Numbered, same_labels
+from archcalc.graph.shared import Around, calls, holder, owner_of
 from archcalc.work import spend
 
 MAX_LAYERS = 500_000
@@ -92,7 +93,7 @@ class Tree:
         """Every node, in order."""
         spend(LISTED * self.body.size, "listing so many layers")
         found: list[Node] = []
-        _write_out(self.body, self.label, 0, (), "", found)
+        _Writer(found).write(self.body, self.label, 0, (), "")
         return tuple(found)
 
     def node(self, index: int) -> Node:
@@ -108,7 +109,8 @@ class Tree:
         tied = (
             around.call.items[number].tied if isinstance(around.call, Composite) else None
         )  # no repeat is of tied ones
-        owner = None if tied is None else around.node(tied)
+        owner = owner_of(self.body, index) if at.call.copies == 0 else None
+        owner = around.node(tied) if tied is not None and owner is None else owner
         return Node(at.path, at.call, at.reads, around.label.marks[number], owner)
 
     def names(self) -> dict[str, int]:
@@ -215,6 +217,20 @@ def layers_of(at: Place, chosen: Set[Application]) -> Iterator[Place]:
                 yield from layers_of(inside(at, number), chosen)
 
 
+def modules(at: Place) -> Iterator[tuple[int, str, str]]:
+    """The modules whose weights are held in a part: number, name, and the call's path; of those in passes the first."""
+    if not calls(at.call) or isinstance(at.call, Application):
+        return
+    if isinstance(at.call, Repeat):
+        yield from modules(one_pass(at, 0))
+        return
+    for number, item in enumerate(at.call.items):
+        part = inside(at, number)
+        if item.module is not None and item.module.holds:
+            yield item.module.number, item.module.name, part.path
+        yield from modules(part)
+
+
 def find(at: Place, path: str) -> tuple[int | None] | None:
     """The node that a name in a composite stands for, in a tuple; None if nothing is called so."""
     label = at.label
@@ -263,28 +279,53 @@ def part_below(item: Place, number: int, path: str) -> Place | None:
     return None if number and item.call.index is not None else part(one_pass(item, number), path)
 
 
-def _write_out(
-    call: Composite, label: Label, base: int, entering: tuple[int, ...], prefix: str, found: list[Node]
-) -> None:
-    """Append the nodes of a composite that starts at a node, in which these nodes enter; names begin with a prefix."""
-    items = zip(call.items, call.starts, label.names, label.marks, label.inner, strict=True)
-    for (what, wires, tied), start, name, mark, inner in items:
-        reads = tuple([base + wire if wire >= 0 else entering[~wire] for wire in wires])
+class _Writer:
+    """Appends the nodes of composites to a list."""
+
+    def __init__(self, found: list[Node]) -> None:
+        self._found = found
+        self._around: Around = ()
+        self._shift: int | None = None
+        """In a call of a module whose weights another one holds: how far away its layers are from those of this one."""
+
+    def write(self, call: Composite, label: Label, base: int, entering: tuple[int, ...], prefix: str) -> None:
+        """Append those of a composite that starts at a node, in which these enter; names begin with a prefix."""
+        around, self._around = self._around, (*self._around, (call, base))
+        items = zip(call.items, call.starts, label.names, label.marks, label.inner, strict=True)
+        for (what, wires, tied, module), start, name, mark, inner in items:
+            at, reads = base + start, tuple([base + wire if wire >= 0 else entering[~wire] for wire in wires])
+            if isinstance(what, Application):
+                owner = tied if tied is None else base + tied if tied >= 0 else entering[~tied]
+                self._add(f"{prefix}{name}", what, reads, mark, owner)
+            elif isinstance(what, Repeat):
+                assert isinstance(name, Numbered)
+                for number in range(what.count if what.size else 0):
+                    first, read = at + number * what.body.size, what.reads_of(number, at, reads)
+                    self._write_part(what.body, inner, first, read, prefix + name.name(number), mark, module)
+            else:
+                self._write_part(what, inner, at, reads, f"{prefix}{name}", mark, module)
+        self._around = around
+
+    def _write_part(
+        self, what: Call, inner: Label | None, at: int, reads: tuple[int, ...], name: str, mark: Mark | None,
+        module: Module | None,
+    ) -> None:  # fmt: skip
+        """Append those of a part that may be a call of a module."""
+        shift = self._shift
+        if shift is None and module is not None and not module.holds:
+            self._shift = holder(module.number, self._around) - at
         if isinstance(what, Application):
-            owner = tied if tied is None else base + tied if tied >= 0 else entering[~tied]
-            found.append(Node(f"{prefix}{name}", what, reads, mark, owner))
-        elif isinstance(what, Composite):
+            self._add(name, what, reads, mark, None)
+        else:
+            assert isinstance(what, Composite)
             assert inner is not None
-            _write_out(what, inner, base + start, reads, f"{prefix}{name}/", found)
-        elif what.size:
-            assert isinstance(name, Numbered)
-            for number in range(what.count):
-                at, read = base + start + number * what.body.size, what.reads_of(number, base + start, reads)
-                if isinstance(what.body, Application):
-                    found.append(Node(prefix + name.name(number), what.body, read, mark))
-                else:
-                    assert inner is not None
-                    _write_out(what.body, inner, at, read, f"{prefix}{name.name(number)}/", found)
+            self.write(what, inner, at, reads, f"{name}/")
+        self._shift = shift
+
+    def _add(self, name: str, at: Application, reads: tuple[int, ...], mark: Mark | None, owner: int | None) -> None:
+        if self._shift is not None and at.copies == 0:
+            owner = len(self._found) + self._shift
+        self._found.append(Node(name, at, reads, mark, owner))
 
 
 def _write_names(
@@ -294,7 +335,7 @@ def _write_names(
     if label is None or not isinstance(call, Composite):
         return
     queue = [*reversed(label.aliases)]
-    for number, (what, wires, _) in enumerate((*call.items, Item(call, ()))):
+    for number, (what, wires, *_) in enumerate((*call.items, Item(call, ()))):
         while queue and queue[-1].position <= number:
             _, name, wire = queue.pop()
             if wire is not None:

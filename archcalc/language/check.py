@@ -120,7 +120,9 @@ class _Checker:
         self.symbols()
         for block in spec.blocks.values():
             formals = {name for name, _ in block.formals}
-            self.shadowing(formals, self.globals - set(spec.hparams), f"in block '{block.name}': formal", block.mark)
+            self.shadowing(
+                formals, self.globals - set(spec.hparams), f"in {block.what} '{block.name}': formal", block.mark
+            )
             for name in sorted(formals & set(spec.hparams)):
                 message = f"formal '{name}' of '{block.name}' hides the hparam of that name"
                 self.report(LocalError(message, code="W404"), block.mark)
@@ -372,7 +374,7 @@ class _Checker:
 def _declared(spec: Spec) -> Iterator[tuple[str, str, Mark]]:
     """What a spec declares: what it is, its name and its place."""
     yield from (("hparam", name, hparam.value.mark) for name, hparam in spec.hparams.items())
-    yield from (("block", name, block.mark) for name, block in spec.blocks.items())
+    yield from ((block.what, name, block.mark) for name, block in spec.blocks.items())
     yield from (("used spec", name, use.mark) for name, use in spec.uses.items())
     yield from (("table", name, table.mark) for name, table in spec.tables.items())
 

@@ -43,12 +43,19 @@ class Hparam:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A named piece with formals; it sees them, the file's hparams and its own names."""
+    """A named piece with formals, a block or a module; it sees them, the file's hparams and its own names."""
 
     name: str
     formals: tuple[tuple[str, Expr | None], ...]
     body: Item
     mark: Mark
+    is_module: bool = False
+    """Whether calls with equal arguments have the same weights: it's declared under `modules`."""
+
+    @property
+    def what(self) -> str:
+        """`block` or `module`."""
+        return "module" if self.is_module else "block"
 
     @property
     def usage(self) -> str:
@@ -157,6 +164,7 @@ class Spec:
     tables: Mapping[str, Table] = field(default_factory=dict)
     uses: Mapping[str, Use] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
+    """Modules included."""
     variants: Mapping[str, Variant] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -20,7 +20,7 @@ from archcalc.language.tree import Diagnostics, Map, Scalar, Seq, Source, Tree, 
 
 TOP_LEVEL = (
     "archcalc", "name", "title", "source", "input", "inputs", "hparams", "defaults", "tables", "use", "blocks",
-    "layers", "outputs", "variants", "default", "claims", "notes",
+    "modules", "layers", "outputs", "variants", "default", "claims", "notes",
 )  # fmt: skip
 VARIANT_KEYS = ("extends", "as", "title")
 """What a variant says besides the values of hparams."""
@@ -99,7 +99,7 @@ class Reader(ItemReader):
             defaults={kind.text: dict(self.values(args)) for kind, args in self.entries(tree.get("defaults"))},
             tables=dict(self.tables(tree.get("tables"))),
             uses=dict(self.uses(tree.get("use"))),
-            blocks=dict(self.blocks(tree.get("blocks"))),
+            blocks=dict(self.blocks(tree)),
             layers=self.item(layers) if layers is not None else Sequence((), tree.mark),
             variants=variants,
             outputs=tuple(self.outputs(tree.get("outputs"))),
@@ -232,24 +232,28 @@ class Reader(ItemReader):
             values = dict(self.values(entry.get("at")))
             yield key.text, Use(key.text, file, self.text(entry, "variant"), self.text(entry, "upto"), key.mark, values)
 
-    def blocks(self, tree: Tree | None) -> Iterator[tuple[str, Block]]:
-        seen: dict[str, Mark] = {}
-        for key, entry in self.entries(tree):
+    def blocks(self, tree: Map) -> Iterator[tuple[str, Block]]:
+        """Blocks and modules."""
+        seen: dict[str, Block] = {}
+        declared = [
+            (key, entry, what) for what in ("block", "module") for key, entry in self.entries(tree.get(f"{what}s"))
+        ]
+        for key, entry, what in declared:
             header = self.parsed(parse_header, key)
             body = self.item(entry)
             if header is None:
                 continue
             name, formals = header
             if name in seen:
-                detail = f"first defined at line {seen[name].line}"
-                self.error("E007", f"duplicate block '{name}'", key.mark, details=(detail,))
-            self.name(Scalar(name, key.mark), "a block")
+                detail = f"first defined at line {seen[name].mark.line}"
+                self.error("E007", f"duplicate {seen[name].what} '{name}'", key.mark, details=(detail,))
+            self.name(Scalar(name, key.mark), f"a {what}")
             for formal, _ in formals:
                 self.name(Scalar(formal, key.mark), "a formal")
             if len({formal for formal, _ in formals}) < len(formals):
-                self.error("E007", f"block '{name}' has two formals of one name", key.mark)
-            seen[name] = key.mark
-            yield name, Block(name, formals, body, key.mark)
+                self.error("E007", f"{what} '{name}' has two formals of one name", key.mark)
+            seen[name] = Block(name, formals, body, key.mark, what == "module")
+            yield name, seen[name]
 
     def outputs(self, tree: Tree | None) -> Iterator[Output]:
         for item in tree.items if isinstance(tree, Seq) else () if tree is None else (tree,):

@@ -91,18 +91,23 @@ def _top_level() -> dict[str, Any]:
         ),
         "tables": _map({"type": "array", "items": {"type": "string", "pattern": "^[X.]+$"}}, "connection tables"),
         "use": _map(use, "other specs, each as a block without arguments"),
-        "blocks": {
-            "type": "object",
-            "description": "named pieces: 'name(formal, formal=default)': item",
-            "patternProperties": {r"^[A-Za-z_]\w*\s*\(.*\)\s*$": {"$ref": "#/$defs/item"}},
-            "additionalProperties": False,
-        },
+        "blocks": _pieces("named pieces: 'name(formal, formal=default)': item"),
+        "modules": _pieces("named pieces whose calls with equal arguments share their weights"),
         "layers": {"$ref": "#/$defs/item"},
         "outputs": _outputs(),
         "variants": _map({"anyOf": [variant, {"type": "null"}]}, "hparam values under a name"),
         "default": {**_TEXT, "description": "the variant that the spec's own name means"},
         "claims": {"type": "array", "items": {"$ref": "#/$defs/claim"}},
         "notes": _TEXT,
+    }
+
+
+def _pieces(description: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "patternProperties": {r"^[A-Za-z_]\w*\s*\(.*\)\s*$": {"$ref": "#/$defs/item"}},
+        "additionalProperties": False,
     }
 
 

@@ -164,6 +164,9 @@ class Attention(Attending):
         matrices = x.C * queries + source.C * (keys + values) + sizes.heads * sizes.value * out
         return matrices + self._normed(x, kv) + self.positions(sizes.heads)
 
+    def parameter_sizes(self, x: Shape, kv: Shape | None = None) -> tuple[Dim, ...]:
+        return *super().parameter_sizes(x, *([] if kv is None else [kv])), x.C, (x if kv is None else kv).C
+
     def biases(self, x: Shape, kv: Shape | None = None) -> Dim:
         own = [width for width, has in zip(self._widths(x, kv), self._biases, strict=True) if has]
         norms = self._normed(x, kv) if self.qk_norm == "ln" else 0
@@ -473,6 +476,9 @@ class PositionEmbedding(Layer):
 
     def weights(self, x: Shape) -> Dim:
         return self.table_length(x) * x.C
+
+    def parameter_sizes(self, x: Shape) -> tuple[Dim, ...]:
+        return self.table_length(x), x.C
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens

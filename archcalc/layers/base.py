@@ -109,6 +109,10 @@ class Layer:
         """The weight as PyTorch stores it, for the kinds whose weights `tie` can share; empty for the others."""
         return ()
 
+    def parameter_sizes(self, *inputs: Shape) -> tuple[Dim, ...]:
+        """Sizes that decide, for equal arguments, which shapes the parameters and buffers have."""
+        return *self.weight_shape(*inputs), self.weights(*inputs), self.biases(*inputs), self.buffers(*inputs)
+
     def weight_factors(self, *inputs: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
         """The sizes whose product `weights` is, as the lecture orders and brackets them; none if it's no product."""
         return self.weight_shape(*inputs)

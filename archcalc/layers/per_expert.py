@@ -65,6 +65,9 @@ class PerExpert(Layer):
         shape = self.inner.weight_shape(x)
         return (self.experts, *shape) if shape else ()
 
+    def parameter_sizes(self, x: Shape, router: Shape) -> tuple[Dim, ...]:
+        return self.experts, *self.inner.parameter_sizes(x)
+
     def weight_factors(self, x: Shape, router: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
         factors = self.inner.weight_factors(x)
         return (*factors, self.experts) if factors else ()

@@ -96,11 +96,13 @@ def _layer(network: Network, index: int, value: Tensor, shared: bool, flops: int
     new = 0 if shared else value.numel()
     if node.layer.in_place and value.numel() <= known(node.application.input_shapes[0].numel) * shape[0]:
         new = 0  # the module leaves its input alone, but the result fits into the input's place
-    return Measured(shape, own_params(module, node), statistics(module), flops, new)
+    return Measured(shape, own_params(module, node), 0 if node.reuses else statistics(module), flops, new)
 
 
 def own_params(module: nn.Module, node: Node) -> int:
-    """Scalars of the module's parameters, without a weight that belongs to another layer."""
+    """Scalars of the module's parameters, without those that belong to another layer: a weight, or all."""
+    if node.reuses:
+        return 0
     sizes = [p.numel() for name, p in module.named_parameters() if node.tied is None or not name.endswith("weight")]
     return sum(sizes)
 

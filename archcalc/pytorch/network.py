@@ -22,7 +22,8 @@ class Scope(nn.Module):
 class Network(nn.Module):
     """A graph's layers as submodules, nested as its names are: `conv1/1/conv` is `conv1.1.conv`.
 
-    A tied layer holds the very parameter of the layer it's tied to. An unpooling layer puts values where the pool that
+    A tied layer holds the very parameter of the layer it's tied to; a layer in a later call of a module all parameters
+    and buffers of the one in the first. An unpooling layer puts values where the pool that
     it undoes found its maxima, if that pool is in the graph.
     Raises: UsageError: a size is symbolic.
     """
@@ -43,7 +44,9 @@ class Network(nn.Module):
             self.modules_in_order.append(module)
             self._place(module, node.name)
         for node, module in zip(graph.nodes[self._first :], self.modules_in_order, strict=True):
-            if node.tied is not None:
+            if node.tied is not None and node.reuses:
+                share(module, self.module_at(node.tied))
+            elif node.tied is not None:
                 _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
 
     def _place(self, module: nn.Module, name: str) -> None:
@@ -141,6 +144,15 @@ def module_of(at: Application, overwrites: bool, copies: bool, keeps_switches: b
         if is_set:
             setattr(module, flag, True)
     return module
+
+
+def share(module: nn.Module, holder: nn.Module) -> None:
+    """Let a module have the very parameters and buffers of an equal one."""
+    for mine, theirs in zip(module.modules(), holder.modules(), strict=True):
+        for name, parameter in theirs.named_parameters(recurse=False):
+            mine.register_parameter(name, parameter)
+        for name, buffer in theirs.named_buffers(recurse=False):
+            mine.register_buffer(name, buffer, name not in theirs._non_persistent_buffers_set)
 
 
 def check_numbers(graph: Graph, batch: int = 2) -> None:

@@ -37,7 +37,7 @@ def predicted_bytes(report: Report) -> dict[str, int]:
     """
     graph, size = report.graph, BYTES[report.dtype]
     totals = {name: known(report.total(name)) for name in ("params", "buffers", "least_bytes")}
-    counters = sum(node.layer.counters for node in graph.nodes)
+    counters = sum(known(node.application.copies) * node.layer.counters for node in graph.nodes)
     volumes = volume_bytes(graph, report.batch, report.dtype)
     return {
         "weights": (totals["params"] + totals["buffers"]) * size + counters * INDEX_BYTES,

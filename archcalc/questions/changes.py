@@ -322,7 +322,8 @@ def _difference(one: Node, other: Node, matching: Matching) -> tuple[Kind, str, 
             return Kind.CHANGED, one.shape.text(a.layout), other.shape.text(b.layout)
     elif one.layer != other.layer:
         return Kind.CHANGED, one.application.text, other.application.text
-    if (None if one.tied is None else matching.partner.get(one.tied, -1)) != other.tied:
+    partner = None if one.tied is None else matching.partner.get(one.tied, -1)
+    if (partner, one.reuses) != (other.tied, other.reuses):
         return Kind.REWIRED, _weights(a, one), _weights(b, other)
     if not matching.same_sources(one.inputs, other.inputs):
         return Kind.REWIRED, f"reads {_list(a, one)}", f"reads {_list(b, other)}"
@@ -334,7 +335,9 @@ def _difference(one: Node, other: Node, matching: Matching) -> tuple[Kind, str, 
 
 
 def _weights(graph: Graph, node: Node) -> str:
-    return "weights of its own" if node.tied is None else f"the weights of {graph.nodes[node.tied].name}"
+    if node.tied is None:
+        return "weights of its own"
+    return f"{'all' if node.reuses else 'the'} weights of {graph.nodes[node.tied].name}"
 
 
 def _list(graph: Graph, node: Node) -> str:

@@ -41,7 +41,7 @@ def golden_values(architecture: Architecture) -> dict[str, Any]:
             "kind": row.node.kind,
             "layer": row.node.application.text,
             "inputs": ", ".join(node.name for node in row.inputs),
-            **({} if row.node.tied is None else {"tied": nodes[row.node.tied].name}),
+            **({} if row.node.tied is None else {row.node.tied_by: nodes[row.node.tied].name}),
             "output_shape": _plain(report.ordered(row.node.shape)),
             **{name: _plain(row[name]) for name in principal()},
             **{name: _field(row[name]) for name in fields()},

@@ -9,6 +9,9 @@ from fractions import Fraction
 from archcalc.analyses.memory import UNTRAINED
 from archcalc.errors import spelled
 from archcalc.graph import Change, NoNumber, TooManyLayers
+from archcalc.graph.labels import UNNAMED
+from archcalc.graph.shared import calls
+from archcalc.graph.tree import modules
 from archcalc.quantities import BYTES
 from archcalc.report.values import Values
 from archcalc.symbolic import is_symbolic, known
@@ -36,6 +39,9 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     if totals["buffers"] != 0:
         buffers = memory(totals["buffers"] * BYTES[report.dtype])
         yield "buffers", f"{counts['buffers']} stored but not learned, {buffers}"
+    if shared := list(_shared(report)):
+        more = f" and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
+        yield "shared", ", ".join(shared[:SHOWN]) + more
     yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
     if report.has("saved_bytes"):
@@ -55,6 +61,18 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
         yield "not in MACs", ", ".join(kinds)
     if report.graph.conditions:
         yield "valid if", "; ".join(map(str, report.graph.conditions))
+
+
+def _shared(report: Values) -> Iterator[str]:
+    """The modules that are called more than once, how often, and which call holds the weights."""
+    tree = report.graph.tree
+    many, told = calls(tree.body), set()
+    for number, name, path in modules(tree.root):
+        held, again = many[number, True], many.get((number, False), 0)
+        if again != 0 and number not in told:
+            told.add(number)
+            sets = "weights" if held == 1 else f"one of {exact(held)} sets of weights"
+            yield f"{name} ({exact(held + again)} calls; {sets} in {path.replace(UNNAMED, '')})"
 
 
 def _changes(changes: Iterable[Change]) -> Iterator[str]:

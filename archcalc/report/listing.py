@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
+from archcalc.graph import Application
 from archcalc.quantities import PER_LAYER, QUANTITIES, Total, fields, known, listed, names
 from archcalc.report.division import divided
 from archcalc.report.facts import facts
@@ -303,7 +304,11 @@ def layers_text(layers: Layers) -> str:
     if makers and sum(makers.values()) != 1:
         return ", ".join(f"{count} {kind}" for kind, count in makers.items())
     told = [layers[0], *(pair for pair in layers[1:] if not pair[0].layer.changes_nothing(*pair[0].input_shapes))]
-    return " + ".join(at.text if count == 1 else f"{at.text} ×{count}" for at, count in told)
+    return " + ".join(f"{_written(at)} ×{count}" if count != 1 else _written(at) for at, count in told)
+
+
+def _written(at: Application) -> str:
+    return f"{at.text} (shared)" if at.copies == 0 else at.text
 
 
 def _measured(rows: Sequence[Row], known: dict[int, int], lines: dict[Layers, Line]) -> int:

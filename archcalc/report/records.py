@@ -59,7 +59,8 @@ def _layer(report: Values, index: int, node: Node, known: dict[Application, tupl
     before, values = known.get(node.application) or known.setdefault(node.application, _shared(report, node))
     inputs = dump([report.graph.nodes[i].name for i in node.inputs])
     fields = dump(_placed(report.row(index)))[1:]
-    return f'{{"name": {dump(node.name)}, {before}, "inputs": {inputs}, {values}, {fields}'
+    shares = "" if node.tied is None else f'"{node.tied_by}": {dump(report.graph.nodes[node.tied].name)}, '
+    return f'{{"name": {dump(node.name)}, {before}, "inputs": {inputs}, {shares}{values}, {fields}'
 
 
 def _inputs(report: Values) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def fewer_passes(planner: Planner) -> Graph | None:
     """
     laid = planner.laid.graph
     chains = [chain for chain in _chains(planner, planner.root, 0) if chain.left_out]
-    tied = {index for i, node in enumerate(laid.nodes) if node.tied is not None for index in (i, node.tied)}
+    tied = {index for i, node in enumerate(laid.nodes) if _has_weight_of_other(node) for index in (i, node.tied)}
     if any(index in chain.nodes for chain in chains for index in tied):
         return None
     left_out = {index for chain in chains for index in chain.left_out}
@@ -85,10 +85,16 @@ def fewer_passes(planner: Planner) -> Graph | None:
         if index not in left_out:
             now[index] = len(nodes)
             inputs = tuple([now[i] for i in node.inputs])
+            if node.tied in left_out:
+                return None
             nodes.append(node._replace(inputs=inputs, tied=None if node.tied is None else now[node.tied]))
         elif index in instead:
             now[index] = now[instead[index]]
     return Graph.of(laid.name, nodes, {name: now[index] for name, index in laid.outputs.items()}, {})
+
+
+def _has_weight_of_other(node: Node) -> bool:
+    return node.tied is not None and not node.reuses
 
 
 def _chains(planner: Planner, what: Leaf | Scope | Run, start: int) -> Iterator[_Chain]:
@@ -99,7 +105,8 @@ def _chains(planner: Planner, what: Leaf | Scope | Run, start: int) -> Iterator[
     if isinstance(what, Run) or not planner.is_class(what):
         kept = []
         chain = _Chain(range(start + parts[0].start, start + parts[-1].wires.stop), set(), {})
-        for run, is_counted in planner.runs(parts):
+        is_shared = isinstance(what, Run) and what.is_shared
+        for run, is_counted in [(parts, True)] if is_shared else planner.runs(parts):
             passes = [*run[: KEPT - 1], run[-1]] if is_counted and len(run) > KEPT else run
             kept += passes
             for part in run[KEPT - 1 : -1] if len(passes) < len(run) else ():

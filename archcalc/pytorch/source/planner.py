@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archcalc.identifiers import Namespace
-from archcalc.pytorch.network import weighted_path
 from archcalc.pytorch.source.names import IMPORTED, argument, attributes, class_names, class_title, counting, title
 from archcalc.pytorch.source.pieces import (
     LOOP,
@@ -77,7 +76,8 @@ class Planner:
             return (what.expression(), len(what.application.output_shape), *template(construction(what.module)))
         if isinstance(what, Run) or not self.is_class(what):
             rows = equal_in_a_row(what.parts, lambda part: self.key(part.what))
-            return (type(what), *((self.key(row[0].what), sum(part.times for part in row)) for row in rows))
+            how = isinstance(what, Run) and what.is_shared
+            return (type(what), how, *((self.key(row[0].what), sum(part.times for part in row)) for row in rows))
         wires = {wire: number for number, wire in enumerate(what.reads)}
         parts = []
         for part, name in zip(self.parts(what), self.attributes(what), strict=True):
@@ -99,6 +99,8 @@ class Planner:
             return construction(what.module)
         if what in self._calls:
             return self._calls[what]
+        if isinstance(what, Run) and what.is_shared:
+            return self.code(what.parts[0].what)
         steps = list(self._steps(self.parts(what)))
         if isinstance(what, Run):
             return module_list(steps)
@@ -183,28 +185,52 @@ class Planner:
             self._calls[scope] = (*call, ")")
 
     def _body(self, scope: Scope) -> list[tuple[str, Code]]:
-        """A class's attributes and what builds them."""
-        named = zip(self.parts(scope), self.attributes(scope), strict=True)
-        return [(name, self.code(part.what)) for part, name in named if name]
+        """A class's attributes and what builds them, each once."""
+        found: dict[str, Code] = {}
+        for part, name in zip(self.parts(scope), self.attributes(scope), strict=True):
+            if name and name not in found:
+                found[name] = self.code(part.what)
+        return [*found.items()]
 
     def attributes(self, scope: Scope) -> list[str]:
-        """For each part of a scope the attribute of its class that holds it; nothing where an expression is written."""
-        parts = self.parts(scope)
-        names = iter(attributes([part.name for part in parts if not expression(part.what)]))
-        return ["" if expression(part.what) else next(names) for part in parts]
+        """For each part of a scope the attribute of its class that holds it; nothing where an expression is written.
 
-    def weighted(self, what: Leaf | Scope | Run, wire: int) -> str:
-        """How to reach the module with a layer's weight from that of a part, by the layer's wire in it."""
-        if isinstance(what, Leaf):
-            return weighted_path(what.module)
+        Calls of one module have one.
+        """
+        titles: dict[int, str] = {}
+        for number, part in enumerate(self.parts(scope)):
+            if not expression(part.what):
+                title = part.name if part.holder is None or part.module is None else part.module.name
+                titles.setdefault(_holding(number, part), title)
+        names = dict(zip(titles, attributes([*titles.values()]), strict=True))
+        return [names.get(_holding(number, part), "") for number, part in enumerate(self.parts(scope))]
+
+    def reach(self, what: Leaf | Scope | Run, wire: int, size: int = 0) -> tuple[str, Leaf | Scope]:
+        """How to reach a layer from a part, by its wire in it, or the scope of this size that begins there."""
+        if isinstance(what, Leaf) or (isinstance(what, Scope) and (wire, size) == (0, what.size)):
+            return "", what
         parts = self.parts(what)
         number = next(number for number, part in enumerate(parts) if wire in part.wires)
         part, before = parts[number], sum(part.times for part in parts[:number])
-        below = self.weighted(part.what, wire if isinstance(part.what, Run) else wire - part.start)
+        below, found = self.reach(part.what, wire if isinstance(part.what, Run) else wire - part.start, size)
         if isinstance(what, Scope) and self.is_class(what):
-            return f".{self.attributes(what)[number]}{below}"
-        is_alone = isinstance(what, Scope) and len(parts) == 1
-        return below if is_alone else f"[{before}]{below}"
+            below = f".{self.attributes(what)[number]}{below}"
+        elif not (isinstance(what, Run) and what.is_shared) and not (isinstance(what, Scope) and len(parts) == 1):
+            below = f"[{before}]{below}"
+        return below, found
+
+    def called_again(self, what: Leaf | Scope | Run, start: int = 0) -> Iterator[tuple[int, int, bool]]:
+        """The later calls of modules in a part: where they start, their size, and if they're the first's attribute."""
+        for part in () if isinstance(what, Leaf) else what.parts:
+            if part.is_again and isinstance(part.what, Scope):
+                yield start + part.start, part.what.size, part.holder is not None
+            else:
+                yield from self.called_again(part.what, start + part.start)
+
+
+def _holding(number: int, part: Part) -> int:
+    """What tells the attributes of a scope's parts apart: the holder's start; of what isn't shared its number."""
+    return ~number if part.holder is None else part.holder
 
 
 def expression(what: Leaf | Scope | Run, names: Sequence[str] = ()) -> str:

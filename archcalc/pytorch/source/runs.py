@@ -54,6 +54,7 @@ def _end(scope: Scope, start: int, reading: dict[Wire, list[int]], key: Key) -> 
     for part in scope.parts[end:]:
         (before,) = scope.parts[end - 1].makes
         numbered = _prefix(part.name) == _prefix(first.name) != part.name
+        numbered = numbered and part.holder == first.holder
         chained = part.reads == (before, *first.reads[1:]) and reading[before] == [end] and before not in scope.makes
         hands_on = len(part.makes) == 1 and (part.makes[0] in reading or part.makes[0] in scope.makes)
         if not (numbered and chained and hands_on and _are_alike(part.what, first.what, key)):
@@ -97,7 +98,9 @@ def _looped(run: Sequence[Part]) -> Part:
     """The run as one part."""
     first, last = run[0], run[-1]
     name = "passes" if first.name.isdigit() else f"{first.name}_to_{last.name.removeprefix(_prefix(first.name))}"
-    return Part(name, Run(tuple(run)), 0, first.reads, last.makes)
+    is_shared = first.holder is not None
+    what = Run(tuple(run), is_shared)
+    return Part(name, what, 0, first.reads, last.makes, module=first.module, holder=first.holder)
 
 
 def _prefix(name: str) -> str:

@@ -7,8 +7,9 @@ one of which stands for many. So there is as much to write as the spec describes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -18,9 +19,11 @@ from archcalc.analyses.memory import switches
 from archcalc.analyses.repeats import are_steady
 from archcalc.analyses.storages import places
 from archcalc.graph import Application, Composite, Graph
-from archcalc.graph.composite import exits
+from archcalc.graph.composite import Module, exits
+from archcalc.graph.graph import Shortened
 from archcalc.graph.tree import Place, inside
 from archcalc.pytorch.network import module_of
+from archcalc.pytorch.source.pieces import construction
 from archcalc.symbolic import known
 from archcalc.work import spend
 
@@ -82,6 +85,7 @@ class Scope:
         entering, reading = self.reads[0], readers(self.parts)
         for part in self.parts:
             is_module = not isinstance(part.what, Leaf) or part.what.expression() in ("", "x")
+            is_module = is_module and part.holder is None
             if not is_module or part.reads != (entering,) or len(part.makes) != 1 or len(reading[entering]) > 1:
                 return False
             entering = part.makes[0]
@@ -90,15 +94,20 @@ class Scope:
 
 @dataclass(eq=False)
 class Run:
-    """Passes of equal code that `forward` runs through in a loop, handing on what each makes."""
+    """Passes of equal code that `forward` runs through in a loop, handing on what each makes.
+
+    `is_shared`: all of them are one module.
+    """
 
     parts: tuple[Part, ...]
+    is_shared: bool = False
 
 
 class Part(NamedTuple):
     """A layer, a scope or a run where it stands in a scope, in the wires of that scope.
 
-    With several `times` it stands for as many passes of a repeat.
+    With several `times` it stands for as many passes of a repeat. `module` is of which it is a call; where calls of one
+    stand in one scope and have equal code, `holder` is the start of the first, whose attribute all of them are.
     """
 
     name: str
@@ -107,6 +116,13 @@ class Part(NamedTuple):
     reads: tuple[Wire, ...]
     makes: tuple[Wire, ...]
     times: int = 1
+    module: Module | None = None
+    holder: int | None = None
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the weights are in another call."""
+        return self.module is not None and not self.module.holds
 
     @property
     def wires(self) -> range:
@@ -131,9 +147,24 @@ def laid(graph: Graph) -> Laid:
     short = graph.shortened()
     if short is not None:
         pools = switches(short.graph)
-        if are_steady(short, _flags(short.graph, pools), [pools]):
+        if are_steady(short, _flags(short.graph, pools), [pools]) and _lie_alike(short):
             return Laid(short.graph, [int(known(times)) for times in short.times])
     return whole(graph)
+
+
+def _lie_alike(short: Shortened) -> bool:
+    """Whether the same passes were left out of all calls of a module."""
+    nodes, times = short.graph.nodes, short.times
+    many: dict[int, Fraction] = {}
+    for index, node in enumerate(nodes):
+        if node.reuses:
+            assert node.tied is not None
+            if node.tied >= index or nodes[node.tied].layer != node.layer:
+                return False
+            ratio = Fraction(int(known(times[index])), int(known(times[node.tied])))
+            if many.setdefault(index - node.tied, ratio) != ratio:
+                return False
+    return True
 
 
 def whole(graph: Graph) -> Laid:
@@ -172,15 +203,18 @@ class _Reader:
         self._leaves: dict[tuple[Application, int], Leaf] = {}
         self._scopes: dict[tuple[object, ...], Scope] = {}
 
-    def parts(self, around: _Around, seen: frozenset[int]) -> Iterator[Part]:
+    def parts(self, around: _Around, seen: frozenset[int]) -> list[Part]:
         """The parts of a scope of which these wires are read from outside; inputs of the network are none."""
         at = around.place
         assert isinstance(at.call, Composite)
         assert at.label is not None
+        found: list[Part] = []
         for number, (item, shown) in enumerate(zip(at.call.items, exits(at.call, seen), strict=True)):
             if item.call.size and (item.reads or not isinstance(item.call, Application)):
                 spend(PART, "writing so many layers")
-                yield self._part(around, inside(at, number), str(at.label.names[number]), item.reads, shown)
+                part = self._part(around, inside(at, number), str(at.label.names[number]), item.reads, shown)
+                found.append(part._replace(module=item.module))
+        return _with_holders(found)
 
     def _part(self, around: _Around, at: Place, name: str, wires: tuple[int, ...], seen: frozenset[int]) -> Part:
         """A layer or a scope that reads these wires of the one around it; `seen` of its own are read from outside."""
@@ -234,6 +268,33 @@ def _flags(graph: Graph, pools: Mapping[int, int]) -> bytes:
         for node in nodes:
             flags[node] |= bit
     return bytes(flags)
+
+
+def _with_holders(parts: list[Part]) -> list[Part]:
+    """The parts, with what they are calls of where it's called several times and in the same words."""
+    holders: dict[int, Part] = {}
+    calls: dict[int, int] = {}
+    for part in parts:
+        if part.module is not None and part.module.holds:
+            holders[part.module.number] = part
+        elif part.module is not None and part.module.number in holders:
+            holder = holders[part.module.number]
+            if same_code(part.what, holder.what):
+                calls |= {part.start: holder.start, holder.start: holder.start}
+    return [part._replace(holder=calls.get(part.start)) for part in parts]
+
+
+def same_code(one: Leaf | Scope | Run, other: Leaf | Scope | Run) -> bool:
+    """Whether two calls of a module are built and run by the same code, numbers included."""
+    if isinstance(one, Leaf) and isinstance(other, Leaf):
+        code = one.expression(), other.expression()
+        return code[0] == code[1] and (code[0] != "" or construction(one.module) == construction(other.module))
+    if not (isinstance(one, Scope) and isinstance(other, Scope) and len(one.parts) == len(other.parts)):
+        return False
+    return (one.reads, one.makes) == (other.reads, other.makes) and all(
+        (a.start, a.reads, a.makes, a.times) == (b.start, b.reads, b.makes, b.times) and same_code(a.what, b.what)
+        for a, b in zip(one.parts, other.parts, strict=True)
+    )
 
 
 def readers(parts: Sequence[Part]) -> dict[Wire, list[int]]:

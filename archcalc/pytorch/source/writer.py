@@ -15,16 +15,17 @@ from torch import nn
 from archcalc._version import __version__
 from archcalc.graph import Graph, NoNumber
 from archcalc.graph.composite import depth_symbols
+from archcalc.graph.shared import owner_of
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_experts, torch_modules, torch_regions, torch_tokens, torch_windows
-from archcalc.pytorch.network import check_numbers
+from archcalc.pytorch.network import check_numbers, weighted_path
 from archcalc.pytorch.source.check import check_program, loaded
 from archcalc.pytorch.source.layout import wrapped
 from archcalc.pytorch.source.names import variables
 from archcalc.pytorch.source.pieces import Hole
 from archcalc.pytorch.source.planner import Definition, Planner, expression, inside_out
 from archcalc.pytorch.source.runs import Unrolled
-from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, Wire, laid, readers, tree_of, whole
+from archcalc.pytorch.source.tree import Laid, Leaf, Part, Run, Scope, Wire, laid, readers, same_code, tree_of, whole
 from archcalc.report import Report
 
 HOMES = {home.__name__: home for home in (torch_modules, torch_regions, torch_tokens, torch_experts, torch_windows)}
@@ -156,17 +157,40 @@ def _class(definition: Definition, planner: Planner, graph: Graph) -> str:
         text = "".join((piece.name or str(piece.value)) if isinstance(piece, Hole) else piece for piece in code)
         lines += wrapped(f"self.{name} = {text}", 8)
     if scope is planner.root:
-        lines += [f"        {line}" for line in _ties(planner)]
+        lines += [f"        {line}" for line in dict.fromkeys(_ties(planner))]
     lines += ["", *_forward(scope, planner)]
     return "\n".join(lines)
 
 
 def _ties(planner: Planner) -> Iterator[str]:
-    """Shared weights."""
-    for index, node in enumerate(planner.laid.graph.nodes):
-        if node.tied is not None:
-            mine, owner = (planner.weighted(planner.root, i) for i in (index, node.tied))
-            yield f"self{mine}.weight = self{owner}.weight"
+    """Shared modules, if not all their calls are one attribute, and shared weights."""
+    graph, root = planner.laid.graph, planner.root
+    done: set[int] = set()
+    for start, size, is_attribute in planner.called_again(root):
+        first = owner_of(graph.tree.body, start)
+        assert first is not None
+        (mine, call), (theirs, holder) = (planner.reach(root, place, size) for place in (start, first))
+        if is_attribute or same_code(call, holder):
+            done.update(range(start, start + size))
+            yield from () if is_attribute else [f"self{mine} = self{theirs}"]
+    for index, node in enumerate(graph.nodes):
+        if node.tied is not None and index not in done:
+            (mine, layer), (theirs, owner) = (planner.reach(root, place) for place in (index, node.tied))
+            assert isinstance(layer, Leaf)
+            assert isinstance(owner, Leaf)
+            if not node.reuses:
+                paths = [f"self{path}{weighted_path(leaf.module)}" for path, leaf in ((mine, layer), (theirs, owner))]
+                yield f"{paths[0]}.weight = {paths[1]}.weight"
+            elif same_code(layer, owner):
+                yield f"self{mine} = self{theirs}"
+            else:
+                yield from (f"self{mine}{name} = self{theirs}{name}" for name in _names_of_tensors(layer.module))
+
+
+def _names_of_tensors(module: nn.Module) -> Iterator[str]:
+    """How to reach the parameters and buffers of a layer's module."""
+    for name in (*dict(module.named_parameters()), *dict(module.named_buffers())):
+        yield re.sub(r"\.(\d+)", r"[\1]", f".{name}")
 
 
 def _forward(scope: Scope, planner: Planner) -> Iterator[str]:
@@ -231,7 +255,10 @@ def _loop(run: Run, attribute: str, read: Sequence[str], target: str, given: Nam
     if target != read[0]:
         yield f"        {target} = {read[0]}"
     read = [target, *read[1:]]
-    if attribute:
+    if run.is_shared:
+        yield f"        for _ in range({sum(part.times for part in run.parts)}):"
+        yield f"            {target} = self.{attribute}({', '.join(read)})"
+    elif attribute:
         step = given.unused("step")
         yield f"        for {step} in self.{attribute}:"
         yield f"            {target} = {step}({', '.join(read)})"
