@@ -21,10 +21,24 @@ HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
 
 OF_OTHER_STRUCTURE = (
     *("deconvnet_layer1", "deconvnet_layer3", "densenet:cifar40", "fcn_alexnet", "fcn_googlenet", "googlenet_aux"),
-    *("inception_naive", "mobilenetv3_small", "r2plus1d_18", "regnet_y_400mf", "resnet18_a", "resnet20", "resnet50_v1"),
+    *(
+        "gemma2_2b",
+        "gemma3_270m",
+        "inception_naive",
+        "mobilenetv3_small",
+        "olmo2_1b",
+        "opt_350m",
+        "r2plus1d_18",
+        "regnet_y_400mf",
+        "resnet18_a",
+        "resnet20",
+        "resnet50_v1",
+    ),
     *("resnet:plain18", "resnext50_32x4d", "rpn_zf", "seresnet50", "vgg11_bn", "vgg11_lrn", "zfnet_slides"),
 )
 """Variants that differ from the others of their spec by more than sizes and numbers of layers."""
+DEEPER = ("bloom_176b", "gpt3_175b", "gpt_neox_20b", "olmo_7b", "palm_540b")
+"""Default variants that differ from the first of their spec by sizes and numbers of layers alone."""
 
 
 def spec_of(text: str, folder: Path | None = None) -> Spec:
@@ -38,11 +52,12 @@ def graph_of(layers: str, head: str = HEAD) -> Graph:
 
 
 def some_of_the_zoo() -> list[str]:
-    """Each spec's first and default variant, and those of other structure; all, if `ARCHCALC_WHOLE_ZOO` is set."""
+    """Each spec's first variant, its default if it isn't just deeper, and those of other structure; all, if `ARCHCALC_WHOLE_ZOO` is set."""
     whole, found, seen = bool(os.environ.get("ARCHCALC_WHOLE_ZOO")), [], set()
     for architecture in architectures():
         spec, name = architecture.spec, architecture.name
-        if whole or spec.name not in seen or architecture.variant == spec.default or name in OF_OTHER_STRUCTURE:
+        by_default = architecture.variant == spec.default and name not in DEEPER
+        if whole or spec.name not in seen or by_default or name in OF_OTHER_STRUCTURE:
             found.append(name)
         seen.add(spec.name)
     return found
