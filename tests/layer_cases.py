@@ -91,6 +91,42 @@ CASES = [
         macs=36 * 300,
         connections=36 * 300,
     ),
+    # a learned length for each filter, or for each tap, as in wav2vec 2.0
+    row(
+        make("conv", 6, 3, weight_norm="filter"),
+        "C4 H5 W5",
+        "C6 H3 W3",
+        weights=6 * 36 + 6,
+        biases=6,
+        macs=9 * 216,
+        connections=9 * 216 + 54,
+    ),
+    row(
+        make("conv", 6, 4, groups=2, weight_norm="tap", bias=False),
+        "C4 W7",
+        "C6 W4",
+        weights=6 * 8 + 4,
+        macs=4 * 48,
+        connections=192,
+    ),
+    row(
+        make("dwconv", 3, padding=1, weight_norm="tap"),
+        "R2 C4 W7",
+        "R2 C4 W7",
+        weights=12 + 3,
+        biases=4,
+        macs=14 * 12,
+        connections=14 * 16,
+    ),
+    row(
+        make("conv", 2, 2, padding=((0, 1),), weight_norm="filter"),
+        "C3 W7",
+        "C2 W7",
+        weights=12 + 2,
+        biases=2,
+        macs=7 * 12,
+        connections=7 * 14,
+    ),
     # LeNet-5's C3: 60 kernels of 5x5, 16 biases, 10x10 positions; 1,516 parameters, 151,600 connections
     row(
         make("conv", 16, 5, connect=C3_TABLE),

@@ -66,7 +66,14 @@ def conv(draw: Draw, x: Shape) -> Values:
         values["out_channels"] = values["groups"] * number(draw, 1, 3)
     elif choice == 1 and x.C <= 8:
         values["connect"] = table(draw, x.C, values["out_channels"])
+    elif choice == 2:
+        values["weight_norm"] = lengths(draw, x)
     return values
+
+
+def lengths(draw: Draw, x: Shape) -> str:
+    """What parts of a weight have lengths of their own."""
+    return draw(st.sampled_from(["filter", "tap"])) if len(x.spatial) == 1 else "filter"
 
 
 def _bias(draw: Draw, values: Values) -> None:
@@ -88,6 +95,8 @@ def dwconv(draw: Draw, x: Shape) -> Values:
     maybe(draw, values, "padding", paddings(rank, 3))
     maybe(draw, values, "dilation", extents(rank, 2))
     maybe(draw, values, "multiplier", st.integers(1, 3))
+    if draw(st.integers(0, 3)) == 0:
+        values["weight_norm"] = lengths(draw, x)
     _bias(draw, values)
     return values
 

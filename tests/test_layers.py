@@ -647,6 +647,26 @@ def test_stacked_recurrences_are_pytorchs_layers(kind: str, both: bool) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize(("weight_norm", "axis"), [("filter", 0), ("tap", 2)])
+def test_weight_norm_is_pytorchs_parametrization(weight_norm: str, axis: int) -> None:
+    """On the same lengths and directions the outputs are equal, and so is what is learned."""
+    import torch
+    from torch.nn.utils.parametrizations import weight_norm as parametrized
+
+    layer, x = make("conv", 6, 4, padding=2, groups=2, weight_norm=weight_norm), Shape(C=4, W=9)
+    module, other = layer.torch_module(x), parametrized(torch.nn.Conv1d(4, 6, 4, padding=2, groups=2), dim=axis)
+    assert sum(each.numel() for each in other.parameters()) == layer.params(x)
+    lengths, directions = (getattr(other.parametrizations.weight, f"original{number}") for number in (0, 1))
+    with torch.no_grad():
+        for mine, theirs in zip(
+            (module.length, module.module.weight, module.module.bias), (lengths, directions, other.bias), strict=True
+        ):
+            mine.copy_(theirs.uniform_(0.5, 2))
+    value = torch.rand(3, 4, 9)
+    torch.testing.assert_close(other(value), module(value))
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize("skip", [True, False])
 def test_a_selective_scan_is_its_closed_form(skip: bool) -> None:
     """Each output is a sum over the tokens up to it, in which what was written decays as by then, for all pairs at once."""

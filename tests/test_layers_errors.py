@@ -108,6 +108,28 @@ ERRORS = [
         "takes either groups or a connection table",
         "",
     ),
+    # E211: lengths of kernels
+    (
+        make("conv", 16, 5, connect=C3_TABLE, weight_norm="filter"),
+        "C6 H14 W14",
+        "E211",
+        "weight_norm goes neither with a connection table nor with tie",
+        "",
+    ),
+    (
+        make("dwconv", 3, tie="other", weight_norm="filter"),
+        "C6 W14",
+        "E211",
+        "weight_norm goes neither with a connection table nor with tie",
+        "",
+    ),
+    (
+        make("conv", 8, 3, weight_norm="tap"),
+        "C6 H14 W14",
+        "E211",
+        "weight_norm=tap is for kernels along one axis; the input is 6x14x14 (C,H,W)",
+        "",
+    ),
     # E207: amounts of padding that PyTorch refuses, too
     (make("maxpool", 3, padding=2), "C3 H8 W8", "E207", "padding 2 is more than half of the kernel 3", ""),
     (make("avgpool", 2, padding=((0, 2),)), "C3 H8 W8", "E207", "padding 2 is more than half of the kernel 2", ""),

@@ -51,6 +51,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "stable_diffusion_vae": {"H": 48, "W": 32},
     "unet": {"H": 220, "W": 204},
     "vgg19": {"H": 160, "W": 128},
+    "wav2vec2_base": {"W": 1680},
     "wavenet": {"W": 1200},
 }
 """Input sizes for the nets that would take PyTorch long; the others have their own."""

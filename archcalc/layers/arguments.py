@@ -197,6 +197,7 @@ ARGUMENT_TYPES = {
         words("Approximation", "none", "tanh"),
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
         words("HeadNorm", "none", "rmsnorm", "ln"),
+        words("WeightNorm", "none", "filter", "tap"),
         words("Score", "softmax", "sigmoid"),
     )
 }
@@ -209,6 +210,7 @@ Sampling: TypeAlias = str
 Approximation: TypeAlias = str
 Gate: TypeAlias = str
 HeadNorm: TypeAlias = str
+WeightNorm: TypeAlias = str
 Score: TypeAlias = str
 
 

@@ -15,12 +15,13 @@ from archcalc.layers.arguments import (
     Padding,
     Table,
     Tie,
+    WeightNorm,
     per_axis,
     sliding_windows,
     transposed_windows,
 )
 from archcalc.layers.base import Sentences, layer, spatial_axes
-from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
+from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Groups, Linked, Relation
 from archcalc.layers.sliding import Sliding, padded, pads_apart, spatial_sizes
 from archcalc.shape import Shape, TransposedWindow, Window
@@ -41,6 +42,7 @@ class Convolution(Sliding):
 
     connect: Table | None = None
     tie: Tie | None = None
+    weight_norm: WeightNorm = "none"
 
     weight_layer = True
     linear = True
@@ -57,8 +59,10 @@ class Convolution(Sliding):
         elif quantity == "weights":
             if self.connect is not None:
                 text = "the table connects pairs of an input and an output channel, each with {taps} taps"
-            taps, fan = "*".join(map(str, self.taps(x))), str(self.weight_shape(x)[1])
+            taps, fan = "*".join(map(str, self.taps(x))), str(self.kernels(x)[1])
             text = text.replace("{taps}", taps).replace("{fan}", fan)
+            if self._is_normed():
+                text += f"; a learned length for each {self.weight_norm}"
         return text
 
     def filters(self, x: Shape) -> Dim:
@@ -86,6 +90,8 @@ class Convolution(Sliding):
             raise ShapeError(f"in_channels={inputs} is not divisible by groups={groups}", code="E205")
         if differ(outputs % groups, 0):
             raise ShapeError(f"out_channels={outputs} is not divisible by groups={groups}", code="E205")
+        if self._is_normed():
+            self._check_norm(x)
         if self.connect is None:
             return
         rows, columns = len(self.connect), len(self.connect[0])
@@ -96,22 +102,42 @@ class Convolution(Sliding):
         if differ(groups, 1):
             raise ShapeError("takes either groups or a connection table", code="E206")
 
+    def _check_norm(self, x: Shape) -> None:
+        if self.connect is not None or self.tie:
+            raise ShapeError("weight_norm goes neither with a connection table nor with tie", code="E211")
+        if self.weight_norm == "tap" and len(x.spatial) > 1:
+            raise ShapeError(f"weight_norm=tap is for kernels along one axis; the input is {x}", code="E211")
+
+    def _is_normed(self) -> bool:
+        return self.weight_norm != "none"
+
+    def lengths(self, x: Shape) -> Dim:
+        """How many parts of the weight have a learned length; 0 without `weight_norm`."""
+        if not self._is_normed():
+            return 0
+        return self.filters(x) if self.weight_norm == "filter" else prod(self.taps(x))
+
     def taps(self, x: Shape) -> tuple[Dim, ...]:
         """The kernel's sides, one per spatial axis."""
         return tuple(per_axis(self.kernel_size, x.spatial, "kernel").values())
 
     def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+        return () if self._is_normed() else self.kernels(x)  # what has lengths apart can't be shared
+
+    def kernels(self, x: Shape) -> tuple[Dim, ...]:
         """(out, in / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
         if self.connect is not None:
             return (sum(map(sum, self.connect)), 1, *self.taps(x))
         return (self.filters(x), shared_out(x.C, self.group_count(x)), *self.taps(x))
 
     def weight_factors(self, x: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
-        filters, depth, *taps = self.weight_shape(x)
+        if self._is_normed():
+            return ()
+        filters, depth, *taps = self.kernels(x)
         return (tuple(taps) if self.connect is not None else (*taps, depth)), filters
 
     def weights(self, x: Shape) -> Dim:
-        return 0 if self.tie else prod(self.weight_shape(x))
+        return 0 if self.tie else prod(self.kernels(x)) + self.lengths(x)
 
     def biases(self, x: Shape) -> Dim:
         if self.bias == "position":
@@ -119,7 +145,7 @@ class Convolution(Sliding):
         return self.filters(x) if self.bias else 0
 
     def macs(self, x: Shape) -> Dim:
-        return self.applications(x) * prod(self.weight_shape(x))
+        return self.applications(x) * prod(self.kernels(x))
 
     def mixes(self, x: Shape) -> Relation:
         if self.connect is not None:
@@ -135,11 +161,13 @@ class Convolution(Sliding):
     def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
         """The input, or what is made of it first: padded unevenly, gathered for a connection table.
 
-        With a table, also both lists of channels, and the kernels' results, which are summed.
+        With a table, also both lists of channels, and the kernels' results, which are summed. With `weight_norm`, also
+        the weight, which is made of parameters, and the lengths that it had.
         """
         read = padded(x, self.windows(x)) if self._pads_first(x) else x
         if self.connect is None:
-            return INPUT if read is x else Kept(extras=(Extra(read.numel),))
+            first = () if read is x else (Extra(read.numel),)
+            return Kept((0,) if read is x else (), extras=(*first, *self._normed(x)))
         links = sum(map(sum, self.connect))
         results = links * (read.without("C").numel + self.output_shape(x).without("C").numel)
         return Kept(extras=(Extra(results), Extra(links * (1 + needs[0]), Width.index, per_example=False)))
@@ -156,6 +184,9 @@ class Convolution(Sliding):
         numbers = (Extra(links, Width.index, per_example=False),) if links else ()
         steps = [(Extra(volumes[0]), *numbers)] if links or len(volumes) == 1 else []
         steps += [(Extra(before + after),) for before, after in pairwise(volumes)]
+        if self._is_normed():
+            entered = (Extra(volumes[0]),) if len(volumes) > 1 else ()
+            steps = [(*entered, *self._normed(x)), (*steps[-1], self._normed(x)[0])]
         if uncut != 1:
             steps.append((Extra((1 - uncut) * (full + leaving.numel)),))
         if links:  # zeros, to which the kernels' results are added
@@ -163,6 +194,13 @@ class Convolution(Sliding):
         if self.bias == "position" or (links and self.bias):
             steps.append((Extra(2 * made),))
         return tuple(steps)
+
+    def _normed(self, x: Shape) -> tuple[Extra, ...]:
+        """The weight that is made of parameters, and the lengths that its parts had; nothing without `weight_norm`."""
+        if not self._is_normed():
+            return ()
+        weight = Extra(prod(self.kernels(x)), per_example=False)
+        return weight, Extra(self.lengths(x), Width.statistic, per_example=False)
 
     def _before_crop(self, leaving: Shape, x: Shape) -> tuple[Dim, Dim]:
         """What the kernels make if their result is cropped in a step of its own, and 1 if it isn't, 0 if it is.
@@ -210,6 +248,8 @@ class Convolution(Sliding):
             bias=self.bias is True and not links,
             **({"output_padding": extra} if extra else {}),
         )
+        if self._is_normed():
+            kernels = tm.WeightNorm(kernels, 0 if self.weight_norm == "filter" else 2)
         if even:
             # slow_conv_transpose3d starts from memory like its input's
             return [kernels, tm.Fitted()] if extra and len(windows) == 3 else [kernels]
@@ -241,6 +281,7 @@ class Conv(Convolution):
     bias: Bias = True
     connect: Table | None = None
     tie: Tie | None = None
+    weight_norm: WeightNorm = "none"
 
     def filters(self, x: Shape) -> Dim:
         return self.out_channels
@@ -269,6 +310,7 @@ class DepthwiseConv(Convolution):
     multiplier: Dim = 1
     bias: Bias = True
     tie: Tie | None = None
+    weight_norm: WeightNorm = "none"
 
     sentences = Convolution.sentences._replace(weights="each filter sees one channel only, with {taps} taps")
 
@@ -337,8 +379,8 @@ class TransposedConv(Convolution):
                 )
         return found
 
-    def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
+    def kernels(self, x: Shape) -> tuple[Dim, ...]:
         """(in, out / groups, *kernel); with a connection table one kernel per connected pair: (pairs, 1, *kernel)."""
         if self.connect is not None:
-            return super().weight_shape(x)
+            return super().kernels(x)
         return (x.C, shared_out(self.filters(x), self.group_count(x)), *self.taps(x))

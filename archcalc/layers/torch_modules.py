@@ -548,3 +548,17 @@ class SelectiveScan(nn.Module):
         result = torch.stack(made, 1)
         made.clear()
         return result if self.past is None else torch.addcmul(result, x, self.past)
+
+
+class WeightNorm(nn.Module):
+    """A convolution with learned lengths of its weight along an axis, apart from directions. Salimans & Kingma 2016."""
+
+    def __init__(self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d, axis: int) -> None:
+        super().__init__()
+        self.module, self.axis = module, axis
+        self.length = nn.Parameter(torch.norm_except_dim(module.weight.detach(), 2, axis))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch._weight_norm(self.module.weight, self.length, self.axis)
+        result: Tensor = self.module._conv_forward(x, weight, self.module.bias)
+        return result

@@ -162,6 +162,8 @@ def _arithmetic(formula: Formula, found: LayerFormulas, weights: Formula | None)
         if inner.is_Mul:
             per_filter = weights.general / filters if weights is not None and is_symbolic(weights.general) else inner
             positions = general / weights.general if formula.name == "macs" and weights is not None else 1
+            if is_symbolic(positions) and not positions.is_integer:
+                return notation.write(general)  # not all weights multiply: some are lengths of others
             ahead = f"{_factor(notation, positions)}*" if positions != 1 else ""
             return f"{ahead}{_factor(notation, per_filter)}*{notation.write(filters)}"
     return notation.write(general)
