@@ -585,7 +585,7 @@ COMPLETIONS = {
     "table vgg16 --columns na": ["name"],
     "table vgg16 --columns name,params,par": ["name,params,params_share"],
     "table vgg16 --sort ma": ["macs"],
-    "list --columns params,de": ["params,depth"],
+    "list --columns params,dep": ["params,depth"],
     "table alphago_policy --set k": ["k="],
     "table alexnet --set conv1/conv.st": ["conv1/conv.stride="],
     "table alexnet --set conv1/conv.padding =": ["half", "same"],

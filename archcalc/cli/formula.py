@@ -44,7 +44,7 @@ def formula(
     archcalc formula alphago_policy --symbolic k
     archcalc formula vgg16 fc6 --symbolic H,W
     archcalc formula resnet50 --symbolic H,W,N --format latex
-    archcalc formula gpt2 --symbolic layers,d,T --columns 'params,attention_macs/macs'
+    archcalc formula gpt2 --symbolic d,T --columns attention_macs/macs
     ```
     """
     from archcalc.questions.formula import FORMS, PROGRAMS

@@ -9,7 +9,7 @@ from typing import Any
 
 from archcalc.errors import LocalError, UsageError, suggestion
 from archcalc.language.arithmetic import number
-from archcalc.language.expression import Environment, Expr
+from archcalc.language.expression import Environment, Expr, Name
 from archcalc.language.grammar import parse_expression
 from archcalc.quantities import TOTALLED, listed, names
 from archcalc.questions.measures import DOTTED, Measure, measure
@@ -51,9 +51,10 @@ class Calculated:
                 hint = suggestion(name, [*names(*TOTALLED), *sizes])
                 raise UsageError(f"'{self.text}': there's no number '{name}'", hint)
         try:
-            return _simplest(number(self.expr.evaluate(Environment(known))))
+            found = number(self.expr.evaluate(Environment(known)))
         except LocalError as error:
             raise UsageError(f"can't calculate '{self.text}': {error.message}") from None
+        return _simplest(found, isinstance(self.expr, Name))
 
 
 def calculated(text: str) -> Calculated:
@@ -95,12 +96,12 @@ def _sizes(report: Report) -> Mapping[str, Any]:
     return found | {f"{node.name}_{axis}": size for node in others for axis, size in node.shape.items()}
 
 
-def _simplest(value: Any) -> Any:
-    """A sum without brackets; a quotient without common factors."""
+def _simplest(value: Any, given: bool) -> Any:
+    """A sum without brackets, as numbers that are `given`; what is calculated as a quotient without common factors."""
     if not is_symbolic(value):
         return value
     import sympy
 
-    if value.has(sympy.floor, sympy.Min, sympy.Max, sympy.Mod) or sympy.denom(sympy.together(value)).is_number:
+    if given or value.has(sympy.floor, sympy.Min, sympy.Max, sympy.Mod):
         return sympy.expand(value)
-    return sympy.cancel(value)
+    return sympy.expand(value) if sympy.denom(sympy.together(value)).is_number else sympy.cancel(value)
