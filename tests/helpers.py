@@ -13,7 +13,7 @@ from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source
-from archcalc.zoo import architectures
+from archcalc.zoo import architectures, load
 
 HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
 """The first three lines of most test specs: errors in the rest start at line 4."""
@@ -49,6 +49,15 @@ def spec_of(text: str, folder: Path | None = None) -> Spec:
 def graph_of(layers: str, head: str = HEAD) -> Graph:
     """Build the graph of a spec from its `layers` (and what follows them)."""
     return build(spec_of(f"{head}{layers}"))
+
+
+REGIONS = {"R": 20}
+"""A number for what the networks of regions leave open."""
+
+
+def regions_of(name: str) -> dict[str, int]:
+    """The values without which a network of the zoo has sizes without a number."""
+    return REGIONS if "R" in load(name).spec.hparams else {}
 
 
 def some_of_the_zoo() -> list[str]:

@@ -62,13 +62,49 @@ def built(name: str, **options: Any) -> nn.Module:
     """A library's network, in evaluation mode: `resnet50` of torchvision, `timm/seresnet50` of timm."""
     library, _, model = name.rpartition("/")
     source = torchvision()
+    if library == "detection":
+        return OneShot(getattr(source.detection, model)(weights=None, weights_backbone=None, **options)).eval()
     if library == "video":
         return getattr(source.video, model)(weights=None, **options).eval()  # type: ignore[no-any-return]
     if library == "timm":
         return importlib.import_module("timm").create_model(model, **options).eval()  # type: ignore[no-any-return]
+    if library == "detr":
+        trunk = importlib.import_module("transformers").ResNetConfig(out_features=["stage4"], **options)
+        given = {"use_timm_backbone": False, "backbone": None, "backbone_config": trunk, "num_labels": 91}
+        return BoxesAtOnce(of_transformers("transformers.models.detr", model, given)).eval()
     if library.startswith("transformers"):
         return of_transformers(library.replace("/", ".models."), model, options).eval()
     return source.get_model(model, weights=None, **options).eval()  # type: ignore[no-any-return]
+
+
+class OneShot(nn.Module):
+    """What torchvision's detectors without regions learn: a trunk, and a head that reads its maps."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.trunk, self.head = detector.backbone, detector.head
+
+    def forward(self, x: Tensor) -> Any:
+        """The numbers of all boxes, before any is chosen, by name."""
+        return dict(sorted(self.head([*self.trunk(x).values()]).items()))
+
+
+class BoxesAtOnce(nn.Module):
+    """A DETR that is not told where on the map its tokens lie, and whose decoder starts from what it looks for."""
+
+    def __init__(self, detr: Any) -> None:
+        super().__init__()
+        self.detr = detr
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The classes of the boxes, and where they are."""
+        model = self.detr.model
+        tokens = model.input_projection(model.backbone.model(x).feature_maps[0]).flatten(2).transpose(1, 2)
+        read = model.encoder(inputs_embeds=tokens).last_hidden_state
+        boxes = model.query_position_embeddings.weight.detach()[None]
+        found = model.decoder(boxes, encoder_hidden_states=read, object_queries_position_embeddings=boxes)
+        last = found.last_hidden_state
+        return self.detr.class_labels_classifier(last), self.detr.bbox_predictor(last).sigmoid()
 
 
 def of_transformers(module: str, model: str, options: dict[str, Any]) -> nn.Module:
@@ -128,6 +164,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"hrnet_w{n}": (f"timm/hrnet_w{n}", {}) for n in (18, 30, 32, 40, 44, 48, 64)},
     **{f"segformer_b{n}": ("transformers/segformer/SegformerForSemanticSegmentation", segformer(*sizes))
        for n, sizes in enumerate(SEGFORMERS)},
+    "detr_resnet50": ("detr/DetrForObjectDetection", {"depths": [3, 4, 6, 3]}),
+    "detr_resnet101": ("detr/DetrForObjectDetection", {"depths": [3, 4, 23, 3]}),
+    "ssd300_vgg16": ("detection/ssd300_vgg16", {}),
+    "darknet53": ("timm/darknet53", {"act_layer": partial(nn.LeakyReLU, 0.1)}),  # 0.01 there
     "inception_v3": ("inception_v3", {"aux_logits": False, "init_weights": False}),
 }  # fmt: skip
 """Our networks, and what the libraries call them."""
@@ -197,6 +237,13 @@ def is_attention(module: nn.Module) -> bool:
     return bool(own & {"in_proj_weight", "qkv"})
 
 
+def holds_all(module: nn.Module) -> bool:
+    """Whether a module has parameters and no module in it has any."""
+    return any(True for _ in module.parameters()) and not any(
+        True for child in module.children() for _ in child.parameters()
+    )
+
+
 def seen(module: nn.Module, example: Tensor) -> list[Seen]:
     """The modules with parameters that a network runs, in order, and what each of them read."""
     found: list[Seen] = []
@@ -206,7 +253,7 @@ def seen(module: nn.Module, example: Tensor) -> list[Seen]:
 
     whole = [each for each in module.modules() if is_attention(each)]
     inside = {id(part) for each in whole for part in each.modules()} - {id(each) for each in whole}
-    leaves = (each for each in module.modules() if not any(True for _ in each.children()))
+    leaves = (each for each in module.modules() if holds_all(each))
     hooks = [
         each.register_forward_hook(note)
         for each in dict.fromkeys((*leaves, *whole))

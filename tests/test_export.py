@@ -19,14 +19,13 @@ from archcalc.graph import Graph
 from archcalc.zoo import architectures
 from tests.fuzz_memory import program_peak
 from tests.fuzz_programs import search
-from tests.helpers import graph_of, imported, some_of_the_zoo, spec_of
+from tests.helpers import graph_of, imported, regions_of, some_of_the_zoo, spec_of
 from tests.random_specs import specs
 
 torch = pytest.importorskip("torch", reason="what is exported is PyTorch code")
 pytestmark = pytest.mark.torch
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
-NUMBERS = {"faster_rcnn": {"R": 30}}
 MACS = 500_000_000
 """Nets with more are followed on the meta device: names, shapes and parameters, no arithmetic."""
 
@@ -58,7 +57,7 @@ def assert_same(graph: Graph, device: str) -> None:
 @pytest.mark.parametrize("name", some_of_the_zoo())
 def test_exported_zoo_network_computes_what_the_built_one_does(name: str) -> None:
     """Nets of every spec of the zoo: run where that is quick, else followed on the meta device."""
-    graph = ZOO[name].build(**NUMBERS.get(name, {}))
+    graph = ZOO[name].build(**regions_of(name))
     assert_same(graph, "cpu" if analyze(graph).total("macs") < MACS and len(graph) < 500 else "meta")
 
 

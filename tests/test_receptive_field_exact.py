@@ -14,7 +14,7 @@ from archcalc.analyses.receptive_field import receptive_fields
 from archcalc.analyses.receptive_field_exact import exact_field
 from archcalc.graph import Graph
 from archcalc.zoo import architectures
-from tests.helpers import graph_of, some_of_the_zoo
+from tests.helpers import graph_of, regions_of, some_of_the_zoo
 from tests.receptive_field_graphs import graphs
 
 ZOO = {architecture.name: architecture for architecture in architectures()}
@@ -34,7 +34,14 @@ SMALLER: dict[str, dict[str, Any]] = {
     "densenet161": {"H": 64, "W": 64},
     "densenet169": {"H": 64, "W": 96},
     "densenet201": {"H": 64, "W": 64},
+    "darknet53": {"H": 96, "W": 64},
+    "deeplabv3_resnet50": {"H": 72, "W": 88},
+    "detr_resnet50": {"H": 96, "W": 128},
+    "fast_rcnn_vgg16": {"H": 128, "W": 160},
     "faster_rcnn": {"H": 128, "W": 160},
+    "hrnet_w18": {"H": 64, "W": 96},
+    "segformer_b0": {"H": 64, "W": 96},
+    "yolov3": {"H": 96, "W": 128},
     "fcn_googlenet": {"H": 256, "W": 224},
     "fcn_vgg16": {"H": 224, "W": 256},
     "inception_v3": {"H": 171, "W": 203},
@@ -55,8 +62,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "wavenet": {"W": 1200},
 }
 """Input sizes for the nets that would take PyTorch long; the others have their own."""
-NUMBERS = {"faster_rcnn": {"R": 20}, "sd_v1": {"ch": 64}}
-"""Other values for hyperparameters that have none or would take PyTorch long."""
+NUMBERS = {"rcnn_alexnet": {"R": 2}, "sd_v1": {"ch": 64}}
+"""Other values for hyperparameters that would take PyTorch long."""
 
 
 def wide_nodes(graph: Graph) -> list[int]:
@@ -88,7 +95,7 @@ def test_zoo_gradients_arrive_where_the_window_says(name: str) -> None:
     torch = pytest.importorskip("torch", reason="gradients need PyTorch")
     from archcalc.pytorch.gradient import Question, supports
 
-    graph = ZOO[name].build(sizes=SMALLER.get(name), **NUMBERS.get(name, {}))
+    graph = ZOO[name].build(sizes=SMALLER.get(name), **{**regions_of(name), **NUMBERS.get(name, {})})
     if not graph.input.spatial or not wide_nodes(graph):
         assert not any(receptive_fields(graph)) or not wide_nodes(graph)
         return

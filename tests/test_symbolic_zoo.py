@@ -22,6 +22,7 @@ TOTALS = ("params", "weights", "biases", "buffers", "macs", "flops", "activation
 OTHERS = {
     "alphago_policy": "k",
     "resnet": "classes",
+    "fast_rcnn": "R",
     "faster_rcnn": "R",
     "densenet": "growth",
     "gpt2": "vocab",

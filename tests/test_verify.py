@@ -19,7 +19,7 @@ from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.verification import _as_comparable
 from archcalc.pytorch.verification import verify as run_and_compare
 from archcalc.symbolic import dim
-from tests.helpers import graph_of, some_of_the_zoo, verify
+from tests.helpers import graph_of, regions_of, some_of_the_zoo, verify
 
 torch = pytest.importorskip("torch", reason="verify compares with PyTorch")
 pytestmark = pytest.mark.torch
@@ -65,7 +65,7 @@ def test_several_nets_end_in_a_summary(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("name", some_of_the_zoo())
 def test_zoo_agrees_on_the_meta_device(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of each spec of the zoo: shapes, params, buffers, MACs, activations, saved, least and peak bytes."""
-    more = ["--set", "R=300"] if name == "faster_rcnn" else []
+    more = [f"--set={hparam}={value}" for hparam, value in regions_of(name).items()]
     code, out, _ = verify(capsys, name, "--device", "meta", *more, "--format", "json")
     (net,) = json.loads(out)["nets"]
     assert (0, name) == (code, net["name"])

@@ -17,6 +17,8 @@ SOFTMAX = {
     "alphago_policy": "Methods, a softmax over the board",
     "c3d": "Fig. 3, softmax",
     "densenet": "Table 1, 1000D fully-connected, softmax",
+    "darknet53": "cfg/darknet53.cfg in pjreddie/darknet, [softmax]",
+    "fast_rcnn": "Fig. 1, softmax",
     "faster_rcnn": "Fast R-CNN, Fig. 1, softmax",
     "googlenet": "Table 1, softmax",
     "inception_v3": "Table 1, softmax, classifier",
