@@ -91,6 +91,10 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("non_embedding_params", "params", "all others", seldom=True, recorded=False),
         Quantity("active_params", "params", "learnable scalars that one token meets: of experts those it's sent to",
                  seldom=True, unlike="params", recorded=False),
+        Quantity("active_params_without_embedding", "params", "those of them that aren't looked up in a table",
+                 seldom=True, recorded=False),
+        Quantity("active_non_embedding_params", "params", "those of them that don't make logits either", seldom=True,
+                 recorded=False),
         Quantity("macs", "MACs", "multiply-adds of convolutions and matrix products, excluding biases",
                  per_example=True, label="MACs"),
         Quantity("flops", "FLOPs", "two for each multiply-add", per_example=True, label="FLOPs", seldom=True),
@@ -126,9 +130,9 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 Sum: TypeAlias = Literal[
-    "params", "weights", "biases", "buffers", "embedding_params", "non_embedding_params", "active_params", "macs",
-    "flops", "attention_macs", "neurons", "connections", "activations",
-    "activation_bytes", "total_bytes",
+    "params", "weights", "biases", "buffers", "embedding_params", "non_embedding_params", "active_params",
+    "active_params_without_embedding", "active_non_embedding_params", "macs", "flops", "attention_macs", "neurons",
+    "connections", "activations", "activation_bytes", "total_bytes",
 ]  # fmt: skip
 """Of `Total.SUM` those that every network has, whatever the dtype, for type checkers, which can't read the list."""
 Largest: TypeAlias = Literal["peak_bytes", "least_bytes"]

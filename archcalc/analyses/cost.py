@@ -59,6 +59,23 @@ def active_params(at: Application) -> Dim:
     return at.held("active_params")
 
 
+@of_places("active_params_without_embedding", _of_vocabulary)
+def active_params_without_embedding(graph: Graph, *_: object) -> list[Dim]:
+    """The same without tables, of which a token meets a row, but with one that makes logits, too."""
+    tables, heads = _of_vocabulary(graph)
+    return _active(graph, frozenset(tables) - {graph.nodes[index].tied for index in heads})
+
+
+@of_places("active_non_embedding_params", _of_vocabulary)
+def active_non_embedding_params(graph: Graph, *_: object) -> list[Dim]:
+    """The same without tables, and without matrices that make logits."""
+    return _active(graph, frozenset[int]().union(*_of_vocabulary(graph)))
+
+
+def _active(graph: Graph, without: frozenset[int]) -> list[Dim]:
+    return [0 if i in without else node.application.once(active_params) for i, node in enumerate(graph.nodes)]
+
+
 @of_layer("macs")
 def macs(at: Application) -> Dim:
     """Multiply-adds of convolutions and matrix products, excluding biases."""

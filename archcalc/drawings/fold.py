@@ -88,7 +88,7 @@ class Folding:
         self._sources: dict[int, int] = {}
         self.inputs: dict[int, tuple[int, ...]] = {}
         for i, part in self._layers.items():
-            self.inputs[i] = tuple(dict.fromkeys(self.source(j) for j in part.at.reads))
+            self.inputs[i] = tuple(dict.fromkeys(self.source(j) for j in self._drawn_reads(part.at)))
             self._sources[i] = self.inputs[i][0] if self._changes_nothing(i) else i
         self.readers: dict[int, list[int]] = {i: [] for i in self._layers}
         for i, inputs in self.inputs.items():
@@ -99,6 +99,13 @@ class Folding:
         self._copies: list[tuple[list[int], list[int]]] = []
         self._put_into_cells()
         self.root = Block("", "", tuple(self._tree.nodes), children=self._items(self._tree.parts))
+
+    @staticmethod
+    def _drawn_reads(at: Place) -> Sequence[int]:
+        """The nodes from which an edge is drawn to a layer."""
+        assert isinstance(at.call, Application)
+        undrawn = at.call.layer.undrawn
+        return [node for place, node in enumerate(at.reads) if place not in undrawn] if undrawn else at.reads
 
     def source(self, i: int) -> int:
         """The drawn node whose volume a node's volume is: not one that is a view that changes nothing."""

@@ -80,6 +80,8 @@ class Layer:
     """What a picture writes for it; empty if that's its name and arguments."""
     is_residual: ClassVar[bool] = False
     """Its first input is the main path; the others go past that."""
+    undrawn: ClassVar[tuple[int, ...]] = ()
+    """The inputs, by position, that a picture leaves out, since what is before the layer reads them as well."""
     by_position: ClassVar[bool] = False
     """Does something else at each token, by its place among the others."""
     normalises: ClassVar[bool] = False
@@ -94,6 +96,11 @@ class Layer:
     def is_turned(self) -> bool:
         """Whether it's a scattered view with axes in another order, or with gaps between regions or tokens."""
         return False
+
+    @property
+    def about(self) -> str:
+        """What it computes, in a sentence or a few."""
+        return " ".join((type(self).__doc__ or "").split("\n")[0].split())
 
     @property
     def family(self) -> str:

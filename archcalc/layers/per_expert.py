@@ -26,6 +26,7 @@ class PerExpert(Layer):
     """
 
     sizes_only = (1,)
+    undrawn = (1,)
 
     def __init__(self, inner: Layer, experts: Dim, top: Dim) -> None:
         self.__dict__.update(inner=inner, experts=experts, top=top)
@@ -40,8 +41,16 @@ class PerExpert(Layer):
 
     def arguments(self) -> Mapping[str, Argument]:
         """The inner layer's, then how many experts there are, and how many of them a token is sent to."""
-        own = {name: Argument(name, name, ARGUMENT_TYPES["Dim"], False, None) for name in ("experts", "top")}
+        size = ARGUMENT_TYPES["Dim"]
+        own = {
+            "experts": Argument("experts", "experts", size, False, None),
+            "top": Argument("top", "top", size, False, self.top),  # not worth telling
+        }
         return {**self.inner.arguments(), **own}
+
+    @property
+    def about(self) -> str:
+        return f"{self.inner.about} Each of {self.experts} experts has one of its own."
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # while it's being unpickled

@@ -152,7 +152,7 @@ def explain(
         at.text if node.inputs else "",
         tuple(report.text(shape) for shape in at.input_shapes),
         report.text(at.output_shape),
-        " ".join((type(node.layer).__doc__ or "").split("\n")[0].split()),
+        node.layer.about,
         tuple(steps(row)),
         at.layer.uncounted or "",
         tuple(at.remarks),

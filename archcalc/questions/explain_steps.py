@@ -108,7 +108,7 @@ def _sizes(row: Row, found: LayerFormulas) -> Iterator[Step]:
         axes = tuple(formula.name.removesuffix("_out") for formula in alike)
         window = windows.get(axes[0])
         why = (_travel(window, row.node.application.input_shapes[0][axes[0]]),) if window else ()
-        yield Step(axes, " and ".join(axes), arithmetic, result, alike[0].value, why)
+        yield Step(axes, " and ".join(axes), "" if arithmetic == result else arithmetic, result, alike[0].value, why)
 
 
 def _result(formula: Formula, found: LayerFormulas) -> str:
