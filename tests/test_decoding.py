@@ -95,6 +95,42 @@ def test_a_step_and_its_cache_are_transformers(name: str, more: dict[str, int], 
     assert whole.get_total_flops() == 2 * before.total("prefill_macs")
 
 
+MIXTURE = """
+input: {T: length}
+hparams: {length: 7}
+defaults: {fc: {bias: false}}
+blocks:
+  swiglu(): [{mul: {gate: fc 40 -> silu, up: fc 40}}, fc 48]
+layers:
+  - embed 30 48
+  - for: {i: 1..2}
+    do:
+      - residual: rmsnorm -> attention 4 kv_heads=2 bias=false causal=true rope=true
+      - residual: [rmsnorm, {moe: swiglu, experts: 5, top: 2, renormalise: true}]
+  - rmsnorm -> fc 30
+"""
+
+
+@pytest.mark.torch
+def test_a_step_of_a_mixture_is_transformers() -> None:
+    """A token goes through as many experts as ever: Mixtral's router, two of five experts, attention and logits."""
+    transformers = pytest.importorskip("transformers", reason="it isn't among archcalc's extras")
+    torch = pytest.importorskip("torch", reason="PyTorch counts")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = transformers.MixtralConfig(
+        vocab_size=30, hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=5, num_experts_per_tok=2, attn_implementation="eager",
+        experts_implementation="eager",
+    )  # fmt: skip
+    model = transformers.MixtralForCausalLM(config).eval()
+    with torch.no_grad():
+        cache = model(torch.randint(30, (2, 6)), use_cache=True).past_key_values
+        with FlopCounterMode(display=False) as step:
+            model(torch.randint(30, (2, 1)), past_key_values=cache)
+    assert step.get_total_flops() == 2 * 2 * analyze(graph_of(MIXTURE)).total("decode_macs")
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize("rank", [None, 12])
 def test_a_step_of_latent_attention_as_stored_is_transformers(rank: int | None) -> None:
@@ -114,9 +150,9 @@ def test_a_step_of_latent_attention_as_stored_is_transformers(rank: int | None) 
         model(torch.randint(30, (2, 1)), past_key_values=cache)
     layer = make("mla", 3, 8, 6, 4, value_dim=5, q_rank=rank, causal=True, absorb=False)
     x, others = Shape(T=7, C=18), 3 * 18 * 20 + 18 * 30 // 2  # of one layer, with half the logits
-    assert step.get_total_flops() == 2 * 2 * 2 * (layer.macs_of_step((1,), x) + others)
+    assert step.get_total_flops() == 2 * 2 * 2 * (layer.macs_of_step((x.with_(T=1),), x) + others)
     kept = sum(part.nbytes for each in cache.layers for part in (each.keys, each.values))
-    assert kept == 2 * 2 * 4 * layer.cached((1,), x)
+    assert kept == 2 * 2 * 4 * layer.cached((x.with_(T=1),), x)
 
 
 @pytest.mark.torch
@@ -143,7 +179,7 @@ def test_absorbed_latent_attention_gives_the_same(rank: int | None) -> None:
         values = torch.bmm(mixed[:, None], matrices[:, 6:].mT)
         found = module.mix(values.flatten())
     torch.testing.assert_close(found, module(x)[0, -1])
-    assert counter.get_total_flops() == 2 * layer.macs_of_step((1,), Shape(T=7, C=18))
+    assert counter.get_total_flops() == 2 * layer.macs_of_step((Shape(T=1, C=18),), Shape(T=7, C=18))
 
 
 # --- by the definitions -------------------------------------------------------------------------------------------
@@ -155,6 +191,8 @@ def test_absorbed_latent_attention_gives_the_same(rank: int | None) -> None:
         # a token costs what it costs, however many there were; 6 tokens of 8 numbers
         ("fc 5 -> relu -> fc 3", [0, 6 * 55, 55]),
         ("lstm 4", [0, 6 * 192, 192]),
+        # a causal convolution along what were the tokens
+        ("transpose T W -> conv 5 3 p=[2,0] -> transpose T W -> fc 2", [0, 6 * 130, 130]),
         ("pos_embed -> ln -> attention 2 causal=true", [4 * 6 * 16, 6 * 256 + 36 * 16, 256 + 6 * 16]),
         ("attention 4 kv_heads=1 causal=true window=4", [4 * 4 * 4, 6 * 160 + 36 * 16, 160 + 4 * 16]),
         # a token in front is seen by all others
@@ -168,6 +206,7 @@ def test_by_hand(layers: str, expected: list[int]) -> None:
     assert expected == totals(f"input: {{T: 6, C: 8}}\nlayers: {layers}\n")
 
 
+KINDS = ("input", "attention")
 MEMORY = """
 inputs: {{image: {{T: 9, C: 6}}, text: {{T: 4, C: 8}}}}
 layers:
@@ -205,7 +244,10 @@ def test_attention_without_projections() -> None:
         ("input: {T: 6, C: 8}\nlayers: {a: lstm 2 reverse=true}", "'a' sees later tokens"),
         ("input: {T: 6, C: 8}\nlayers: {a: softmax T}", "'a' sees later tokens"),
         ("input: {T: 6, C: 8}\nlayers: {a: flatten}", "'a' reads all tokens at once"),
-        ("input: {T: 6, C: 8}\nlayers: {a: transpose T C}", "'a' reads all tokens at once"),
+        ("input: {T: 6, C: 8}\nlayers: {a: transpose T C -> fc 4}", "'a/fc' sees later tokens"),
+        ("input: {T: 6, C: 8}\nlayers: {a: transpose T W -> conv 8 3 p=1}", "'a/conv' sees later tokens"),
+        ("input: {T: 6, C: 8}\nlayers: {a: transpose T W -> conv 8 2 s=2}", "'a/conv' sees later tokens"),
+        ("input: {T: 6, C: 8}\nlayers: {a: transpose T W -> flatten}", "'a/flatten' reads all tokens at once"),
         ("input: {T: 6, C: 8}\nlayers: {a: select 0}", "'a' reads a token that isn't the last one"),
         ("input: {T: 6, C: 8}\nlayers: [{x: identity}, {a: matmul @x transpose=true}]", "'a' reads all tokens at once"),
         (
@@ -232,7 +274,7 @@ def test_steps_add_up_to_what_a_causal_mask_shows() -> None:
         along = [each.along.get("T") for each in reads if each is not None]
         if not any(isinstance(relation, (UpTo, Window)) for relation in along) or getattr(case.layer, "relative", None):
             continue
-        length, new = case.inputs[0]["T"], [1] * len(case.inputs)
+        length, new = case.inputs[0]["T"], [x.with_(T=1) for x in case.inputs]
         whole, pairs = case.layer.macs(*case.inputs), case.layer.attention_macs(*case.inputs) // length**2
         seen = range(1, length + 1) if pairs else []
         window = getattr(case.layer, "window", None) or length
@@ -262,12 +304,19 @@ def test_deep_and_open_networks() -> None:
     assert vast == [value_at(value, {"layers": 10**9}) for value in found("sym")]
 
 
+@pytest.mark.parametrize("name", ["mamba", "lstm_lm"])
+def test_recurrences_take_a_step(name: str) -> None:
+    """A token costs the same after any number of others, and nothing is remembered but states."""
+    report = analyze(archcalc.load(name).build(length=7))
+    assert [0, 7] == [report.total("kv_cache_bytes"), report.total("prefill_macs") // report.total("decode_macs")]
+    assert report.total("prefill_macs") == 7 * report.total("decode_macs")
+
+
 def test_what_grows_is_followed() -> None:
     """Of an encoder and a decoder, only the latter's nodes make anything for a new token."""
     graph = graph_of(MEMORY.format())
-    assert [0, 1, 0, 1, 1] == [
-        new for new, node in zip(new_tokens(graph), graph.nodes, strict=True) if node.kind in ("input", "attention")
-    ]
+    found = [text.new for text, node in zip(new_tokens(graph), graph.nodes, strict=True) if node.kind in KINDS]
+    assert [0, 1, 0, 1, 1] == found
 
 
 def embeddings(names: Sequence[str]) -> list[list[int]]:

@@ -1,14 +1,16 @@
 """Texts that grow token by token: what each layer does for the last token, and what it remembers of those before.
 
-The law. An input of tokens grows, and each layer that reads what grows makes as many new positions along T as enter
-it: if, of what grows, a position reads none that come later. Keys, values and states of earlier tokens are remembered,
-so only the new positions are computed. What doesn't depend on the text, such as an encoder's output, is computed once.
-Where several inputs have tokens, all of them grow; if that can't be, the only one that can grow alone.
+The law. An input of tokens grows, and each layer that reads what grows makes as many new positions of a text as enter
+it: if, of what grows, a position reads none that come later. They are along T, or whatever axis that was made. Keys,
+values and states of earlier tokens are remembered, so only the new positions are computed. What doesn't depend on the
+text, such as an encoder's output, is computed once. Where several inputs have tokens, all of them grow; if that can't
+be, the only one that can grow alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from archcalc.analyses.registry import Facts, of_places, once
 from archcalc.errors import UsageError
@@ -22,6 +24,21 @@ from archcalc.work import spend
 
 class Undecodable(UsageError):
     """A network can't be computed token by token."""
+
+
+class Text(NamedTuple):
+    """How many positions of a volume are new when a token comes, and along which axis; of the last one alone none."""
+
+    new: Dim = 0
+    axis: str = ""
+
+    def of(self, x: Shape) -> Shape:
+        """The part of a volume that is new."""
+        return x.with_(**{self.axis: self.new}) if self.axis else x
+
+
+FIXED = Text()
+"""What doesn't depend on the text."""
 
 
 def _decided(graph: Graph) -> Iterable[Facts]:
@@ -57,32 +74,36 @@ def decode_macs(graph: Graph, batch: Dim, *_: object) -> list[Dim]:
     return [batch * each for each in _of_steps(graph, lambda at, new: at.layer.macs_of_step(new, *at.input_shapes))]
 
 
-def _of_steps(graph: Graph, amount: Callable[[Application, Sequence[Dim]], Dim]) -> list[Dim]:
+def _of_steps(graph: Graph, amount: Callable[[Application, Sequence[Shape | None]], Dim]) -> list[Dim]:
     """What each node has that computes something for the new token; 0 for the others."""
-    new, found, result = new_tokens(graph), dict[tuple[Application, Sequence[Dim]], Dim](), list[Dim]()
+    texts, result = new_tokens(graph), list[Dim]()
+    found: dict[tuple[Application, Sequence[Text]], Dim] = {}
     for index, node in enumerate(graph.nodes):
-        key = node.application, tuple([new[i] for i in node.inputs])
+        key = node.application, tuple([texts[i] for i in node.inputs])
         if key not in found:
             spend(FORMULA, "working out so many different layers")
-            found[key] = amount(key[0], _read(*key, new[index])) if new[index] else 0
+            found[key] = amount(key[0], _read(*key, texts[index])) if texts[index].new else 0
         result.append(found[key])
     return result
 
 
-def _read(at: Application, entering: Sequence[Dim], made: Dim) -> Sequence[Dim]:
-    """How many positions of each input are read for the new ones, and weren't before.
+def _read(at: Application, entering: Sequence[Text], made: Text) -> Sequence[Shape | None]:
+    """The part of each input that is read for the new positions, and wasn't before.
 
-    Where an input doesn't grow, those that stand at the same places.
+    Where an input doesn't grow, that's what stands at the same places.
     """
-    pairs = zip(at.layer.reads(*at.input_shapes), entering, strict=True)
-    return tuple([new or made * (reads is not None and "T" not in reads.along) for reads, new in pairs])
+    found: list[Shape | None] = []
+    for x, reads, text in zip(at.input_shapes, at.layer.reads(*at.input_shapes), entering, strict=True):
+        beside = not text.new and reads is not None and made.axis in x and made.axis not in reads.along
+        found.append(made.of(x) if beside else text.of(x) if text.new else None)
+    return found
 
 
 @once
-def new_tokens(graph: Graph) -> list[Dim]:
-    """For each node, how many positions along T it makes for a new token; 0 if nothing in it depends on the text.
+def new_tokens(graph: Graph) -> list[Text]:
+    """What each node makes for a new token.
 
-    Raises: Undecodable: some layer sees later tokens, or moves them elsewhere.
+    Raises: Undecodable: some layer sees later tokens, or all of them at once.
     """
     graph.spend(2, "following a text through so many layers")
     texts = [index for index, node in enumerate(graph.nodes) if not node.application.input_shapes and "T" in node.shape]
@@ -97,7 +118,7 @@ def new_tokens(graph: Graph) -> list[Dim]:
         raise error from None
 
 
-def _alone(graph: Graph, text: int) -> list[Dim]:
+def _alone(graph: Graph, text: int) -> list[Text]:
     """What is new where one input alone grows; nothing if that can't be."""
     try:
         return _followed(graph, [text])
@@ -105,65 +126,66 @@ def _alone(graph: Graph, text: int) -> list[Dim]:
         return []
 
 
-def _followed(graph: Graph, texts: Sequence[int]) -> list[Dim]:
-    new: list[Dim] = []
-    known: dict[tuple[Application, Sequence[Dim]], Dim | str] = {}
+def _followed(graph: Graph, texts: Sequence[int]) -> list[Text]:
+    made: list[Text] = []
+    known: dict[tuple[Application, Sequence[Text]], Text | str] = {}
     for index, node in enumerate(graph.nodes):
-        entering = tuple([new[i] for i in node.inputs])
-        if not any(entering):
-            new.append(int(index in texts))
+        entering = tuple([made[i] for i in node.inputs])
+        if not any(text.new for text in entering):
+            made.append(Text(1, "T") if index in texts else FIXED)
             continue
         key = node.application, entering
         if key not in known:
             spend(FORMULA, "working out so many different layers")
             known[key] = _new(*key)
-        made = known[key]
-        if isinstance(made, str):
-            causal = getattr(node.layer, "causal", None) is False
-            raise Undecodable(
-                f"{graph.name} doesn't work token by token: '{node.name}' {made}", "causal=true" if causal else ""
-            )
-        new.append(made)
-    if not any(new[index] for index in graph.outputs.values()):
+        found = known[key]
+        if isinstance(found, str):
+            hint = "causal=true" if getattr(node.layer, "causal", None) is False else ""
+            raise Undecodable(f"{graph.name} doesn't work token by token: '{node.name}' {found}", hint)
+        made.append(found)
+    if not any(made[index].new for index in graph.outputs.values()):
         raise Undecodable(f"{graph.name} doesn't work token by token: no output depends on them")
-    return new
-
-
-def _new(at: Application, entering: Sequence[Dim]) -> Dim | str:
-    """How many new positions a layer makes of those that enter it, or why that's not so."""
-    y = at.output_shape
-    made: Dim = 0
-    for x, reads, new in zip(at.input_shapes, at.layer.reads(*at.input_shapes), entering, strict=True):
-        if not new or reads is None:
-            continue
-        problem = _problem(reads, x, y) if "T" in x else "shows all tokens what only the last one has" * ("T" in y)
-        if problem:
-            return problem
-        made = maximum(made, _times(reads, new)) if made else _times(reads, new)
     return made
 
 
-def _times(reads: Reads, new: Dim) -> Dim:
-    """How many positions so many new ones become: of each there may be several copies, or of several one."""
-    relation = reads.along.get("T")
-    return floor_div(new * relation.outputs, relation.inputs) if isinstance(relation, Groups) else new
+def _new(at: Application, entering: Sequence[Text]) -> Text | str:
+    """What a layer makes new of what is new in its inputs, or why that's not so."""
+    y, made = at.output_shape, FIXED
+    for x, reads, text in zip(at.input_shapes, at.layer.reads(*at.input_shapes), entering, strict=True):
+        if not text.new or reads is None:
+            continue
+        found = _through(reads, x, y, text)
+        if isinstance(found, str):
+            return found
+        if made.new and made.axis != found.axis:
+            return "shows all tokens what only the last one has"
+        made = Text(maximum(made.new, found.new) if made.new else found.new, found.axis)
+    return made
 
 
-def _problem(reads: Reads, x: Shape, y: Shape) -> str:
-    """Why the last positions of an output aren't made of the last of an input, and of earlier ones; else nothing."""
-    relation = reads.along.get("T")
-    if reads.all_of_it or any(
-        "T" in mine + yours and (mine, yours) != (("T",), ("T",)) for mine, yours in reads.groups
-    ):
-        return "reads all tokens at once"
+def _through(reads: Reads, x: Shape, y: Shape, text: Text) -> Text | str:
+    """What is new in an output of what is new in an input; if that isn't made of it and of earlier positions, why."""
+    if not text.axis:
+        return "shows all tokens what only the last one has" if "T" in y else text
+    axis = _moved(reads, text.axis)
+    relation = reads.along.get(text.axis)
     if isinstance(relation, Only):
-        last = relation.place in (x["T"] - 1, -1 % x["T"])
-        return "" if last else "reads a token that isn't the last one"
-    if "T" not in y:
+        last = relation.place in (x[text.axis] - 1, -1 % x[text.axis])
+        return Text(text.new) if last else "reads a token that isn't the last one"
+    if axis not in y:
         return "reads all tokens at once"
     if isinstance(relation, Part):
-        return "" if relation.offset + x["T"] == y["T"] else "has tokens after the last one"
-    if isinstance(relation, Window):
-        steps = relation.stride == 1 and relation.extent - 1 == relation.before
-        return "" if steps else "sees later tokens"
-    return "" if relation is None or isinstance(relation, (UpTo, Groups)) else "sees later tokens"
+        return text if relation.offset + x[text.axis] == y[axis] else "has tokens after the last one"
+    if isinstance(relation, Groups):  # of each there may be several copies, or of several one
+        return Text(floor_div(text.new * relation.outputs, relation.inputs), axis)
+    steps = isinstance(relation, Window) and relation.stride == 1 and relation.extent - 1 == relation.before
+    return Text(text.new, axis) if relation is None or isinstance(relation, UpTo) or steps else "sees later tokens"
+
+
+def _moved(reads: Reads, axis: str) -> str:
+    """What the output calls an axis; nothing if its positions are numbered otherwise, or all are read."""
+    if reads.all_of_it:
+        return ""
+    names = [yours for mine, yours in reads.groups if axis in mine] or [(axis,)]
+    alone = not reads.groups or any(mine == (axis,) for mine, _ in reads.groups)
+    return names[0][0] if alone and len(names[0]) == 1 else ""

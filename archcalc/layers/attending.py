@@ -10,7 +10,7 @@ from archcalc.layers.arguments import Extent, Number
 from archcalc.layers.base import Layer
 from archcalc.layers.kept import Extra, Moments, Width
 from archcalc.layers.reads import Everywhere, Relation, UpTo
-from archcalc.shape import Window
+from archcalc.shape import Shape, Window
 from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, minimum, prod, shared_out
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ class Attending(Layer):
         """Multiply-adds of queries with keys and of probabilities with values, over all pairs, masked ones too."""
         return sizes.asking * sizes.keys * sizes.heads * (sizes.head + sizes.value)
 
-    def remembered(self, keys: Dim, new: Dim) -> Dim:
-        """Of how many tokens keys and values are remembered: where `new` ones come, no more than a window shows."""
+    def remembered(self, keys: Dim, new: Shape | None) -> Dim:
+        """Of how many tokens keys and values are remembered: where new ones come, no more than a window shows."""
         return minimum(keys, self.window) if new and self.causal and self.window is not None else keys
 
     def keys_read(self) -> Relation:

@@ -182,19 +182,19 @@ class Attention(Attending):
     def attention_macs(self, x: Shape, kv: Shape | None = None) -> Dim:
         return self.products(self.sizes(x, kv))
 
-    def macs_of_step(self, new: Sequence[Dim], x: Shape, kv: Shape | None = None) -> Dim:
+    def macs_of_step(self, new: Sequence[Shape | None], x: Shape, kv: Shape | None = None) -> Dim:
         """The projections of new tokens, and their products with all that are remembered.
 
         A memory that doesn't grow has its keys and values already.
         """
         source, sizes = kv if kv is not None else x, self.sizes(x, kv)
         queries, keys, values, out = self._widths(x, kv)
-        regions = x.without("T", "C").numel
-        asking = regions * new[0] * (x.C * queries + sizes.heads * sizes.value * out)
-        products = new[0] * self.remembered(sizes.keys, new[-1]) * sizes.heads * (sizes.head + sizes.value)
-        return asking + regions * (new[-1] * source.C * (keys + values) + products)
+        asking, added = (0 if part is None else part.without("C").numel for part in (new[0], new[-1]))
+        products = self.remembered(sizes.keys, new[-1]) * sizes.heads * (sizes.head + sizes.value)
+        around = x.C * queries + sizes.heads * sizes.value * out
+        return asking * (around + products) + added * source.C * (keys + values)
 
-    def cached(self, new: Sequence[Dim], x: Shape, kv: Shape | None = None) -> Dim:
+    def cached(self, new: Sequence[Shape | None], x: Shape, kv: Shape | None = None) -> Dim:
         sizes = self.sizes(x, kv)
         tokens = x.without("T", "C").numel * self.remembered(sizes.keys, new[-1])
         return tokens * sizes.kv_heads * (sizes.head + sizes.value)
@@ -360,10 +360,10 @@ class ScaledDotProduct(Attending):
     def attention_macs(self, x: Shape, keys: Shape, values: Shape) -> Dim:
         return self.macs(x, keys, values)
 
-    def macs_of_step(self, new: Sequence[Dim], x: Shape, keys: Shape, values: Shape) -> Dim:
-        return self.macs(x.with_(T=new[0]), *(y.with_(T=self.remembered(y["T"], new[1])) for y in (keys, values)))
+    def macs_of_step(self, new: Sequence[Shape | None], x: Shape, keys: Shape, values: Shape) -> Dim:
+        return self.macs(new[0] or x, *(y.with_(T=self.remembered(y["T"], new[1])) for y in (keys, values)))
 
-    def cached(self, new: Sequence[Dim], x: Shape, keys: Shape, values: Shape) -> Dim:
+    def cached(self, new: Sequence[Shape | None], x: Shape, keys: Shape, values: Shape) -> Dim:
         return sum(y.with_(T=self.remembered(y["T"], new[1])).numel for y in (keys, values))
 
     def reads(self, x: Shape, keys: Shape, values: Shape) -> Sequence[Reads]:

@@ -152,15 +152,15 @@ class Layer:
         """Of its `macs` those of queries with keys, and of what comes of them with values."""
         return 0
 
-    def macs_of_step(self, new: Sequence[Dim], *inputs: Shape) -> Dim:
+    def macs_of_step(self, new: Sequence[Shape | None], *inputs: Shape) -> Dim:
         """Multiply-adds for the last tokens of a text, where what is needed of earlier ones is remembered; per example.
 
-        `new` says how many positions along T are new in each input. Unless the kind says otherwise, they cost what a
-        text of them alone does: what a token costs doesn't depend on how many there were.
+        `new` is the part of each input that is new; None of what doesn't grow. Unless the kind says otherwise, it costs
+        what it would cost alone: what a token costs doesn't depend on how many there were.
         """
-        return self.macs(*(x.with_(T=n) if n and "T" in x else x for x, n in zip(inputs, new, strict=True)))
+        return self.macs(*(part or x for x, part in zip(inputs, new, strict=True)))
 
-    def cached(self, new: Sequence[Dim], *inputs: Shape) -> Dim:
+    def cached(self, new: Sequence[Shape | None], *inputs: Shape) -> Dim:
         """Numbers of keys and values that are remembered of all tokens, for those to come; per example."""
         return 0
 

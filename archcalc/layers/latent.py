@@ -96,18 +96,18 @@ class LatentAttention(Attending):
     def attention_macs(self, x: Shape) -> Dim:
         return self.products(self.sizes(x))
 
-    def macs_of_step(self, new: Sequence[Dim], x: Shape) -> Dim:
+    def macs_of_step(self, new: Sequence[Shape | None], x: Shape) -> Dim:
         """The projections of new tokens, and, if it absorbs, products of queries and probabilities with latents.
 
         Else keys and values of all tokens are expanded again.
         """
-        sizes, rows = self.sizes(x), x.without("T", "C").numel * new[0]
+        sizes, rows = self.sizes(x), (new[0] or x).without("C").numel
         if not self.absorb:
             again = (sizes.read - rows) * self.kv_rank * sizes.heads * (self.head_dim + sizes.value)
             return rows * self._matrices(x) + again + rows * sizes.keys * sizes.heads * (sizes.head + sizes.value)
         return rows * (self._matrices(x) + sizes.keys * sizes.heads * (self.latents + self.kv_rank))
 
-    def cached(self, new: Sequence[Dim], x: Shape) -> Dim:
+    def cached(self, new: Sequence[Shape | None], x: Shape) -> Dim:
         """Latents, and the keys' turned numbers."""
         return x.without("C").numel * self.latents
 
