@@ -414,7 +414,11 @@ CASES = [
     row(make("pixel_shuffle", 2), "C8 H3 W5", "C2 H6 W10"),
     row(make("pixel_shuffle", (3, 1)), "C6 H2 W5", "C2 H6 W5"),
     row(make("pixel_shuffle", 3), "T2 C6 W5", "T2 C2 W15"),
+    row(make("pixel_shuffle", (2, 3), "hwc"), "C12 H2 W5", "C2 H4 W15"),
+    row(make("pixel_shuffle", 2, "whc"), "C8 D2 H2 W3", "C1 D4 H4 W6"),
     row(make("pixel_unshuffle", 2), "C3 H4 W6", "C12 H2 W3"),
+    row(make("pixel_unshuffle", (2, 3), order="hwc"), "C3 H4 W6", "C18 H2 W2"),
+    row(make("pixel_unshuffle", 2, "whc"), "C2 H4 W6", "C8 H2 W3"),
     row(make("pixel_unshuffle", (1, 2, 3)), "R2 C2 D2 H4 W6", "R2 C12 D2 H2 W2"),
     # learned, whatever enters
     row(make("param", C=8, H=4, W=3), "C5", "C8 H4 W3", weights=96),

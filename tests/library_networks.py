@@ -28,6 +28,8 @@ OPERATORS = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_con
 """What torchvision's Python declares gradients or fake tensors of; its compiled part has them, if it can be loaded."""
 JOINED = re.compile(r"(in_proj_|qkv\.)(weight|bias)$")
 """The names of parameters that hold those of three projections."""
+MIXING = re.compile(r"(out_proj|proj|merge)\.")
+"""The name of the last projection, which comes before what heads and positions have of their own."""
 TOLERANCE = 1e-4
 """Of outputs, as a share of the largest: sums of floats in another order."""
 
@@ -153,11 +155,16 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"convnext_{size}": (f"convnext_{size}", {}) for size in ("tiny", "small", "base", "large")},
     **{name: (name, {}) for name in ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32")},
     **{f"deit_{size}": (f"timm/deit_{size}_patch16_224", {}) for size in ("tiny", "small")},
+    **{f"swin_{size}": (f"swin_{size}", {}) for size in "tsb"},
+    "swin_l": ("timm/swin_large_patch4_window7_224", {}),
+    "swin_b_384": ("timm/swin_base_patch4_window12_384", {}),
+    **{f"swin_v2_{size[0]}": (f"timm/swinv2_{size}_window8_256", {}) for size in ("tiny", "small", "base")},
+    "swin_v2_t_16": ("timm/swinv2_tiny_window16_256", {}),
     **{f"shufflenet_v2_x{size}": (f"shufflenet_v2_x{size}", {}) for size in ("0_5", "1_0", "1_5", "2_0")},
     **{f"mixer_{size}": (f"timm/mixer_{size}_224", {}) for size in ("s16", "s32", "b16", "b32", "l16", "l32")},
     "xception": ("timm/legacy_xception", {}),
     "inception_v4": ("timm/inception_v4", {}),
-    **{name: (f"video/{name}", {}) for name in ("r3d_18", "mc3_18", "r2plus1d_18")},
+    **{name: (f"video/{name}", {}) for name in ("r3d_18", "mc3_18", "r2plus1d_18", "swin3d_t", "swin3d_s", "swin3d_b")},
     **{f"deeplabv3_{trunk}": (f"deeplabv3_{trunk}", {"aux_loss": True, "weights_backbone": None})
        for trunk in ("resnet50", "resnet101", "mobilenet_v3_large")},
     **{f"fcn_resnet{n}": (f"fcn_resnet{n}", {"aux_loss": True, "weights_backbone": None}) for n in (50, 101)},
@@ -221,12 +228,13 @@ def own_parameters(module: nn.Module) -> list[Tensor]:
     """The parameters and statistics of a module and what is in it, those of joined projections on their own."""
     if is_attention(module):
         named = dict(module.named_parameters())
-        joined, rest = (
-            [each for name, each in named.items() if bool(JOINED.search(name)) is is_joined]
-            for is_joined in (True, False)
-        )
-        weights, biases = (each.chunk(3) for each in joined)
-        return [*(tensor for pair in zip(weights, biases, strict=True) for tensor in pair), *rest]
+        joined = [each.chunk(3) for name, each in named.items() if JOINED.search(name)]
+        if len(joined) == 1:  # each bias on its own, of keys none
+            joined.append((named.get("q_bias"), None, named.get("v_bias")))
+        projections = [tensor for pair in zip(*joined, strict=True) for tensor in pair if tensor is not None]
+        rest = [name for name in named if not JOINED.search(name) and name not in ("q_bias", "v_bias")]
+        rest.sort(key=lambda name: (not MIXING.match(name), "." in name))
+        return [*projections, *(named[name] for name in rest)]
     statistics = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     return [*module.parameters(), *statistics]
 
@@ -234,7 +242,7 @@ def own_parameters(module: nn.Module) -> list[Tensor]:
 def is_attention(module: nn.Module) -> bool:
     """Whether a module is one of the libraries' attentions, whose projections are joined."""
     own = {name for name, _ in module.named_parameters(recurse=False)} | {name for name, _ in module.named_children()}
-    return bool(own & {"in_proj_weight", "qkv"})
+    return bool(own & {"in_proj_weight", "qkv", "to_qkv"})
 
 
 def holds_all(module: nn.Module) -> bool:
@@ -277,6 +285,7 @@ def differing(graph: Any, foreign: nn.Module) -> str:
     with torch.no_grad():
         for parameter in foreign.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.02 + (1.0 if parameter.ndim == 1 else 0.0))
+        scale_by_head(foreign)
         left = seen(foreign, example)
         held = {id(parameter) for each in left for parameter in each.module.parameters()}
         loose = [parameter for parameter in foreign.parameters() if id(parameter) not in held]
@@ -290,6 +299,13 @@ def differing(graph: Any, foreign: nn.Module) -> str:
     pairs = zip(found, expected, strict=True)
     error = max(float((ours.squeeze() - theirs.squeeze()).abs().max() / theirs.abs().max()) for ours, theirs in pairs)
     return "" if error < TOLERANCE else f"outputs differ by {error:.1e}"
+
+
+def scale_by_head(foreign: nn.Module) -> None:
+    """Divide scores by the root of a head's numbers, as MaxViT's paper does; torchvision takes that of all channels."""
+    for each in foreign.modules():
+        if hasattr(each, "scale_factor") and hasattr(each, "head_dim"):
+            each.scale_factor = each.head_dim**-0.5
 
 
 def tensors(value: Any) -> list[Tensor]:

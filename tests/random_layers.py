@@ -233,12 +233,16 @@ def shuffled(draw: Draw, x: Shape) -> Values:
     """Blocks that the channels fill, as often as there are such."""
     rank = len(x.spatial)
     factors = [n for n in range(1, 4) if x.C % n**rank == 0]
-    return {"factor": draw(st.sampled_from(factors))}
+    values: Values = {"factor": draw(st.sampled_from(factors))}
+    maybe(draw, values, "order", st.sampled_from(["chw", "hwc", "whc"]))
+    return values
 
 
 def unshuffled(draw: Draw, x: Shape) -> Values:
     """Blocks that fill every axis."""
-    return {"factor": tuple(divisor(draw, x[axis]) for axis in x.spatial)}
+    values: Values = {"factor": tuple(divisor(draw, x[axis]) for axis in x.spatial)}
+    maybe(draw, values, "order", st.sampled_from(["chw", "hwc", "whc"]))
+    return values
 
 
 def param(draw: Draw, x: Shape) -> Values:

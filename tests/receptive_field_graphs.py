@@ -173,12 +173,12 @@ class Builder:
     def blocks(self, start: int) -> int:
         """Places that become channels, or channels that become places, in blocks."""
         rank = len(self.nodes[start].shape.spatial)
-        factor = self.draw(sides(rank, stride))
+        factor, order = self.draw(sides(rank, stride)), self.draw(st.sampled_from(["chw", "hwc", "whc"]))
         if self.draw(st.booleans()):
-            found = self.put(make("pixel_unshuffle", factor), self.put(make("upsample", factor), start))
+            found = self.put(make("pixel_unshuffle", factor, order), self.put(make("upsample", factor), start))
             return self.put(make("chunk", 2, 1), found) if self.draw(st.booleans()) else found
         found = self.put(make("concat"), *[self.chain(start, 1), start] * 2 ** (rank - 1))
-        return self.put(make("pixel_shuffle", factor), found)
+        return self.put(make("pixel_shuffle", factor, order), found)
 
     def divided(self, start: int) -> int:
         """Windows of a map that is rolled on, attention or not, and back again."""

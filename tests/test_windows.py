@@ -218,3 +218,15 @@ def test_impossible_divisions(kind: str, arguments: dict[str, Any], inputs: str,
         make(kind, **arguments).output_shape(volume(inputs))
     assert code == caught.value.code
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(("order", "parts"), [("hwc", [0, 1, 2, 3]), ("whc", [0, 2, 1, 3])])
+def test_channels_of_blocks_in_other_orders(order: str, parts: list[int]) -> None:
+    """TensorFlow's space to depth takes a block's places row by row; Swin's patch merging column by column."""
+    x = torch.randn(2, 3, 4, 6)
+    places = [x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]]
+    expected = torch.cat([places[part] for part in parts], 1)
+    down = make("pixel_unshuffle", 2, order).torch_module(volume("C3 H4 W6"))
+    up = make("pixel_shuffle", 2, order).torch_module(volume("C12 H2 W3"))
+    assert torch.equal(expected, down(x))
+    assert torch.equal(x, up(expected))

@@ -198,6 +198,7 @@ ARGUMENT_TYPES = {
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
         words("HeadNorm", "none", "rmsnorm", "ln"),
         words("WeightNorm", "none", "filter", "tap"),
+        words("BlockOrder", "chw", "hwc", "whc"),
         words("Score", "softmax", "sigmoid"),
     )
 }
@@ -211,6 +212,7 @@ Approximation: TypeAlias = str
 Gate: TypeAlias = str
 HeadNorm: TypeAlias = str
 WeightNorm: TypeAlias = str
+BlockOrder: TypeAlias = str
 Score: TypeAlias = str
 
 

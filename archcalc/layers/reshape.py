@@ -6,9 +6,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Axis, Channels, Count, Extent, Index, Padding, Tensor, pads_per_axis, per_axis
+from archcalc.layers.arguments import (
+    Axis,
+    BlockOrder,
+    Channels,
+    Count,
+    Extent,
+    Index,
+    Padding,
+    Tensor,
+    pads_per_axis,
+    per_axis,
+)
 from archcalc.layers.base import Layer, Sentences, layer, spatial_axes
-from archcalc.layers.reads import Factors, Groups, Only, Part, Reads, Relation, Shuffled, factored, over, regrouped
+from archcalc.layers.reads import (
+    Factors,
+    Groups,
+    Only,
+    Part,
+    Reads,
+    Relation,
+    Repeated,
+    Shuffled,
+    Spaced,
+    factored,
+    over,
+    regrouped,
+)
 from archcalc.layers.sliding import Sliding
 from archcalc.shape import AXES, SPATIAL, Shape, TransposedWindow, Window
 from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, known, prod
@@ -456,6 +480,7 @@ class Blocks(Layer):
     """Blocks of positions against channels: which end has the positions, the kind says."""
 
     factor: Extent
+    order: BlockOrder
 
     linear = True
 
@@ -474,7 +499,10 @@ class Blocks(Layer):
         sides = self.sides(wide)
         inside = {axis.lower(): side for axis, side in sides.items()}
         places = {axis: {axis: few[axis], axis.lower(): side} for axis, side in sides.items()}
-        return {"C": {"C": wide.C, **inside}}, places
+        if self.order == "chw":
+            return {"C": {"C": wide.C, **inside}}, places
+        rows = inside if self.order == "hwc" else dict(reversed(inside.items()))
+        return {"C": {**rows, "C": wide.C}}, places
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -482,14 +510,17 @@ class Blocks(Layer):
         from archcalc.layers import torch_modules as tm
 
         sides = [*map(known, self.sides(x).values())]
-        if len(sides) == 2 and sides[0] == sides[1]:
+        if len(sides) == 2 and sides[0] == sides[1] and self.order == "chw":
             return tm.over_batch(x, getattr(nn, type(self).__name__)(sides[0]))
-        return tm.over_batch(x, getattr(tm, type(self).__name__)(sides))
+        return tm.over_batch(x, getattr(tm, type(self).__name__)(sides, self.order))
 
 
 @layer("pixel_shuffle")
 class PixelShuffle(Blocks):
     """Channels become blocks of positions. Shapes: (C·r², H, W) → (C, H·r, W·r). Source: Shi et al. 2016.
+
+    Which channels make a block, `order` says: those that lie together (`chw`, as PyTorch has it), or as many for each
+    of its places, row after row (`hwc`: TensorFlow, ONNX) or column after column (`whc`: Swin, YOLO's Focus).
 
     >>> PixelShuffle(2).output_shape(Shape(C=64, H=7, W=7))
     Shape(C=16, H=14, W=14)
@@ -498,6 +529,7 @@ class PixelShuffle(Blocks):
     also = ("depth_to_space", "sub_pixel", "subpixel")
 
     factor: Extent
+    order: BlockOrder = "chw"
 
     def output_shape(self, x: Shape) -> Shape:
         sides = self.sides(x)
@@ -513,13 +545,16 @@ class PixelShuffle(Blocks):
         y = self.output_shape(x)
         factors = self.joint(x, y)
         groups = tuple(((name,), (name,)) for name in factored(y, factors[1]))
-        channels = Groups(1, prod(self.sides(x).values()))
+        block = prod(self.sides(x).values())
+        channels = Groups(1, block) if self.order == "chw" else Spaced(block)
         return [Reads({**self.windows(x), "C": channels}, groups, factors=factors)]
 
 
 @layer("pixel_unshuffle")
 class PixelUnshuffle(Blocks):
     """Blocks of positions become channels. Shapes: (C, H·r, W·r) → (C·r², H, W). Source: Shi et al. 2016, inverted.
+
+    In which `order`, `pixel_shuffle` says.
 
     >>> PixelUnshuffle(2).output_shape(Shape(C=3, H=224, W=224))
     Shape(C=12, H=112, W=112)
@@ -528,6 +563,7 @@ class PixelUnshuffle(Blocks):
     also = ("space_to_depth", "focus", "patch_merging", "reorg")
 
     factor: Extent
+    order: BlockOrder = "chw"
 
     def output_shape(self, x: Shape) -> Shape:
         sides = self.sides(x)
@@ -544,7 +580,8 @@ class PixelUnshuffle(Blocks):
         y = self.output_shape(x)
         channels, places = self.joint(y, x)
         groups = tuple(((name,), (name,)) for name in factored(y, channels))
-        block = Groups(prod(self.sides(x).values()), 1)
+        size = prod(self.sides(x).values())
+        block = Groups(size, 1) if self.order == "chw" else Repeated(x.C, size)
         return [Reads({**self.windows(x), "C": block}, groups, factors=(places, channels))]
 
 

@@ -461,34 +461,44 @@ class Permute(nn.Module):
 
 
 class PixelShuffle(nn.Module):
-    """`nn.PixelShuffle` with sides of their own, and along any number of axes."""
+    """`nn.PixelShuffle` with sides of their own, along any number of axes, and with channels in any order."""
 
-    def __init__(self, sides: Sequence[int]) -> None:
+    def __init__(self, sides: Sequence[int], order: str = "chw") -> None:
         super().__init__()
-        self.sides = tuple(sides)
+        self.sides, self.order = tuple(sides), order
 
     def forward(self, x: Tensor) -> Tensor:
-        rank = len(self.sides)
-        split = x.reshape(x.shape[0], -1, *self.sides, *x.shape[2:])  # places in a block before blocks
-        pairs = [place for axis in range(2, 2 + rank) for place in (axis + rank, axis)]
-        joined = split.permute(0, 1, *pairs).clone(memory_format=torch.contiguous_format)
+        rank, parts = len(self.sides), block_parts(len(self.sides), self.order)
+        split = x.reshape(x.shape[0], *((-1, *self.sides)[part] for part in parts), *x.shape[2:])
+        places = [1 + parts.index(part) for part in range(rank + 1)]  # in front of blocks: 1 + rank of them
+        pairs = [place for axis in range(rank) for place in (2 + rank + axis, places[1 + axis])]
+        joined = split.permute(0, places[0], *pairs).clone(memory_format=torch.contiguous_format)
         sizes = [size * side for size, side in zip(x.shape[2:], self.sides, strict=True)]
-        return joined.reshape(*split.shape[:2], *sizes)
+        return joined.reshape(*joined.shape[:2], *sizes)
 
 
 class PixelUnshuffle(nn.Module):
-    """`nn.PixelUnshuffle` with sides of their own, and along any number of axes."""
+    """`nn.PixelUnshuffle` with sides of their own, along any number of axes, and with channels in any order."""
 
-    def __init__(self, sides: Sequence[int]) -> None:
+    def __init__(self, sides: Sequence[int], order: str = "chw") -> None:
         super().__init__()
-        self.sides = tuple(sides)
+        self.sides, self.order = tuple(sides), order
 
     def forward(self, x: Tensor) -> Tensor:
-        rank = len(self.sides)
+        rank, parts = len(self.sides), block_parts(len(self.sides), self.order)
         pairs = [part for size, side in zip(x.shape[2:], self.sides, strict=True) for part in (size // side, side)]
         split = x.reshape(*x.shape[:2], *pairs)
-        inside, blocks = range(3, 3 + 2 * rank, 2), range(2, 2 + 2 * rank, 2)
-        return split.permute(0, 1, *inside, *blocks).clone(memory_format=torch.contiguous_format).flatten(1, 1 + rank)
+        inside, blocks = [1 + 2 * part for part in parts], range(2, 2 + 2 * rank, 2)
+        return split.permute(0, *inside, *blocks).clone(memory_format=torch.contiguous_format).flatten(1, 1 + rank)
+
+
+def block_parts(rank: int, order: str) -> list[int]:
+    """What numbers the channels of blocks, the slowest first.
+
+    0 is the channel of a place, 1 the place along the first axis, 2 along the second.
+    """
+    places = [*range(1, 1 + rank)]
+    return [0, *places] if order == "chw" else [*places, 0] if order == "hwc" else [*places[::-1], 0]
 
 
 class Learned(nn.Module):

@@ -79,6 +79,7 @@ class WindowAttention(Attending):
     sinks = False
     buckets = None
 
+    family = "attention"
     weight_layer = True
     takes_turned = True
     sentences = Sentences(
