@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from archcalc import text
@@ -88,9 +89,15 @@ def shapes(report: Values, application: Application) -> dict[str, Any]:
 
 def _placed(row: Row) -> Mapping[str, Any]:
     """What depends on the layer's place; the receptive field per axis of the input."""
-    sums = (name for name in names(Total.SUM) if name not in shared())
     aligned = all(field.aligned for field in row.fields.values())
-    return {**{name: row[name] for name in (*sums, *fields())}, "aligned": aligned}
+    return {**{name: row[name] for name in _own()}, "aligned": aligned}
+
+
+@cache
+def _own() -> tuple[str, ...]:
+    """The quantities that each layer has for itself."""
+    alike = shared()
+    return (*(name for name in names(Total.SUM) if name not in alike), *fields())
 
 
 def dump(value: Any) -> str:
