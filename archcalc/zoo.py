@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from archcalc import files
 from archcalc.data import dataclass
@@ -20,14 +21,17 @@ from archcalc.language.tree import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
+CODE = re.compile(r"\.py:")
+"""In names of what Python files build."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A spec and the variant that was asked for."""
+    """A spec and the variant that was asked for; of an imported one also the code and the inputs that it's from."""
 
     spec: Spec
     variant: str
+    origin: tuple[Any, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -71,10 +75,13 @@ def specs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
 
 
-def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None) -> Architecture:
+def load(
+    name: str | PathLike[str], /, specs: str | PathLike[str] | None = None, inputs: Sequence[str] = ()
+) -> Architecture:
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
-    Names are looked up in the zoo, or in a folder of `specs`.
+    Names are looked up in the zoo, or in a folder of `specs`. A name of code is imported: `torchvision:resnet50`,
+    `models.py:build(depth=4)`; its module is built and traced, with `inputs` such as `"3x64x64"`.
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
 
@@ -90,6 +97,10 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
     path, variant = _split(str(name))
     if isinstance(name, PathLike):
         path = path or Path(name)
+    elif CODE.search(name):
+        if found := _from_code(name, inputs):
+            return found
+        raise UsageError(f"'{name:.80}' names no code", "models.py:build, or models.py:build(depth=4)")
     if path is not None:
         _refuse_folder(path)
         spec = load_spec(path)
@@ -101,8 +112,19 @@ def load(name: str | PathLike[str], /, specs: str | PathLike[str] | None = None)
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
     if name:
         _refuse_folder(Path(name))
+    if ":" in str(name) and (found := _from_code(str(name), inputs)):
+        return found
     known = {known for spec in specs_of(folder) for known in spec.names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
+
+
+def _from_code(name: str, inputs: Sequence[str]) -> Architecture | None:
+    """The architecture of a module that is built by code, if a name is one of code."""
+    from archcalc.importers.code import spec_of_code  # few names are
+    from archcalc.importers.sources import source_of
+
+    source = source_of(name)
+    return Architecture(spec_of_code(source, inputs), "", (source, tuple(inputs))) if source else None
 
 
 def _refuse_folder(path: Path) -> None:

@@ -19,7 +19,7 @@ import archcalc
 from archcalc.__main__ import main
 from archcalc._version import ADDRESS
 from archcalc.cli import run as runner
-from archcalc.cli.app import COMMANDS
+from archcalc.cli.app import COMMANDS, module_name
 from archcalc.cli.completion import complete_name
 from archcalc.drawings.diagram import Diagram
 from archcalc.errors import Diagnostic, Mark, SpecError, UsageError, VerificationError
@@ -96,7 +96,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_help_fits_a_terminal_and_says_where_to_ask() -> None:
     """At 80 columns no example breaks; below all commands stands where the documentation is, and where bugs go."""
     for command in COMMANDS:
-        module = importlib.import_module(f"archcalc.cli.{command.replace('-', '_')}")
+        module = importlib.import_module(f"archcalc.cli.{module_name(command)}")
         described = module.app.registered_commands[0].callback.__doc__ or ""
         examples = re.findall(r"^ *(archcalc .*)$", described, re.MULTILINE)
         assert examples, command

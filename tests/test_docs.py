@@ -22,7 +22,7 @@ import pytest
 
 import archcalc
 from archcalc.__main__ import main
-from archcalc.cli.app import COMMANDS
+from archcalc.cli.app import COMMANDS, module_name
 from archcalc.errors import Diagnostic, SpecError
 from archcalc.expand import build
 from archcalc.expand.blocks import MAX_CALL_DEPTH, MAX_CALLS
@@ -377,7 +377,7 @@ def test_every_command_is_mentioned() -> None:
     for command, rest in re.findall(r"archcalc ([a-z][a-z-]*)((?: [^\n`|;>&]+)?)", "".join(pieces())):
         assert command in COMMANDS, f"archcalc {command}"
         budgets = "".join(f'"--{name.replace("_", "-")}"' for name in QUANTITIES) if command == "solve" else ""
-        source = budgets + (cli / f"{command.replace('-', '_')}.py").read_text() + (cli / "options.py").read_text()
+        source = budgets + (cli / f"{module_name(command)}.py").read_text() + (cli / "options.py").read_text()
         for option in re.findall(r"(?<=\s)--([a-z-]+)", rest):
             assert f'"--{option}"' in source or f"    {option.replace('-', '_')}:" in source, (
                 f"archcalc {command} --{option}"

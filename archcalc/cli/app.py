@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,14 @@ from archcalc.errors import UsageError, suggestion
 
 COMMANDS = (
     "table", "compare", "diff", "receptive-field", "render", "list", "show", "check", "formula", "explain", "solve",
-    "sweep", "claims", "golden", "verify", "export", "schema",
+    "sweep", "claims", "golden", "verify", "export", "import", "schema",
 )  # fmt: skip
 """Each is a module of this package, with its `app`."""
+
+
+def module_name(command: str) -> str:
+    """The module of this package that has a command's `app`."""
+    return f"{command}_" if iskeyword(command) else command.replace("-", "_")
 
 
 class Commands(TyperGroup):
@@ -30,7 +36,7 @@ class Commands(TyperGroup):
         """Build one command."""
         if cmd_name not in COMMANDS:
             return None
-        command = get_command(importlib.import_module(f"archcalc.cli.{cmd_name.replace('-', '_')}").app)
+        command = get_command(importlib.import_module(f"archcalc.cli.{module_name(cmd_name)}").app)
         command.name = cmd_name
         return command
 

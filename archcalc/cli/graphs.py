@@ -46,12 +46,18 @@ def asked(name: str, sets: Sequence[str] = (), sizes: Sequence[str] = (), symbol
 
     Raises: UsageError: something can't be read, means nothing, or is given twice. SpecError: the spec is wrong.
     """
-    architecture = load(name)
+    architecture, sizes = loaded(name, sizes)
     found = Asked(
         name, sets, sizes, architecture, read_sets(sets), sizes_of(architecture, sizes), symbol_names(symbolic)
     )
     refuse_contradictions(found.hparams, found.sizes, found.symbolic)
     return found
+
+
+def loaded(name: str, sizes: Sequence[str]) -> tuple[Architecture, list[str]]:
+    """An architecture, and the sizes that are left to be given to it: none to a module that was traced with them."""
+    architecture = load(name, inputs=sizes)
+    return architecture, [] if architecture.origin else list(sizes)
 
 
 def built(

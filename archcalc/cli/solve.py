@@ -11,13 +11,12 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer, completed
-from archcalc.cli.graphs import pairs, refuse_contradictions, symbol_names, warn_of_order
+from archcalc.cli.graphs import loaded, pairs, refuse_contradictions, symbol_names, warn_of_order
 from archcalc.cli.options import Batch, Dtype, Input, Name, Set, Symbolic, form_option, no_spec
 from archcalc.cli.output import text_format, write, write_table
 from archcalc.cli.run import note, tell_diagnostics
 from archcalc.quantities import QUANTITIES, Quantity, Total, names
 from archcalc.questions.sizes import sizes_of
-from archcalc.zoo import load
 
 
 def _with_budgets(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,7 +98,8 @@ def solve(
     from archcalc.questions.choices import alternatives, as_options
     from archcalc.questions.solve import solve as solved
 
-    chosen, architecture, open_names = text_format(form, file), load(name), symbol_names(symbolic)
+    chosen, open_names = text_format(form, file), symbol_names(symbolic)
+    architecture, sizes = loaded(name, sizes)
     fixed, several = alternatives(architecture, sets)
     given = sizes_of(architecture, sizes)
     bands = pairs(fields, "--field", "--field conv5=200.., --field conv5=11")

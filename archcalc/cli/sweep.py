@@ -12,7 +12,7 @@ import typer
 
 from archcalc.cli.command import Command
 from archcalc.cli.completion import complete_layer, complete_set, completed
-from archcalc.cli.graphs import LEAVE_OUT, refuse_contradictions, warn_of_order, warn_of_unread
+from archcalc.cli.graphs import LEAVE_OUT, loaded, refuse_contradictions, warn_of_order, warn_of_unread
 from archcalc.cli.options import TOTALS, Input, Name, Output, Quiet, described, form_option, no_spec
 from archcalc.cli.output import chosen_format, write_table
 from archcalc.cli.run import note
@@ -23,7 +23,7 @@ from archcalc.questions.sizes import sizes_of
 from archcalc.shape import BATCH
 from archcalc.tables.frames import PARQUET, save_parquet
 from archcalc.workers import cores
-from archcalc.zoo import Architecture, load
+from archcalc.zoo import Architecture
 
 if TYPE_CHECKING:
     from archcalc.drawings.plot import Scatter
@@ -88,7 +88,7 @@ def sweep(
     chosen = chosen_format(form, output, pipe="csv", others={PARQUET: "parquet"})
     if chosen == "parquet" and output is None:
         raise UsageError("Parquet needs a file", "-o sweep.parquet")
-    architecture = load(name)
+    architecture, sizes = loaded(name, sizes)
     points = _scatter(plot, axes, architecture.name)
     given = _given(architecture, sets, batch, sizes, quiet)
     found = swept(architecture, columns, where, pareto, field=field, **given, dtype=dtype, jobs=jobs or cores())

@@ -129,8 +129,9 @@ def _question(
     """The question about these names; with `--input`, which each network reads in its own way, about reports."""
     if not sizes:
         return partial(run, *dict.fromkeys(names), hparams=given)
-    chosen = [load(name, specs) for name in dict.fromkeys(names)]
-    return partial(run, *(report_of(one, given, sizes_of(one, sizes), (), batch, dtype) for one in chosen))
+    chosen = [load(name, specs, sizes) for name in dict.fromkeys(names)]
+    networks = (one if one.origin else report_of(one, given, sizes_of(one, sizes), (), batch, dtype) for one in chosen)
+    return partial(run, *networks, hparams=given)
 
 
 class _Shown(Progress):

@@ -184,6 +184,7 @@ class _Case:
 
     report: Report
     given: Mapping[str, Given] = field(default_factory=dict)
+    origin: tuple[Any, tuple[str, ...]] | None = None
 
     def described(self, found: Verification) -> Verification:
         """What came of it, with what it was about."""
@@ -205,7 +206,8 @@ class _Choices:
         self, network: Report | Graph | Architecture, given: Mapping[str, Given], sizes: Sizes | None = None
     ) -> _Case:
         """A network with values."""
-        return _Case(report_of(network, given, sizes, (), self.batch, self.dtype), given)
+        origin = network.origin if isinstance(network, Architecture) else None
+        return _Case(report_of(network, given, sizes, (), self.batch, self.dtype), given, origin)
 
 
 def _cases(
@@ -260,6 +262,10 @@ def _has_symbols(report: Report) -> bool:
 @renewed()
 def _verified(case: _Case, device: str, progress: Progress) -> Verification:
     found = case.described(_ran(case.report, device, progress))
+    if case.origin is not None:
+        from archcalc.pytorch.original import original_checks
+
+        found = replace(found, checks=(*found.checks, *original_checks(case.report, *case.origin)))
     progress.end(found)
     return found
 

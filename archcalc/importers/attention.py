@@ -1,0 +1,108 @@
+"""Attention, in whatever way a program divides features among heads."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import isclose
+from typing import Any, NamedTuple
+
+from archcalc.importers.exported import Operation, Stored
+from archcalc.importers.lifting import Lifter, Unknown, Waiting, argument, number, operator
+from archcalc.importers.views import Factor, View
+from archcalc.shape import Shape
+
+FIRST = 10**9
+"""The number of the first attention that waits; steps have smaller ones."""
+
+
+class Divided(NamedTuple):
+    """Features of tokens, divided among heads: which volume they are of, from where on, and how many each head has."""
+
+    step: int
+    start: int
+    heads: int
+    size: int
+
+
+@operator("scaled_dot_product_attention")
+def attention(lifter: Lifter, op: Operation) -> View:
+    """Attention, which waits for the product that mixes its heads."""
+    q, k, v = (_divided(lifter, lifter.view(each)) for each in op.arguments[:3])
+    if argument(op, 3, "attn_mask") is not None:
+        raise Unknown("attention with a mask of its own")
+    scale = argument(op, 6, "scale")
+    arguments: dict[str, Any] = {"causal": bool(argument(op, 5, "is_causal", False))}
+    if scale is not None and not isclose(scale, q.size**-0.5):
+        arguments["scale"] = number(scale)
+    if k.heads != q.heads:
+        arguments["kv_heads"] = k.heads
+    shape = lifter.shape(q.step).with_(C=q.heads * v.size)
+    found = FIRST + len(lifter.waiting)
+    alone = partial(_alone, q=q, k=k, v=v, **arguments)
+    lifter.waiting[found] = Waiting(shape, alone, partial(_mixed, q=q, k=k, v=v, **arguments))
+    batch, _, tokens, _ = lifter.view(op.arguments[0]).dims
+    return View(found, (batch, (Factor("C", v.size, q.heads),), tokens, (Factor("C", 1, v.size),)))
+
+
+def _divided(lifter: Lifter, view: View) -> Divided:
+    """A tensor (N, heads, T, features of each)."""
+    start = dict(view.starts).get("C", 0)
+    if len(view.dims) != 4 or len(view.dims[3]) != 1 or set(dict(view.starts)) - {"C"}:
+        raise Unknown("attention over other axes than tokens")
+    (features,) = view.dims[3]
+    heads = view.dims[1][0] if view.dims[1] else Factor("C", features.size, 1)
+    if (heads.axis, heads.stride, features.axis, features.stride) != ("C", features.size, "C", 1):
+        raise Unknown("heads whose features don't lie side by side")
+    if "T" not in lifter.shape(view.step):
+        raise Unknown("attention over other axes than tokens")
+    return Divided(view.step, start, heads.size, features.size)
+
+
+def _alone(lifter: Lifter, q: Divided, k: Divided, v: Divided, **arguments: Any) -> int:
+    """Attention of volumes that are there."""
+    q_step, k_step, v_step = (_part(lifter, each) for each in (q, k, v))
+    return lifter.add("sdpa", [q_step, k_step, v_step], num_heads=q.heads, keys="", values="", **arguments)
+
+
+def _part(lifter: Lifter, divided: Divided) -> int:
+    width, shape = divided.heads * divided.size, lifter.shape(divided.step)
+    if shape.C == width:
+        return divided.step
+    start, stop = divided.start, divided.start + width
+    return lifter.add("part", [divided.step], axis="C", start=start, stop=stop)
+
+
+def _mixed(
+    lifter: Lifter, weight: Stored, bias: Stored | None, q: Divided, k: Divided, v: Divided, **arguments: Any
+) -> int | None:
+    """Attention with its projections, if each of the three is a part of a product that reads what the others read."""
+    steps = [each.step for each in (q, k, v)]
+    if any(step < 0 or step in lifter.waiting or lifter.steps[step].layer.kind != "fc" for step in steps):
+        return None
+    (x,), (memory,), (other,) = (lifter.steps[step].inputs for step in steps)
+    if memory != other:
+        return None
+    stored: list[Stored] = []
+    for each in (q, k, v):
+        rows = each.start, each.start + each.heads * each.size
+        stored += [held._replace(rows=rows) for held in lifter.steps[each.step].stored]
+    biases = [len(lifter.steps[step].stored) > 1 for step in steps]
+    channels: Shape = lifter.shape(x)
+    arguments |= {"bias": bias is not None}
+    if biases[0] != (bias is not None):
+        arguments["qkv_bias"] = biases[0]
+    if biases[1] != biases[0]:
+        arguments["k_bias"] = biases[1]
+    if biases[2] != biases[0]:
+        return None
+    if q.heads * q.size != channels.C:
+        arguments["head_dim"] = q.size
+    if v.size != q.size:
+        arguments["value_dim"] = v.size
+    if weight.shape[0] != channels.C:
+        arguments["out_features"] = weight.shape[0]
+    held = [*stored, weight, *([bias] if bias is not None else [])]
+    reads = [x] if memory == x else [x, memory]
+    if memory != x:
+        arguments["kv"] = ""
+    return lifter.add("attention", reads, held, num_heads=q.heads, **arguments)

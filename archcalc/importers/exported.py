@@ -1,0 +1,191 @@
+"""A PyTorch module as the operations that it runs, in order, each with the submodule that runs it.
+
+The module is exported once, with fixed sizes and on PyTorch's meta device where it can be: without memory for weights.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from archcalc.data import dataclass
+from archcalc.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import Node as FxNode
+
+WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|_to_copy|to\.|contiguous|clone|type_as|_guards)")
+"""Operations that make no other values of what they read."""
+FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
+
+
+class Stored(NamedTuple):
+    """A parameter or a buffer: the name by which the module has it, and its shape.
+
+    `rows` are those of it that are meant, if not all: from the first to the one after the last.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    learned: bool
+    rows: tuple[int, int] | None = None
+
+
+class Result(NamedTuple):
+    """What an operation made: its number among them, and which of its several outputs."""
+
+    operation: int
+    part: int = 0
+
+
+class Entered(NamedTuple):
+    """One of the module's inputs."""
+
+    number: int
+
+
+Operand: TypeAlias = Any
+"""A `Result`, an `Entered`, a `Stored`, a number or a word, or a list of them."""
+
+
+class Around(NamedTuple):
+    """A submodule that runs an operation: its path, its class's name, and how often it was called before."""
+
+    path: str
+    kind: str
+    call: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One of PyTorch's operators with what it read, what it made, and who ran it: `conv2d` in `layer1.0.conv1`.
+
+    `shape` is that of its output, or of its first one; the submodules `around` it stand from the outermost in.
+    """
+
+    name: str
+    arguments: tuple[Operand, ...]
+    named: Mapping[str, Operand]
+    shape: tuple[int, ...]
+    around: tuple[Around, ...]
+    line: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """All operations of a module, the shapes that enter it, and what it gives out."""
+
+    name: str
+    inputs: tuple[tuple[str, tuple[int, ...], bool], ...]
+    operations: tuple[Operation, ...]
+    outputs: tuple[Operand, ...]
+
+
+def exported(module: nn.Module, inputs: Sequence[Any], name: str = "") -> Exported:
+    """Export a module with example inputs, in evaluation mode.
+
+    Raises: UsageError: PyTorch can't export it; the message is PyTorch's first line.
+    """
+    import torch
+
+    training = module.training
+    module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, tuple(inputs), strict=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
+    finally:
+        module.train(training)
+    return _Reader(module, program).read(name or type(module).__name__)
+
+
+class _Reader:
+    """Reads a `torch.export.ExportedProgram`."""
+
+    def __init__(self, module: nn.Module, program: Any) -> None:
+        from torch.export.graph_signature import InputKind
+
+        self.graph = program.graph
+        self.values: dict[str, Operand] = {}
+        self.operations: list[Operation] = []
+        self.inputs: list[tuple[str, tuple[int, ...], bool]] = []
+        shapes = {each.name: each for each in self.graph.nodes if each.op == "placeholder"}
+        stored = dict(module.named_parameters(remove_duplicate=False)) | dict(
+            module.named_buffers(remove_duplicate=False)
+        )
+        first: dict[int, str] = {}
+        for spec in program.graph_signature.input_specs:
+            at = spec.arg.name
+            if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+                owner = first.setdefault(id(stored[spec.target]), spec.target) if spec.target in stored else spec.target
+                self.values[at] = Stored(owner, _shape(shapes[at]), spec.kind is InputKind.PARAMETER)
+            elif at in shapes and hasattr(shapes[at].meta.get("val"), "shape"):
+                self.values[at] = Entered(len(self.inputs))
+                value = shapes[at].meta["val"]
+                self.inputs.append((at, _shape(shapes[at]), not value.is_floating_point()))
+
+    def read(self, name: str) -> Exported:
+        outputs: tuple[Operand, ...] = ()
+        for node in self.graph.nodes:
+            if node.op == "call_function":
+                self._call(node)
+            elif node.op == "output":
+                flat = [self._operand(each) for each in node.args[0]]
+                outputs = tuple(each for each in flat if isinstance(each, (Result, Entered)))
+        return Exported(name, tuple(self.inputs), tuple(self.operations), outputs)
+
+    def _call(self, node: FxNode) -> None:
+        name = _name(node.target)
+        if name == "getitem":
+            source = self._operand(node.args[0])
+            part: Any = node.args[1]
+            self.values[node.name] = source._replace(part=part) if isinstance(source, Result) else source
+        elif WITHOUT_EFFECT.match(name):
+            if node.args and isinstance(source := self._operand(node.args[0]), (Result, Entered, Stored)):
+                self.values[node.name] = source
+        else:
+            self.values[node.name] = Result(len(self.operations))
+            arguments = tuple(map(self._operand, node.args))
+            named = {key: self._operand(value) for key, value in node.kwargs.items()}
+            self.operations.append(Operation(name, arguments, named, _shape(node), _around(node), _line(node)))
+
+    def _operand(self, value: Any) -> Operand:
+        if isinstance(value, (list, tuple)):
+            return [self._operand(each) for each in value]
+        return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _name(target: Any) -> str:
+    """An operator's name without its namespace and its default overload: `conv2d`, `add.Tensor`."""
+    if not hasattr(target, "_schema"):
+        return getattr(target, "__name__", str(target))
+    name = target._schema.name.rpartition("::")[2]
+    return f"{name}.{target._overloadname}" if target._overloadname not in ("", "default") else name
+
+
+def _shape(node: FxNode) -> tuple[int, ...]:
+    value: Any = node.meta.get("val")
+    if isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return tuple(int(size) for size in value.shape) if hasattr(value, "shape") else ()
+
+
+def _around(node: FxNode) -> tuple[Around, ...]:
+    found = []
+    for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items():
+        call = re.search(r"@(\d+)$", key)
+        name = kind if isinstance(kind, str) else kind.__qualname__
+        found.append(Around(path, name.rpartition(".")[2], int(call[1]) if call else 0))
+    return tuple(found[1:])
+
+
+def _line(node: FxNode) -> str:
+    """The innermost line outside PyTorch, as file:line."""
+    frames = [match for match in FRAME.finditer(node.meta.get("stack_trace") or "") if "/torch/" not in match["file"]]
+    return f"{frames[-1]['file']}:{frames[-1]['line']}" if frames else ""

@@ -1,0 +1,264 @@
+"""Operations as layers: what PyTorch ran, said with the kinds that specs know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from archcalc.errors import ShapeError, UsageError
+from archcalc.importers.exported import Around, Entered, Exported, Operation, Result, Stored
+from archcalc.importers.views import BATCH, View, of_volume, whole
+from archcalc.layers import REGISTRY, Layer
+from archcalc.shape import Shape
+
+SPATIAL = {0: (), 1: ("W",), 2: ("H", "W"), 3: ("D", "H", "W")}
+
+
+class Step(NamedTuple):
+    """A layer, what it reads (steps by number, ~k for the k-th input), what it makes, and where the module has it.
+
+    `stored` are the module's parameters and buffers that it holds, in the order in which ours has them.
+    """
+
+    layer: Layer
+    inputs: tuple[int, ...]
+    shape: Shape
+    around: tuple[Around, ...]
+    line: str
+    stored: tuple[Stored, ...] = ()
+
+
+class Lifted(NamedTuple):
+    """A whole module as steps."""
+
+    name: str
+    inputs: tuple[tuple[str, Shape], ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+
+
+Lift = Callable[["Lifter", Operation], "View | list[View] | Stored"]
+OPERATORS: dict[str, Lift] = {}
+
+
+def operator(*names: str) -> Callable[[Lift], Lift]:
+    """Declare how operators with these names are lifted."""
+
+    def declare(lift: Lift) -> Lift:
+        OPERATORS.update(dict.fromkeys(names, lift))
+        return lift
+
+    return declare
+
+
+class Waiting(NamedTuple):
+    """Attention that waits for its last projection: what it makes, and how it's added, with that and without."""
+
+    shape: Shape
+    alone: Callable[[Lifter], int]
+    mixed: Callable[[Lifter, Stored, Stored | None], int | None]
+
+
+class Unknown(Exception):
+    """An operation that isn't a layer that specs know, or not on such dimensions."""
+
+
+class Lifter:
+    """Lifts operations one after the other."""
+
+    def __init__(self, exported: Exported) -> None:
+        self.exported = exported
+        self.steps: list[Step] = []
+        self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
+        self.batch = exported.inputs[0][1][0]
+        self.views: list[list[View] | Stored] = []
+        self.waiting: dict[int, Waiting] = {}
+        self.operation: Operation | None = None
+
+    def lift(self) -> Lifted:
+        """All of them.
+
+        Raises: UsageError: an operation is no layer.
+        """
+        for operation in self.exported.operations:
+            self.operation = operation
+            name = operation.name.partition(".")[0]
+            lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
+            try:
+                if lift is None:
+                    raise Unknown(f"{operation.name} isn't a layer that specs know")
+                found = lift(self, operation)
+            except (Unknown, ShapeError) as error:
+                at = ".".join(around.path for around in operation.around[-1:])
+                raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
+            if not isinstance(found, (list, Stored)):
+                found = [found]
+            assert isinstance(found, Stored) or found[0].sizes() == operation.shape, (operation, found)
+            self.views.append(found)
+        outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
+        names = [name for name, _, _ in self.exported.inputs]
+        inputs = tuple(zip(names, self.shapes, strict=True))
+        return Lifted(self.exported.name, inputs, *_needed(self.steps, outputs))
+
+    # --- what operations read -------------------------------------------------------------------------------------
+
+    def view(self, operand: Any) -> View:
+        """A tensor that was computed."""
+        if isinstance(operand, Entered):
+            return of_volume(~operand.number, self.shapes[operand.number], self.batch)
+        if isinstance(operand, Result) and not isinstance(found := self.views[operand.operation], Stored):
+            return found[operand.part]
+        raise Unknown(f"reads {operand}")
+
+    def stored(self, operand: Any) -> Stored | None:
+        """A parameter or a buffer, perhaps of another shape than the module's."""
+        if isinstance(operand, Result):
+            operand = self.views[operand.operation]
+        return operand if isinstance(operand, Stored) else None
+
+    def shape(self, step: int) -> Shape:
+        """The volume of a step, of one that waits for another operation, or of an input."""
+        if step in self.waiting:
+            return self.waiting[step].shape
+        return self.steps[step].shape if step >= 0 else self.shapes[~step]
+
+    def plain(self, step: int) -> View:
+        """A whole volume as a tensor."""
+        return of_volume(step, self.shape(step), self.batch)
+
+    def volume(self, view: View) -> int:
+        """The step whose volume this is, with layers added that make it of the one it's a view of."""
+        if view.step in self.waiting:
+            view = view._replace(step=self.waiting[view.step].alone(self))
+        if view == self.plain(view.step):
+            return view.step
+        shape = self.shape(view.step)
+        if view.dims == (whole(BATCH, self.batch), whole("C", shape.C)) and set(shape) == {"T", "C"}:
+            return self.add("select", (view.step,), inner=False, index=dict(view.starts).get("T", 0))
+        if not view.starts:
+            if view.dims == (whole(BATCH, self.batch), _in_a_row(shape)):
+                return self.add("flatten", (view.step,), inner=False)
+            spatial = tuple(factor for axis in shape.spatial for factor in whole(axis, shape[axis]))
+            if shape.spatial and view.dims == (whole(BATCH, self.batch), spatial, whole("C", shape.C)):
+                return self.add("tokens", (view.step,), inner=False)
+        if (found := self._rearranged(view, shape)) is not None:
+            return self.volume(found)
+        raise Unknown(f"a view of {shape.text()} as {view.dims}")
+
+    def _rearranged(self, view: View, shape: Shape) -> View | None:
+        """The view of a volume that a layer makes which moves values: one of its parts, or with axes exchanged."""
+        plain = self.plain(view.step)
+        if len(view.starts) <= 1 and len(view.dims) == len(plain.dims):
+            unlike = [place for place, dim in enumerate(view.dims) if dim != plain.dims[place]]
+            if len(unlike) == 1 and len(view.dims[unlike[0]]) <= 1 and len(plain.dims[unlike[0]]) == 1:
+                return self._part(view, plain, unlike[0])
+            if len(unlike) == 1 and not view.starts and len(view.dims[unlike[0]]) == 2:
+                inner, outer = view.dims[unlike[0]]
+                if (inner.axis, inner.stride, outer.axis, outer.stride) == ("C", 1, "C", inner.size):
+                    return self.plain(self.add("channel_shuffle", (view.step,), inner=False, groups=outer.size))
+        if not view.starts and set(shape) == {"T", "C"} and view.dims == (plain.dims[0], plain.dims[2], plain.dims[1]):
+            return self.plain(self.add("transpose", (view.step,), inner=False, axis="T", other="C"))
+        return None
+
+    def _part(self, view: View, plain: View, place: int) -> View | None:
+        (whole_axis,), size = plain.dims[place], view.sizes()[place]
+        factor = view.dims[place][0] if view.dims[place] else whole_axis._replace(size=1)
+        start = dict(view.starts).get(whole_axis.axis, 0)
+        if factor.axis != whole_axis.axis or factor.axis == BATCH or set(dict(view.starts)) - {factor.axis}:
+            return None
+        stop = start + (size - 1) * factor.stride + 1
+        arguments: dict[str, Any] = {"axis": factor.axis, "start": start, "step": factor.stride}
+        if stop != whole_axis.size:
+            arguments["stop"] = stop
+        return self.plain(self.add("part", (view.step,), inner=False, **arguments))
+
+    def as_map(self, operand: Any) -> int:
+        """The step whose volume an operand is, with its channels ahead of spatial axes."""
+        return self.volume(self.view(operand))
+
+    # --- what they make -------------------------------------------------------------------------------------------
+
+    def add(
+        self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), inner: bool = True, **arguments: Any
+    ) -> int:
+        """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
+        layer = REGISTRY[kind](**arguments)
+        shape = layer.output_shape(*map(self.shape, inputs))
+        assert self.operation is not None
+        kept = tuple(each for each in stored if isinstance(each, Stored))
+        around = self.operation.around if inner else self.operation.around[:-1]
+        self.steps.append(Step(layer, tuple(inputs), shape, around, self.operation.line, kept))
+        return len(self.steps) - 1
+
+    def made(self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), **arguments: Any) -> View:
+        """Add a layer. Returns: its volume as a tensor."""
+        return self.plain(self.add(kind, inputs, stored, **arguments))
+
+    def along(self, view: View, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> View:
+        """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
+        shape = self.shape(view.step)
+        if view.starts or sorted(f for dim in view.dims for f in dim) != sorted(
+            f for dim in self.plain(view.step).dims for f in dim
+        ):
+            view = self.plain(self.volume(view))
+        step = self.add(kind, (view.step,), stored, **arguments)
+        if self.shape(step) == shape:
+            return view._replace(step=step)
+        dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
+        return View(step, dims)
+
+
+def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+    """The steps that outputs need, and the outputs, counted among them."""
+    needed = set(outputs)
+    for number in range(len(steps) - 1, -1, -1):
+        if number in needed:
+            needed.update(steps[number].inputs)
+    now = {step: place for place, step in enumerate(sorted(step for step in needed if step >= 0))}
+    kept = [steps[step]._replace(inputs=tuple(now.get(read, read) for read in steps[step].inputs)) for step in now]
+    return tuple(kept), tuple(now.get(output, output) for output in outputs)
+
+
+def _input_shape(exported: Exported, number: int) -> Shape:
+    """The volume of an input, by its rank and by who reads it."""
+    _, (_, *sizes), is_integer = exported.inputs[number]
+    if len(sizes) == 1:
+        return Shape(T=sizes[0]) if is_integer else Shape(C=sizes[0])
+    slides = (each for each in exported.operations if each.name == "conv1d")
+    if len(sizes) == 2 and not any(Entered(number) in each.arguments for each in slides):
+        return Shape(T=sizes[0], C=sizes[1])
+    axes = ("C", *SPATIAL[len(sizes) - 1])
+    return Shape(**dict(zip(axes, sizes, strict=True)))
+
+
+def _in_a_row(shape: Shape) -> tuple[Any, ...]:
+    axes = ("R", "T", "C") if not shape.spatial else ("R", "T", "C", *shape.spatial)
+    return tuple(factor for axis in axes if axis in shape for factor in whole(axis, shape[axis]))
+
+
+def extent(sizes: Any, rank: int, default: int = 1) -> Any:
+    """A size for each axis, or one where they are equal."""
+    sizes = [default] if sizes is None or sizes == [] else [sizes] if isinstance(sizes, int) else list(sizes)
+    found = sizes * rank if len(sizes) == 1 else sizes
+    return found[0] if len(set(found)) == 1 else tuple(found)
+
+
+def padding_of(sizes: Any, kernel: Any, rank: int) -> Any:
+    """Padding, `half` where it's half the kernel."""
+    found, kernel = extent(sizes, rank, 0), extent(kernel, rank)
+    each = found if isinstance(found, tuple) else (found,) * rank
+    kernels = kernel if isinstance(kernel, tuple) else (kernel,) * rank
+    return "half" if any(each) and all(p == k // 2 for p, k in zip(each, kernels, strict=True)) else found
+
+
+def number(value: float) -> Any:
+    """A float as the fraction that people write: 1/100000 for 1e-05."""
+    return Fraction(str(value)) if isinstance(value, float) else value
+
+
+def argument(operation: Operation, place: int, name: str, default: Any = None) -> Any:
+    """An operand by its place or its name."""
+    if len(operation.arguments) > place:
+        return operation.arguments[place]
+    return operation.named.get(name, default)

@@ -1,0 +1,351 @@
+"""How PyTorch's operators are lifted, each to a layer or to another view of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archcalc.importers.exported import Entered, Operation, Result, Stored
+from archcalc.importers.lifting import Lifter, Unknown, argument, extent, number, operator, padding_of
+from archcalc.importers.views import View, whole
+from archcalc.symbolic import known
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+@operator("conv1d", "conv2d", "conv3d")
+def convolution(lifter: Lifter, op: Operation) -> View:
+    """A convolution, depthwise where each channel has filters of its own."""
+    x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    kernel = weight.shape[2:]
+    rank, groups = len(kernel), argument(op, 6, "groups", 1)
+    padding = argument(op, 4, "padding", 0)
+    arguments = {
+        "kernel_size": extent(kernel, rank),
+        "stride": extent(argument(op, 3, "stride"), rank),
+        "padding": "same" if padding == "same" else padding_of(padding, kernel, rank),
+        "dilation": extent(argument(op, 5, "dilation"), rank),
+        "bias": bias is not None,
+    }
+    channels = known(lifter.shape(x).C)
+    if groups == channels > 1 and weight.shape[0] % channels == 0:
+        return lifter.made("dwconv", [x], [weight, bias], multiplier=weight.shape[0] // channels, **arguments)
+    return lifter.made("conv", [x], [weight, bias], out_channels=weight.shape[0], groups=groups, **arguments)
+
+
+@operator("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def transposed(lifter: Lifter, op: Operation) -> View:
+    """A transposed convolution."""
+    x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    kernel = weight.shape[2:]
+    rank, groups = len(kernel), argument(op, 6, "groups", 1)
+    return lifter.made(
+        "tconv", [x], [weight, bias], out_channels=weight.shape[1] * groups, kernel_size=extent(kernel, rank),
+        stride=extent(argument(op, 3, "stride"), rank), padding=extent(argument(op, 4, "padding"), rank, 0),
+        output_padding=extent(argument(op, 5, "output_padding"), rank, 0), groups=groups,
+        dilation=extent(argument(op, 7, "dilation"), rank), bias=bias is not None,
+    )  # fmt: skip
+
+
+@operator("linear")
+def linear(lifter: Lifter, op: Operation) -> View:
+    """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
+    x, weight, bias = lifter.view(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    shape = lifter.shape(x.step)
+    if x.step in lifter.waiting and x.dims[-1] == whole("C", shape.C):
+        mixed = lifter.waiting[x.step].mixed(lifter, weight, bias)
+        if mixed is not None:
+            return View(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
+    if shape.spatial and x.dims[-1] == whole("C", shape.C) and len(x.dims) == len(shape) + 1 > 2:
+        return lifter.along(
+            x, "conv", [weight, bias], out_channels=weight.shape[0], kernel_size=1, bias=bias is not None
+        )
+    if shape.spatial or x.dims[-1] != whole("C", shape.C):
+        x = lifter.plain(lifter.volume(x))
+    return lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None)
+
+
+# --- normalisation --------------------------------------------------------------------------------------------------
+
+
+@operator("batch_norm")
+def batch_norm(lifter: Lifter, op: Operation) -> View:
+    """Batch normalisation."""
+    x, weight, bias, mean, variance, *_, eps, _ = op.arguments
+    affine = weight is not None
+    return lifter.made("bn", [lifter.as_map(x)], [weight, bias, mean, variance], affine=affine, eps=number(eps))
+
+
+@operator("layer_norm")
+def layer_norm(lifter: Lifter, op: Operation) -> View:
+    """Layer normalisation over C, wherever C stands."""
+    x, sizes = lifter.view(op.arguments[0]), op.arguments[1]
+    weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
+    channels = whole("C", lifter.shape(x.step).C)
+    if len(sizes) != 1 or x.dims[-1] != channels:
+        x = lifter.plain(lifter.volume(x))
+        if len(sizes) != 1 or x.dims[-1] != whole("C", lifter.shape(x.step).C):
+            raise Unknown(f"normalises over {len(sizes)} axes at once")
+    eps = number(argument(op, 4, "eps", 1e-5))
+    return lifter.along(x, "ln", [weight, bias], affine=weight is not None, bias=bias is not None, eps=eps)
+
+
+@operator("group_norm")
+def group_norm(lifter: Lifter, op: Operation) -> View:
+    """Group normalisation."""
+    weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
+    eps = number(argument(op, 4, "eps", 1e-5))
+    x = lifter.as_map(op.arguments[0])
+    return lifter.made("groupnorm", [x], [weight, bias], num_groups=op.arguments[1], affine=weight is not None, eps=eps)
+
+
+# --- values by themselves -------------------------------------------------------------------------------------------
+
+PLAIN = {
+    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "mish": "mish",
+    "hardswish": "hardswish", "hardsigmoid": "hardsigmoid", "selu": "selu", "softsign": "softsign", "exp": "exp",
+    "square": "square",
+}  # fmt: skip
+
+
+@operator(*PLAIN)
+def activation(lifter: Lifter, op: Operation) -> View:
+    """An activation without arguments."""
+    return lifter.along(lifter.view(op.arguments[0]), PLAIN[op.name.partition(".")[0].rstrip("_")])
+
+
+@operator("gelu")
+def gelu(lifter: Lifter, op: Operation) -> View:
+    """GELU, exact or approximated."""
+    return lifter.along(lifter.view(op.arguments[0]), "gelu", approximate=op.named.get("approximate", "none"))
+
+
+@operator("leaky_relu")
+def leaky_relu(lifter: Lifter, op: Operation) -> View:
+    """A ReLU with a slope below 0."""
+    return lifter.along(lifter.view(op.arguments[0]), "leaky", slope=number(argument(op, 1, "negative_slope", 0.01)))
+
+
+@operator("hardtanh", "clamp")
+def hardtanh(lifter: Lifter, op: Operation) -> View:
+    """Values within two limits; ReLU6 if they are 0 and 6."""
+    low, high = argument(op, 1, "min_val", -1), argument(op, 2, "max_val", 1)
+    if (low, high) == (0, 6):
+        return lifter.along(lifter.view(op.arguments[0]), "relu6")
+    return lifter.along(lifter.view(op.arguments[0]), "clamp", low=number(low), high=number(high))
+
+
+@operator("dropout", "feature_dropout", "alpha_dropout")
+def dropout(lifter: Lifter, op: Operation) -> View:
+    """Dropout; nothing where nothing is dropped."""
+    x, p = lifter.view(op.arguments[0]), number(op.arguments[1])
+    return lifter.along(x, "dropout", p=p) if p else x
+
+
+@operator("softmax", "log_softmax")
+def softmax(lifter: Lifter, op: Operation) -> View:
+    """A softmax over one axis."""
+    x, dim = lifter.view(op.arguments[0]), op.arguments[1]
+    if len(x.dims[dim]) != 1:
+        raise Unknown("softmax over several axes at once")
+    return lifter.along(x, op.name.partition(".")[0], axis=x.dims[dim][0].axis)
+
+
+# --- pools ----------------------------------------------------------------------------------------------------------
+
+
+@operator("max_pool1d", "max_pool2d", "max_pool3d")
+def max_pool(lifter: Lifter, op: Operation) -> View:
+    """A pool of the greatest values."""
+    kernel, rank = op.arguments[1], int(op.name.partition(".")[0][-2])
+    return lifter.made(
+        "maxpool", [lifter.as_map(op.arguments[0])], kernel_size=extent(kernel, rank), **_stride(op, 2, kernel, rank),
+        padding=padding_of(argument(op, 3, "padding"), kernel, rank),
+        dilation=extent(argument(op, 4, "dilation"), rank), ceil=bool(argument(op, 5, "ceil_mode", False)),
+    )  # fmt: skip
+
+
+@operator("avg_pool1d", "avg_pool2d", "avg_pool3d")
+def avg_pool(lifter: Lifter, op: Operation) -> View:
+    """A pool of means."""
+    kernel, rank = op.arguments[1], int(op.name.partition(".")[0][-2])
+    return lifter.made(
+        "avgpool", [lifter.as_map(op.arguments[0])], kernel_size=extent(kernel, rank), **_stride(op, 2, kernel, rank),
+        padding=padding_of(argument(op, 3, "padding"), kernel, rank), ceil=bool(argument(op, 4, "ceil_mode", False)),
+        count_include_pad=bool(argument(op, 5, "count_include_pad", True)),
+    )  # fmt: skip
+
+
+def _stride(op: Operation, place: int, kernel: Any, rank: int) -> dict[str, Any]:
+    stride = argument(op, place, "stride")
+    same = stride in (None, []) or extent(stride, rank) == extent(kernel, rank)
+    return {} if same else {"stride": extent(stride, rank)}
+
+
+@operator("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
+def adaptive_pool(lifter: Lifter, op: Operation) -> View:
+    """Means over as many bins as the output has positions; over all positions if that is one."""
+    x, size = lifter.as_map(op.arguments[0]), op.arguments[1]
+    if all(each == 1 for each in size):
+        return lifter.made("global_avgpool", [x])
+    return lifter.made("adaptive_avgpool", [x], output_size=extent(size, len(size)))
+
+
+@operator("mean")
+def mean(lifter: Lifter, op: Operation) -> View:
+    """The mean over all positions."""
+    x, keep = lifter.view(op.arguments[0]), argument(op, 2, "keepdim", False)
+    shape = lifter.shape(x.step)
+    dims = sorted(dim % len(x.dims) for dim in op.arguments[1])
+    over = [factor for dim in dims for factor in x.dims[dim]]
+    if x.starts or not shape.spatial or over != [f for axis in shape.spatial for f in whole(axis, shape[axis])]:
+        raise Unknown("a mean over other axes than all spatial ones")
+    found = x._replace(step=lifter.add("global_avgpool", [x.step]))
+    kept = [() if place in dims else dim for place, dim in enumerate(found.dims) if keep or place not in dims]
+    return found._replace(dims=tuple(kept))
+
+
+# --- several ---------------------------------------------------------------------------------------------------------
+
+
+@operator("add", "mul")
+def merge(lifter: Lifter, op: Operation) -> View:
+    """A sum or a product of two volumes, or of one with what is learned; a gate comes second."""
+    kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
+    if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
+        return _with_constant(lifter, kind, one, other)
+    views = [lifter.view(one), lifter.view(other)]
+    if kind == "mul" and len(views[0].dims) == len(views[1].dims):
+        views.sort(key=lambda view: all(not dim for dim in view.dims[2:]))
+    steps = [lifter.volume(view) for view in views]
+    return lifter.made(kind, steps)
+
+
+def _is_tensor(lifter: Lifter, operand: Any) -> bool:
+    return isinstance(operand, (Result, Entered)) and lifter.stored(operand) is None
+
+
+def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
+    if not _is_tensor(lifter, one):
+        one, other = other, one
+    x = lifter.view(one)
+    other = lifter.stored(other) or other
+    if isinstance(other, Stored) and kind == "mul":
+        sizes = [size for size in other.shape if size != 1]
+        if sizes == [lifter.shape(x.step).C]:
+            return lifter.along(x, "layerscale", [other])
+    if isinstance(other, Stored) and kind == "add":
+        x = lifter.plain(lifter.volume(x))
+        shape = lifter.shape(x.step)
+        if "T" in shape and [size for size in other.shape if size != 1] == [shape.T, shape.C]:
+            return lifter.made("pos_embed", [x.step], [other])
+    raise Unknown(f"{kind} with {other.name if isinstance(other, Stored) else other}")
+
+
+@operator("cat")
+def concat(lifter: Lifter, op: Operation) -> View:
+    """Volumes joined along an axis; a learned token in front of others."""
+    tensors, dim = op.arguments[0], argument(op, 1, "dim", 0)
+    if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim == 1:
+        return lifter.made("cls_token", [lifter.volume(lifter.view(tensors[1]))], [token])
+    views = [lifter.view(each) for each in tensors]
+    place = dim % len(views[0].dims)
+    axes = {view.dims[place][0].axis if view.dims[place] else "" for view in views}
+    plain = [lifter.plain(lifter.volume(view)) for view in views]
+    axis = next(iter(axes)) if len(axes) == 1 else _axis_at(lifter, plain[0], place)
+    return lifter.made("concat", [view.step for view in plain], axis=axis)
+
+
+def _axis_at(lifter: Lifter, view: View, place: int) -> str:
+    shape = lifter.shape(view.step)
+    order = ["N", *(["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial])]
+    return order[place]
+
+
+# --- views ----------------------------------------------------------------------------------------------------------
+
+
+@operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view", "expand")
+def reshape(lifter: Lifter, op: Operation) -> View | Stored:
+    """The same values under another shape."""
+    if (stored := lifter.stored(op.arguments[0])) is not None:
+        return stored._replace(shape=op.shape)
+    found = lifter.view(op.arguments[0]).reshaped(op.shape)
+    if found is None:
+        raise Unknown(f"a reshape to {op.shape}")
+    return found
+
+
+@operator("permute")
+def permute(lifter: Lifter, op: Operation) -> View:
+    """Dimensions in another order."""
+    return lifter.view(op.arguments[0]).permuted(op.arguments[1])
+
+
+@operator("transpose")
+def transpose(lifter: Lifter, op: Operation) -> View:
+    """Two dimensions exchanged."""
+    return lifter.view(op.arguments[0]).transposed(*op.arguments[1:3])
+
+
+@operator("chunk", "split", "split_with_sizes")
+def chunk(lifter: Lifter, op: Operation) -> list[View]:
+    """Parts of a dimension, one after the other."""
+    x, dim = lifter.view(op.arguments[0]), argument(op, 2, "dim", 0)
+    place, size = dim % len(x.dims), x.sizes()[dim]
+    if op.name.startswith("chunk"):
+        each = -(-size // op.arguments[1])
+        sizes = [min(each, size - start) for start in range(0, size, each)]
+    elif isinstance(op.arguments[1], int):
+        sizes = [min(op.arguments[1], size - start) for start in range(0, size, op.arguments[1])]
+    else:
+        sizes = list(op.arguments[1])
+    if len(x.dims[place]) != 1:
+        x = lifter.plain(lifter.volume(x))
+    found, start = [], 0
+    for length in sizes:
+        part = x.part(place, start, length)
+        if part is None:
+            raise Unknown("parts of several axes")
+        found.append(part)
+        start += length
+    return found
+
+
+@operator("slice")
+def slice_(lifter: Lifter, op: Operation) -> View | Stored:
+    """Some positions along a dimension."""
+    if (stored := lifter.stored(op.arguments[0])) is not None:
+        return stored._replace(shape=op.shape)
+    x, dim = lifter.view(op.arguments[0]), argument(op, 1, "dim", 0)
+    start, step = argument(op, 2, "start") or 0, argument(op, 4, "step", 1)
+    place, size = dim % len(x.dims), x.sizes()[dim]
+    if (start, op.shape[place]) == (0, size):
+        return x
+    if len(x.dims[place]) != 1:
+        x = lifter.plain(lifter.volume(x))
+    ((factor,), start) = x.dims[place], start + size if start < 0 else start
+    part = factor._replace(stride=factor.stride * step, size=op.shape[place])
+    dims = (*x.dims[:place], (part,) if part.size != 1 else (), *x.dims[place + 1 :])
+    return x._replace(dims=dims).moved(factor.axis, start * factor.stride)
+
+
+@operator("select")
+def select(lifter: Lifter, op: Operation) -> View:
+    """One position of a dimension."""
+    x, dim, index = lifter.view(op.arguments[0]), *op.arguments[1:3]
+    return _one(x, dim % len(x.dims), index)
+
+
+@operator("unbind")
+def unbind(lifter: Lifter, op: Operation) -> list[View]:
+    """Every position of a dimension."""
+    x, dim = lifter.view(op.arguments[0]), argument(op, 1, "dim", 0)
+    place = dim % len(x.dims)
+    return [_one(x, place, index) for index in range(x.sizes()[place])]
+
+
+def _one(x: View, place: int, index: int) -> View:
+    part = x.part(place, index % x.sizes()[place], 1)
+    if part is None:
+        raise Unknown("one of several axes at once")
+    return part.without(place)

@@ -1,0 +1,266 @@
+"""Steps as the items of a spec: scopes as the module has submodules, and branches where its operations fork and join.
+
+A spec goes from volume to volume, so each item has one volume that enters it and one that it makes; whatever else it
+reads has to be named. Branches are found from their ends: what joins several volumes goes back to the last one that
+they all come from, if what lies between is a row of items for each, which nothing else reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from archcalc.importers.lifting import Lifted, Step
+from archcalc.layers import REGISTRY
+
+JOINS = ("add", "mul", "concat")
+UNNAMED = ("", "Sequential", "ModuleList", "ModuleDict")
+"""Classes that say nothing about what is in them."""
+FARTHEST = 200
+"""Items between a fork and what joins its branches."""
+
+
+class Leaf(NamedTuple):
+    """One step as an item, with arguments as a spec writes them; `reads` are volumes besides the one that enters."""
+
+    step: int
+    kind: str
+    arguments: tuple[tuple[str, str], ...]
+    main: int
+    reads: tuple[int, ...] = ()
+
+    @property
+    def out(self) -> int:
+        """The volume that it makes."""
+        return self.step
+
+
+class Join(NamedTuple):
+    """Branches that start from one volume and are joined: rows of items, an empty one for the volume itself."""
+
+    leaf: Leaf
+    branches: tuple[tuple[Item, ...], ...]
+    main: int
+
+    @property
+    def out(self) -> int:
+        """The volume that it makes."""
+        return self.leaf.step
+
+
+class Scope(NamedTuple):
+    """A submodule: its name in the one around it, its class, and what is in it."""
+
+    name: str
+    kind: str
+    items: tuple[Item, ...]
+    main: int
+
+    @property
+    def out(self) -> int:
+        """The volume that it makes."""
+        return self.items[-1].out if self.items else self.main
+
+
+class Call(NamedTuple):
+    """A scope that is a call of a block."""
+
+    scope: Scope
+    block: str
+    arguments: tuple[tuple[str, str], ...]
+
+    @property
+    def main(self) -> int:
+        """The volume that enters it."""
+        return self.scope.main
+
+    @property
+    def out(self) -> int:
+        """The volume that it makes."""
+        return self.scope.out
+
+
+Item: TypeAlias = "Leaf | Join | Scope | Call"
+Path: TypeAlias = "Sequence[tuple[str, str]]"
+"""The submodules around a step: the name of each in the one around it, and its class."""
+
+
+class Outline:
+    """Arranges the steps of a module."""
+
+    def __init__(self, lifted: Lifted, defaults: Mapping[str, Mapping[str, str]]) -> None:
+        self.steps, self.defaults = lifted.steps, defaults
+        self.readers = Counter(read for step in lifted.steps for read in step.inputs)
+        self.readers.update(lifted.outputs)
+
+    def items(self) -> tuple[Item, ...]:
+        """All of them, as the items of the network."""
+        paths = [_path(step) for step in self.steps]
+        return self._arranged([self._leaf(number) for number in range(len(self.steps))], paths, 0)
+
+    def _leaf(self, number: int) -> Leaf:
+        step = self.steps[number]
+        own = self.defaults.get(step.layer.kind, {})
+        arguments = tuple((name, value) for name, value in _arguments(step) if own.get(name) != value)
+        return Leaf(number, step.layer.kind, arguments, step.inputs[0], step.inputs[1:])
+
+    def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
+        """Leaves in one submodule as items: those in a submodule of it together, then branches together."""
+        found: list[Item] = []
+        for name, kind, group in _grouped(paths, depth):
+            if not name:
+                found += [leaves[place] for place in group]
+                continue
+            inside = self._arranged([leaves[place] for place in group], [paths[place] for place in group], depth + 1)
+            found += [_scope(name, kind, inside)] if self._gives_one(inside) else inside
+        return self._joined(found)
+
+    def _joined(self, items: Sequence[Item]) -> tuple[Item, ...]:
+        done: list[Item] = []
+        for item in items:
+            if isinstance(item, Leaf) and item.kind in JOINS:
+                done = self._join(done, item)
+            else:
+                done.append(item)
+        return tuple(done)
+
+    def _join(self, done: list[Item], leaf: Leaf) -> list[Item]:
+        """The items with a join added, that has taken up the branches that end in it."""
+        ends = (leaf.main, *leaf.reads)
+        for start in range(len(done), max(-1, len(done) - FARTHEST), -1):
+            forks = {done[start - 1].out} if start else {item.main for item in done[:1]} | set(ends)
+            for fork in forks:
+                branches = self._branches(done[start:], fork, ends)
+                if branches is not None:
+                    if leaf.kind == "add":  # a sum's terms have no order: the longest is what the others go past
+                        branches = tuple(sorted(branches, key=lambda branch: -sum(1 for _ in leaves(branch))))
+                    return [*done[:start], Join(leaf, branches, fork)]
+        return [*done, leaf]
+
+    def _branches(self, items: Sequence[Item], fork: int, ends: Sequence[int]) -> tuple[tuple[Item, ...], ...] | None:
+        """Items as rows that start from one volume and end in these; None if they aren't."""
+        rows: dict[int, tuple[Item, ...]] = {}
+        for item in items:
+            before: tuple[Item, ...] = ()
+            if item.main != fork:
+                if item.main not in rows or self.readers[item.main] != self._times_read(item, item.main):
+                    return None
+                before = rows.pop(item.main)
+            if (isinstance(item, Leaf) and item.reads) or item.out in rows:
+                return None
+            rows[item.out] = (*before, item)
+        if set(rows) != set(ends) - {fork} or len(set(ends)) != len(ends):
+            return None
+        if any(self.readers[end] != 1 for end in rows):
+            return None
+        return tuple(rows.get(end, ()) for end in ends)
+
+    def _times_read(self, item: Item, volume: int) -> int:
+        """How many layers in an item read a volume."""
+        return sum(self.steps[leaf.step].inputs.count(volume) for leaf in leaves([item]))
+
+    def _gives_one(self, items: Sequence[Item]) -> bool:
+        """Whether nothing but what they make last is read from elsewhere."""
+        inside = {leaf.step for leaf in leaves(items)} - {items[-1].out}
+        read = Counter(read for leaf in leaves(items) for read in self.steps[leaf.step].inputs)
+        return all(read[step] == self.readers[step] for step in inside)
+
+
+def _scope(name: str, kind: str, items: tuple[Item, ...]) -> Item:
+    """A submodule as an item: what is alone in it has its place."""
+    if len(items) == 1 and isinstance(items[0], Leaf):
+        return items[0]
+    if len(items) == 1 and isinstance(items[0], Scope):
+        inner = items[0]
+        return inner._replace(name=name, kind=kind if kind not in UNNAMED else inner.kind)
+    return Scope(name, kind, items, items[0].main)
+
+
+def _path(step: Step) -> Path:
+    """Where a step is."""
+    found: list[tuple[str, str]] = []
+    so_far = ""
+    for around in step.around:
+        inner = around.path[len(so_far) :].lstrip(".") if around.path.startswith(so_far) else around.path
+        *outer, last = inner.split(".")
+        found += [(name, "") for name in outer]
+        found.append((last if not around.call else f"{last}@{around.call}", around.kind))
+        so_far = around.path
+    return found
+
+
+def _grouped(paths: Sequence[Path], depth: int) -> Iterator[tuple[str, str, list[int]]]:
+    """Places that stand side by side in one submodule, with its name and class; none for those in no deeper one."""
+    begun: tuple[str, str, list[int]] | None = None
+    for place, path in enumerate(paths):
+        name, kind = path[depth] if len(path) > depth else ("", "")
+        if begun and begun[0] == name:
+            begun[2].append(place)
+        else:
+            if begun:
+                yield begun
+            begun = name, kind, [place]
+    if begun:
+        yield begun
+
+
+def _arguments(step: Step) -> tuple[tuple[str, str], ...]:
+    """A layer's arguments by name, as a spec writes them: those that have another value than their default."""
+    found, rank = [], len(step.shape.spatial) or 1
+    for name, argument in step.layer.arguments().items():
+        value = getattr(step.layer, name)
+        if argument.required:
+            sides = rank if argument.type.name == "Extent" and not isinstance(value, tuple) else 1
+            found.append((name, "x".join([argument.type.write(value)] * sides)))
+        elif value != argument.default:
+            found.append((name, argument.type.write(value)))
+    return tuple(found)
+
+
+def common_arguments(steps: Sequence[Step]) -> dict[str, dict[str, str]]:
+    """Arguments that all layers of a kind have, other than their defaults."""
+    each: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for step in steps:
+        each[step.layer.kind].append(dict(_arguments(step)))
+    found: dict[str, dict[str, str]] = {}
+    for kind, alike in each.items():
+        for name, argument in REGISTRY[kind].arguments().items():
+            values = {arguments.get(name) for arguments in alike}
+            if not argument.required and len(values) == 1 and values != {None}:
+                found.setdefault(kind, {})[name] = values.pop()  # type: ignore[assignment]  # it isn't None
+    return found
+
+
+def leaves(items: Sequence[Item]) -> Iterator[Leaf]:
+    """Every leaf, in the order in which a spec builds them."""
+    for item in items:
+        if isinstance(item, Leaf):
+            yield item
+        elif isinstance(item, Join):
+            for branch in item.branches:
+                yield from leaves(branch)
+            yield item.leaf
+        else:
+            yield from leaves((item.scope if isinstance(item, Call) else item).items)
+
+
+def reads(items: Sequence[Item]) -> Iterator[int]:
+    """Volumes that have to be named: those that an item reads which isn't what comes before it."""
+    yield from _reads(items, items[0].main if items else 0)
+
+
+def _reads(items: Sequence[Item], current: int) -> Iterator[int]:
+    for item in items:
+        if item.main != current:
+            yield item.main
+        if isinstance(item, Leaf):
+            yield from item.reads
+            if item.reads and item.kind in JOINS:
+                yield item.main
+        elif isinstance(item, Join):
+            for branch in item.branches:
+                yield from _reads(branch, item.main)
+        else:
+            yield from _reads((item.scope if isinstance(item, Call) else item).items, item.main)
+        current = item.out

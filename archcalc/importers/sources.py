@@ -1,0 +1,210 @@
+"""Where a network comes from that isn't a spec: `torchvision:resnet50`, `models.py:build(depth=4)`.
+
+Only names of this form run Python code: a library's, or the user's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from archcalc.data import dataclass
+from archcalc.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NAME = re.compile(r"(?P<home>[\w./~-]+?(?:\.py)?):(?P<what>[\w.\-/]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
+LIBRARIES = ("torchvision", "timm")
+BATCH = 2
+"""Examples that a module is traced with: two, since a batch of one can't be told from an axis of one."""
+SIDE = 224
+COMPILED = ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
+"""Operators of torchvision's compiled part that its Python declares gradients or fake tensors of."""
+KEPT: list[Any] = []
+"""What declares operators as long as it's there."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network named by the code that builds it: a library or a module, what is called there, and with what."""
+
+    name: str
+    home: str
+    what: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """A name for its spec."""
+        return re.sub(r"\W+", "_", self.what.rpartition(".")[2]).strip("_")
+
+
+def source_of(name: str) -> Source | None:
+    """What a name says, if it names code.
+
+    Raises: UsageError: the arguments in brackets are no Python values with names.
+    """
+    found = NAME.fullmatch(name)
+    if not found or Path(found["home"]).suffix in (".yaml", ".yml"):
+        return None
+    home = found["home"]
+    if home not in LIBRARIES and not home.endswith(".py") and not _is_importable(home):
+        return None
+    return Source(name, home, found["what"], _values(found["arguments"] or ""))
+
+
+def _is_importable(home: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", home):
+        return False
+    with _OwnFolder():
+        try:
+            return importlib.util.find_spec(home) is not None
+        except (ImportError, ValueError, AttributeError):
+            return False
+
+
+def _values(text: str) -> dict[str, Any]:
+    """Arguments as a call has them: `depth=4, norm='bn'`."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        if call.args or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError
+        return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError):
+        hint = "models.py:build(depth=4, norm='bn')"
+        raise UsageError(f"'{text:.60}' are no Python values with names", hint) from None
+
+
+def built(source: Source, device: str) -> nn.Module:
+    """The module, on a device; where that's `meta` and it can't be built so, on the CPU.
+
+    Raises: UsageError: there's no such library, module or name, or it fails.
+    """
+    import torch
+
+    make = _factory(source)
+    for chosen in dict.fromkeys((device, "cpu")):
+        try:
+            with torch.device(chosen), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                module = make(**source.arguments) if callable(make) and not isinstance(make, torch.nn.Module) else make
+        except (NotImplementedError, RuntimeError) as error:  # it computes with values while it's built
+            if chosen == "cpu":
+                raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
+        except Exception as error:
+            raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
+        else:
+            if isinstance(module, torch.nn.Module):
+                return module.to(device)
+            raise UsageError(f"{source.name} is no module, nor makes one: {type(module).__name__}")
+    raise AssertionError
+
+
+def _factory(source: Source) -> Any:
+    """What is called to build the module; or the module itself."""
+    if source.home == "torchvision":
+        models = _library("torchvision.models")
+        known = models.list_models()
+        if source.what not in known:
+            raise UsageError(f"torchvision has no model '{source.what}'", suggestion(source.what, known))
+        return lambda **given: models.get_model(source.what, weights=None, **given)
+    if source.home == "timm":
+        timm = _library("timm")
+        if not timm.is_model(source.what):
+            raise UsageError(f"timm has no model '{source.what}'", suggestion(source.what, timm.list_models()))
+        return lambda **given: timm.create_model(source.what, **given)
+    found: Any = _module(source.home)
+    for name in source.what.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"{source.home} has no '{name}'", suggestion(name, vars(found)))
+        found = getattr(found, name)
+    return found
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return _imported_library(name)
+    except ImportError as error:
+        library = name.partition(".")[0]
+        raise UsageError(f"{library} can't be imported: {_first_line(error)}", f"pip install {library}") from None
+
+
+def _imported_library(name: str) -> ModuleType:
+    """A library; torchvision's Python, which timm needs, too, without its compiled part if that doesn't fit PyTorch."""
+    try:
+        return importlib.import_module(name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise ImportError(_first_line(error)) from error
+        import torch
+
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        for operator in COMPILED:
+            for name_of in (operator, f"_{operator}_backward"):
+                library.define(f"{name_of}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
+        KEPT.append(library)
+        return importlib.import_module(name)
+
+
+def _module(home: str) -> ModuleType:
+    """The user's module: a file, or one that can be imported from this folder, too."""
+    try:
+        if not home.endswith(".py"):
+            with _OwnFolder():
+                return importlib.import_module(home)
+        spec = importlib.util.spec_from_file_location(Path(home).stem, home)
+        if spec is None or spec.loader is None or not Path(home).is_file():
+            raise UsageError(f"there is no file '{home}'")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(module.__name__, module)
+        spec.loader.exec_module(module)
+        return module
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{home} fails when it's imported: {type(error).__name__}: {_first_line(error)}") from error
+
+
+class _OwnFolder:
+    """While it lasts, modules of the folder that the user is in can be imported."""
+
+    def __enter__(self) -> None:
+        sys.path.insert(0, "")
+
+    def __exit__(self, *_: object) -> None:
+        sys.path.remove("")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def usual_sizes(source: Source) -> tuple[int, ...] | None:
+    """The input that a library says its network is made for; None for other code."""
+    if source.home == "timm":
+        return tuple(_library("timm").get_pretrained_cfg(source.what).input_size)
+    if source.home == "torchvision":
+        weights = _library("torchvision.models").get_model_weights(source.what)
+        crops = [list(each.transforms().crop_size) for each in weights if hasattr(each.transforms(), "crop_size")]
+        sides = min(crops, default=[SIDE])  # some weights are of a larger model of the same name
+        return (3, sides[0], sides[-1])
+    return None
+
+
+def examples(sizes: Sequence[tuple[int, ...]], device: str, seed: int = 0) -> list[Tensor]:
+    """Inputs of such sizes, in a batch."""
+    import torch
+
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    return [torch.randn(BATCH, *each, generator=generator).to(device) for each in sizes]

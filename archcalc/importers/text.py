@@ -1,0 +1,419 @@
+"""Items as the text of a spec: a chain for what fits on a line, structure for what forks, loops for what repeats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import TypeAlias
+
+from archcalc.importers.blocks import FEW, Arguments, Block, Blocks, numbered
+from archcalc.importers.lifting import Lifted, Step
+from archcalc.importers.outline import Call, Item, Join, Leaf, Outline, Scope, common_arguments, leaves, reads
+from archcalc.layers import REGISTRY
+from archcalc.shape import Shape
+
+WIDTH = 110
+"""Characters in a line, where they can be fewer."""
+INDENT = "  "
+
+Lines: TypeAlias = "Iterator[str]"
+
+
+def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[int]]:
+    """A module's steps as a spec, and the steps in the order in which it builds them.
+
+    What all layers of a kind have in common is said once, if it would be said often.
+    """
+    text, order = _written(lifted, name, source, {})
+    common = {kind: _often(kind, values, text) for kind, values in common_arguments(lifted.steps).items()}
+    defaults = {kind: values for kind, values in common.items() if values}
+    return _written(lifted, name, source, defaults) if defaults else (text, order)
+
+
+def _often(kind: str, values: Mapping[str, str], text: str) -> dict[str, str]:
+    """Of arguments those that a text says several times of a kind."""
+    steps = re.findall(rf"\b{kind}\b(?: [^->\n]*)?", text)
+    short = {name: argument.short for name, argument in REGISTRY[kind].arguments().items()}
+    said = {name: sum(f" {short[name]}={value}" in step for step in steps) for name, value in values.items()}
+    return {name: value for name, value in values.items() if said[name] >= SEVERAL}
+
+
+def _written(
+    lifted: Lifted, name: str, source: str, defaults: Mapping[str, Mapping[str, str]]
+) -> tuple[str, list[int]]:
+    blocks = Blocks(lifted.steps, lifted.outputs)
+    items = blocks.called(Outline(lifted, defaults).items())
+    writer = _Writer(lifted, blocks.found, items)
+    lines = ["archcalc: 1", f"name: {name}", *([f"source: {_quoted(source)}"] if source else []), *_inputs(lifted)]
+    if defaults:
+        lines.append(f"defaults: {{{', '.join(_default(*each) for each in defaults.items())}}}")
+    if blocks.found:
+        lines += ["blocks:", *(line for block in blocks.found for line in writer.block(block))]
+    lines += ["layers:", *writer.items(items, ~0, INDENT)]
+    text = "\n".join([*lines, *writer.outputs()]) + "\n"
+    return text, [leaf.step for leaf in leaves(items)]
+
+
+def _inputs(lifted: Lifted) -> Iterator[str]:
+    if len(lifted.inputs) == 1:
+        yield f"input: {_sizes(lifted.inputs[0][1])}"
+    else:
+        yield "inputs:"
+        yield from (f"{INDENT}{name}: {_sizes(shape)}" for name, shape in lifted.inputs)
+
+
+def _default(kind: str, values: Mapping[str, str]) -> str:
+    return f"{kind}: {{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"
+
+
+def _sizes(shape: Shape) -> str:
+    return f"{{{', '.join(f'{axis}: {size}' for axis, size in shape.items())}}}"
+
+
+class _Writer:
+    """Writes items, with names for what is read from elsewhere."""
+
+    def __init__(self, lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item]) -> None:
+        self.steps: Sequence[Step] = lifted.steps
+        self.lifted = lifted
+        self.blocks = {block.name: block for block in blocks}
+        self.names: dict[int, str] = {~number: name for number, (name, _) in enumerate(lifted.inputs)}
+        self.names[~0] = "in" if len(lifted.inputs) == 1 else self.names[~0]
+        self.wanted = set(reads(items))
+        for block in blocks:
+            self.wanted |= set(reads(block.items)) - {block.items[0].main}
+        self.given: set[str] = set()
+        last = items[-1].out if items else ~0
+        self.wanted |= set(lifted.outputs) if lifted.outputs != (last,) else set()
+        self._name(items)
+        for block in blocks:
+            self._name(block.items)
+
+    # --- names ----------------------------------------------------------------------------------------------------
+
+    def _name(self, items: Sequence[Item]) -> None:
+        """Give names to volumes that are read from elsewhere: of the outermost item that makes one."""
+        for item in items:
+            if item.out in self.wanted and item.out not in self.names:
+                self.names[item.out] = self._free(_own_name(item) or f"{_kind(item)}_out")
+            if isinstance(item, Scope):
+                self._name(item.items)
+            elif isinstance(item, Join):
+                for branch in item.branches:
+                    self._name(branch)
+
+    def _free(self, base: str) -> str:
+        name = numbered(base, self.given | set(REGISTRY) | set(self.blocks))
+        self.given.add(name)
+        return name
+
+    def outputs(self) -> Iterator[str]:
+        """What the network gives out, if that isn't what it makes last."""
+        if any(volume in self.wanted for volume in self.lifted.outputs):
+            yield f"outputs: [{', '.join(self.names[volume] for volume in self.lifted.outputs)}]"
+
+    # --- chains ---------------------------------------------------------------------------------------------------
+
+    def chain(self, items: Sequence[Item], current: int, named: bool = True) -> str | None:
+        """Items as one text; None if they have structure, or, where names are kept, if they have names."""
+        texts = self._words(items, current, named)
+        if texts is None:
+            return None
+        words = []
+        for text, same in groupby(texts):
+            times = len(list(same))
+            words.append(text if times == 1 else f"({text})*{times}")
+        return " -> ".join(words)
+
+    def _words(self, items: Sequence[Item], current: int, named: bool) -> list[str] | None:
+        found: list[str] = []
+        for item in items:
+            if item.main != current:
+                found.append(f"from {self.names[item.main]}")
+            if item.out in self.names or isinstance(item, Join) or (named and _own_name(item)):
+                return None
+            if isinstance(item, Leaf):
+                if item.kind in JOINED and item.reads:
+                    return None
+                found.append(self._step(item.kind, item.arguments))
+            elif isinstance(item, Call):
+                found.append(self._step(item.block, item.arguments))
+            elif isinstance(item, Scope):
+                inner = self._words(item.items, item.main, named)
+                if inner is None:
+                    return None
+                found += inner
+            current = item.out
+        return found
+
+    def _step(self, kind: str, arguments: Arguments) -> str:
+        if kind in self.blocks:
+            return " ".join([kind, *_given(arguments, self.blocks[kind].formals)])
+        declared = REGISTRY[kind].arguments()
+        words = [kind]
+        for name, value in arguments:
+            words.append(value if declared[name].required else f"{declared[name].short}={value}")
+        return " ".join(words)
+
+    # --- structure ------------------------------------------------------------------------------------------------
+
+    def items(self, items: Sequence[Item], current: int, indent: str) -> Lines:
+        """Items as a list, as many in a line as fit."""
+        line: list[Item] = []
+        used: set[str] = set()
+        begun = current
+        for run, times in self._runs(list(self._opened(items, current, len(indent)))):
+            longer = self.chain([*line, *run], begun) if times == 1 else None
+            if longer is not None and (not line or len(longer) <= WIDTH - len(indent)):
+                line += run
+            else:
+                if line:
+                    yield f"{indent}- {_plain(self.chain(line, begun) or '')}"
+                line, begun = [], current
+                if times > 1:
+                    yield from self._loop(run, times, current, indent)
+                elif self.chain(run, current) is not None:
+                    line += run
+                else:
+                    yield from self._item(run[0], current, indent, used)
+            current = run[-1].out
+            begun = begun if line else current
+        if line:
+            yield f"{indent}- {_plain(self.chain(line, begun) or '')}"
+
+    def _opened(self, items: Sequence[Item], current: int, indent: int) -> Iterator[Item]:
+        """Items, and in place of numbered scopes that need several lines what is in them, without the names there."""
+        for item in items:
+            if isinstance(item, Scope) and not _own_name(item) and item.out not in self.names and item.main == current:
+                text = self.chain(item.items, current)
+                if text is None or len(text) > WIDTH - indent:
+                    yield from self._opened(list(map(_unnamed, item.items)), current, indent)
+                    current = item.out
+                    continue
+            yield item
+            current = item.out
+
+    def _runs(self, items: Sequence[Item]) -> Iterator[tuple[list[Item], int]]:
+        """Items, those together that repeat, and how often: what isn't a chain, and has no names but such that count.
+
+        The items of all passes are given, the last pass's last.
+        """
+        place = 0
+        texts = [self._text(item) for item in items]
+        while place < len(items):
+            length, times = self._period(items, texts, place)
+            yield list(items[place : place + length * times]), times
+            place += length * times
+
+    def _text(self, item: Item) -> Hashable:
+        """What is the same in items that may repeat; itself for one that can't."""
+        name = _own_name(item)
+        counted = COUNTED.fullmatch(name)
+        if item.out in self.names or (name and not counted):
+            return item
+        inside = self._join(item, "") if self._is_merge(item) else self._inside(item, "")
+        return counted[1] if counted else "", tuple(inside)
+
+    def _period(self, items: Sequence[Item], texts: Sequence[Hashable], place: int) -> tuple[int, int]:
+        """How many items repeat from here on, and how often."""
+        for length in range(1, min(LONGEST, (len(items) - place) // 2) + 1):
+            first, times = texts[place : place + length], 1
+            if length > 1 and any(_own_name(item) for item in items[place : place + length]):
+                break
+            if self.chain(items[place : place + length], items[place].main) is not None:
+                continue
+            while texts[place + times * length : place + (times + 1) * length] == first and self._goes_on(
+                items, place + times * length, length
+            ):
+                times += 1
+            if times > 1:
+                return length, times
+        return 1, 1
+
+    def _goes_on(self, items: Sequence[Item], place: int, length: int) -> bool:
+        """Whether items read what comes before them, and their names count up."""
+        for one, other in pairwise(items[place - length : place + length]):
+            if other.main != one.out:
+                return False
+        first, second = (COUNTED.fullmatch(_own_name(items[at])) for at in (place - length, place))
+        return first is None or second is None or int(second[2]) == int(first[2]) + 1
+
+    def _loop(self, items: Sequence[Item], times: int, current: int, indent: str) -> Lines:
+        """Items that repeat, as a loop over one pass."""
+        once, deeper = items[: len(items) // times], indent + INDENT
+        name = COUNTED.fullmatch(_own_name(once[0]))
+        if name:
+            deeper = indent + INDENT * 2
+            yield f"{indent}- {name[1]}{{i}}:"
+            yield f"{deeper}for: {{i: {name[2]}..{int(name[2]) + times - 1}}}"
+        else:
+            yield f"{indent}- for: {{i: 1..{times}}}"
+        if once[0].main != current:
+            yield f"{deeper}from: {self.names[once[0].main]}"
+        if len(once) == 1:
+            inside = self._inside(once[0], deeper + INDENT)
+        else:
+            inside = list(self.items(once, once[0].main, deeper + INDENT))
+        yield from self._under(f"{deeper}do:", inside)
+
+    def _inside(self, item: Item, indent: str) -> list[str]:
+        """What is under an item's name: one text, or a list."""
+        if isinstance(item, Call):
+            return [self._step(item.block, item.arguments)]
+        if isinstance(item, Leaf) and not self._is_merge(item):
+            return [self._step(item.kind, item.arguments)]
+        return self._listed(item.items if isinstance(item, Scope) else [item], item.main, indent)
+
+    def _listed(self, items: Sequence[Item], main: int, indent: str) -> list[str]:
+        text = self.chain(items, main)
+        fits = text is not None and len(text) <= WIDTH - len(indent)
+        return [text or ""] if fits else list(self.items(items, main, indent))
+
+    def _item(self, item: Item, current: int, indent: str, used: set[str]) -> Lines:
+        """One item that isn't a chain, or has a name; names that were `used` beside it get a number."""
+        own = _own_name(item)
+        name = self.names.get(item.out) or (numbered(own, used) if own else "")
+        used.add(name)
+        origin = [f"from {self.names[item.main]}"] if item.main != current else []
+        if self._is_merge(item):
+            inner = indent + INDENT * (2 if name else 1)
+            lines = [*self._join(item, inner), *(f"{inner}{each.replace(' ', ': ', 1)}" for each in origin)]
+            if name:
+                yield f"{indent}- {_key(name)}:"
+                yield from lines
+            else:
+                yield f"{indent}- {lines[0].lstrip()}"
+                yield from lines[1:]
+            return
+        inside = self._inside(item, indent + INDENT * 2)
+        if origin and len(inside) == 1:
+            inside = [f"{origin[0]} -> {inside[0]}"]
+        elif origin:
+            inside = [f"{indent}{INDENT * 2}- {origin[0]}", *inside]
+        yield from self._under(f"{indent}- {_key(name)}:" if name else f"{indent}-", inside)
+
+    def _is_merge(self, item: Item) -> bool:
+        return isinstance(item, Join) or (isinstance(item, Leaf) and item.kind in JOINED and bool(item.reads))
+
+    def _under(self, head: str, lines: Sequence[str]) -> Lines:
+        """Lines under a key; one text beside it."""
+        if len(lines) == 1 and not lines[0].lstrip().startswith("- "):
+            yield f"{head} {_plain(lines[0])}"
+        else:
+            yield head
+            yield from lines
+
+    def _join(self, item: Item, indent: str) -> Lines:
+        """A merge with its branches."""
+        leaf = item.leaf if isinstance(item, Join) else item
+        assert isinstance(leaf, Leaf)
+        extra = [f"{indent}{name}: {value}" for name, value in leaf.arguments]
+        if isinstance(item, Leaf):
+            texts = ", ".join(f"from {self.names[volume]}" for volume in (item.main, *item.reads))
+            yield f"{indent}{item.kind}: [{texts}]"
+            yield from extra
+            return
+        assert isinstance(item, Join)
+        branches = [_inlined(branch) for branch in item.branches]
+        if leaf.kind == "add" and len(branches) == 2 and not leaf.arguments:
+            body, shortcut = branches
+            yield from self._branch("residual", body, item.main, indent)
+            if shortcut:
+                yield from self._branch("shortcut", shortcut, item.main, indent)
+            return
+        chains = [self.chain(branch, item.main, False) if branch else "identity" for branch in branches]
+        if all(text is not None and "," not in text and ": " not in text for text in chains):
+            flow = f"{indent}{leaf.kind}: [{', '.join(text or '' for text in chains)}]"
+            if len(flow) <= WIDTH:
+                yield flow
+                yield from extra
+                return
+        yield f"{indent}{leaf.kind}:"
+        for text, branch in zip(chains, branches, strict=True):
+            if text is not None:
+                yield f"{indent}{INDENT}- {_plain(text)}"
+            else:
+                inner = list(self.items(branch, item.main, indent + INDENT * 2))
+                yield f"{indent}{INDENT}- {inner[0].lstrip()}"
+                yield from inner[1:]
+        yield from extra
+
+    def _branch(self, key: str, items: Sequence[Item], main: int, indent: str) -> Lines:
+        text = self.chain(items, main, False)
+        if text is not None and len(text) <= WIDTH - len(indent) - len(key):
+            yield f"{indent}{key}: {_plain(text)}"
+        else:
+            yield f"{indent}{key}:"
+            yield from self.items(items, main, indent + INDENT)
+
+    def block(self, block: Block) -> Lines:
+        """A block's declaration."""
+        formals = ", ".join(f"{name}={default}" if default else name for name, default in block.formals)
+        main, names = block.items[0].main, self.names
+        self.names = {**names, main: "in"}
+        yield from self._under(f"{INDENT}{block.name}({formals}):", self._listed(block.items, main, INDENT * 2))
+        self.names = names
+
+
+def _own_name(item: Item) -> str:
+    """The name that the module has for an item; none for numbers, and for a pair of layers."""
+    scope = item.scope if isinstance(item, Call) else item
+    if not isinstance(scope, Scope) or scope.name.isdigit():
+        return ""
+    return "" if len(scope.items) < FEW and all(isinstance(each, Leaf) for each in scope.items) else scope.name
+
+
+def _unnamed(item: Item) -> Item:
+    """An item without its own name."""
+    if isinstance(item, Call):
+        return item._replace(scope=item.scope._replace(name="0"))
+    return item._replace(name="0") if isinstance(item, Scope) else item
+
+
+def _kind(item: Item) -> str:
+    """What an item is, in a word."""
+    if isinstance(item, Call):
+        return item.block
+    return item.kind if isinstance(item, Leaf) else item.leaf.kind if isinstance(item, Join) else "part"
+
+
+def _inlined(branch: tuple[Item, ...]) -> tuple[Item, ...]:
+    """A branch without the scope that is all of it: a branch is a scope itself."""
+    return branch[0].items if len(branch) == 1 and isinstance(branch[0], Scope) else branch
+
+
+SEVERAL = 3
+"""Times that a text says the same of layers of a kind, before it's worth a default."""
+LONGEST = 8
+"""Items in a pass of a loop."""
+COUNTED = re.compile(r"(.*\D)(\d+)")
+"""A name that ends in a number."""
+JOINED = ("add", "mul", "concat")
+
+
+def _given(arguments: Arguments, formals: Arguments) -> Iterator[str]:
+    """What a call writes: by position as far as it goes, defaults left out, then by name."""
+    values, skipped = dict(arguments), False
+    for name, default in formals:
+        value = values[name]
+        if default and value == default:
+            skipped = True
+        else:
+            yield f"{name}={_argument(value)}" if skipped else _argument(value)
+
+
+def _argument(value: str) -> str:
+    return f"({value})" if " " in value else value
+
+
+def _key(name: str) -> str:
+    return f"'{name}'" if name.isdigit() else name
+
+
+def _plain(text: str) -> str:
+    return f"'{text}'" if ": " in text or text.startswith(("[", "{", "'", '"', "*", "&", "!", "%", "@")) else text
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,118 @@
+"""Which axes of a volume the dimensions of a tensor are.
+
+A tensor is a volume that some layer made, seen through transpositions, views and parts. Each of its dimensions is a row
+of *factors*, from the outermost to the innermost; a factor is a stretch of a volume's axis. A reshape takes factors
+apart and puts them together, so that heads of attention are known as parts of C, and positions of a map as H and W,
+however a program got there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+from archcalc.shape import Shape
+from archcalc.symbolic import Dim, known
+
+BATCH = "N"
+
+
+class Factor(NamedTuple):
+    """`size` steps of `stride` positions along an axis."""
+
+    axis: str
+    stride: int
+    size: int
+
+
+Dimension = tuple[Factor, ...]
+
+
+class View(NamedTuple):
+    """A volume, by the number of the step that made it (or ~k for the k-th input), as a tensor with these dimensions.
+
+    `starts` says where a part of an axis begins.
+    """
+
+    step: int
+    dims: tuple[Dimension, ...]
+    starts: tuple[tuple[str, int], ...] = ()
+
+    def sizes(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(prod(factor.size for factor in dim) for dim in self.dims)
+
+    def permuted(self, order: Sequence[int]) -> View:
+        """The same with its dimensions in another order."""
+        return self._replace(dims=tuple(self.dims[number] for number in order))
+
+    def transposed(self, one: int, other: int) -> View:
+        """The same with two dimensions exchanged."""
+        order = list(range(len(self.dims)))
+        order[one], order[other] = order[other], order[one]
+        return self.permuted(order)
+
+    def reshaped(self, shape: Sequence[int]) -> View | None:
+        """The same values under another shape; None if factors don't divide so."""
+        factors, dims = [factor for dim in self.dims for factor in dim if factor.size != 1], []
+        for size in shape:
+            dim: list[Factor] = []
+            while size != 1:
+                if not factors:
+                    return None
+                factor = factors.pop(0)
+                if size % factor.size == 0:
+                    dim.append(factor)
+                    size //= factor.size
+                elif factor.size % size == 0:
+                    inner = factor.size // size
+                    dim.append(factor._replace(stride=factor.stride * inner, size=size))
+                    factors.insert(0, factor._replace(size=inner))
+                    size = 1
+                else:
+                    return None
+            dims.append(joined(dim))
+        return None if factors else self._replace(dims=tuple(dims))
+
+    def part(self, dim: int, start: int, size: int) -> View | None:
+        """Some positions along a dimension; None if they aren't a part of one axis."""
+        if len(self.dims[dim]) != 1:
+            return None
+        (factor,) = self.dims[dim]
+        found = self._replace(dims=(*self.dims[:dim], (factor._replace(size=size),), *self.dims[dim + 1 :]))
+        return found.moved(factor.axis, start * factor.stride)
+
+    def without(self, dim: int) -> View:
+        """The same without a dimension."""
+        return self._replace(dims=(*self.dims[:dim], *self.dims[dim + 1 :]))
+
+    def moved(self, axis: str, by: int) -> View:
+        """The same from a later place of an axis on."""
+        starts = dict(self.starts)
+        starts[axis] = starts.get(axis, 0) + by
+        return self._replace(starts=tuple(sorted((name, start) for name, start in starts.items() if start)))
+
+
+def joined(factors: Sequence[Factor]) -> Dimension:
+    """Factors of one dimension, with neighbours together that are one stretch, and none of size 1."""
+    found: list[Factor] = []
+    for factor in factors:
+        if found and found[-1].axis == factor.axis and found[-1].stride == factor.stride * factor.size:
+            found[-1] = factor._replace(size=found[-1].size * factor.size)
+        elif factor.size != 1:
+            found.append(factor)
+    return tuple(found)
+
+
+def whole(axis: str, size: Dim) -> Dimension:
+    """A dimension that is one axis."""
+    return (Factor(axis, 1, known(size)),) if size != 1 else ()
+
+
+def of_volume(step: int, shape: Shape, batch: int) -> View:
+    """A volume as PyTorch has it: N, R, then C and the spatial axes, or tokens and then C."""
+    axes = ["R"] if "R" in shape else []
+    axes += ["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial]
+    dims = [whole(BATCH, batch)] if "R" not in shape else [()]
+    return View(step, (*dims, *(whole(axis, shape[axis]) for axis in axes if axis in shape)))

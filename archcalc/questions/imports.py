@@ -1,0 +1,52 @@
+"""A module at hand as an architecture, of which everything can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from archcalc.errors import UsageError
+from archcalc.pytorch import need_torch
+from archcalc.zoo import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def from_torch(module: nn.Module, inputs: Tensor | Sequence[Tensor], name: str = "") -> Architecture:
+    """A PyTorch module as a spec, found out by exporting it once with example inputs.
+
+    The examples come in batches; of a batch of one, two are made, since it can't be told from an axis of one. The spec
+    is `architecture.spec.source.text`.
+    Raises: UsageError: PyTorch isn't installed or can't export the module, or an operation isn't a layer that specs
+    know; the message says where.
+
+    >>> import archcalc, torch
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+    >>> print(archcalc.from_torch(net, torch.randn(2, 3, 32, 32), "small").spec.source.text)
+    archcalc: 1
+    name: small
+    input: {C: 3, H: 32, W: 32}
+    layers:
+      - conv 8 3x3 -> relu
+    <BLANKLINE>
+    """
+    need_torch()
+    import torch
+
+    from archcalc.importers.imported import imported
+
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"{module!r:.60} is not a module", "from_torch(module, torch.randn(2, 3, 224, 224))")
+    examples = [inputs] if isinstance(inputs, torch.Tensor) else list(_values(inputs))
+    if not examples or not all(isinstance(each, torch.Tensor) and each.dim() for each in examples):
+        raise UsageError("the example inputs are tensors, with a batch ahead", "torch.randn(2, 3, 224, 224)")
+    if examples[0].shape[0] == 1:
+        examples = [torch.cat([each, each]) for each in examples]
+    return Architecture(imported(module, examples, name or type(module).__name__).spec, "")
+
+
+def _values(inputs: Any) -> Sequence[Any]:
+    if isinstance(inputs, Mapping) or not isinstance(inputs, Sequence):
+        raise UsageError(f"{inputs!r:.60} are no example inputs", "from_torch(module, torch.randn(2, 3, 224, 224))")
+    return inputs

@@ -1,0 +1,194 @@
+"""Modules as people write them, to be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Sample(NamedTuple):
+    """A module and the sizes of what enters it, without the batch."""
+
+    build: Callable[[], nn.Module]
+    sizes: tuple[tuple[int, ...], ...] = ((3, 16, 16),)
+
+
+class Residual(nn.Module):
+    """A residual block, with a projection where the shape changes."""
+
+    def __init__(self, channels: int, out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.down = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        self.plain = stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(y)) + (x if self.plain else self.down(x)))
+
+
+class ResNet(nn.Module):
+    """Three stages of residual blocks."""
+
+    def __init__(self, depth: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        for stage, width in enumerate((8, 16, 32)):
+            first = Residual(8 if stage == 0 else width // 2, width, 1 if stage == 0 else 2)
+            self.add_module(f"stage{stage}", nn.Sequential(first, *(Residual(width, width) for _ in range(depth - 1))))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stage2(self.stage1(self.stage0(self.stem(x))))
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Mixed(nn.Module):
+    """Branches of several sorts: joined, gated, and one that forks again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(3, 4, 1)
+        self.two = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1))
+        self.fork = nn.Conv2d(3, 4, 1)
+        self.left, self.right = nn.Conv2d(4, 5, (1, 3), padding=(0, 1)), nn.Conv2d(4, 5, (3, 1), padding=(1, 0))
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(20, 5, 1), nn.ReLU(), nn.Conv2d(5, 20, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fork = self.fork(x)
+        y = torch.cat([self.one(x), self.two(x), torch.cat([self.left(fork), self.right(fork)], 1)], 1)
+        return torch.sigmoid(self.squeeze(y)) * y
+
+
+class Shuffled(nn.Module):
+    """Halves of channels, one of them convolved depthwise, shuffled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.stem(x).chunk(2, 1)
+        y = torch.cat([left, self.depthwise(right)], 1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class UNet(nn.Module):
+    """Skips from far away, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down1, self.down2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)
+        self.bottom = nn.Conv2d(8, 8, 3, padding=1)
+        self.up2, self.up1 = nn.ConvTranspose2d(8, 8, 2, 2), nn.ConvTranspose2d(16, 4, 2, 2)
+        self.out = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        one = functional.relu(self.down1(x))
+        two = functional.relu(self.down2(functional.max_pool2d(one, 2)))
+        bottom = self.bottom(functional.max_pool2d(two, 2))
+        up = torch.cat([self.up2(bottom), two], 1)
+        return self.out(torch.cat([self.up1(up), one], 1)), bottom
+
+
+class Block(nn.Module):
+    """A block of a transformer, by PyTorch's attention, or by hand with one matrix for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int, own: bool) -> None:
+        super().__init__()
+        self.heads, self.own = heads, own
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        if own:
+            self.qkv, self.proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
+        else:
+            self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def attend(self, x: Tensor) -> Tensor:
+        if not self.own:
+            return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
+        n, t, c = x.shape
+        q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.proj(y.transpose(1, 2).reshape(n, t, c))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attend(self.norm1(x))
+        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+
+class ViT(nn.Module):
+    """Patches, a class token, learned positions, blocks, and a head on the token."""
+
+    def __init__(self, own: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 4, 4)
+        self.token, self.positions = nn.Parameter(torch.randn(1, 1, 12)), nn.Parameter(torch.randn(1, 17, 12))
+        self.blocks = nn.ModuleList(Block(12, 3, own) for _ in range(4))
+        self.head = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.positions
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x[:, 0])  # type: ignore[no-any-return]
+
+
+class ConvNeXt(nn.Module):
+    """Channels last in part: a norm and two matrices on (N, H, W, C), and a learned factor for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depthwise = nn.Conv2d(3, 8, 2, 2), nn.Conv2d(8, 8, 7, padding=3, groups=8)
+        self.norm, self.wide, self.narrow = nn.LayerNorm(8, 1e-6), nn.Linear(8, 32), nn.Linear(32, 8)
+        self.factor = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.factor * self.narrow(functional.gelu(self.wide(y)))
+        return x + y.permute(0, 3, 1, 2)
+
+
+def plain() -> nn.Module:
+    """A chain of everything that has no branches."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.SiLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 8, 3, groups=2),
+        nn.LeakyReLU(0.2), nn.AvgPool2d(2), nn.Hardswish(), nn.Dropout(0.1), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, 10), nn.Softmax(-1),
+    )  # fmt: skip
+
+
+MODULES: dict[str, Sample] = {
+    "plain": Sample(plain),
+    "resnet": Sample(ResNet),
+    "mixed": Sample(Mixed),
+    "shuffled": Sample(Shuffled),
+    "unet": Sample(UNet),
+    "vit": Sample(ViT),
+    "vit_by_hand": Sample(lambda: ViT(own=True)),
+    "convnext": Sample(ConvNeXt),
+    "one_dimension": Sample(
+        lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)
+    ),
+    "three_dimensions": Sample(lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4)), ((3, 5, 6, 7),)),
+    "tokens": Sample(lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 6)), ((5, 6),)),
+}
+"""By name; `build_NAME` builds one."""
+
+
+def __getattr__(name: str) -> Callable[[], nn.Module]:
+    """A function that builds one of `MODULES`: what names of code may call."""
+    if name.startswith("build_") and name[6:] in MODULES:
+        return MODULES[name[6:]].build
+    raise AttributeError(name)

@@ -1,0 +1,217 @@
+"""Modules as specs: what is written, and that it is the module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archcalc import UsageError, analyze, load
+from archcalc.__main__ import main
+from archcalc.importers.views import Factor, View
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402  # it may not be there
+
+import archcalc  # noqa: E402
+from tests.helpers import verify  # noqa: E402
+from tests.modules import MODULES, ResNet, ViT  # noqa: E402
+
+RESNET = """\
+archcalc: 1
+name: ResNet
+input: {C: 3, H: 16, W: 16}
+blocks:
+  residual():
+    - residual: conv x.C 3x3 p=half bias=false -> bn -> relu -> conv x.C 3x3 p=half bias=false -> bn
+    - relu
+  residual_2():
+    - residual: conv 2*x.C 3x3 s=2 p=half bias=false -> bn -> relu -> conv x.C 3x3 p=half bias=false -> bn
+      shortcut: conv 2*x.C 1x1 s=2 bias=false -> bn
+    - relu
+layers:
+  - conv 8 3x3 p=half
+  - stage0: (residual)*3
+  - stage{i}:
+      for: {i: 1..2}
+      do: residual_2 -> (residual)*2
+  - global_avgpool -> flatten -> fc 10
+"""
+VIT = """\
+archcalc: 1
+name: ViT
+input: {C: 3, H: 16, W: 16}
+blocks:
+  block():
+    - residual: ln -> attention 3 causal=true qkv_bias=false
+    - residual: ln -> fc 48 -> gelu -> fc 12
+layers:
+  - conv 12 4x4 s=4 -> tokens -> cls_token -> pos_embed
+  - blocks: (block)*4
+  - select 0 -> fc 10
+"""
+
+
+def text_of(module: nn.Module, *inputs: Tensor) -> str:
+    """The spec of a module."""
+    return archcalc.from_torch(module, list(inputs)).spec.source.text
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_spec_is_the_module_that_it_was_made_of(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its params and multiply-adds are the module's, and with the module's weights so are outputs and gradients."""
+    sizes = ["x".join(map(str, size)) for size in MODULES[name].sizes]
+    inputs = (word for size in sizes for word in ("--input", size))
+    code, out, err = verify(capsys, f"tests.modules:build_{name}", *inputs, "--format", "plain")
+    assert (0, "") == (code, err)
+    assert 5 == sum("original's" in line and ("equal" in line or "never read" in line) for line in out.splitlines())
+
+
+@pytest.mark.parametrize(("module", "text"), [(ResNet(), RESNET), (ViT(own=True), VIT)])
+def test_it_is_written_as_a_person_would(module: nn.Module, text: str) -> None:
+    """Submodules are scopes, equal ones blocks and repeats, and numbers that follow from what enters are said so."""
+    assert text == text_of(module, torch.randn(2, 3, 16, 16))
+
+
+def test_depth_is_a_loop_and_names_that_count_are_too() -> None:
+    """The text doesn't grow with the number of alike submodules."""
+    lengths = {text_of(ResNet(depth), torch.randn(2, 3, 16, 16)).count("\n") for depth in (3, 5)}
+    assert 1 == len(lengths)
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for number in range(3):
+                self.add_module(f"layer_{number}", nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.children():
+                x = x + layer(x)
+            return x
+
+    assert "  - layer_{i}:\n" not in text_of(Named(), torch.randn(2, 3, 4, 4))
+    assert 1 == text_of(Named(), torch.randn(2, 3, 4, 4)).count("conv 3 1x1")
+
+
+@pytest.mark.parametrize("name", ["lenet5_modern", "resnet18", "dcgan_generator", "c3d"])
+def test_networks_of_the_zoo_come_back(name: str) -> None:
+    """Spec, module, spec: the same totals, and a text of at most twice the length of the zoo's variant at work."""
+    graph = load(name).build()
+    with torch.device("meta"):
+        network = archcalc.to_torch(graph)
+    found = archcalc.from_torch(network, list(network.example_inputs(2, device="meta")), name)
+    one, other = analyze(graph).totals, analyze(found.build()).totals
+    quantities = ("params", "biases", "buffers", "macs", "activations", "saved_bytes", "depth")
+    assert {each: one[each] for each in quantities} == {each: other[each] for each in quantities}
+    assert found.spec.source.text.count("\n") <= 40
+
+
+def test_sizes_stay_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """A module that was traced at one size has formulas in all."""
+    code = main(["formula", "tests.modules:build_resnet", "--input", "3x16x16", "--symbolic", "H,W"])
+    out, err = capsys.readouterr()
+    assert (0, "") == (code, err)
+    assert "macs             = " in out
+    assert "H" in out
+
+
+# --- names of code ----------------------------------------------------------------------------------------------------
+
+
+def test_code_is_named_by_its_file_or_its_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever a network is named, and with values for what builds it."""
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "from torch import nn\n"
+        "def net(width=8, norm=True):\n"
+        "    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width) if norm else nn.ReLU())\n"
+        "ready = net(4)\n"
+    )
+    for name, params in ((f"{file}:net", 240), (f"{file}:net(width=4, norm=False)", 112), (f"{file}:ready", 120)):
+        assert 0 == main(["sweep", name, "--input", "3x8x8", "--columns", "params", "--format", "csv"])
+        assert [str(params)] == capsys.readouterr().out.splitlines()[1:]
+    spec = tmp_path / "net.yaml"
+    assert 0 == main(["import", f"{file}:net", "--input", "3x8x8", "-o", str(spec)])
+    assert 240 == analyze(load(spec).build()).totals["params"]
+    assert 2 == main(["import", f"{file}:ready", "--input", "3x8x8", "-o", str(spec)])
+    assert "is there already" in capsys.readouterr().err
+    assert 0 == main(["import", f"{file}:ready", "--input", "3x8x8", "-o", str(spec), "--force"])
+    assert 120 == analyze(load(spec).build()).totals["params"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tests.modules:build_nothing", "tests.modules has no 'build_nothing'"),
+        ("tests.modules:build_plain(4)", "'4' are no Python values with names"),
+        ("tests.modules:build_plain(width=open)", "'width=open' are no Python values with names"),
+        ("tests.modules:build_plain(width=3)", "can't be built"),
+        ("tests.modules:MODULES", "is no module, nor makes one: dict"),
+        ("nowhere.py:build", "there is no file 'nowhere.py'"),
+        ("no_such_package:build", "no architecture is called 'no_such_package:build'"),
+    ],
+)
+def test_what_names_no_module_says_why(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a sentence, and with exit code 2."""
+    assert 2 == main(["table", name, "--input", "3x16x16"])
+    assert message in capsys.readouterr().err
+
+
+def test_what_enters_has_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """A module doesn't say what it takes."""
+    assert 2 == main(["table", "tests.modules:build_plain"])
+    assert "nothing says what enters tests.modules:build_plain" in capsys.readouterr().err
+    assert 2 == main(["table", "tests.modules:build_plain", "--input", "3xHxW"])
+    assert "isn't the size of what enters a module" in capsys.readouterr().err
+
+
+def test_what_is_no_layer_says_where() -> None:
+    """The operation, the submodule, and the user's own line."""
+
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumsum(x, 1)
+
+    with pytest.raises(UsageError, match=r"cumsum isn't a layer that specs know") as error:
+        archcalc.from_torch(Odd(), torch.randn(2, 3, 4, 4))
+    assert Path(__file__).name in str(error.value)
+
+
+def test_what_cant_be_exported_says_so() -> None:
+    """Control flow that depends on values, for instance."""
+
+    class Choice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UsageError, match="PyTorch can't export Choice"):
+        archcalc.from_torch(Choice(), torch.randn(2, 3, 4, 4))
+    for wrong in ("net", 3):
+        with pytest.raises(UsageError, match="is not a module"):
+            archcalc.from_torch(wrong, torch.randn(2, 3, 4, 4))
+    with pytest.raises(UsageError, match="tensors, with a batch ahead"):
+        archcalc.from_torch(nn.ReLU(), [3])
+
+
+# --- views ------------------------------------------------------------------------------------------------------------
+
+
+def test_views_are_what_torch_does() -> None:
+    """Reshapes, transpositions and parts name the positions that PyTorch's tensors have."""
+    base = torch.arange(2 * 12 * 6).reshape(2, 12, 6)
+    view = View(0, ((Factor("N", 1, 2),), (Factor("C", 1, 12),), (Factor("W", 1, 6),)))
+    heads = view.reshaped((2, 3, 4, 6))
+    assert heads is not None
+    assert (Factor("C", 4, 3),) == heads.dims[1]
+    turned = heads.transposed(1, 2).reshaped((2, 12, 6))
+    assert turned is not None
+    assert base.reshape(2, 3, 4, 6).transpose(1, 2).reshape(2, 12, 6).shape == turned.sizes()
+    assert (Factor("C", 1, 4), Factor("C", 4, 3)) == turned.dims[1]
+    back = turned.reshaped((2, 4, 3, 6))
+    assert back is not None
+    assert view == back.transposed(1, 2).reshaped((2, 12, 6))
+    assert view.reshaped((2, 5, 6)) is None
+    part = heads.part(1, 1, 2)
+    assert part is not None
+    assert (("C", 4),) == part.starts
