@@ -95,6 +95,31 @@ def test_a_step_and_its_cache_are_transformers(name: str, more: dict[str, int], 
     assert whole.get_total_flops() == 2 * before.total("prefill_macs")
 
 
+@pytest.mark.torch
+def test_a_step_beside_a_memory_is_transformers() -> None:
+    """Whisper's decoder finds keys and values of what was heard in its cache, and the encoder doesn't run again."""
+    transformers = pytest.importorskip("transformers", reason="it isn't among archcalc's extras")
+    torch = pytest.importorskip("torch", reason="PyTorch counts")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = transformers.WhisperConfig(
+        vocab_size=30, d_model=48, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=192, decoder_ffn_dim=192, attn_implementation="eager",
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    model, tokens = transformers.WhisperForConditionalGeneration(config).eval(), torch.randint(30, (1, 5))
+    with torch.no_grad():
+        first = model(torch.randn(1, 80, 3000), decoder_input_ids=tokens[:, :-1], use_cache=True)
+        heard, cache = (first.encoder_last_hidden_state,), first.past_key_values
+        with FlopCounterMode(display=False) as step:
+            model(encoder_outputs=heard, decoder_input_ids=tokens[:, -1:], past_key_values=cache, use_cache=True)
+    sizes = {"vocabulary": 30, "d": 48, "layers": 2, "heads": 4, "length": 5}
+    report = analyze(archcalc.load("whisper").build(hparams=sizes))
+    caches = (each for part in (cache.self_attention_cache, cache.cross_attention_cache) for each in part.layers)
+    held = sum(part.nbytes for each in caches for part in (each.keys, each.values))
+    assert [held, step.get_total_flops()] == [report.total("kv_cache_bytes"), 2 * report.total("decode_macs")]
+
+
 MIXTURE = """
 input: {T: length}
 hparams: {length: 7}
