@@ -1,7 +1,7 @@
-"""Networks of symbolic depth against every number: `python -m tests.fuzz_depth --examples 3000 --seed 1 [--laws]`.
+"""Networks of symbolic depth against every number: `python -m tests.fuzz_depth --examples 3000 --seed 1 [--laws|--ends]`.
 
 The numbers of passes of a random spec (`random_loops`: loops in loops, skips, ties, several outputs; `random_laws`:
-sizes that change from pass to pass) are symbols. Where that can be built, it's built with every small number as well.
+sizes that change from pass to pass, last passes that differ) are symbols. Where that can be built, it's built with every small number as well.
 The conditions must be met by exactly those with which building works, and every total and every receptive field that
 has a formula must be what the network has.
 """
@@ -27,7 +27,7 @@ from archcalc.language.model import Spec
 from archcalc.symbolic import Condition
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of
-from tests.random_laws import Laws
+from tests.random_laws import Ends, Laws
 from tests.random_loops import Loops
 
 TOTALS = (
@@ -123,7 +123,7 @@ def at_numbers(field: Field, numbers: Mapping[str, int]) -> Field:
     return mapped(field, lambda bound: value_at(bound, numbers))
 
 
-def search(examples: int, seed: int, drawn: type[Loops] | type[Laws] = Loops) -> Counter[str]:
+def search(examples: int, seed: int, drawn: type[Loops | Laws] = Loops) -> Counter[str]:
     """Look at so many specs; what was found about them."""
     counted: Counter[str] = Counter()
     for number in range(examples):
@@ -145,9 +145,10 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--laws", action="store_true", help="sizes change from pass to pass")
+    parser.add_argument("--ends", action="store_true", help="last passes differ")
     given = parser.parse_args()
     try:
-        found = search(given.examples, given.seed, Laws if given.laws else Loops)
+        found = search(given.examples, given.seed, Ends if given.ends else Laws if given.laws else Loops)
     except Disagreement as error:
         print(error)
         return 1

@@ -108,3 +108,31 @@ class Laws:
         if chance < 0.85:
             return f"[{self.item(depth - 1)}, {self.item(depth - 1)}]"
         return self.loop(depth)
+
+
+class Ends(Laws):
+    """Specs in which last passes differ: what is done depends on how a loop's variable compares with its last value."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.ends: list[str] = []
+
+    def loop(self, depth: int) -> str:
+        """Passes with a variable, as long as the number of them."""
+        self.numbers += 1
+        variable, first, count = f"i{self.numbers}", self.random.choice("1110"), self.count()
+        self.variables.append(variable)
+        self.ends.append(count if first == "1" else f"{count}-1")
+        body = self.item(depth - 1)
+        self.variables.pop()
+        return f"{{for: {{{variable}: '{first}..{self.ends.pop()}'}}, do: {body}}}"
+
+    def step(self) -> str:
+        """A layer, often one that only the last pass has, or hasn't, or has with other arguments."""
+        pick, step = self.random, super().step()
+        if not self.ends or pick.random() < 0.5:
+            return step
+        condition = f"{self.variables[-1]} {pick.choice(('<', '<', '==', '!=', '>='))} {self.ends[-1]}"
+        if pick.random() < 0.3:
+            return f"conv (x.C if {condition} else {self.width()}) 1x1"
+        return step if " if " in step or "->" in step else f"{step} if {condition}"

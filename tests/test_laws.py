@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections import Counter
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -15,12 +16,15 @@ from archcalc import Graph, Report, analyze, dim, formula, load
 from archcalc.__main__ import main
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
+from archcalc.report.folding import Folded
+from archcalc.report.listing import Listing
 from archcalc.symbolic.arithmetic import counter, is_never_negative
 from archcalc.symbolic.sums import NoSum, at, greatest, law, summed, tidy
 from archcalc.symbolic.values import value_at
-from tests.fuzz_depth import search
+from tests.fuzz_depth import field_formulas, search
 from tests.helpers import HEAD, spec_of
-from tests.random_laws import Laws
+from tests.random_laws import Ends, Laws
+from tests.test_folding import agrees
 
 EASY = ("params", "biases", "buffers", "macs", "activations", "neurons", "connections", "depth")
 MEMORY = ("saved_bytes", "peak_bytes", "least_bytes")
@@ -157,6 +161,36 @@ def test_passes_of_many_sorts(layers: str) -> None:
     for number in range(1, 7):
         spec = spec_of(f"{HEAD}hparams: {{n: {number}}}\nlayers: {layers}\n")
         assert (number, numbers_of(Report(build(spec)))) == (number, put_in(formulas, n=number))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "[conv 8 1x1, {for: {i: 1..n}, do: [conv 8 3x3 p=1, bn if i < n, ln if i >= n]}]",
+        "[conv 8 1x1, {for: {i: 0..n-1}, do: conv (8 if i < n-1 else 10) 3x3 p=1}]",
+        "{for: {i: 1..n}, do: [conv x.C+i 1x1, bn if i != n, conv 3*n 3x3 if i == n]}",
+        "{for: {i: 1..n}, do: (conv x.C 3x3 p=1 -> relu)*(2 if i < n else 3)}",
+        "{for: {i: 1..n}, do: {for: {j: 1..i}, do: [conv x.C 1x1, relu if j < i]}}",
+        "{'block{i}': {for: {i: 1..n}, do: [bn, {if: i >= n, then: conv 7 1x1, else: conv x.C 3x3 p=1}]}}",
+    ],
+)
+def test_the_last_pass_may_differ(layers: str) -> None:
+    """What compares the loop variable with its last value is known in all passes: totals, fields, and rows."""
+    graph, counted = opened(layers), Counter[str]()
+    formulas, fields = numbers_of(Report(graph)), field_formulas(graph, counted)
+    assert () == graph.conditions
+    folded = Folded(Listing(Report(graph), ("name", "params", "receptive_field")))
+    for number in range(1, 7):
+        there = Report(build(spec_of(f"{HEAD}hparams: {{n: {number}}}\nlayers: {layers}\n")))
+        assert (number, numbers_of(there)) == (number, put_in(formulas, n=number))
+        assert [] == list(fields.wrong(there, {"n": number}, counted))
+        if "j" not in layers and "block" not in layers:  # the helper can't read their names
+            agrees(folded, Listing(there, folded.listing.columns), {"n": number})
+
+
+def test_random_specs_with_other_last_passes() -> None:
+    """A few of those of `python -m tests.fuzz_depth --ends`."""
+    assert search(60, 1, Ends)["open"] > 5
 
 
 def test_there_are_only_as_many_passes_as_fit() -> None:

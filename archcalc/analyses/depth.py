@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from archcalc.analyses.registry import of_scope
 from archcalc.graph import MAX_LAYERS, Application, Composite, Graph, Repeat, TooManyLayers
 from archcalc.graph.composite import OUTPUT, Call, exits, over_passes, passes, shared_exits
-from archcalc.symbolic import Dim, maximum
+from archcalc.symbolic import Dim, is_never_negative, is_symbolic, maximum
+from archcalc.symbolic.sums import tidy
 from archcalc.work import spend
 
 INSIDE = -1
@@ -101,7 +103,27 @@ def _of_repeat(repeat: Repeat, seen: frozenset[int], scope: Spans) -> Ways:
         if shared_exits(repeat) and number < repeat.count - 1:
             entering[repeat.chained] = known[start + repeat.output]
         begun = number + 1
+    if repeat.is_open and is_symbolic(repeat.times) and not is_never_negative(repeat.times - 1):
+        known = {wire: _with_passes(way, repeat.times) for wire, way in known.items()}
+        ends = _with_passes(ends, repeat.times)
     return {wire: known[wire] for wire in seen}, ends
+
+
+def _with_passes(way: Way, times: Any) -> Way:
+    """The lengths of a way as they are where there are passes, without the maxima that are decided then.
+
+    Of none, that makes of what begins in them something that isn't longer than nothing.
+    """
+    import sympy
+
+    def settled(length: Any) -> Dim:
+        for symbol in times.free_symbols if is_symbolic(length) and length.has(sympy.Max) else ():
+            if isinstance(more := tidy(times - symbol), int):
+                there = length.xreplace({symbol: symbol - more}).replace(sympy.Max, maximum)
+                return tidy(there.xreplace({symbol: symbol + more}))
+        return length  # type: ignore[no-any-return]  # a size
+
+    return {origin: settled(length) for origin, length in way.items()}
 
 
 def _with_scope(repeat: Repeat, special: dict[int, frozenset[int]], scope: Spans) -> dict[int, frozenset[int]]:

@@ -73,7 +73,7 @@ class Field:
     @property
     def size(self) -> Any:
         """Input positions that a window spans, or the widest does; None where positions don't follow the axis."""
-        return maximum(*self.sizes, 0) if self.follows else None
+        return maximum(*self.sizes) if self.follows else None
 
     @property
     def stride(self) -> Any:

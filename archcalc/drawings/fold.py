@@ -223,7 +223,7 @@ class Folding:
 
     def _item(self, part: _Part) -> Item:
         """A part alone; a scope around one item is that item."""
-        path, nodes = part.at.path, tuple(part.nodes)
+        path, nodes = part.at.path.replace(UNNAMED, ""), tuple(part.nodes)
         if isinstance(part.at.call, Application):
             return Cell(path, path, nodes)
         children = self._items(part.parts)

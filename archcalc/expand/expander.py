@@ -21,6 +21,7 @@ from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
 from archcalc.graph import MAX_LAYERS
+from archcalc.graph.labels import UNNAMED
 from archcalc.language.arithmetic import UnknownName, Word
 from archcalc.language.calls import ArgumentError
 from archcalc.language.expression import NAMED, Expr, Reported, Undecidable, decide
@@ -76,12 +77,15 @@ class Expander:
         self.loops = Loops(self)
         self.mixtures = Mixtures(self)
         self.failures = 0
+        self.undecided = 0
+        """Errors of conditions that depend on symbols."""
 
     # --- errors ---------------------------------------------------------------------------------------------------
 
     def report(self, ctx: Context, error: LocalError, mark: Mark, prefix: str = "") -> None:
         """Tell an error where it happened; the tensor is unknown from here on."""
         self.failures += 1
+        self.undecided += isinstance(error, Undecidable) or isinstance(error.__cause__, Undecidable)
         if isinstance(error, Reported):
             return
         message = f"{prefix}: {error.message}" if prefix else error.message
@@ -105,8 +109,7 @@ class Expander:
         try:
             return decide(self.defined(condition.evaluate(ctx.env), ctx), condition)
         except Undecidable as error:
-            message = f"condition '{text}' depends on a symbolic value"
-            self.report(ctx, LocalError(message, code=error.code, hint=error.hint), mark)
+            self.report(ctx, Undecidable(error.where, f"condition '{text}'"), mark)
         except LocalError as error:
             self.report(ctx, error, mark)
         return None
@@ -172,17 +175,22 @@ class Expander:
         except LocalError as error:
             self.report(ctx, error, mark)
             return None
+        return self.made.settle(path, self._below(path, item, ctx, at))
+
+    def last_pass(self, name: str, item: Item, ctx: Context, at: Tensor) -> Tensor:
+        """Build an item under a name that stands in tables alone: nothing can refer to it."""
+        return self._below(ctx.scope.child(UNNAMED + name), item, ctx, at)
+
+    def _below(self, path: str, item: Item, ctx: Context, at: Tensor) -> Tensor:
         if has_one_call(item):
-            at = self.item(item, ctx, at, path)
-        else:
-            inner = ctx.inside(path)
-            inner.scope.reserve(given_names(item))
-            self.made.begin(path)
-            try:
-                at = self.item(item, inner, at)
-            finally:
-                self.made.close()
-        return self.made.settle(path, at)
+            return self.item(item, ctx, at, path)
+        inner = ctx.inside(path)
+        inner.scope.reserve(given_names(item))
+        self.made.begin(path)
+        try:
+            return self.item(item, inner, at)
+        finally:
+            self.made.close()
 
     def restart(self, item: Restart, ctx: Context, at: Tensor, own: str) -> Tensor:
         return self.item(item.item, ctx, self.find(item.path, ctx, at, item.mark), own)

@@ -19,25 +19,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Rows
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from archcalc.data import dataclass
 from archcalc.errors import ExpressionError, LocalError, Mark
-from archcalc.expand.alike import Readers, rows_alike
+from archcalc.expand.alike import FLIPPED, Reader, Readers, rows_alike
 from archcalc.expand.blocks import Place
 from archcalc.expand.equal_passes import Passes
 from archcalc.expand.nodes import Nodes, Tensor
 from archcalc.expand.overrides import Overrides
 from archcalc.expand.scope import Context
-from archcalc.graph.composite import Repeat
+from archcalc.graph.composite import Repeat, depends_on
 from archcalc.graph.labels import Numbered
 from archcalc.language.arithmetic import LISTS, MAX_RANGE, OpenRange, integer
 from archcalc.language.expression import Axis, Binary, Expr, Name, Reported
 from archcalc.language.items import Chain, GroupUnit, Item, Loop, Named, Template
 from archcalc.language.tree import Diagnostics
 from archcalc.shape import Shape
-from archcalc.symbolic import Dim, collecting_conditions, exceeds, is_never_negative, is_symbolic
-from archcalc.symbolic.arithmetic import counter
+from archcalc.symbolic import Dim, assuming, collecting_conditions, exceeds, is_never_negative, is_symbolic
+from archcalc.symbolic.arithmetic import PRIME, counter
 from archcalc.symbolic.conditions import collected, follows
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 Column = tuple[tuple[str, ...], Rows[Any]]
 TRIES = 8
 """After so many passes in a row that no other is like, only the 16th, 32nd … is compared with those to come."""
+LAST = "last"
+"""What the last pass is called that differs, where its number has no one name."""
 PATIENCE = 3
 """Passes that are built before the passes to come are taken to be as large as the last one."""
 
@@ -68,12 +72,17 @@ class Builder(Protocol):
     made: Nodes
     overrides: Overrides
     failures: int
+    undecided: int
     diagnostics: Diagnostics
 
     def scoped(
         self, name: Template | str, item: Item, ctx: Context, at: Tensor, mark: Mark, automatic: bool = False
     ) -> Tensor:
         """Build an item under a name."""
+        ...
+
+    def last_pass(self, name: str, item: Item, ctx: Context, at: Tensor) -> Tensor:
+        """Build an item under a name that nothing can refer to."""
         ...
 
     def look_at(self, ctx: Context, at: Tensor) -> None:
@@ -108,6 +117,8 @@ class Run:
     naming: Named | None = None
     loop: Loop | None = None
     columns: tuple[Column, ...] = ()
+    ends_apart: bool = False
+    """Whether another pass comes after these, of which comparisons know."""
 
     @property
     def count(self) -> int:
@@ -139,7 +150,39 @@ class Loops:
         if (found := self._columns(item, ctx)) is None:
             return None
         times, columns = found
-        return self._run(Run(item.body, times, ctx, item.mark, naming, item, columns), at)
+        run = Run(item.body, times, ctx, item.mark, naming, item, columns)
+        if is_symbolic(times) and any(map(_compares, self._readers.of(item.body, columns))):
+            return self._run_to_last(run, at)
+        return self._run(run, at)
+
+    def _run_to_last(self, run: Run, at: Tensor) -> Tensor:
+        """Run passes whose number is a symbol, the last one apart if they can't be run otherwise."""
+        from archcalc.expand.laws import State  # few specs have such loops
+
+        builder = self.builder
+        state, undecided = State(builder, run.ctx.scope), builder.undecided
+        for runs in (self._run, self._run_with_last):
+            found = runs(run, at)
+            if builder.undecided == undecided:
+                return found
+            state.restore()
+        return self._run(run, at)
+
+    def _run_with_last(self, run: Run, at: Tensor) -> Tensor:
+        at = self._run(replace(run, times=run.times - 1, ends_apart=True), at)
+        around = _around_number(run.naming)
+        if at is None or around is None:
+            return self._run(run, at) if at is not None else None  # with its error
+        row = {name: values.start + run.times - 1 for (name,), values in run.columns if isinstance(values, range)}
+        ctx = run.ctx.bound(row)
+        counted = run.times if run.naming is None else _number_in(run.naming).evaluate(ctx.env)
+        told = LAST if PRIME in str(counted) else counted  # it's another one in each pass around it
+        name = f"{around[0]}{told}{around[1]}".replace(" ", "")
+        self._open += 1
+        try:
+            return self.builder.last_pass(name, run.body, ctx, at)
+        finally:
+            self._open -= 1
 
     def branches(self, item: Loop, ctx: Context, at: Tensor) -> list[tuple[str, Item, Context]]:
         """A merge's branches, one for each row of a loop's lists: its name, if it has one; none after an error."""
@@ -308,7 +351,8 @@ class Loops:
         check_next(shape, made.application(at).output_shape if at != entered else shape, index)
         hold_throughout(conditions, index, times)
         state.forget()
-        return self._repeated(run, names, before, at, times, index)
+        changes = any(depends_on(item.call, index) for item in made.frames[-1].items[before.items :])
+        return self._repeated(run, names, before, at, times, index if changes else None)
 
     def _built(self, run: Run, number: int, at: Tensor, index: Any = None) -> tuple[_Before, Tensor]:
         """Build one pass, for all after it if `index` counts them: where the build stood before it, what it returns."""
@@ -316,7 +360,8 @@ class Loops:
             self.references.clear()
         before = self._now(at)
         self.passed += 1
-        return before, self._pass(run, number, at, index)
+        with assuming(run.times - number - (1 if index is None else index)) if run.ends_apart else nullcontext():
+            return before, self._pass(run, number, at, index)
 
     def _built_if_there(self, run: Run, number: int, at: Tensor) -> tuple[_Before, Tensor]:
         """The same for a pass of a symbolic number of them, which may not be there.
@@ -530,6 +575,17 @@ def _around_number(naming: Named | None) -> tuple[str, str] | None:
     if len(places) != 1:
         return None
     return "".join(map(str, parts[: places[0]])), "".join(map(str, parts[places[0] + 1 :]))
+
+
+def _number_in(naming: Named) -> Expr:
+    return next(part for part in naming.name.parts if isinstance(part, Expr))
+
+
+def _compares(reader: Reader) -> bool:
+    """Whether an expression compares a loop variable with something else than a number."""
+    return any(
+        isinstance(part, Binary) and part.operation in FLIPPED and len(part.names()) > 1 for part in reader.expr.walk()
+    )
 
 
 class _Before(NamedTuple):

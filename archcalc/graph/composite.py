@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -317,6 +318,23 @@ def _applied(application: Application, index: Any, number: Dim) -> Application:
         for shape in (*application.input_shapes, application.output_shape)
     ]
     return Application(layer.given(**arguments), tuple(shapes[:-1]), shapes[-1], there(application.copies))
+
+
+def depends_on(call: Call, index: Any) -> bool:
+    """Whether something in it depends on the number of the pass that it is."""
+    if isinstance(call, Repeat):
+        return depends_on(call.body, index) or (is_symbolic(call.times) and index in call.times.free_symbols)
+    if isinstance(call, Composite):
+        return any(depends_on(item.call, index) for item in call.items)
+    sizes = (size for shape in (*call.input_shapes, call.output_shape) for size in shape.values())
+    values = (getattr(call.layer, name) for name in call.layer.arguments())
+    return any(map(partial(_stands_in, index), (*sizes, *values, call.copies)))
+
+
+def _stands_in(index: Any, value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(map(partial(_stands_in, index), value))
+    return is_symbolic(value) and index in value.free_symbols
 
 
 def varies(call: Call) -> bool:

@@ -14,7 +14,6 @@ from archcalc.errors import ExpressionError, LocalError
 from archcalc.language.arithmetic import (
     COMPARISONS,
     FUNCTIONS,
-    LISTS,
     OPERATIONS,
     Dims,
     Items,
@@ -24,7 +23,7 @@ from archcalc.language.arithmetic import (
     number,
     short,
 )
-from archcalc.symbolic import is_never_zero, is_symbolic
+from archcalc.symbolic import is_never_zero, is_surely_not_negative, is_symbolic, truth
 from archcalc.work import spend
 
 NAMED = "@"
@@ -239,9 +238,9 @@ def decide(value: Any, where: Expr) -> bool:
     Raises: ExpressionError: the condition is undecidable, or not true or false.
     """
     if is_symbolic(value):
-        if str(value) in ("True", "False"):
-            return str(value) == "True"
-        raise Undecidable(where)
+        if (found := truth(value)) is None:
+            raise Undecidable(where)
+        return found
     if not isinstance(value, bool):
         raise ExpressionError(f"a condition must be true or false, not {short(value)}", code="E086")
     return value
@@ -250,19 +249,21 @@ def decide(value: Any, where: Expr) -> bool:
 class Undecidable(ExpressionError):
     """A condition depends on a symbol; the chain's step, which has the text, names it (E106)."""
 
-    def __init__(self, where: Expr) -> None:
-        super().__init__("a condition depends on a symbolic value", code="E106", hint="give the symbol a value")
+    def __init__(self, where: Expr, what: str = "a condition") -> None:
+        super().__init__(f"{what} depends on a symbolic value", code="E106", hint="give the symbol a value")
         self.where = where
 
 
 def _equal(left: Any, right: Any, where: Expr) -> bool:
     if not is_symbolic(left) and not is_symbolic(right):
         return bool(left == right)
-    if any(isinstance(side, (bool, str, *LISTS)) for side in (left, right)):
-        return False
+    if not all(is_symbolic(side) or type(side) in (int, Fraction) for side in (left, right)):
+        return False  # a word, a block, a list
     from sympy import expand
 
     difference = expand(left - right)
-    if not difference.is_zero and not is_never_zero(difference):
-        raise Undecidable(where)
-    return bool(difference.is_zero)
+    if difference.is_zero or is_never_zero(difference):
+        return bool(difference.is_zero)
+    if is_surely_not_negative(difference - 1) or is_surely_not_negative(-difference - 1):
+        return False
+    raise Undecidable(where)

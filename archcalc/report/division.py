@@ -12,7 +12,7 @@ from typing import TypeAlias
 from archcalc.graph import MAX_LAYERS, Application, Composite, Graph, Repeat
 from archcalc.graph.composite import Call, counts
 from archcalc.graph.labels import Label
-from archcalc.report.rows import Entry, Line, Row, around, written_out
+from archcalc.report.rows import Entry, Line, Row, around, shown, written_out
 from archcalc.report.volumes import Volumes
 
 Known: TypeAlias = "dict[tuple[int, int, int], tuple[Row, ...]]"
@@ -49,7 +49,7 @@ def _by_layer(call: Call, label: Label | None, known: Known) -> tuple[Row, ...]:
         rows: list[Row] = []
         for item, first, name, inner in zip(call.items, call.starts, label.names, label.inner, strict=True):
             if isinstance(item.call, Application):
-                rows.append(Line(str(name), first, (0,), ((item.call, 1),)))
+                rows.append(Line(shown(name), first, (0,), ((item.call, 1),)))
             elif item.call.size:
                 body = item.call.body if isinstance(item.call, Repeat) else item.call
                 rows.append(around(item.call, name, first, _by_layer(body, inner, known)))

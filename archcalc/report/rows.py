@@ -23,6 +23,11 @@ Layers: TypeAlias = "tuple[tuple[Application, Dim], ...]"
 """Layers applied to their shapes, and how often each is there."""
 
 
+def shown(name: str | Numbered) -> str:
+    """A name of a layer or a scope as people see it."""
+    return str(name).removeprefix(UNNAMED)
+
+
 class Line(NamedTuple):
     """One row in a part, wherever that stands: its name there, and its first node, counted from the part's first.
 
@@ -53,7 +58,7 @@ class Run(NamedTuple):
 
     def name(self, number: int) -> str:
         """The name of a pass, or of the scope."""
-        return self.names if isinstance(self.names, str) else self.names.name(self.begin + number)
+        return shown(self.names) if isinstance(self.names, str) else self.names.name(self.begin + number)
 
     @property
     def is_open(self) -> bool:

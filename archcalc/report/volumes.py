@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from archcalc.graph import Application, Composite, Repeat
 from archcalc.graph.composite import Call
 from archcalc.graph.labels import Label, Numbered
-from archcalc.report.rows import Line, Row, Run
+from archcalc.report.rows import Line, Row, Run, shown
 from archcalc.symbolic import Dim
 
 
@@ -73,7 +73,7 @@ class Volumes:
                 continue
             found = self.rows(item.call, inner, riders)
             if isinstance(item.call, Application):
-                rows += [line._replace(name=str(name), first=first) for line in found if isinstance(line, Line)]
+                rows += [line._replace(name=shown(name), first=first) for line in found if isinstance(line, Line)]
             elif found:
                 rows.append(self._scope(call, label, str(name), first, Run(str(name), first, item.call.size, found)))
         if any("/" in name for name in label.names if isinstance(name, str)):

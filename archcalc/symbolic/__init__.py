@@ -31,11 +31,14 @@ from archcalc.symbolic.conditions import Condition, collecting_conditions
 from archcalc.symbolic.relations import (
     agreement,
     as_integer,
+    assuming,
     differ,
     exceeds,
     indivisible,
+    is_surely_not_negative,
     is_zero,
     none_equal,
+    truth,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ __all__ = [
     "Integers",
     "agreement",
     "as_integer",
+    "assuming",
     "ceil_div",
     "collecting_conditions",
     "differ",
@@ -57,6 +61,7 @@ __all__ = [
     "indivisible",
     "is_never_negative",
     "is_never_zero",
+    "is_surely_not_negative",
     "is_symbolic",
     "is_zero",
     "known",
@@ -68,6 +73,7 @@ __all__ = [
     "shared_out",
     "solve",
     "terms",
+    "truth",
 ]
 
 

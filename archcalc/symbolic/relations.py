@@ -7,7 +7,9 @@ depends on the symbols is assumed to be right, and becomes a `Condition` of whoe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -337,3 +339,46 @@ def as_integer(value: object) -> Dim | None:
             return int(value)
         return None if is_never_whole(value) or (not _is_whole(value) and indivisible(value, 1)) else value
     return None
+
+
+# --- what is known for a while -----------------------------------------------------------------------------------
+
+_assumed: ContextVar[tuple[Any, ...]] = ContextVar("assumed", default=())
+
+
+@contextmanager
+def assuming(margin: Dim) -> Iterator[None]:
+    """Take it as known that something is never negative."""
+    token = _assumed.set((*_assumed.get(), margin))
+    try:
+        yield
+    finally:
+        _assumed.reset(token)
+
+
+def truth(comparison: Any) -> bool | None:
+    """Whether a comparison of SymPy holds for all numbers; None if it's true for some, or that isn't known.
+
+    >>> from archcalc import dim
+    >>> i, n = dim("i"), dim("n")
+    >>> with assuming(n - i - 1):
+    ...     print(truth(i < n), truth(i >= n), truth(i < n - 1))
+    True False None
+    """
+    import sympy
+
+    if comparison in (sympy.true, sympy.false):
+        return bool(comparison)
+    margin = comparison.gts - comparison.lts  # greater than, less than
+    strict = isinstance(comparison, (sympy.StrictLessThan, sympy.StrictGreaterThan))
+    if is_surely_not_negative(margin - int(strict)):
+        return True
+    return False if is_surely_not_negative(int(strict) - margin - 1) else None
+
+
+def is_surely_not_negative(value: Any) -> bool:
+    """Whether it's certain that an integer polynomial is 0 or more, with what is known for a while."""
+    if not (value.is_integer and value.is_polynomial()):
+        return False
+    margins = (value, *(value - known for known in _assumed.get()))
+    return any(is_never_negative(margin) if is_symbolic(margin) else margin >= 0 for margin in margins)
