@@ -123,6 +123,11 @@ FAMILIES: dict[str, Family] = {
     r"gpt1": Family("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", gpt),
     r"bert_": Family("BertConfig", "BertModel", lambda s: {
         **plain(s), "max_position_embeddings": s.positions, "layer_norm_eps": s.eps}),
+    r"albert_": Family("AlbertConfig", "AlbertModel", lambda s: {
+        **plain(s), "embedding_size": s.narrow, "max_position_embeddings": s.positions, "layer_norm_eps": s.eps}),
+    r"t5_": Family("T5Config", "T5ForConditionalGeneration", lambda s: {
+        "vocab_size": s.vocabulary, "d_model": s.d, "d_kv": s.head, "d_ff": s.ffn, "num_heads": s.heads,
+        "num_layers": s.layers // 3}),  # a decoder's layer has two attentions
     r"gpt2_|gpt3_|cerebras_": Family("GPT2Config", "GPT2LMHeadModel", gpt),
     r"opt_": Family("OPTConfig", "OPTForCausalLM", lambda s: {
         **plain(s), "ffn_dim": s.ffn, "max_position_embeddings": s.positions - 2, "word_embed_proj_dim": s.narrow,
@@ -220,8 +225,9 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
     if isinstance(module, Network):
         made = module(*inputs)
         return [*made.values()][-1] if isinstance(made, dict) else made
-    tokens, *segments = inputs
-    made = module(tokens, token_type_ids=segments[0]) if segments else module(tokens)
+    tokens, *others = inputs
+    second = "decoder_input_ids" if module.config.is_encoder_decoder else "token_type_ids"  # type: ignore[union-attr]
+    made = module(tokens, **dict(zip([second], others, strict=False)))
     return made.logits if "logits" in made else made.pooler_output
 
 

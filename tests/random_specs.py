@@ -245,6 +245,14 @@ def shared(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
             return [{first: "identity"}, {name: f"embed {rows} {width}"}, again], x.with_(C=width)
         return [{name: f"embed {rows} {width}"}, "relu", f"fc {rows}{bias} tie=@{name}"], x.with_(C=rows)
     width = number(draft.draw, 1, 6)
+    if tuple(x) == ("T", "C") and draft.chance(2):
+        table = draft.draw(st.sampled_from(["buckets=4 max_distance=3", f"relative={x['T']}"]))
+        other = draft.draw(st.sampled_from(["", " causal=true", " softcap=2"]))
+        return [
+            {name: f"attention 1 {table}"},
+            f"fc {width}",
+            f"attention 1 {table}{bias}{other} tie=@{name}",
+        ], x.with_(C=width)
     if not x.spatial:
         return [{name: f"fc {width}"}, f"fc {x.C}", f"fc {width}{bias} tie=@{name}"], x.with_(C=width)
     if draft.chance(2):

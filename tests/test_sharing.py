@@ -339,6 +339,8 @@ def test_tables_records_and_golden_values_say_whose_weights() -> None:
     report = archcalc.analyze(graph)
     assert "conv 4 3x3 (shared)" in report.to("csv")
     assert "tower (2 calls; weights in a/tower)" in report.to("plain")
+    step = archcalc.explain(graph, "b/tower/conv")["weights"]
+    assert (0, ("the 108 of a/tower/conv are used again",)) == (step.value, step.sentences)
     rows = {row["name"]: row for row in json.loads(report.to("json"))["layers"]}
     assert "a/tower/bn" == rows["b/tower/bn"]["shares"]
     assert not [name for name, row in rows.items() if "shares" in row and not name.startswith("b/tower")]
@@ -391,3 +393,35 @@ def test_parameter_sizes_tell_which_weights_have_other_shapes(data: st.DataObjec
         ]
     sizes = [layer.parameter_sizes(*volumes) for volumes in (inputs, others)]
     assert (shapes[0] == shapes[1]) == (sizes[0] == sizes[1]), (layer, inputs, others, shapes)
+
+
+# --- tables of positions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["buckets=8 max_distance=16", "relative=6"])
+def test_attention_may_have_the_table_of_positions_of_another(table: str) -> None:
+    """It has projections of its own, and the numbers of the table are counted where it is."""
+    head = "archcalc: 1\nname: t\ninput: {T: 6, C: 16}\n"
+    layers = f"[{{a: attention 4 {table}}}, {{b: attention 4 {table} tie=@a}}, {{c: attention 4 causal=true {table} tie=@a}}]"
+    graph = graph_of(f"layers: {layers}\n", head)
+    report = archcalc.analyze(graph)
+    projections = 4 * 16 * 16
+    numbers = 4 * (8 if "buckets" in table else 11)
+    assert [projections + numbers, projections, projections] == [report[name]["weights"] for name in "abc"]
+    assert [graph.places["a"]] * 2 == [graph[name].tied for name in "bc"]
+    with pytest.raises(SpecError, match="E074"):
+        graph_of(f"layers: [{{a: attention 4 {table}}}, {{b: attention 2 {table} tie=@a}}]\n", head)
+    with pytest.raises(SpecError, match=r"E211.*tie is for a table of positions, and there.s none"):
+        graph_of(f"layers: [{{a: attention 4 {table}}}, {{b: attention 4 tie=@a}}]\n", head)
+
+
+@pytest.mark.torch
+def test_tables_that_are_tied_are_one_parameter() -> None:
+    """In the network and in the program, which are compared with each other."""
+    from archcalc.pytorch.source.writer import torch_code
+
+    head = "archcalc: 1\nname: t\ninput: {T: 6, C: 16}\n"
+    graph = graph_of("layers: [a: attention 4 buckets=8, ln, b: attention 4 buckets=8 bias=false tie=@a]\n", head)
+    report, network = archcalc.analyze(graph), archcalc.to_torch(graph)
+    assert report.total("params") == sum(parameter.numel() for parameter in network.parameters())
+    assert "self.b.core.positions.table.weight = self.a.core.positions.table.weight" in torch_code(graph)

@@ -23,6 +23,8 @@ SPECS = (
     "gpt1",
     "gpt2",
     "bert",
+    "albert",
+    "t5",
     "gpt3",
     "opt",
     "bloom",
@@ -39,6 +41,8 @@ VARIANTS = [each.name for each in architectures() if each.spec.name in SPECS]
 SMALL: dict[str, dict[str, Any]] = {
     "gpt1": {},
     "bert:bert_base": {},
+    "albert:albert_base": {"layers": 3, "narrow": 24},
+    "t5:t5_small": {"head": 16, "ffn": 40},
     "gpt2:gpt2_small": {},
     "gpt3:gpt3_small": {},
     "gpt3:cerebras_111m": {},

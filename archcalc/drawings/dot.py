@@ -173,6 +173,8 @@ class _Writer:
         params = sum((count * self.report.value(at, "params") for at, count in counts.items()), start=0)
         if params != 0:
             lines.append(_small(dot_label(_count(params, "param")) + (" each" if cell.count != 1 else "")))
+        elif any(at.copies == 0 for at in counts):
+            lines.append(_small("shared params"))
         self._node(dot, self.written, lines, kind)
         self.written += 1
 

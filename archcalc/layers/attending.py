@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Extent, Number
+from archcalc.layers.arguments import Extent, Number, Tie
 from archcalc.layers.base import Layer
 from archcalc.layers.kept import Extra, Moments, Width
 from archcalc.layers.reads import Everywhere, Relation, UpTo
@@ -77,6 +77,8 @@ class Attending(Layer):
     buckets: Dim | None
     max_distance: Dim
     relative: Extent | None
+    tie: Tie | None = None
+    """Whose table of positions it has, for the kinds that can share one."""
 
     keeps_the_least = True
     uncounted = "softmax and scaling"
@@ -100,6 +102,9 @@ class Attending(Layer):
                     raise ShapeError(f"relative={told} has {places} places, there are T={tokens} tokens", code="E208")
         if self.buckets is not None:
             self._check_buckets(self.buckets)
+        if self.tie is not None and not self.positions(1):
+            hint = "give it buckets=… or relative=…"
+            raise ShapeError("tie is for a table of positions, and there's none", code="E211", hint=hint)
 
     def _check_buckets(self, buckets: Dim) -> None:
         sides = 1 if self.causal else 2
@@ -123,6 +128,14 @@ class Attending(Layer):
         if self.buckets is not None:
             return self.buckets * heads
         return heads * prod(2 * size - 1 for size in self._grid()) if self.relative is not None else 0
+
+    def own_positions(self, heads: Dim) -> Dim:
+        """Those of them that aren't another layer's."""
+        return 0 if self.tie is not None else self.positions(heads)
+
+    def table_shape(self, heads: Dim) -> tuple[Dim, ...]:
+        """The table as PyTorch stores it, if there is one."""
+        return (rows, heads) if (rows := self.positions(1)) else ()
 
     def products(self, sizes: Sizes) -> Dim:
         """Multiply-adds of queries with keys and of probabilities with values, over all pairs, masked ones too."""

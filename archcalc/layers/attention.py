@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Channels, Extent, HeadNorm, Number, Tensor
+from archcalc.layers.arguments import Channels, Extent, HeadNorm, Number, Tensor, Tie
 from archcalc.layers.attending import Attending, Sizes
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
@@ -36,7 +36,7 @@ class Attention(Attending):
     one as many after it. `qk_norm` normalises the queries and keys of each head, or all of them together.
     Source: Vaswani et al. 2017, section 3.2; torch.nn.MultiheadAttention. Shared keys: Ainslie et al. 2023 (GQA).
     `rope`: Su et al. 2021. `alibi`: Press et al. 2022. `buckets`: Raffel et al. 2020 (T5). `relative`: Liu et al. 2021
-    (Swin), equation 4. `softcap`: Gemma 2, section 2. `sinks`: gpt-oss.
+    (Swin), equation 4. `softcap`: Gemma 2, section 2. `sinks`: gpt-oss. `tie`: another's table of positions (T5).
 
     >>> Attention(num_heads=8).macs(Shape(T=4, C=64), Shape(T=4, C=64))
     67584
@@ -75,6 +75,7 @@ class Attention(Attending):
     relative: Extent | None = None
     softcap: Number | None = None
     sinks: bool = False
+    tie: Tie | None = None
 
     weight_layer = True
     sentences = Sentences(
@@ -162,7 +163,14 @@ class Attention(Attending):
         source, sizes = kv if kv is not None else x, self.sizes(x, kv)
         queries, keys, values, out = self._widths(x, kv)
         matrices = x.C * queries + source.C * (keys + values) + sizes.heads * sizes.value * out
-        return matrices + self._normed(x, kv) + self.positions(sizes.heads)
+        return matrices + self._normed(x, kv) + self.own_positions(sizes.heads)
+
+    def weight_shape(self, x: Shape, kv: Shape | None = None) -> tuple[Dim, ...]:
+        """Of the table of positions: that is what another one can share."""
+        return self.table_shape(self.num_heads)
+
+    def weight_factors(self, x: Shape, kv: Shape | None = None) -> tuple[Dim, ...]:
+        return ()
 
     def parameter_sizes(self, x: Shape, kv: Shape | None = None) -> tuple[Dim, ...]:
         return *super().parameter_sizes(x, *([] if kv is None else [kv])), x.C, (x if kv is None else kv).C
@@ -315,6 +323,7 @@ class ScaledDotProduct(Attending):
     relative: Extent | None = None
     softcap: Number | None = None
     sinks: bool = False
+    tie: Tie | None = None
 
     sentences = Sentences(
         weights="the table of positions",
@@ -349,7 +358,10 @@ class ScaledDotProduct(Attending):
         return x.with_(C=self.num_heads * sizes.value)
 
     def weights(self, x: Shape, keys: Shape, values: Shape) -> Dim:
-        return self.positions(self.num_heads)
+        return self.own_positions(self.num_heads)
+
+    def weight_shape(self, x: Shape, keys: Shape, values: Shape) -> tuple[Dim, ...]:
+        return self.table_shape(self.num_heads)
 
     def biases(self, x: Shape, keys: Shape, values: Shape) -> Dim:
         return self.num_heads if self.sinks else 0

@@ -13,7 +13,7 @@ from archcalc.errors import VerificationError
 from archcalc.graph import Node
 from archcalc.pytorch.alive import least_bytes
 from archcalc.pytorch.compare import Difference, Measured
-from archcalc.pytorch.network import Network
+from archcalc.pytorch.network import Network, weighted
 from archcalc.pytorch.saved import FUSED_FLOPS, FusedKernels, SavedTensors, storage
 from archcalc.symbolic import known
 
@@ -103,8 +103,8 @@ def own_params(module: nn.Module, node: Node) -> int:
     """Scalars of the module's parameters, without those that belong to another layer: a weight, or all."""
     if node.reuses:
         return 0
-    sizes = [p.numel() for name, p in module.named_parameters() if node.tied is None or not name.endswith("weight")]
-    return sum(sizes)
+    others = [] if node.tied is None else [weighted(module).weight]
+    return sum(p.numel() for p in module.parameters() if not any(p is other for other in others))
 
 
 def statistics(module: nn.Module) -> int:

@@ -47,7 +47,7 @@ class Network(nn.Module):
             if node.tied is not None and node.reuses:
                 share(module, self.module_at(node.tied))
             elif node.tied is not None:
-                _weighted(module).weight = _weighted(self.module_at(node.tied)).weight
+                weighted(module).weight = weighted(self.module_at(node.tied)).weight
 
     def _place(self, module: nn.Module, name: str) -> None:
         """Hang a layer's module under its name."""
@@ -208,13 +208,16 @@ def _attribute(holder: nn.Module, name: str) -> str:
     return name
 
 
-def _weighted(module: nn.Module) -> nn.Module:
-    """The submodule that holds the weight."""
-    return next(part for part in module.modules() if isinstance(getattr(part, "weight", None), nn.Parameter))
+def weighted(module: nn.Module) -> nn.Module:
+    """The submodule that holds the weight that layers can share: a table, or the first that has one."""
+    parts: dict[str, nn.Module] = {
+        name: part for name, part in module.named_modules() if isinstance(getattr(part, "weight", None), nn.Parameter)
+    }
+    return parts[next((name for name in parts if name.endswith("table")), next(iter(parts)))]
 
 
 def weighted_path(module: nn.Module) -> str:
     """How to reach that submodule in Python: `[1]`, `.module`, or an empty text for the module itself."""
-    owner = _weighted(module)
+    owner = weighted(module)
     path = next(name for name, part in module.named_modules() if part is owner)
     return "".join(f"[{name}]" if name.isdigit() else f".{name}" for name in path.split(".") if name)

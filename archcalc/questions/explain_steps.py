@@ -13,9 +13,10 @@ from typing import Any
 
 from archcalc.analyses.field import Field
 from archcalc.errors import spelled
-from archcalc.formulas.general import Formula, LayerFormulas, alike_along_all, field_formulas, layer_formulas
+from archcalc.formulas.general import HELD, Formula, LayerFormulas, alike_along_all, field_formulas, layer_formulas
 from archcalc.formulas.notation import PLAIN, Notation
-from archcalc.graph import Graph
+from archcalc.graph import Application, Graph
+from archcalc.graph.labels import UNNAMED
 from archcalc.questions.explain_kept import kept_sentences
 from archcalc.questions.formula import seen_from_input
 from archcalc.report import Row
@@ -56,13 +57,13 @@ class Step:
 
 def steps(row: Row) -> Iterator[Step]:
     """A layer's sizes, quantities, and what it sees, each worked out."""
-    at = row.node.application
-    found = layer_formulas(at, usual=True)
+    at, reuses = row.node.application, row.node.reuses
+    found = layer_formulas(Application(at.layer, at.input_shapes, at.output_shape) if reuses else at, usual=True)
     yield from _sizes(row, found)
     for name in ("weights", "biases", "params", "buffers", "activations", "macs"):
         formula = found[name]
         if formula is not None and not (name == "params" and not (found["weights"] and found["biases"])):
-            yield _quantity(row, found, formula)
+            yield _used_again(row, formula) if reuses and name in HELD else _quantity(row, found, formula)
     if at.layer.in_place:
         how = "it works on its input in place" if at.layer.has_inplace() else "its output takes its input's place"
         how = "it is a view of its input" if at.layer.is_view(*at.input_shapes) else how
@@ -150,6 +151,14 @@ def _quantity(row: Row, found: LayerFormulas, formula: Formula) -> Step:
         sentences.append("one value for each position and channel of the output")
         sentences.append(f"{memory(row['activation_bytes'])} as {row.report.dtype}")
     return Step((name,), LABELS.get(name, name), arithmetic, value, formula.value, tuple(sentences))
+
+
+def _used_again(row: Row, formula: Formula) -> Step:
+    """What a layer has of it in a call of a module that doesn't hold the weights: none of its own."""
+    assert row.node.tied is not None
+    owner = row.report.graph.node(row.node.tied).name.replace(UNNAMED, "")
+    name = formula.name
+    return Step((name,), LABELS.get(name, name), "", "0", 0, (f"the {exact(formula.value)} of {owner} are used again",))
 
 
 def _arithmetic(formula: Formula, found: LayerFormulas, weights: Formula | None) -> str:
