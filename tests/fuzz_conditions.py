@@ -204,7 +204,7 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
     elif kind == "topk" and draft.one_in(2):
         expert = draft.random.choice(["fc x.C", f"fc {_tight(draft.expression())} -> relu -> fc x.C"])
         experts, top = draft.expression(), draft.expression()
-        yield f"{{moe: '{expert}', experts: {experts}, top: {top}}}"
+        yield f"{{moe: '{expert}', experts: '{experts}', top: '{top}'}}"
     elif kind in ("dispatch", "combine"):
         yield f"shares: fc {_tight(draft.expression())}"
         copies = draft.call("dispatch")

@@ -98,7 +98,7 @@ def dense(network: Any, expert: str, x: Any, top: int) -> Any:
     total = network.shared(x)
     for number in range(4):
         own = {
-            name: network.get_parameter(f"{owner}.experts.{number}.{last}")
+            name: network.get_parameter(f"{owner}.expert.{last}")[number]
             for name, _ in alone.named_parameters()
             for owner, _, last in [name.rpartition(".")]
         }
@@ -271,7 +271,7 @@ def test_numbers_of_experts_may_be_symbols() -> None:
         ("moe: pos_embed, experts: 4, top: 2", "pos_embed: mixes tokens, or tells them apart by their places; an expert sees one at a time"),
         ("moe: lstm 6, experts: 4, top: 2", "lstm: mixes tokens, or tells them apart by their places; an expert sees one at a time"),
         ("moe: flatten -> fc 6, experts: 4, top: 2", "flatten: mixes tokens, or tells them apart by their places; an expert sees one at a time"),
-        ("moe: bn, experts: 4, top: 2", "bn: learns something, but not from each token by itself; an expert sees one at a time"),
+        ("moe: bn, experts: 4, top: 2", "bn: has buffers; what each expert has is learned, from one token at a time"),
         ("moe: param T=10 C=6, experts: 4, top: 2", "param: mixes tokens, or tells them apart by their places; an expert sees one at a time"),
         ("moe: {add: [fc 6, from a]}, experts: 4, top: 1", "add: an expert reads 'a' from outside, where tokens have other places"),
         ("moe: from a, experts: 4, top: 1", "moe: an expert reads 'a' from outside, where tokens have other places"),

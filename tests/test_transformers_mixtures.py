@@ -132,17 +132,17 @@ def of_experts(mlp: Any, rest: str) -> Any:
         return (
             mlp.shared_expert_gate.weight if hasattr(mlp, "shared_expert_gate") else of_swiglu(mlp.shared_experts, rest)
         )
-    found = re.fullmatch(r"(gate|up|down)\.(?:fc\.)?experts\.(\d+)\.(weight|bias)", rest)
+    found = re.fullmatch(r"(gate|up|down)\.(?:fc\.)?expert\.(weight|bias)", rest)
     assert found
     joined = "down_proj" if found[1] == "down" else "gate_up_proj"
-    own = getattr(mlp.experts, joined + ("_bias" if found[3] == "bias" else ""))[int(found[2])]
+    own = getattr(mlp.experts, joined + ("_bias" if found[2] == "bias" else ""))
     place = {"gate": 0, "up": 1}.get(found[1])
     if hasattr(
         mlp.experts, "gate_up_proj_bias"
     ):  # gpt-oss: stored the other way round, gates and what they weigh in turn
         own = own if place is None else own[..., place::2]
-        return own.mT if own.ndim == 2 else own
-    return own if place is None else own.chunk(2)[place]
+        return own.mT if own.ndim == 3 else own
+    return own if place is None else own.chunk(2, dim=1)[place]
 
 
 @pytest.mark.parametrize("name", (*NETS, *WHOLE) if os.environ.get("ARCHCALC_WHOLE_ZOO") else NETS)

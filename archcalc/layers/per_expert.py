@@ -139,13 +139,10 @@ class PerExpert(Layer):
         return ((Extra(copies), Extra(copies, Width.index)), *self.inner.working(x), (Extra(2 * made),))
 
     def torch_module(self, x: Shape, router: Shape) -> nn.Module:
-        from torch import nn
-
         from archcalc.layers import torch_experts
 
-        alone = x.without("R")  # one region: all tokens of an expert
-        own = nn.ModuleList(self.inner.torch_module(alone) for _ in range(known(self.experts)))
-        return torch_experts.Experts(known(self.top), own)
+        alone = self.inner.torch_module(x.without("R"))  # one region: all tokens of an expert
+        return torch_experts.Experts(known(self.top), known(self.experts), alone)
 
 
 def _of_inner(name: str) -> property:
@@ -166,11 +163,11 @@ def in_expert(inner: Layer, inputs: Sequence[Shape], experts: Dim, top: Dim) -> 
     """
     if inner.by_position or any(map(_mixes_tokens, inner.reads(*inputs))):
         raise ShapeError("mixes tokens, or tells them apart by their places; an expert sees one at a time", code="E212")
-    if inner.params(*inputs) == 0 and inner.buffers(*inputs) == 0:
+    if inner.buffers(*inputs) != 0:
+        raise ShapeError("has buffers; what each expert has is learned, from one token at a time", code="E212")
+    if inner.params(*inputs) == 0:
         return inner
-    kept = inner.kept([True] * len(inputs), *inputs)
-    alone = len(inputs) == 1 and all(extra.per_example for extra in kept.extras)
-    if not alone or "T" not in inner.output_shape(*inputs):
+    if len(inputs) > 1 or "T" not in inner.output_shape(*inputs):
         raise ShapeError(
             "learns something, but not from each token by itself; an expert sees one at a time", code="E212"
         )

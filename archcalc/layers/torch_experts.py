@@ -67,17 +67,37 @@ class Dispatch(nn.Module):
         return router.detach().topk(self.top).indices.flatten().argsort(stable=True) // self.top
 
 
-class Experts(nn.Module):
-    """One layer of each expert, on the copies that were sent to it."""
+def drawn(module: nn.Module) -> dict[str, Tensor]:
+    """A module's parameters, drawn anew."""
+    for part in module.modules():
+        if callable(draw := getattr(part, "reset_parameters", None)):
+            draw()
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
 
-    def __init__(self, top: int, experts: nn.ModuleList) -> None:
+
+class Experts(nn.Module):
+    """One layer of each expert, on the copies that were sent to it: `expert`, with as many sets of weights, stacked."""
+
+    def __init__(self, top: int, experts: int, expert: nn.Module) -> None:
         super().__init__()
-        self.top, self.experts = top, experts
+        self.top, self.experts, self.expert = top, experts, expert
+        first = dict(expert.named_parameters())
+        is_meta = any(value.is_meta for value in first.values())
+        sets = [] if is_meta else [drawn(expert) for _ in range(experts)]
+        for name, value in first.items():
+            owner, _, last = name.rpartition(".")
+            stacked = value.new_empty(experts, *value.shape) if is_meta else torch.stack([each[name] for each in sets])
+            setattr(expert.get_submodule(owner), last, nn.Parameter(stacked))
 
     def forward(self, x: Tensor, router: Tensor) -> Tensor:
         axes = router.dim() - 1
         parts = torch.split(x.flatten(0, axes - 1), self.counts(router))
-        made = [expert(part[None])[0] for expert, part in zip(self.experts, parts, strict=False) if len(part)]
+        weights = {name: value.unbind() for name, value in self.expert.named_parameters()}
+        made = []
+        for number, part in enumerate(parts):
+            if len(part):
+                own = {name: value[number] for name, value in weights.items()}
+                made.append(torch.func.functional_call(self.expert, own, (part[None],))[0])
         joined = torch.cat(made)
         return joined.view(*x.shape[:axes], *joined.shape[1:])
 
@@ -86,7 +106,7 @@ class Experts(nn.Module):
         chosen = router.detach().topk(self.top).indices.flatten()
         if chosen.is_meta:
             return [len(chosen)]
-        counts = [0] * len(self.experts)
+        counts = [0] * self.experts
         for expert in chosen.tolist():
             counts[expert] += 1
         return counts

@@ -47,8 +47,6 @@ def construction(module: nn.Module) -> Code:
     """The call that builds a module, with the arguments that aren't at their defaults."""
     if type(module) is nn.Sequential:
         return sequential([construction(step) for step in module])
-    if type(module) is nn.ModuleList:
-        return _alike([construction(step) for step in module])
     name = type(module).__name__
     name = f"nn.{name}" if type(module).__module__.startswith("torch.") else name
     pieces: list[str | Hole] = [f"{name}("]
@@ -72,13 +70,6 @@ def module_list(steps: list[Code]) -> Code:
     if len(steps) == 1 and steps[0][0] == LOOP:
         return ("nn.ModuleList([", *steps[0][1:], ")")
     return ("nn.ModuleList([", *sequential(steps)[1:-1], "])")
-
-
-def _alike(steps: list[Code]) -> Code:
-    """`nn.ModuleList` of some steps, which are counted if they're equal."""
-    if len(set(steps)) > 1:
-        return module_list(steps)
-    return ("nn.ModuleList([", *steps[0], " for _ in range(", Hole("count", len(steps)), ")])")
 
 
 def _arguments(module: nn.Module) -> Iterator[tuple[str, Any]]:
