@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archcalc import Report, dim
 from archcalc.analyses.field import Field, Fields
@@ -101,7 +101,8 @@ class FieldFormulas(NamedTuple):
             counted["fields compared"] += 1
             place = there.graph.outputs[name] if name in self.graph.outputs else there.graph.place(name)
             expected = there.field_of(place)
-            if {axis: at_numbers(field, numbers) for axis, field in fields.items()} != dict(expected):
+            found = {axis: at_numbers(field, numbers) for axis, field in fields.items()}
+            if found.keys() != expected.keys() or not all(_holds(found[axis], expected[axis]) for axis in found):
                 yield f"{numbers}: {name} sees {fields}, and it is {expected}"
 
 
@@ -116,6 +117,20 @@ def field_formulas(graph: Graph, counted: Counter[str]) -> FieldFormulas:
             except UsageError as error:
                 counted[f"no field: {error.args[0].partition(': ')[2][:40]}"] += 1
     return FieldFormulas(graph, found)
+
+
+def _holds(said: Field, field: Field) -> bool:
+    """Whether a field is what is said of it; what is said to be a bound, as with symbolic sizes, may be more."""
+    if not said.bounded or said == field:
+        return said == field
+    if (said.constant, said.stride, said.follows) != (field.constant, field.stride, field.follows):
+        return False
+    (window,) = said.windows
+    return field.windows[0] is None or (window is not None and _is_within(field.windows[0], window))
+
+
+def _is_within(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    return bool(other[0] <= one[0] and one[1] <= other[1])
 
 
 def at_numbers(field: Field, numbers: Mapping[str, int]) -> Field:

@@ -203,6 +203,17 @@ def test_a_truth_that_is_not_known_is_no_value(truth: str) -> None:
                 build(spec_of(f'{head}layers: "{layers}"\n'))
 
 
+def test_a_symbol_is_a_number() -> None:
+    """It's no truth, and neither a word nor a block."""
+    head = f"{HEAD}hparams: {{b: sym}}\nblocks: {{one(): 'conv 4 1x1'}}\n"
+    for text in ("relu if b", "relu if not b", "conv (1 if b else 2) 1x1", "relu if b and true"):
+        with pytest.raises(SpecError, match="depends on a symbolic value"):
+            build(spec_of(f'{head}layers: ["conv b 1x1", one, "{text}"]\n'))
+    for text in ("one == b", "b == one", "b == [1, 2]", "b == relu"):
+        graph = build(spec_of(f'{head}layers: ["conv b 1x1", one, "relu if {text}"]\n'))
+        assert "relu" not in [node.kind for node in graph.nodes], text
+
+
 @pytest.mark.parametrize("suffix", ["K", "M", "G", "Ki", "Mi", "Gi"])
 def test_small_suffixes_are_mended(suffix: str) -> None:
     """The hint has the whole number as it should be."""

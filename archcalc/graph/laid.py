@@ -40,8 +40,8 @@ class Span:
             amount = over_passes(repeat, amount, first, last)
         return amount
 
-    def greatest(self, amount: Dim) -> Dim | None:
-        """The most that one of these passes has; None if there are none.
+    def greatest(self, amount: Dim, most: Callable[[Dim], int | None] = lambda _: None) -> Dim | None:
+        """The most that one of these passes has; None if there are none. `most` bounds numbers of passes.
 
         Raises: NoSum: it isn't known in which.
         """
@@ -51,7 +51,7 @@ class Span:
             if (first, last) == NONE:
                 return None
             if repeat.index is not None:
-                amount = greatest(amount, repeat.index, first, last)
+                amount = greatest(amount, repeat.index, first, last, most(last))
         return amount
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,8 +61,21 @@ def _largest(graph: Graph, values: Iterable[tuple[int, Dim | tuple[Dim, ...]]]) 
     for index, value in values:
         moments = value if isinstance(value, tuple) else (value,)
         distinct.update(((moment, graph.times[index]), None) for moment in moments)
-    found = (many.greatest(moment) if isinstance(many, Span) else moment for moment, many in distinct)
+    most = partial(_most, graph)
+    found = (many.greatest(moment, most) if isinstance(many, Span) else moment for moment, many in distinct)
     return largest(tidy(value) for value in found if value is not None)
+
+
+def _most(graph: Graph, number: Dim) -> int | None:
+    """How many passes there may be at most, as conditions say it; None if they don't."""
+    if not is_symbolic(number):
+        return number
+    bounds = [
+        int(condition.right + more) for condition in graph.conditions
+        if condition.relation == "<=" and isinstance(condition.right, int)
+        and isinstance(more := tidy(number - condition.left), int)
+    ]  # fmt: skip
+    return min(bounds, default=None)
 
 
 def proved(report: Values, name: str, formula: Dim) -> Dim:

@@ -369,8 +369,10 @@ def truth(comparison: Any) -> bool | None:
 
     if comparison in (sympy.true, sympy.false):
         return bool(comparison)
-    margin = comparison.gts - comparison.lts  # greater than, less than
     strict = isinstance(comparison, (sympy.StrictLessThan, sympy.StrictGreaterThan))
+    if not (strict or isinstance(comparison, (sympy.LessThan, sympy.GreaterThan))):
+        return None
+    margin = comparison.gts - comparison.lts  # greater than, less than
     if is_surely_not_negative(margin - int(strict)):
         return True
     return False if is_surely_not_negative(int(strict) - margin - 1) else None

@@ -19,7 +19,9 @@ from archcalc.symbolic.arithmetic import (
     is_never_negative,
     is_power_of_number,
     is_symbolic,
+    known,
     maximum,
+    minimum,
 )
 from archcalc.work import spend
 
@@ -29,6 +31,8 @@ SHOWN_AT_LEAST = 4
 """Values that show a law, unless they are all the same."""
 MAX_CANCELLED = 100
 """Operations of a formula in which divisors are looked for that cancel."""
+MAX_SEEN = 100
+"""Passes that are looked at one by one for the greatest."""
 MAX_DEGREE = 8
 """The highest power of the number of a pass in a formula that is summed."""
 
@@ -206,10 +210,15 @@ def _factors(ratio: int, power: int) -> Mapping[int, Fraction]:
     return found
 
 
-def greatest(formula: Dim, index: Any, first: Dim, last: Dim) -> Dim:
-    """The greatest value of a formula where `index` is `first`, and so on until `last`.
+def greatest(formula: Dim, index: Any, first: Dim, last: Dim, most: int | None = None) -> Dim:
+    """The greatest value of a formula where `index` is `first`, and so on until `last`, which is at most `most`.
 
-    Raises: NoSum: it isn't certain that it never falls, nor that it never rises.
+    Raises: NoSum: it isn't known where that is.
+
+    >>> from archcalc import dim
+    >>> i, n = dim("i"), dim("n")
+    >>> greatest(3 * i + 2, i, 1, n), greatest((i - 5) ** 2, i, 1, n), greatest(i * (6 - i), i, 1, n)
+    (3*n + 2, Max(16, n**2 - 10*n + 25), -Min(3, n)**2 + 6*Min(3, n))
     """
     if not has(formula, index):
         return formula
@@ -219,7 +228,25 @@ def greatest(formula: Dim, index: Any, first: Dim, last: Dim) -> Dim:
         return at(formula, index, last)
     if rises(-more):
         return at(formula, index, first)
+    if rises(at(tidy(more), index, index + 1) - more):  # it falls, if at all, before it rises
+        return maximum(at(formula, index, first), at(formula, index, last))
+    if (top := _top(formula, more, index, most)) is not None:
+        reached = isinstance(first, int) and first >= top
+        return at(formula, index, first if reached else maximum(first, minimum(last, top)))
     raise NoSum(f"{formula} may be greatest for any {index}")
+
+
+def _top(formula: Any, more: Any, index: Any, most: int | None) -> int | None:
+    """From where on a formula never rises, if it never falls before; None if it does, or has other symbols."""
+    if formula.free_symbols != {index}:
+        return None
+    seen = min(MAX_SEEN if most is None else most, MAX_SEEN)
+    spend(5 * seen, "looking for the greatest of all passes")
+    steps = [known(at(more, index, place)) for place in range(1, seen)]
+    top = next((place for place, step in enumerate(steps, 1) if step < 0), None)
+    if top is None or any(step > 0 for step in steps[top:]):
+        return None
+    return top if seen == most or rises(-at(more, index, index + top - 1)) else None
 
 
 def rises(more: Dim) -> bool:
