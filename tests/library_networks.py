@@ -11,7 +11,7 @@ import argparse
 import importlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from archcalc import analyze, load
+from archcalc import Graph, analyze, load
 from archcalc.pytorch.network import Network
 from archcalc.symbolic import known
 
@@ -137,6 +137,28 @@ SEGFORMERS: list[tuple[list[int], int, int]] = [
 ]
 """Depths, first width and width of the head of B0 to B5."""
 
+
+def whisper(d: int, layers: int, heads: int, decoder_layers: int | None = None, **others: int) -> dict[str, Any]:
+    """The configuration of a Whisper; the names of transformers' arguments."""
+    given = {"layers": layers, "attention_heads": heads, "ffn_dim": 4 * d}
+    found = {f"{half}_{name}": value for half in ("encoder", "decoder") for name, value in given.items()}
+    return {"d_model": d, **found, "decoder_layers": decoder_layers or layers, **others}
+
+
+V3 = {"num_mel_bins": 128, "vocab_size": 51866}
+WHISPERS = {
+    "tiny": whisper(384, 4, 6), "base": whisper(512, 6, 8), "small": whisper(768, 12, 12), "medium": whisper(1024, 24, 16),
+    "large": whisper(1280, 32, 20), "large_v3": whisper(1280, 32, 20, **V3), "turbo": whisper(1280, 32, 20, 4, **V3),
+}  # fmt: skip
+WHOLE = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+"""Nothing of wav2vec 2.0's input is hidden, so that no vector takes its place."""
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096, **WHOLE}
+WAV2VECS: dict[str, dict[str, Any]] = {
+    "base": WHOLE, "large": LARGE,
+    "large_lv60": {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True, **LARGE},
+}  # fmt: skip
+"""How transformers configures these models."""
+
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
     **{name: (name, {}) for name in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")},
@@ -175,19 +197,40 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "detr_resnet101": ("detr/DetrForObjectDetection", {"depths": [3, 4, 23, 3]}),
     "ssd300_vgg16": ("detection/ssd300_vgg16", {}),
     "darknet53": ("timm/darknet53", {"act_layer": partial(nn.LeakyReLU, 0.1)}),  # 0.01 there
+    **{f"whisper_{size}": ("transformers/whisper/WhisperForConditionalGeneration", given) for size, given in WHISPERS.items()},
+    **{f"wav2vec2_{size}": ("transformers/wav2vec2/Wav2Vec2Model", given) for size, given in WAV2VECS.items()},
     "inception_v3": ("inception_v3", {"aux_logits": False, "init_weights": False}),
 }  # fmt: skip
 """Our networks, and what the libraries call them."""
+
+CALLS: dict[str, Callable[[nn.Module, Sequence[Tensor]], Any]] = {
+    "WhisperForConditionalGeneration": lambda net, given: net(given[0], decoder_input_ids=given[1]).logits,
+    "Wav2Vec2Model": lambda net, given: net(given[0].squeeze(1)).last_hidden_state,
+}
+"""How the classes are called that don't just take our inputs in order, and what is our output."""
+
+
+def called(module: nn.Module, given: Sequence[Tensor]) -> Any:
+    """What a library's network makes of our inputs."""
+    return CALLS.get(type(module).__name__, lambda net, inputs: net(*inputs))(module, given)
+
+
+def examples(graph: Graph) -> list[Tensor]:
+    """An input for each of the graph's: numbers of words, or values."""
+    sizes = [(1, *map(known, node.shape.values())) for node in graph.inputs]
+    return [
+        torch.randn(size) if "C" in node.shape else torch.randint(100, size)
+        for node, size in zip(graph.inputs, sizes, strict=True)
+    ]
 
 
 def compare(name: str, outputs: bool = True) -> Found:
     """One of our networks and a library's."""
     other, options = NETWORKS[name]
     graph = load(name).build()
-    shape = (1, *graph.input.values())
     foreign = without_memory(other, **options)
     with torch.device("meta"):
-        macs = counted(foreign, torch.empty(shape))
+        macs = counted(foreign, examples(graph))
         ours, theirs = (sizes(module) for module in (Network(graph), foreign))
     total = analyze(graph).totals["macs"]
     params = "" if ours == theirs else f"params: only ours {dict(ours - theirs)}, only theirs {dict(theirs - ours)}"
@@ -209,10 +252,10 @@ def plain(tensor: Tensor) -> tuple[int, ...]:
     return tuple(size for size in tensor.shape if size > 1)
 
 
-def counted(module: nn.Module, *inputs: Tensor) -> int:
+def counted(module: nn.Module, inputs: Sequence[Tensor]) -> int:
     """Multiply-adds by PyTorch's own counter, attention as matrix products."""
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        module(*inputs)
+        called(module, inputs)
     return int(counter.get_total_flops()) // 2
 
 
@@ -252,7 +295,7 @@ def holds_all(module: nn.Module) -> bool:
     )
 
 
-def seen(module: nn.Module, example: Tensor) -> list[Seen]:
+def seen(module: nn.Module, inputs: Sequence[Tensor]) -> list[Seen]:
     """The modules with parameters that a network runs, in order, and what each of them read."""
     found: list[Seen] = []
 
@@ -267,31 +310,31 @@ def seen(module: nn.Module, example: Tensor) -> list[Seen]:
         for each in dict.fromkeys((*leaves, *whole))
         if id(each) not in inside and any(True for _ in each.parameters())
     ]
-    module(example)
+    called(module, inputs)
     for hook in hooks:
         hook.remove()
     return found
 
 
-def differing(graph: Any, foreign: nn.Module) -> str:
+def differing(graph: Graph, foreign: nn.Module) -> str:
     """How the outputs differ once ours has the library's weights; nothing if they don't.
 
     Each of our layers takes the weights of a module of the same sizes that reads the same values. What no module of its
     own holds, as position tables and scales, comes in the order in which it's defined.
     """
     torch.manual_seed(1)
-    example = torch.randn(1, *graph.input.values())
+    inputs = examples(graph)
     network = Network(graph).eval()
     with torch.no_grad():
         for parameter in foreign.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.02 + (1.0 if parameter.ndim == 1 else 0.0))
         scale_by_head(foreign)
-        left = seen(foreign, example)
+        left = seen(foreign, inputs)
         held = {id(parameter) for each in left for parameter in each.module.parameters()}
         loose = [parameter for parameter in foreign.parameters() if id(parameter) not in held]
-        expected = tensors(foreign(example))
+        expected = tensors(called(foreign, inputs))
         hand_over(network, left, loose)
-        found = scores(network, example)
+        found = scores(network, inputs)
     if left or loose:
         return f"{len(left) + len(loose)} modules without a counterpart"
     if len(found) != len(expected):
@@ -316,26 +359,27 @@ def tensors(value: Any) -> list[Tensor]:
     return [tensor for part in parts if part is not None for tensor in tensors(part)]
 
 
-def scores(network: Network, example: Tensor) -> list[Tensor]:
+def scores(network: Network, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Our network's outputs, without a softmax at the end: theirs have none."""
     nodes = network.graph.nodes
     ends = [nodes[index] for index in network.graph.outputs.values()]
     wanted = [nodes[node.inputs[0]].name if node.kind == "softmax" else node.name for node in ends]
-    found = {node.name: value for node, value in network.trace(example) if node.name in wanted}
+    found = {node.name: value for node, value in network.trace(*inputs) if node.name in wanted}
     return [found[name] for name in wanted]
 
 
 def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
     """Give each layer the weights it should have just before it runs; what is given away leaves the lists."""
 
+    def alike(module: nn.Module) -> list[Seen]:
+        shapes = [*map(plain, own_parameters(module))]
+        return [each for each in left if [*map(plain, own_parameters(each.module))] == shapes]
+
     def take(made: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         own = own_parameters(module)
-        shapes = [*map(plain, own)]
-        fitting = [
-            each for each in left if made in (0, each.made) and [*map(plain, own_parameters(each.module))] == shapes
-        ]
+        fitting = [each for each in alike(module) if made in (0, each.made)]
         parts = [part for part in module.modules() if any(True for _ in part.parameters(recurse=False))]
-        if not fitting and len(parts) > 1:  # theirs are modules of their own
+        if not fitting and len(parts) > 1 and all(map(alike, parts)):  # theirs are modules of their own
             for part in parts:
                 part.register_forward_pre_hook(partial(take, 0))
             return
