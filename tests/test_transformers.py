@@ -100,3 +100,35 @@ def test_outputs_and_multiply_adds_are_theirs(name: str) -> None:
         language_models.hand_over(mine, other, inputs)
         torch.testing.assert_close(*(language_models.run(network, inputs) for network in (mine, other)))
     assert language_models.multiply_adds(other, inputs) == 2 * archcalc.analyze(graph).total("macs")
+
+
+MAMBA = {
+    "norm": "rmsnorm", "mixer.in_proj": "mixer.both", "mixer.conv1d": "mixer.x.dwconv.1", "mixer.x_proj": "mixer.of_x",
+    "mixer.dt_proj": "mixer.delta.fc", "mixer.A_log": "mixer.y.rates", "mixer.D": "mixer.y.past", "mixer.out_proj": "mixer.fc",
+}  # fmt: skip
+"""What parts of a block are called there and here."""
+
+
+def test_mamba_is_theirs() -> None:
+    """On the same random weights; their convolution goes on for three tokens, which are thrown away."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    given = {"d": 48, "layers": 2, "vocabulary": 30, "length": 9, "states": 4}
+    graph = archcalc.load("mamba").build(hparams=given)
+    mine = archcalc.to_torch(graph).eval()
+    other = MambaForCausalLM(MambaConfig(vocab_size=30, hidden_size=48, num_hidden_layers=2, state_size=4)).eval()
+    names = {"backbone.embeddings": "embedding", "backbone.norm_f": "norm"}
+    names |= {
+        f"backbone.layers.{i}.{theirs}": f"block{i + 1}.body.{ours}" for i in range(2) for theirs, ours in MAMBA.items()
+    }
+    inputs = [torch.randint(0, 30, (2, 9))]
+    with torch.no_grad():
+        weights = dict(mine.named_parameters())
+        for name, parameter in other.named_parameters():
+            parameter.normal_(std=0.3)
+            whole = name if name in names else name.rpartition(".")[0]
+            weights.pop(names[whole] + name.removeprefix(whole)).copy_(parameter)
+        assert not weights
+        torch.testing.assert_close(other(*inputs, use_cache=False).logits, mine(*inputs))
+    thrown_away = 2 * 3 * 4 * 96
+    assert language_models.multiply_adds(other, inputs) == 2 * (archcalc.analyze(graph).total("macs") + thrown_away)
