@@ -9,10 +9,12 @@ import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import PropertyMock, patch
 
 import pytest
 
 import archcalc
+from archcalc.__main__ import main
 from archcalc.cli.run import run
 from archcalc.errors import UsageError
 from archcalc.questions.compare import compare
@@ -29,6 +31,20 @@ def test_totals_and_parts() -> None:
     assert (1, Fraction(44_549_160, 25_557_032)) == found.ratios("params")
     assert ["conv4"] == [part.name for part in found.parts]
     assert [("added", "conv4/*", 17)] == [(each.kind.value, each.path, each.places) for each in found.changes]
+
+
+def test_networks_that_are_too_long_to_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Totals and scopes are as those of short ones; changes aren't looked for."""
+    with patch.object(archcalc.Graph, "is_listed", new_callable=PropertyMock, return_value=False):
+        short = compare("resnet:cifar", hparams={"n": 9}).parts
+    assert compare("resnet:cifar", hparams={"n": 9}).parts == short
+    assert 0 == main(["compare", "resnet:cifar", "--set", "n=1000000000", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [20, 6 * 10**9 + 2] == found["totals"]["depth"]
+    assert (None, ["conv2", "conv3", "conv4"]) == (found["changes"], [part["name"] for part in found["parts"]])
+    assert 0 == main(["compare", "resnet:cifar", "--set", "n=1000000000"])
+    assert "there are too many layers to say which of them changed" in capsys.readouterr().out
+    assert 1 == main(["compare", "resnet:cifar", "--set", "n=1000000000", "--changes"])
 
 
 def test_parts_add_up_where_nothing_is_alike() -> None:

@@ -54,10 +54,10 @@ class Comparison(Answer):
         columns = sums(columns)
         for report, column in product(self.reports, columns):
             report.check(column)
-        two = len(self.reports) == 2
-        shown = bool(changes) if changes is not None else two and self.alike >= ALIKE
-        notes = []
-        if two and changes is None and not shown:
+        two, listed = len(self.reports) == 2, all(report.graph.is_listed for report in self.reports)
+        shown = bool(changes) if changes is not None else two and listed and self.alike >= ALIKE
+        notes = [] if listed else ["there are too many layers to say which of them changed"]
+        if two and listed and changes is None and not shown:
             share = percent(self.alike, places=0)
             few = f"{share} of the layers are alike, too few for a list of changes"
             notes = [spelled(f"{few}: --changes lists them")]
@@ -107,7 +107,10 @@ class Comparison(Answer):
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """The scopes at the top that differ, in the order of the networks; what is outside of all scopes, by layers."""
+        """The scopes at the top that differ, in the order of the networks; what is outside of all scopes, by layers.
+
+        Raises: TooManyLayers: a network has passes at the top, of which there are too many.
+        """
         inside = [_by_scope(report.graph) for report in self.reports]
         parts = (self._part(name, inside) for name in dict.fromkeys(name for scopes in inside for name in scopes))
         return tuple(part for part in parts if any(len(set(each)) > 1 for each in part.amounts.values()))
@@ -115,11 +118,13 @@ class Comparison(Answer):
     def _part(self, name: str, inside: Sequence[Mapping[str, Sequence[int]]]) -> Part:
         pairs = [(report, scopes.get(name)) for report, scopes in zip(self.reports, inside, strict=True)]
         counted = (each for each in names(Total.SUM) if all(report.has(each) for report in self.reports))
-        amounts = {
-            each: tuple(None if indices is None else report.over(each, indices) for report, indices in pairs)
-            for each in counted
-        }
-        return Part(name, amounts)
+
+        def amount(each: str, report: Report, indices: Sequence[int] | None) -> Dim | None:
+            if indices is None:
+                return None
+            return report.over(each, indices) if report.graph.is_listed else report.total(each, name)
+
+        return Part(name, {each: tuple(amount(each, *pair) for pair in pairs) for each in counted})
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
@@ -142,8 +147,10 @@ class Comparison(Answer):
 
 
 def _by_scope(graph: Graph) -> dict[str, list[int]]:
-    """The indices of the nodes in each scope at the top."""
+    """The indices of the nodes in each scope at the top; none in those of a graph that is too long to be listed."""
     found: dict[str, list[int]] = {}
+    if not graph.is_listed and all(isinstance(name, str) for name in graph.tree.label.names):
+        return {str(name): [] for name in graph.tree.label.names}
     for index, node in enumerate(graph.nodes):
         found.setdefault(node.name.partition("/")[0], []).append(index)
     return found
@@ -290,7 +297,8 @@ def comparison_data(found: Comparison) -> Mapping[str, object]:
         ],
     }
     if len(found.reports) == 2:
-        data["changes"] = [_change_data(change) for change in found.changes]
+        listed = all(report.graph.is_listed for report in found.reports)
+        data["changes"] = [_change_data(change) for change in found.changes] if listed else None
     return data
 
 
