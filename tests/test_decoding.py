@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, seed, settings
 
 import archcalc
 from archcalc import analyze
@@ -19,6 +21,7 @@ from archcalc.shape import Shape, Window
 from archcalc.symbolic.values import value_at
 from tests.helpers import spec_of
 from tests.layer_cases import CASES, make
+from tests.random_specs import specs
 
 DECODED = ("kv_cache_bytes", "prefill_macs", "decode_macs")
 TINY = {"d": 48, "layers": 3, "heads": 4, "vocabulary": 30}
@@ -370,3 +373,56 @@ def test_what_makes_logits() -> None:
     assert [36, 0, 0, 45] == [report.total("embedding_params", node.name) for node in report.graph.nodes[1:5]]
     tied = analyze(graph_of("input: {T: 6}\nlayers: [{e: embed 9 4}, fc 4, fc 9 tie=@e bias=false]\n"))
     assert [36, 20] == [tied.total(name) for name in ("embedding_params", "non_embedding_params")]
+
+
+# --- what grows, by changing the last token -----------------------------------------------------------------------
+
+
+def changed_by_the_last_token(text: str) -> bool | None:
+    """Whether another last token changes what should be known before it comes; None if the network has no such thing."""
+    torch = pytest.importorskip("torch", reason="the networks are run")
+    from archcalc.pytorch.network import Network
+
+    graph = build(spec_of(text))
+    if not analyze(graph).has("decode_macs"):
+        return None
+    texts, network = new_tokens(graph), Network(graph).eval().double()
+    before = [x.double() if x.is_floating_point() else x for x in network.example_inputs()]
+    after = [x.clone() for x in before]
+    for x, other, node, grown in zip(after, network.example_inputs(), graph.inputs, texts, strict=False):
+        if grown.new:
+            last = list(node.shape).index("T") + 1
+            x.narrow(last, x.shape[last] - 1, 1).copy_(other.narrow(last, 0, 1))
+    sorted_out: set[int] = set()
+    with torch.no_grad():
+        for (index, (node, one)), (_, two) in zip(
+            enumerate(network.trace(*before)), network.trace(*after), strict=True
+        ):
+            made, axes = texts[index], [None, *node.shape]
+            if node.kind == "dispatch" or (node.kind != "combine" and sorted_out.intersection(node.inputs)):
+                sorted_out.add(index)  # the tokens of one expert stand together, wherever they were
+            if index in sorted_out or (made.new and not made.axis):
+                continue
+            if made.axis:
+                along = axes.index(made.axis)
+                one, two = (x.narrow(along, 0, x.shape[along] - made.new) for x in (one, two))
+            if one.isfinite().all() and two.isfinite().all() and not torch.allclose(one, two):
+                return True
+    return False
+
+
+@pytest.mark.torch
+def test_earlier_tokens_do_not_see_later_ones() -> None:
+    """Of random networks that grow token by token: nothing is changed by the last token but what is new with it."""
+    found: Counter[bool | None] = Counter()
+
+    @seed(1)
+    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(specs())
+    def check(text: str) -> None:
+        changed = changed_by_the_last_token(text)
+        found[changed] += 1
+        assert not changed, text
+
+    check()
+    assert found[False] > 5
