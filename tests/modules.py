@@ -11,10 +11,10 @@ from torch.nn import functional
 
 
 class Sample(NamedTuple):
-    """A module and the sizes of what enters it, without the batch."""
+    """A module and the sizes of what enters it, without the batch; a number of tokens."""
 
     build: Callable[[], nn.Module]
-    sizes: tuple[tuple[int, ...], ...] = ((3, 16, 16),)
+    sizes: tuple[tuple[int, ...] | int, ...] = ((3, 16, 16),)
 
 
 class Residual(nn.Module):
@@ -160,6 +160,35 @@ class ConvNeXt(nn.Module):
         return x + y.permute(0, 3, 1, 2)
 
 
+class LanguageModel(nn.Module):
+    """Tokens, positions, blocks with a causal mask, a head that is the embedding, and the mean over tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(50, 12), nn.Parameter(torch.randn(9, 12))
+        self.blocks = nn.Sequential(*(Block(12, 3, own=True) for _ in range(3)))
+        self.norm, self.head = nn.RMSNorm(12, 1e-6), nn.Linear(12, 50, bias=False)
+        self.head.weight = self.tokens.weight
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm(self.blocks(self.tokens(tokens) * 2 + self.positions))
+        return self.head(x), x.mean(1)
+
+
+class Pyramid(nn.Module):
+    """A coarse map enlarged and added to a fine one, with zeros around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.fine(x)
+        coarse = functional.interpolate(self.coarse(fine), scale_factor=2, mode="nearest")
+        larger = functional.interpolate(fine + coarse, size=(20, 19), mode="bilinear", align_corners=True)
+        return functional.pad(larger / 2, (1, 0, 2, 3))
+
+
 def plain() -> nn.Module:
     """A chain of everything that has no branches."""
     return nn.Sequential(
@@ -178,6 +207,8 @@ MODULES: dict[str, Sample] = {
     "vit": Sample(ViT),
     "vit_by_hand": Sample(lambda: ViT(own=True)),
     "convnext": Sample(ConvNeXt),
+    "language_model": Sample(LanguageModel, (9,)),
+    "pyramid": Sample(Pyramid),
     "one_dimension": Sample(
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)
     ),

@@ -61,7 +61,7 @@ def text_of(module: nn.Module, *inputs: Tensor) -> str:
 @pytest.mark.parametrize("name", MODULES)
 def test_a_spec_is_the_module_that_it_was_made_of(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its params and multiply-adds are the module's, and with the module's weights so are outputs and gradients."""
-    sizes = ["x".join(map(str, size)) for size in MODULES[name].sizes]
+    sizes = [f"T={size}" if isinstance(size, int) else "x".join(map(str, size)) for size in MODULES[name].sizes]
     inputs = (word for size in sizes for word in ("--input", size))
     code, out, err = verify(capsys, f"tests.modules:build_{name}", *inputs, "--format", "plain")
     assert (0, "") == (code, err)

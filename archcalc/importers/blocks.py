@@ -60,6 +60,8 @@ class Blocks:
         read = Counter(read for step in inside for read in self.steps[step].inputs)
         if any(volume not in inside and volume != scope.main for volume in read):
             return False
+        if any(self.steps[step].tied is not None for step in inside):
+            return False
         return all(read[step] == self.readers[step] for step in inside if step != scope.out)
 
     def _pattern(self, items: Sequence[Item], scope: Scope) -> Hashable:

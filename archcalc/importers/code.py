@@ -11,6 +11,8 @@ from archcalc.importers.sources import Source, built, examples, usual_sizes
 from archcalc.language.model import Spec
 
 SIZES = re.compile(r"\s*\d+(\s*x\s*\d+)*\s*")
+TOKENS = re.compile(r"\s*T\s*=\s*(\d+)\s*")
+"""So many numbers of tokens."""
 
 
 def spec_of_code(source: Source, inputs: Sequence[str] = ()) -> Spec:
@@ -27,21 +29,25 @@ def import_code(source: Source, inputs: Sequence[str] = ()) -> Imported:
     return imported(built(source, "meta"), examples(sizes, "meta"), source.label, source.name)
 
 
-def input_sizes(source: Source, inputs: Sequence[str] = ()) -> list[tuple[int, ...]]:
-    """The sizes of what enters, without the batch: those that are given, or those of the library.
+def input_sizes(source: Source, inputs: Sequence[str] = ()) -> list[tuple[int, ...] | int]:
+    """The sizes of what enters, without the batch: those that are given, or those of the library; a number of tokens.
 
     Raises: UsageError: nothing says them, or they can't be read.
     """
     return [_sizes(text) for text in inputs] or _usual(source)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def _sizes(text: str) -> tuple[int, ...] | int:
+    if tokens := TOKENS.fullmatch(text):
+        return int(tokens[1])
     if not SIZES.fullmatch(text):
-        raise UsageError(f"--input '{text:.60}' isn't the size of what enters a module", "--input 3x224x224")
+        raise UsageError(
+            f"--input '{text:.60}' isn't the size of what enters a module", "--input 3x224x224, --input T=128"
+        )
     return tuple(int(size) for size in text.split("x"))
 
 
-def _usual(source: Source) -> list[tuple[int, ...]]:
+def _usual(source: Source) -> list[tuple[int, ...] | int]:
     sizes = usual_sizes(source)
     if sizes is None:
         raise UsageError(f"nothing says what enters {source.name}", "--input 3x224x224")

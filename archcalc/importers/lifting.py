@@ -18,7 +18,8 @@ SPATIAL = {0: (), 1: ("W",), 2: ("H", "W"), 3: ("D", "H", "W")}
 class Step(NamedTuple):
     """A layer, what it reads (steps by number, ~k for the k-th input), what it makes, and where the module has it.
 
-    `stored` are the module's parameters and buffers that it holds, in the order in which ours has them.
+    `stored` are the module's parameters and buffers that it holds, in the order in which ours has them. Of a layer
+    whose matrix is another one's, `tied` is that step.
     """
 
     layer: Layer
@@ -27,6 +28,7 @@ class Step(NamedTuple):
     around: tuple[Around, ...]
     line: str
     stored: tuple[Stored, ...] = ()
+    tied: int | None = None
 
 
 class Lifted(NamedTuple):
@@ -191,6 +193,13 @@ class Lifter:
         self.steps.append(Step(layer, tuple(inputs), shape, around, self.operation.line, kept))
         return len(self.steps) - 1
 
+    def owner(self, weight: Stored) -> int | None:
+        """The step that holds a matrix already, if one does."""
+        for number, step in enumerate(self.steps):
+            if step.stored[:1] == (weight,) and step.layer.kind in ("fc", "embed"):
+                return number
+        return None
+
     def made(self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), **arguments: Any) -> View:
         """Add a layer. Returns: its volume as a tensor."""
         return self.plain(self.add(kind, inputs, stored, **arguments))
@@ -216,8 +225,12 @@ def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[tuple[Step, 
         if number in needed:
             needed.update(steps[number].inputs)
     now = {step: place for place, step in enumerate(sorted(step for step in needed if step >= 0))}
-    kept = [steps[step]._replace(inputs=tuple(now.get(read, read) for read in steps[step].inputs)) for step in now]
-    return tuple(kept), tuple(now.get(output, output) for output in outputs)
+
+    def moved(step: Step) -> Step:
+        tied = None if step.tied is None else now[step.tied]
+        return step._replace(inputs=tuple(now.get(read, read) for read in step.inputs), tied=tied)
+
+    return tuple(moved(steps[step]) for step in now), tuple(now.get(output, output) for output in outputs)
 
 
 def _input_shape(exported: Exported, number: int) -> Shape:

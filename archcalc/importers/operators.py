@@ -61,7 +61,11 @@ def linear(lifter: Lifter, op: Operation) -> View:
         )
     if shape.spatial or x.dims[-1] != whole("C", shape.C):
         x = lifter.plain(lifter.volume(x))
-    return lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None)
+    owner = lifter.owner(weight)
+    tie = {"tie": ""} if owner is not None else {}
+    found = lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None, **tie)
+    lifter.steps[-1] = lifter.steps[-1]._replace(tied=owner)
+    return found
 
 
 # --- normalisation --------------------------------------------------------------------------------------------------
@@ -197,11 +201,76 @@ def mean(lifter: Lifter, op: Operation) -> View:
     shape = lifter.shape(x.step)
     dims = sorted(dim % len(x.dims) for dim in op.arguments[1])
     over = [factor for dim in dims for factor in x.dims[dim]]
+    if not x.starts and over == list(whole("T", shape.get("T", 1))) and not shape.spatial and over:
+        return _mean_of_tokens(lifter, x, dims, keep)
     if x.starts or not shape.spatial or over != [f for axis in shape.spatial for f in whole(axis, shape[axis])]:
         raise Unknown("a mean over other axes than all spatial ones")
     found = x._replace(step=lifter.add("global_avgpool", [x.step]))
     kept = [() if place in dims else dim for place, dim in enumerate(found.dims) if keep or place not in dims]
     return found._replace(dims=tuple(kept))
+
+
+def _mean_of_tokens(lifter: Lifter, x: View, dims: list[int], keep: bool) -> View:
+    """The mean over tokens, as positions of an axis."""
+    line = lifter.add("transpose", [x.step], inner=False, axis="T", other="D")
+    step = lifter.add("flatten", [lifter.add("global_avgpool", [line])], inner=False)
+    kept = [() if place in dims else dim for place, dim in enumerate(x.dims) if keep or place not in dims]
+    return View(step, tuple(kept))
+
+
+@operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_bicubic2d")
+def upsample(lifter: Lifter, op: Operation) -> View:
+    """A map sampled anew, by a factor where that is a whole one."""
+    x, align = lifter.as_map(op.arguments[0]), "nearest" not in op.name and bool(op.arguments[2])
+    mode = next(mode for mode in ("nearest", "bilinear", "bicubic") if mode in op.name)
+    sizes, shape = op.shape[2:], lifter.shape(x)
+    factors = [divmod(size, known(shape[axis])) for size, axis in zip(sizes, shape.spatial, strict=True)]
+    if not align and mode != "bicubic" and all(factor and not rest for factor, rest in factors):
+        return lifter.made("upsample", [x], factor=extent([factor for factor, _ in factors], len(sizes)), mode=mode)
+    return lifter.made("resize", [x], size=extent(sizes, len(sizes)), mode=mode, align_corners=align)
+
+
+@operator("pad", "constant_pad_nd")
+def pad(lifter: Lifter, op: Operation) -> View:
+    """Zeros around spatial axes."""
+    x, amounts = lifter.as_map(op.arguments[0]), list(op.arguments[1])
+    mode, value = argument(op, 2, "mode", "constant"), argument(op, 3, "value", 0)
+    if mode not in ("constant", 0, 0.0) or value or any(amount < 0 for amount in amounts):
+        raise Unknown(f"padding with {mode if mode != 'constant' else value}")
+    rank = len(lifter.shape(x).spatial)
+    if len(amounts) > 2 * rank:
+        raise Unknown("zeros along channels")
+    amounts += [0] * (2 * rank - len(amounts))
+    sides = tuple((amounts[at], amounts[at + 1]) for at in range(2 * rank - 2, -2, -2))
+    equal = all(before == after for before, after in sides)
+    return lifter.made("zeropad", [x], padding=extent([before for before, _ in sides], rank, 0) if equal else sides)
+
+
+@operator("embedding")
+def embedding(lifter: Lifter, op: Operation) -> View:
+    """A learned vector for each token."""
+    table = lifter.stored(op.arguments[0])
+    if table is None or not table.learned:
+        raise Unknown("a table that isn't learned")
+    tokens = lifter.volume(lifter.view(op.arguments[1]))
+    return lifter.made("embed", [tokens], [table], num_embeddings=table.shape[0], dim=table.shape[1])
+
+
+@operator("div")
+def divided(lifter: Lifter, op: Operation) -> View:
+    """A volume divided by a number."""
+    if not isinstance(op.arguments[1], (int, float)):
+        raise Unknown("a quotient of two volumes")
+    return lifter.along(lifter.view(op.arguments[0]), "times", factor=1 / number(op.arguments[1]))
+
+
+@operator("rms_norm")
+def rms_norm(lifter: Lifter, op: Operation) -> View:
+    """Division by the root mean square over C."""
+    x, weight, eps = lifter.view(op.arguments[0]), argument(op, 2, "weight"), argument(op, 3, "eps")
+    if len(op.arguments[1]) != 1 or x.dims[-1] != whole("C", lifter.shape(x.step).C):
+        raise Unknown("normalises over other axes than C")
+    return lifter.along(x, "rmsnorm", [weight], affine=weight is not None, eps=eps if eps is None else number(eps))
 
 
 # --- several ---------------------------------------------------------------------------------------------------------
@@ -229,6 +298,8 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
         one, other = other, one
     x = lifter.view(one)
     other = lifter.stored(other) or other
+    if isinstance(other, (int, float)) and kind == "mul":
+        return lifter.along(x, "times", factor=number(other))
     if isinstance(other, Stored) and kind == "mul":
         sizes = [size for size in other.shape if size != 1]
         if sizes == [lifter.shape(x.step).C]:

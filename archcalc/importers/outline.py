@@ -29,6 +29,7 @@ class Leaf(NamedTuple):
     arguments: tuple[tuple[str, str], ...]
     main: int
     reads: tuple[int, ...] = ()
+    tied: int | None = None
 
     @property
     def out(self) -> int:
@@ -103,7 +104,7 @@ class Outline:
         step = self.steps[number]
         own = self.defaults.get(step.layer.kind, {})
         arguments = tuple((name, value) for name, value in _arguments(step) if own.get(name) != value)
-        return Leaf(number, step.layer.kind, arguments, step.inputs[0], step.inputs[1:])
+        return Leaf(number, step.layer.kind, arguments, step.inputs[0], step.inputs[1:], step.tied)
 
     def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
         """Leaves in one submodule as items: those in a submodule of it together, then branches together."""
@@ -210,6 +211,8 @@ def _arguments(step: Step) -> tuple[tuple[str, str], ...]:
     found, rank = [], len(step.shape.spatial) or 1
     for name, argument in step.layer.arguments().items():
         value = getattr(step.layer, name)
+        if argument.type.name in ("Tensor", "Tie"):
+            continue
         if argument.required:
             sides = rank if argument.type.name == "Extent" and not isinstance(value, tuple) else 1
             found.append((name, "x".join([argument.type.write(value)] * sides)))
@@ -256,6 +259,8 @@ def _reads(items: Sequence[Item], current: int) -> Iterator[int]:
             yield item.main
         if isinstance(item, Leaf):
             yield from item.reads
+            if item.tied is not None:
+                yield item.tied
             if item.reads and item.kind in JOINS:
                 yield item.main
         elif isinstance(item, Join):

@@ -27,6 +27,8 @@ LIBRARIES = ("torchvision", "timm")
 BATCH = 2
 """Examples that a module is traced with: two, since a batch of one can't be told from an axis of one."""
 SIDE = 224
+FEW_TOKENS = 8
+"""Different tokens in examples: as many as any vocabulary has."""
 COMPILED = ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
 """Operators of torchvision's compiled part that its Python declares gradients or fake tensors of."""
 KEPT: list[Any] = []
@@ -202,9 +204,14 @@ def usual_sizes(source: Source) -> tuple[int, ...] | None:
     return None
 
 
-def examples(sizes: Sequence[tuple[int, ...]], device: str, seed: int = 0) -> list[Tensor]:
-    """Inputs of such sizes, in a batch."""
+def examples(sizes: Sequence[tuple[int, ...] | int], device: str, seed: int = 0) -> list[Tensor]:
+    """Inputs of such sizes, in a batch; for a number of tokens as many small integers."""
     import torch
 
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    return [torch.randn(BATCH, *each, generator=generator).to(device) for each in sizes]
+    return [
+        torch.randint(FEW_TOKENS, (BATCH, each), generator=generator).to(device)
+        if isinstance(each, int)
+        else torch.randn(BATCH, *each, generator=generator).to(device)
+        for each in sizes
+    ]

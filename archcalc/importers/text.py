@@ -96,12 +96,18 @@ class _Writer:
         """Give names to volumes that are read from elsewhere: of the outermost item that makes one."""
         for item in items:
             if item.out in self.wanted and item.out not in self.names:
-                self.names[item.out] = self._free(_own_name(item) or f"{_kind(item)}_out")
+                self.names[item.out] = self._free(_own_name(item) or self._submodule(item) or f"{_kind(item)}_out")
             if isinstance(item, Scope):
                 self._name(item.items)
             elif isinstance(item, Join):
                 for branch in item.branches:
                     self._name(branch)
+
+    def _submodule(self, item: Item) -> str:
+        """The name of a layer that is a submodule by itself."""
+        around = self.steps[item.step].around if isinstance(item, Leaf) and not item.reads else ()
+        name = around[-1].path.rpartition(".")[2] if around else ""
+        return name if name.isidentifier() else ""
 
     def _free(self, base: str) -> str:
         name = numbered(base, self.given | set(REGISTRY) | set(self.blocks))
@@ -136,7 +142,7 @@ class _Writer:
             if isinstance(item, Leaf):
                 if item.kind in JOINED and item.reads:
                     return None
-                found.append(self._step(item.kind, item.arguments))
+                found.append(self._leaf(item))
             elif isinstance(item, Call):
                 found.append(self._step(item.block, item.arguments))
             elif isinstance(item, Scope):
@@ -146,6 +152,10 @@ class _Writer:
                 found += inner
             current = item.out
         return found
+
+    def _leaf(self, leaf: Leaf) -> str:
+        tie = [] if leaf.tied is None else [f"tie=@{self.names[leaf.tied]}"]
+        return " ".join([self._step(leaf.kind, leaf.arguments), *tie])
 
     def _step(self, kind: str, arguments: Arguments) -> str:
         if kind in self.blocks:
@@ -262,7 +272,7 @@ class _Writer:
         if isinstance(item, Call):
             return [self._step(item.block, item.arguments)]
         if isinstance(item, Leaf) and not self._is_merge(item):
-            return [self._step(item.kind, item.arguments)]
+            return [self._leaf(item)]
         return self._listed(item.items if isinstance(item, Scope) else [item], item.main, indent)
 
     def _listed(self, items: Sequence[Item], main: int, indent: str) -> list[str]:

@@ -52,7 +52,7 @@ def _params(report: Report, found: Imported, module: nn.Module) -> Check:
     return Check("original's params", len(read), predicted, counted, differences, note)
 
 
-def _multiply_adds(report: Report, source: Source, sizes: Sequence[tuple[int, ...]]) -> Check:
+def _multiply_adds(report: Report, source: Source, sizes: Sequence[tuple[int, ...] | int]) -> Check:
     """What PyTorch's own counter finds, attention by its products."""
     module = built(source, "meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -95,14 +95,19 @@ def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
 
 def _run(network: Network, module: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Check]:
     """Outputs and gradients of both on the same inputs."""
-    given, theirs = ([each.clone().requires_grad_() for each in inputs] for _ in range(2))
+    given, theirs = ([_watched(each) for each in inputs] for _ in range(2))
     ours, original = _tensors(network(*given)), _tensors(module(*theirs))
     yield Check("original's outputs", len(original), differences=tuple(_unlike("output", ours, original)))
     if len(ours) == len(original):
         for outputs in (ours, original):
             sum(output.float().square().mean() for output in outputs).backward()  # type: ignore[union-attr]
-        mine, other = [each.grad for each in given], [each.grad for each in theirs]
+        mine, other = ([each.grad for each in side if each.requires_grad] for side in (given, theirs))
         yield Check("original's gradients", len(mine), differences=tuple(_unlike("gradient of input", mine, other)))
+
+
+def _watched(value: Tensor) -> Tensor:
+    """A copy that gradients arrive at, if it has any."""
+    return value.clone().requires_grad_() if value.is_floating_point() else value.clone()
 
 
 def _tensors(outputs: object) -> list[Tensor]:
