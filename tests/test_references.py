@@ -393,3 +393,19 @@ def test_what_is_declared_in_vain(text: str, told: str) -> None:
 def test_what_is_used_is_not_told(text: str) -> None:
     """Formals may be read by references, names, conditions and other formals; blocks and tables by their names."""
     assert () == graph_of(text, HEAD).warnings
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("conv q 1", "conv: C takes a number, not '@x'"),
+        ("conv q+1 1", "can't calculate with '@x'"),
+        ("relu if q", "a condition must be true or false, not '@x'"),
+        ("attention 2 kv=q", "attention: kv takes a tensor, not '@x'"),
+    ],
+)
+def test_a_volume_in_place_of_a_value_is_named_as_it_was_given(step: str, said: str) -> None:
+    """A block that takes a volume for a number says which one that was."""
+    text = f"blocks:\n  b(q): {step}\nlayers:\n  - x: relu\n  - b @x\n"
+    found = refused(f"archcalc: 1\nname: t\ninput: {{T: 4, C: 4}}\n{text}")
+    assert [said] == [each.message for each in found]

@@ -37,6 +37,10 @@ class Place:
     path: str
     tensor: Tensor
 
+    def __str__(self) -> str:
+        """As it was written, for messages."""
+        return f"@{self.path}"
+
 
 class Builder(Protocol):
     """What expanding a body needs from the expander."""
