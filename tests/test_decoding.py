@@ -417,12 +417,12 @@ def test_earlier_tokens_do_not_see_later_ones() -> None:
     found: Counter[bool | None] = Counter()
 
     @seed(1)
-    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(specs())
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(specs(3))
     def check(text: str) -> None:
         changed = changed_by_the_last_token(text)
         found[changed] += 1
         assert not changed, text
 
     check()
-    assert found[False] > 5
+    assert found[False] >= 5
