@@ -178,6 +178,21 @@ def test_what_is_no_layer_says_where() -> None:
     assert Path(__file__).name in str(error.value)
 
 
+def test_a_submodule_that_is_called_again_is_refused() -> None:
+    """Its parameters would be counted twice."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(self.conv(x))
+
+    with pytest.raises(UsageError, match=r"conv\.weight is read by two layers, the second at .*test_importers"):
+        archcalc.from_torch(Twice(), torch.randn(2, 3, 4, 4))
+
+
 def test_what_cant_be_exported_says_so() -> None:
     """Control flow that depends on values, for instance."""
 

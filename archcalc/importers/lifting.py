@@ -101,7 +101,9 @@ class Lifter:
         outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
         names = [name for name, _, _ in self.exported.inputs]
         inputs = tuple(zip(names, self.shapes, strict=True))
-        return Lifted(self.exported.name, inputs, *_needed(self.steps, outputs))
+        steps, given = _needed(self.steps, outputs)
+        _refuse_shared(steps)
+        return Lifted(self.exported.name, inputs, steps, given)
 
     # --- what operations read -------------------------------------------------------------------------------------
 
@@ -216,6 +218,19 @@ class Lifter:
             return view._replace(step=step)
         dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
         return View(step, dims)
+
+
+def _refuse_shared(steps: Sequence[Step]) -> None:
+    """See that no parameter is held twice.
+
+    Raises: UsageError: a submodule is called again, which would be another one in the spec.
+    """
+    held: dict[tuple[str, Any], Step] = {}
+    for step in steps:
+        for stored in step.stored:
+            if stored.learned and step.tied is None and held.setdefault((stored.name, stored.rows), step) is not step:
+                hint = "a spec's modules: can say it; importing can't yet"
+                raise UsageError(f"{stored.name} is read by two layers, the second at {step.line}", hint)
 
 
 def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[tuple[Step, ...], tuple[int, ...]]:
