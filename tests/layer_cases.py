@@ -518,6 +518,14 @@ CASES = [
     unchanged(make("topk", 2, renormalise=True), "R2 T3 C5"),
     row(make("combine", "router", 2), "T10 C8, T5 C6", "T5 C8"),
     row(make("combine", "router", 3), "T6 C4, T2 C5", "T2 C4"),
+    # with a class token in front three numbers more
+    unchanged(
+        make("attention", 2, relative=(2, 3), relative_cls=True),
+        "T7 C8",
+        weights=256 + 36,
+        biases=32,
+        macs=7 * 256 + 49 * 16,
+    ),
     # 24 places in windows of 4: 24*64, then pairs 24*4*(4 + 4)
     unchanged(make("window_attention", 2, 2), "C4 H4 W6", weights=64, biases=16, macs=2304),
     # filled up to 6x6 places, in windows of 9; 5*5 displacements

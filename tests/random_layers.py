@@ -421,6 +421,8 @@ def between(draw: Draw, x: Shape, heads: int, causal: bool) -> Values:
     elif form == 2:
         first = divisor(draw, x["T"])
         values["relative"] = draw(st.sampled_from([x["T"], (first, x["T"] // first)]))
+        if x["T"] > 1 and draw(st.integers(0, 3)) == 0:
+            values |= {"relative": x["T"] - 1, "relative_cls": True}
     return values
 
 

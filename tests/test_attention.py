@@ -34,7 +34,11 @@ def random_attention(draw: Draw) -> tuple[Layer, tuple[Shape, ...]]:
     try:
         layer.output_shape(x, *others)
     except ShapeError:  # a table of another size, or a window that shows nothing
-        given = {name: value for name, value in given.items() if name not in ("relative", "window", "buckets")}
+        given = {
+            name: value
+            for name, value in given.items()
+            if name not in ("relative", "relative_cls", "window", "buckets")
+        }
         layer = make("attention", **given)
     return layer, (x, *others)
 
@@ -96,7 +100,9 @@ def score(layer: Any, given: Any, head: int, q: Any, k: Any, t: int, s: int) -> 
     if layer.buckets is not None:
         value = value + given["core.positions.table.weight"][t5_bucket(layer, s - t), head]
     if layer.relative is not None:
-        value = value + given["core.positions.table.weight"][swin_index(layer.relative, t, s), head]
+        table = given["core.positions.table.weight"]
+        row = beit_index(layer.relative, t, s) if layer.relative_cls else swin_index(layer.relative, t, s)
+        value = value + table[row, head]
     if layer.alibi:
         value = value - alibi_slope(layer.num_heads, head) * abs(t - s)
     seen = not (layer.causal and s > t) and (layer.window is None or abs(t - s) < layer.window)
@@ -123,6 +129,15 @@ def swin_index(sizes: Any, t: int, s: int) -> int:
     for size, rest in zip(sizes, (math.prod(sizes[i + 1 :]) for i in range(len(sizes))), strict=True):
         found = found * (2 * size - 1) + t // rest % size - s // rest % size + size - 1
     return found
+
+
+def beit_index(sizes: Any, t: int, s: int) -> int:
+    """The same with a class token in front: the last rows are for what it sees, what sees it, and itself."""
+    sizes = sizes if isinstance(sizes, tuple) else (sizes,)
+    count = math.prod(2 * size - 1 for size in sizes)
+    if t and s:
+        return swin_index(sizes, t - 1, s - 1)
+    return count + 2 if t == s else count + (t > 0)
 
 
 def alibi_slope(heads: int, head: int) -> float:
@@ -300,6 +315,8 @@ def test_the_kernel_that_stands_for_gpus_attention_is_pytorchs() -> None:
         ({"buckets": 5, "causal": True}, "T5 C8", "E205", "buckets=5 is not divisible by 2: half of them are for keys far away"),
         ({"buckets": 64, "max_distance": 16}, "T5 C8", "E208", "max_distance=16 is not greater than the 16 near ones"),
         ({"relative": (2, 2)}, "T5 C8", "E208", "relative=2x2 has 4 places, there are T=5 tokens"),
+        ({"relative": 5, "relative_cls": True}, "T5 C8", "E208", "relative=5 has 5 places and one, there are T=5 tokens"),
+        ({"relative_cls": True}, "T5 C8", "E211", "relative_cls is for displacements"),
         ({"relative": 5, "kv": "m"}, "T5 C8, T4 C8", "E208", "relative=5 has 5 places, there are T=4 tokens"),
         ({"window": 2, "kv": "m"}, "T5 C8, T3 C8", "E208", "window=2 shows no key to the last of 5 tokens: there are 3"),
     ],

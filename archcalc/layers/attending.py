@@ -77,6 +77,7 @@ class Attending(Layer):
     buckets: Dim | None
     max_distance: Dim
     relative: Extent | None
+    relative_cls: bool = False
     tie: Tie | None = None
     """Whose table of positions it has, for the kinds that can share one."""
 
@@ -95,11 +96,15 @@ class Attending(Layer):
         given = [name for name in ("alibi", "buckets", "relative") if getattr(self, name)]
         if len(given) > 1:
             raise ShapeError(f"takes either {given[0]} or {given[1]}", code="E211")
+        if self.relative is None and self.relative_cls:
+            raise ShapeError("relative_cls is for displacements", code="E211", hint="add relative=MxM")
         if self.relative is not None:
             places, told = prod(self._grid()), "x".join(map(str, self._grid()))
             for tokens in (sizes.queries, sizes.keys):
-                if differ(tokens, places):
-                    raise ShapeError(f"relative={told} has {places} places, there are T={tokens} tokens", code="E208")
+                if differ(tokens, places + self.relative_cls):
+                    more = " and one" if self.relative_cls else ""
+                    text = f"relative={told} has {places} places{more}, there are T={tokens} tokens"
+                    raise ShapeError(text, code="E208")
         if self.buckets is not None:
             self._check_buckets(self.buckets)
         if self.tie is not None and not self.positions(1):
@@ -127,7 +132,9 @@ class Attending(Layer):
         """Learned numbers in the table of positions."""
         if self.buckets is not None:
             return self.buckets * heads
-        return heads * prod(2 * size - 1 for size in self._grid()) if self.relative is not None else 0
+        if self.relative is None:
+            return 0
+        return heads * (prod(2 * size - 1 for size in self._grid()) + 3 * self.relative_cls)
 
     def own_positions(self, heads: Dim) -> Dim:
         """Those of them that aren't another layer's."""
@@ -244,7 +251,7 @@ class Attending(Layer):
         if self.buckets is not None:
             positions = torch_tokens.Buckets(known(self.buckets), heads, known(self.max_distance), self.causal)
         elif self.relative is not None:
-            positions = torch_tokens.Displacements([*map(known, self._grid())], heads)
+            positions = torch_tokens.Displacements([*map(known, self._grid())], heads, self.relative_cls)
         cap = None if self.softcap is None else float(self.softcap)
         factor = head**-0.5 if scale is None else scale
         return torch_tokens.Stepwise(heads, self.causal, factor, window, alibi, cap, self.sinks, positions)

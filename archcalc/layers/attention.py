@@ -36,7 +36,8 @@ class Attention(Attending):
     one as many after it. `qk_norm` normalises the queries and keys of each head, or all of them together.
     Source: Vaswani et al. 2017, section 3.2; torch.nn.MultiheadAttention. Shared keys: Ainslie et al. 2023 (GQA).
     `rope`: Su et al. 2021. `alibi`: Press et al. 2022. `buckets`: Raffel et al. 2020 (T5). `relative`: Liu et al. 2021
-    (Swin), equation 4. `softcap`: Gemma 2, section 2. `sinks`: gpt-oss. `tie`: another's table of positions (T5).
+    (Swin), equation 4; `relative_cls`: Bao et al. 2022 (BEiT). `softcap`: Gemma 2, section 2. `sinks`: gpt-oss. `tie`:
+    another's table of positions (T5).
 
     >>> Attention(num_heads=8).macs(Shape(T=4, C=64), Shape(T=4, C=64))
     67584
@@ -73,6 +74,7 @@ class Attention(Attending):
     buckets: Dim | None = None
     max_distance: Dim = 128
     relative: Extent | None = None
+    relative_cls: bool = False
     softcap: Number | None = None
     sinks: bool = False
     tie: Tie | None = None
@@ -321,6 +323,7 @@ class ScaledDotProduct(Attending):
     buckets: Dim | None = None
     max_distance: Dim = 128
     relative: Extent | None = None
+    relative_cls: bool = False
     softcap: Number | None = None
     sinks: bool = False
     tie: Tie | None = None

@@ -252,27 +252,37 @@ class Buckets(nn.Module):
 
 
 class Displacements(nn.Module):
-    """A learned number for each head and displacement between two places of a grid, whose places are the tokens."""
+    """A learned number for each head and displacement between two places of a grid, whose places are the tokens.
 
-    def __init__(self, sizes: Sequence[int], heads: int) -> None:
+    With `cls` a class token is in front of them, with three numbers: for what it sees, what sees it, and itself.
+    """
+
+    def __init__(self, sizes: Sequence[int], heads: int, cls: bool = False) -> None:
         super().__init__()
-        self.sizes, self.heads = tuple(sizes), heads
+        self.sizes, self.heads, self.cls = tuple(sizes), heads, cls
         count = 1
         for size in sizes:
             count *= 2 * size - 1
-        self.table = nn.Embedding(count, heads)
+        self.table = nn.Embedding(count + 3 * cls, heads)
 
     def forward(self, queries: int, keys: int) -> Tensor:
-        rows: Tensor = self.table(torch.tensor(displacements(self.sizes), device=self.table.weight.device))
+        rows: Tensor = self.table(torch.tensor(displacements(self.sizes, self.cls), device=self.table.weight.device))
         return rows.reshape(queries, keys, -1).permute(2, 0, 1)
 
 
-def displacements(sizes: Sequence[int]) -> list[int]:
-    """For each two places of a grid the number of their displacement, 0 for the one that is least along each axis."""
+def displacements(sizes: Sequence[int], cls: bool = False) -> list[int]:
+    """For each two places of a grid the number of their displacement, 0 for the one that is least along each axis.
+
+    A class token has the three numbers after those of displacements.
+    """
     numbers = [0]
     for size in sizes:  # of a place, such that the difference of two places has a number of its own
         numbers = [number * (2 * size - 1) + place for number in numbers for place in range(size)]
-    return [q - k + numbers[-1] for q in numbers for k in numbers]
+    if not cls:
+        return [q - k + numbers[-1] for q in numbers for k in numbers]
+    count = 2 * numbers[-1] + 1
+    rows = [[count + 1, *(q - k + numbers[-1] for k in numbers)] for q in numbers]
+    return [count + 2, *[count] * len(numbers), *(number for row in rows for number in row)]
 
 
 class Rotary(nn.Module):
