@@ -350,6 +350,8 @@ def test_signs_that_are_certain_are_right() -> None:
         assert not is_never_negative(bound) or min(values) >= 0, bound
         assert not is_always_positive(bound) or min(values) > 0, bound
     assert min(decided.values()) > 20
+    assert all(map(is_never_negative, (floor_div(H, 2), 3 * floor_div(H, 2) + 1, floor_div(floor_div(H, 3), 2))))
+    assert not any(map(is_never_negative, (floor_div(H, 2) - 1, floor_div(H - 2, 2))))
     c, h = dim("c"), dim("h")
     with collecting_conditions() as found:
         assert not exceeds(3, floor_div(8, c * h))

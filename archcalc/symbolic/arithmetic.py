@@ -298,7 +298,9 @@ _PLACES: Sequence[Callable[[int], int]] = (
 def is_never_negative(value: Any) -> bool:
     """Whether it's certain that an expression is 0 or more."""
     least = _least(value, start=1)
-    return _bound_is_never_negative(_lower_bound(value)) if least is None else bool(least >= 0)
+    if least is not None:
+        return bool(least >= 0)
+    return has_no_sign(value) or _bound_is_never_negative(_lower_bound(value))  # a floor's lower bound may be below 0
 
 
 def has_no_sign(expr: Any) -> bool:
