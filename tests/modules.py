@@ -189,6 +189,19 @@ class Pyramid(nn.Module):
         return functional.pad(larger / 2, (1, 0, 2, 3))
 
 
+class Siamese(nn.Module):
+    """One tower for two images, and one head for two scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        both = torch.cat([self.tower(left), self.tower(right)], 1)
+        return self.head(both), self.head(functional.max_pool2d(both, 2))
+
+
 def plain() -> nn.Module:
     """A chain of everything that has no branches."""
     return nn.Sequential(
@@ -209,6 +222,7 @@ MODULES: dict[str, Sample] = {
     "convnext": Sample(ConvNeXt),
     "language_model": Sample(LanguageModel, (9,)),
     "pyramid": Sample(Pyramid),
+    "siamese": Sample(Siamese, ((3, 16, 16), (3, 16, 16))),
     "one_dimension": Sample(
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)
     ),

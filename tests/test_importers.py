@@ -178,19 +178,20 @@ def test_what_is_no_layer_says_where() -> None:
     assert Path(__file__).name in str(error.value)
 
 
-def test_a_submodule_that_is_called_again_is_refused() -> None:
-    """Its parameters would be counted twice."""
+def test_parameters_of_two_submodules_are_refused() -> None:
+    """They would be counted twice."""
 
-    class Twice(nn.Module):
+    class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv = nn.Conv2d(3, 3, 1)
+            self.one, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+            self.other.weight = self.one.weight
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.conv(self.conv(x))
+            return self.other(self.one(x))  # type: ignore[no-any-return]
 
-    with pytest.raises(UsageError, match=r"conv\.weight is read by two layers, the second at .*test_importers"):
-        archcalc.from_torch(Twice(), torch.randn(2, 3, 4, 4))
+    with pytest.raises(UsageError, match=r"one\.weight is read by two layers, the second at .*test_importers"):
+        archcalc.from_torch(Shared(), torch.randn(2, 3, 4, 4))
 
 
 def test_what_cant_be_exported_says_so() -> None:

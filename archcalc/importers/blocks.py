@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence, Set
 from typing import NamedTuple
 
+from archcalc.errors import UsageError
 from archcalc.importers.lifting import Step
 from archcalc.importers.outline import UNNAMED, Call, Item, Join, Leaf, Scope, leaves
 from archcalc.layers import REGISTRY
@@ -24,11 +25,15 @@ Arguments = tuple[tuple[str, str], ...]
 
 
 class Block(NamedTuple):
-    """A block: its formals with their defaults, and its items with expressions for arguments."""
+    """A block: its formals with their defaults, and its items with expressions for arguments.
+
+    One that is `shared` is one module wherever it's called.
+    """
 
     name: str
     formals: tuple[tuple[str, str], ...]
     items: tuple[Item, ...]
+    shared: bool = False
 
 
 class Blocks:
@@ -44,13 +49,18 @@ class Blocks:
         """The items, with calls in place of scopes that are alike."""
         for height in range(max(map(_height, items), default=-1) + 1):
             alike: dict[tuple[str, Hashable], list[Scope]] = defaultdict(list)
+            shared: dict[str, list[Scope]] = defaultdict(list)
             for scope in _scopes(items, height):
-                if scope.kind not in UNNAMED and self._is_closed(scope):
+                if scope.shared:
+                    shared[scope.shared].append(scope)
+                elif scope.kind not in UNNAMED and self._is_closed(scope):
                     alike[scope.kind, self._pattern(scope.items, scope)].append(scope)
             calls: dict[int, Call] = {}
             for (kind, _), scopes in alike.items():
                 if len(scopes) > 1 and sum(1 for _ in leaves(scopes[0].items)) >= FEW:
                     self._add(kind, scopes, calls)
+            for path, scopes in shared.items():
+                self._share(path, scopes, calls)
             items = tuple(_replaced(item, calls) for item in items)
         return items
 
@@ -75,6 +85,19 @@ class Blocks:
         self.found.append(Block(name, formals.declared(), items))
         for number, scope in enumerate(scopes):
             calls[scope.out] = Call(scope, name, formals.given(number))
+
+    def _share(self, path: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> None:
+        """A submodule that is called several times.
+
+        Raises: UsageError: it does something else when it's called again.
+        """
+        patterns = {self._pattern(scope.items, scope) for scope in scopes}
+        if len(patterns) > 1 or not all(map(self._is_closed, scopes)):
+            raise UsageError(f"{path} does something else when it's called again", "a spec can't say that")
+        self._add(path.rpartition(".")[2], scopes, calls)
+        if self.found[-1].formals:
+            raise UsageError(f"{path} has other arguments when it's called again", "a spec can't say that")
+        self.found[-1] = self.found[-1]._replace(shared=True)
 
     def _name(self, kind: str) -> str:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()

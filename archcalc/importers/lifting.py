@@ -223,13 +223,14 @@ class Lifter:
 def _refuse_shared(steps: Sequence[Step]) -> None:
     """See that no parameter is held twice.
 
-    Raises: UsageError: a submodule is called again, which would be another one in the spec.
+    Raises: UsageError: one is, by layers of different submodules.
     """
     held: dict[tuple[str, Any], Step] = {}
     for step in steps:
         for stored in step.stored:
-            if stored.learned and step.tied is None and held.setdefault((stored.name, stored.rows), step) is not step:
-                hint = "a spec's modules: can say it; importing can't yet"
+            again = any(around.call for around in step.around) or step.tied is not None
+            if stored.learned and held.setdefault((stored.name, stored.rows), step) is not step and not again:
+                hint = "a spec shares modules, and matrices of fc and embed"
                 raise UsageError(f"{stored.name} is read by two layers, the second at {step.line}", hint)
 
 

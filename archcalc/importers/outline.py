@@ -8,7 +8,7 @@ they all come from, if what lies between is a row of items for each, which nothi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 from archcalc.importers.lifting import Lifted, Step
@@ -51,12 +51,16 @@ class Join(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A submodule: its name in the one around it, its class, and what is in it."""
+    """A submodule: its name in the one around it, its class, and what is in it.
+
+    `shared` is the path of one that is called several times and holds parameters.
+    """
 
     name: str
     kind: str
     items: tuple[Item, ...]
     main: int
+    shared: str = ""
 
     @property
     def out(self) -> int:
@@ -83,8 +87,8 @@ class Call(NamedTuple):
 
 
 Item: TypeAlias = "Leaf | Join | Scope | Call"
-Path: TypeAlias = "Sequence[tuple[str, str]]"
-"""The submodules around a step: the name of each in the one around it, and its class."""
+Path: TypeAlias = "Sequence[tuple[str, str, str]]"
+"""The submodules around a step: the name of each in the one around it, its class, and its path if it's shared."""
 
 
 class Outline:
@@ -97,7 +101,8 @@ class Outline:
 
     def items(self) -> tuple[Item, ...]:
         """All of them, as the items of the network."""
-        paths = [_path(step) for step in self.steps]
+        shared = shared_paths(self.steps)
+        paths = [_path(step, shared) for step in self.steps]
         return self._arranged([self._leaf(number) for number in range(len(self.steps))], paths, 0)
 
     def _leaf(self, number: int) -> Leaf:
@@ -109,12 +114,12 @@ class Outline:
     def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
         """Leaves in one submodule as items: those in a submodule of it together, then branches together."""
         found: list[Item] = []
-        for name, kind, group in _grouped(paths, depth):
+        for (name, kind, shared), group in _grouped(paths, depth):
             if not name:
                 found += [leaves[place] for place in group]
                 continue
             inside = self._arranged([leaves[place] for place in group], [paths[place] for place in group], depth + 1)
-            found += [_scope(name, kind, inside)] if self._gives_one(inside) else inside
+            found += [_scope(name, kind, inside, shared)] if self._gives_one(inside) else inside
         return self._joined(found)
 
     def _joined(self, items: Sequence[Item]) -> tuple[Item, ...]:
@@ -168,40 +173,49 @@ class Outline:
         return all(read[step] == self.readers[step] for step in inside)
 
 
-def _scope(name: str, kind: str, items: tuple[Item, ...]) -> Item:
-    """A submodule as an item: what is alone in it has its place."""
+def _scope(name: str, kind: str, items: tuple[Item, ...], shared: str) -> Item:
+    """A submodule as an item: what is alone in it has its place, unless it's called several times."""
+    if shared:
+        return Scope(name, kind, items, items[0].main, shared)
     if len(items) == 1 and isinstance(items[0], Leaf):
         return items[0]
-    if len(items) == 1 and isinstance(items[0], Scope):
+    if len(items) == 1 and isinstance(items[0], Scope) and not items[0].shared:
         inner = items[0]
         return inner._replace(name=name, kind=kind if kind not in UNNAMED else inner.kind)
     return Scope(name, kind, items, items[0].main)
 
 
-def _path(step: Step) -> Path:
+def shared_paths(steps: Sequence[Step]) -> set[str]:
+    """The paths of submodules that are called several times and hold parameters; of nested ones the outermost."""
+    again = [around.path for step in steps if step.stored for around in step.around if around.call]
+    return {path for path in again if not any(path.startswith(f"{other}.") for other in again)}
+
+
+def _path(step: Step, shared: Set[str]) -> Path:
     """Where a step is."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, str]] = []
     so_far = ""
     for around in step.around:
         inner = around.path[len(so_far) :].lstrip(".") if around.path.startswith(so_far) else around.path
         *outer, last = inner.split(".")
-        found += [(name, "") for name in outer]
-        found.append((last if not around.call else f"{last}@{around.call}", around.kind))
+        found += [(name, "", "") for name in outer]
+        name = last if not around.call else f"{last}@{around.call}"
+        found.append((name, around.kind, around.path if around.path in shared else ""))
         so_far = around.path
     return found
 
 
-def _grouped(paths: Sequence[Path], depth: int) -> Iterator[tuple[str, str, list[int]]]:
-    """Places that stand side by side in one submodule, with its name and class; none for those in no deeper one."""
-    begun: tuple[str, str, list[int]] | None = None
+def _grouped(paths: Sequence[Path], depth: int) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
+    """Places that stand side by side in one submodule, with what is said of it; no name for those in no deeper one."""
+    begun: tuple[tuple[str, str, str], list[int]] | None = None
     for place, path in enumerate(paths):
-        name, kind = path[depth] if len(path) > depth else ("", "")
-        if begun and begun[0] == name:
-            begun[2].append(place)
+        around = path[depth] if len(path) > depth else ("", "", "")
+        if begun and begun[0][0] == around[0]:
+            begun[1].append(place)
         else:
             if begun:
                 yield begun
-            begun = name, kind, [place]
+            begun = around, [place]
     if begun:
         yield begun
 

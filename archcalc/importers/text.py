@@ -48,8 +48,9 @@ def _written(
     lines = ["archcalc: 1", f"name: {name}", *([f"source: {_quoted(source)}"] if source else []), *_inputs(lifted)]
     if defaults:
         lines.append(f"defaults: {{{', '.join(_default(*each) for each in defaults.items())}}}")
-    if blocks.found:
-        lines += ["blocks:", *(line for block in blocks.found for line in writer.block(block))]
+    for key, shared in (("blocks", False), ("modules", True)):
+        if written := [line for block in blocks.found if block.shared is shared for line in writer.block(block)]:
+            lines += [f"{key}:", *written]
     lines += ["layers:", *writer.items(items, ~0, INDENT)]
     text = "\n".join([*lines, *writer.outputs()]) + "\n"
     return text, [leaf.step for leaf in leaves(items)]
@@ -276,9 +277,13 @@ class _Writer:
         return self._listed(item.items if isinstance(item, Scope) else [item], item.main, indent)
 
     def _listed(self, items: Sequence[Item], main: int, indent: str) -> list[str]:
+        """What is in a scope, as a text if it fits; its own volume has its name outside of it."""
+        names, self.names = self.names, {volume: name for volume, name in self.names.items() if volume != items[-1].out}
         text = self.chain(items, main)
         fits = text is not None and len(text) <= WIDTH - len(indent)
-        return [text or ""] if fits else list(self.items(items, main, indent))
+        found = [text or ""] if fits else list(self.items(items, main, indent))
+        self.names = names
+        return found
 
     def _item(self, item: Item, current: int, indent: str, used: set[str]) -> Lines:
         """One item that isn't a chain, or has a name; names that were `used` beside it get a number."""
@@ -288,6 +293,7 @@ class _Writer:
         origin = [f"from {self.names[item.main]}"] if item.main != current else []
         if self._is_merge(item):
             inner = indent + INDENT * (2 if name else 1)
+            origin = origin if isinstance(item, Join) else []  # of others each branch says where it comes from
             lines = [*self._join(item, inner), *(f"{inner}{each.replace(' ', ': ', 1)}" for each in origin)]
             if name:
                 yield f"{indent}- {_key(name)}:"
@@ -369,7 +375,7 @@ class _Writer:
 def _own_name(item: Item) -> str:
     """The name that the module has for an item; none for numbers, and for a pair of layers."""
     scope = item.scope if isinstance(item, Call) else item
-    if not isinstance(scope, Scope) or scope.name.isdigit():
+    if not isinstance(scope, Scope) or scope.name.isdigit() or scope.shared:  # a call has the name of its module
         return ""
     return "" if len(scope.items) < FEW and all(isinstance(each, Leaf) for each in scope.items) else scope.name
 
