@@ -62,7 +62,7 @@ CHAINS = [
     "windows 2", "windows 2 -> attention 2 relative=2x2 -> unwindows 2 like=@x", "windows 2 grid=true -> unwindows 2 H=8 W=6 grid=true",
     "unwindows 5 W=10", *(f"roll {axis} 3" for axis in SIZES), "sdpa 2 keys=@x values=@x", "attention 2 kv_heads=1 rope=true qk_norm=rms",
     "mla 2 3 2 2 q_rank=3 causal=true", "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
-    "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",
+    "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: reshape R={quarter} C=4} | from x -> roialign 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",
     "flatten | {y: reshape T={numel}} | grid H={numel}", "{y: tokens} | grid like=@x", "from x -> grid like=@x",
     "{y: fc 3} | fc 4 tie=@y", "{y: conv 3 2 s=2} | tconv 4 2 s=2 tie=@y",
 ]  # fmt: skip

@@ -155,7 +155,7 @@ def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
         "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "topk": ("TC",), "dispatch": ("TC",), "combine": ("TC",), "selective_scan": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
-        "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "proposals": ("CHW",),
+        "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "roialign": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)
 
@@ -213,11 +213,11 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
             yield f"{copies.replace('dispatch', kind) if draft.one_in(2) else draft.call(kind)} router=@shares"
     elif kind == "matmul":
         yield draft.random.choice(["matmul @start transpose=true", "matmul @start"])
-    elif kind in ("roipool", "proposals"):
+    elif kind in ("roipool", "roialign", "proposals"):
         yield f"scores: conv {_tight(draft.expression())} 1"
         yield f"boxes: from start -> conv {_tight(draft.expression())} 1"
         yield f"rois: from scores -> proposals {_tight(draft.expression())} box=@boxes"
-        yield f"from start -> roipool {_tight(draft.expression())} rois=@rois" if kind == "roipool" else "relu"
+        yield "relu" if kind == "proposals" else f"from start -> {kind} {_tight(draft.expression())} rois=@rois"
     elif kind == "crop":
         yield f"crop size={_tight(draft.expression())}"
     elif kind == "fc" and draft.one_in(3):

@@ -51,13 +51,14 @@ def graph_of(layers: str, head: str = HEAD) -> Graph:
     return build(spec_of(f"{head}{layers}"))
 
 
-REGIONS = {"R": 20}
-"""A number for what the networks of regions leave open."""
+REGIONS: dict[str, Any] = {"R": 20, "regions": [5, 4, 3, 2]}
+"""Numbers of regions where a network leaves them open, and few where it has many: PyTorch takes them one by one."""
 
 
-def regions_of(name: str) -> dict[str, int]:
-    """The values without which a network of the zoo has sizes without a number."""
-    return REGIONS if "R" in load(name).spec.hparams else {}
+def regions_of(name: str) -> dict[str, Any]:
+    """Values for the hyperparameters of a network of the zoo that say how many regions there are."""
+    hparams = load(name).spec.hparams
+    return {hparam: value for hparam, value in REGIONS.items() if hparam in hparams}
 
 
 def some_of_the_zoo() -> list[str]:

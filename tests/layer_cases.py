@@ -569,5 +569,8 @@ CASES = [
     row(make("matmul", "b"), "R2 C8, R2 T8 C3", "R2 C3", macs=2 * 8 * 3),
     # regions
     row(make("roipool", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
+    row(make("roialign", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
+    row(make("roialign", (2, 1), rois="rois", sampling=3), "C1 H9 W12, R5 C4", "R5 C1 H2 W1"),
+    row(make("proposals", 5, box="box", paired=False), "C3 H4 W5, C12 H4 W5", "R5 C4"),
     row(make("proposals", 10, box="box"), "C18 H3 W4, C36 H3 W4", "R10 C4"),
 ]

@@ -64,6 +64,8 @@ def built(name: str, **options: Any) -> nn.Module:
     """A library's network, in evaluation mode: `resnet50` of torchvision, `timm/seresnet50` of timm."""
     library, _, model = name.rpartition("/")
     source = torchvision()
+    if library == "pyramid":
+        return pyramid(source.detection, model, **options)
     if library == "detection":
         return OneShot(getattr(source.detection, model)(weights=None, weights_backbone=None, **options)).eval()
     if library == "video":
@@ -89,6 +91,35 @@ class OneShot(nn.Module):
     def forward(self, x: Tensor) -> Any:
         """The numbers of all boxes, before any is chosen, by name."""
         return dict(sorted(self.head([*self.trunk(x).values()]).items()))
+
+
+def pyramid(detection: Any, model: str, levels: list[int], convolved: bool) -> nn.Module:
+    """A detector on a pyramid over ResNet-50, whose batch norms are frozen as they are where it comes with weights."""
+    parts = importlib.import_module("torchvision.ops.feature_pyramid_network")
+    extra = parts.LastLevelP6P7(256, 256) if convolved else parts.LastLevelMaxPool()
+    make = detection.backbone_utils.resnet_fpn_backbone
+    trunk = make(backbone_name="resnet50", weights=None, returned_layers=levels, extra_blocks=extra)
+    if not model:
+        return trunk.eval()
+    detector = getattr(detection, model)(trunk, 91)
+    return (TwoSteps(detector) if hasattr(detector, "rpn") else OneShot(detector)).eval()
+
+
+class TwoSteps(nn.Module):
+    """What torchvision's detectors with regions learn, run on 100 regions in which there is nothing."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.trunk, self.proposing, self.heads = detector.backbone, detector.rpn.head, detector.roi_heads
+
+    def forward(self, x: Tensor) -> Any:
+        """The numbers of all boxes and of the regions."""
+        proposed = self.proposing([*self.trunk(x).values()])
+        classes, boxes = self.heads.box_predictor(self.heads.box_head(x.new_zeros(100, 256, 7, 7)))
+        if self.heads.mask_predictor is None:
+            return proposed, classes, boxes
+        masks = self.heads.mask_predictor(self.heads.mask_head(x.new_zeros(100, 256, 14, 14)))
+        return proposed, classes, boxes, masks
 
 
 class BoxesAtOnce(nn.Module):
@@ -197,6 +228,11 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
        for n, sizes in enumerate(SEGFORMERS)},
     "detr_resnet50": ("detr/DetrForObjectDetection", {"depths": [3, 4, 6, 3]}),
     "detr_resnet101": ("detr/DetrForObjectDetection", {"depths": [3, 4, 23, 3]}),
+    "fpn_resnet50": ("pyramid/", {"levels": [1, 2, 3, 4], "convolved": False}),
+    "fpn_p3_p7": ("pyramid/", {"levels": [2, 3, 4], "convolved": True}),
+    "mask_rcnn_fpn": ("pyramid/MaskRCNN", {"levels": [1, 2, 3, 4], "convolved": False}),
+    "faster_rcnn_fpn": ("pyramid/FasterRCNN", {"levels": [1, 2, 3, 4], "convolved": False}),
+    "retinanet": ("pyramid/RetinaNet", {"levels": [2, 3, 4], "convolved": True}),
     "ssd300_vgg16": ("detection/ssd300_vgg16", {}),
     "darknet53": ("timm/darknet53", {"act_layer": partial(nn.LeakyReLU, 0.1)}),  # 0.01 there
     **{f"whisper_{size}": ("transformers/whisper/WhisperForConditionalGeneration", given) for size, given in WHISPERS.items()},
@@ -237,7 +273,8 @@ def compare(name: str, outputs: bool = True) -> Found:
     total = analyze(graph).totals["macs"]
     params = "" if ours == theirs else f"params: only ours {dict(ours - theirs)}, only theirs {dict(theirs - ours)}"
     counts = "" if macs == total else f"macs: {total} against {macs}"
-    return Found(params, counts, differing(graph, built(other, **options)) if outputs and not params else "")
+    runs = outputs and not params and not isinstance(foreign, TwoSteps)  # those read regions that we don't have
+    return Found(params, counts, differing(graph, built(other, **options)) if runs else "")
 
 
 def sizes(module: nn.Module) -> Counter[tuple[int, ...]]:
@@ -395,9 +432,14 @@ def hand_over(network: Network, left: list[Seen], loose: list[Tensor]) -> None:
             tensor.copy_(value.reshape(tensor.shape))
 
     nodes = network.graph.nodes[len(network.graph.inputs) :]
-    for node, module in zip(nodes, network.modules_in_order, strict=True):
-        if any(True for _ in module.parameters()):
-            module.register_forward_pre_hook(partial(take, known(node.shape.numel)))
+    modules = [*network.modules_in_order]
+    calls = Counter(map(id, modules))
+    hooked: set[int] = set()
+    for node, module in zip(nodes, modules, strict=True):
+        if any(True for _ in module.parameters()) and id(module) not in hooked:
+            hooked.add(id(module))
+            made = known(node.shape.numel) if calls[id(module)] == 1 else 0  # a shared one makes several volumes
+            module.register_forward_pre_hook(partial(take, made))
 
 
 def distance(one: Tensor, other: Tensor) -> float:

@@ -221,13 +221,14 @@ def detector(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     base, score, box, rois = (draft.fresh("n") for _ in range(4))
     anchors, size = number(draft.draw, 1, 3), number(draft.draw, 1, 3)
     count = number(draft.draw, 1, anchors * x["H"] * x["W"])
-    options = "p=0 s=1 d=1"
+    options, pool = "p=0 s=1 d=1", draft.draw(st.sampled_from(["roipool", "roialign", "roialign sampling=1"]))
+    paired = draft.draw(st.booleans())
     items = [
         {base: "relu"},
-        {score: f"conv {2 * anchors} 1 {options}"},
+        {score: f"conv {2 * anchors if paired else anchors} 1 {options}"},
         {box: f"from {base} -> conv {4 * anchors} 1 {options}"},
-        {rois: f"from {score} -> proposals {count} box=@{box}"},
-        f"from {base} -> roipool {size} rois=@{rois}",
+        {rois: f"from {score} -> proposals {count} box=@{box} paired={str(paired).lower()}"},
+        f"from {base} -> {pool} output_size={size} rois=@{rois}",
     ]
     draft.names += [Known(base, x), Known(rois, Shape(R=count, C=4))]
     return items, x.with_(R=count, H=size, W=size)

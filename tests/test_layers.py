@@ -114,7 +114,7 @@ def test_positions_that_see_everything() -> None:
     """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
         "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "mla", "sdpa", "matmul", "roipool",
-        "proposals", "softmax", "log_softmax",
+        "roialign", "proposals", "softmax", "log_softmax",
     }  # fmt: skip
     assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}
     assert not any(map(is_global, make("fc", 8).reads(Shape(T=5, C=6))))
@@ -481,6 +481,18 @@ def test_roi_pool_reads_its_region() -> None:
     rois = torch.tensor([[[0, 0, 1, 1], [0, 0, 0.5, 0.5]]])
     y = make("roipool", 1, rois="rois").torch_module(volume("C1 H4 W4"), volume("R2 C4"))(x, rois)
     assert y.flatten().tolist() == [15, 5]
+
+
+@pytest.mark.torch
+def test_roi_align_takes_means_of_interpolated_values() -> None:
+    """Of a map whose values are a plane in x and y: those at the middle of each bin, as long as it's on the map."""
+    import torch
+
+    x = (10.0 * torch.arange(8.0)[:, None] + torch.arange(8.0)).reshape(1, 1, 8, 8)
+    rois = torch.tensor([[[0.25, 0.125, 0.75, 0.625], [0, 0, 0.01, 0.01]]])
+    y = make("roialign", 2, rois="rois").torch_module(volume("C1 H8 W8"), volume("R2 C4"))(x, rois)
+    assert [23, 25, 43, 45] == pytest.approx(y[0, 0].flatten().tolist())
+    assert [2.75, 3.25, 7.75, 8.25] == pytest.approx(y[0, 1].flatten().tolist())  # never smaller than one position
 
 
 @pytest.mark.torch

@@ -273,6 +273,7 @@ ERRORS = [
         "",
     ),
     # E211: arguments that contradict each other or their meaning
+    (make("roialign", 7, "r", 0), "C8 H3 W3, R5 C4", "E211", "sampling must be at least 1, not 0", ""),
     (make("dropout", Fraction(3, 2)), "C8", "E211", "p=3/2 is not a probability", ""),
     (make("clamp", 1, 1), "C8", "E211", "low=1 is not less than high=1", ""),
     (make("lstm", 4, 4), "T5 C8", "E211", "projection=4 is not less than hidden=4", ""),
