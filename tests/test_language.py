@@ -126,6 +126,16 @@ def test_calls(call: str, layer: Conv) -> None:
     assert layer == graph_of(f"layers: {call}\n").nodes[1].layer
 
 
+TOKENS = "archcalc: 1\nname: t\ninput: {C: 4, T: 8}\n"
+
+
+def test_defaults_that_do_not_fit_are_told_at_the_call() -> None:
+    """A step, and an item of a mixture, whose arguments have places of their own."""
+    for layers in ("fc 4 -> topk 2", "{moe: fc 4, experts: 3, top: 2}"):
+        with pytest.raises(SpecError, match="factor takes a number, not a symbol"):
+            graph_of(f"hparams: {{b: sym}}\ndefaults: {{topk: {{factor: b}}}}\nlayers: {layers}\n", TOKENS)
+
+
 def test_defaults_fill_in_what_a_call_leaves_out() -> None:
     """`defaults` give arguments to every layer of a kind; a call's own argument wins."""
     graph = graph_of("defaults: {conv: {p: half, bias: false}}\nlayers: conv 4 3 -> conv 4 3 p=0\n")

@@ -34,7 +34,7 @@ SPECIAL = SHOWN + 1 - SHOWN_AT_LEAST
 """At most so many passes at the beginning may be special."""
 MOST = 100_000
 """Layers of all passes of a repeat that are gone through one by one."""
-TOLD = 5
+TOLD = SHOWN + 1
 """So many sizes are told that follow no law."""
 UNSEEN = 0
 """The place of all that stands before the source."""

@@ -37,7 +37,7 @@ class Layers:
             if name in given:
                 values[name] = _convert(kind, argument, given[name], env)
             elif (value := defaults.get(name) or defaults.get(argument.short)) is not None:
-                values[name] = _convert(kind, argument, Given(name, value.expr, 0), module.env)
+                values[name] = _by_default(kind, argument, Given(name, value.expr, 0), module.env)
             elif argument.required:
                 missing = argument.type.label or name
                 raise ArgumentError(LocalError(f"{kind}: {missing} is missing", code="E083", hint=usage(kind)), None)
@@ -50,6 +50,17 @@ class Layers:
 
 def _is_constant(value: Expr | Template) -> bool:
     return isinstance(value, Expr) and all(isinstance(part, (Literal, Several)) for part in value.walk())
+
+
+def _by_default(kind: str, argument: Argument, given: Given, env: Environment) -> Any:
+    """A field's value that the spec gives for all layers of the kind.
+
+    Raises: ArgumentError: the value is not of the argument's type; of the call, which doesn't give it.
+    """
+    try:
+        return _convert(kind, argument, given, env)
+    except ArgumentError as error:
+        raise ArgumentError(error, None) from error
 
 
 def _convert(kind: str, argument: Argument, given: Given, env: Environment) -> Any:
