@@ -11,12 +11,14 @@ import sympy
 import archcalc
 from archcalc.__main__ import main
 from archcalc.errors import UsageError
+from archcalc.expand import build
 from archcalc.symbolic import dim
+from tests.helpers import spec_of
 
 L, d, T, V, ffn, g, head = map(dim, ("layers", "d", "T", "vocabulary", "ffn", "groups", "head"))
 
 
-def found(network: str, symbolic: str, columns: str, **choices: Any) -> Any:
+def found(network: Any, symbolic: str, columns: str, **choices: Any) -> Any:
     """The formula of one column."""
     (formula,) = archcalc.formula(network, symbolic=symbolic, columns=columns, **choices)
     return formula.general
@@ -72,6 +74,29 @@ def test_bytes_of_keys_and_values(dtype: str, width: int) -> None:
     equal(
         2 * L * g * head * width * T, found("qwen:qwen2.5_72b", "layers,groups,head,T", "kv_cache_bytes", dtype=dtype)
     )
+
+
+LATENT = """archcalc: 1
+name: latent
+input: {T: t, C: 64}
+hparams: {t: sym, rank: sym, rope: {value: sym, multiple_of: 2}, absorb: true}
+layers: (mla 4 kv_rank=rank head_dim=16 rope_dim=rope causal=true absorb=absorb)*3
+"""
+
+
+def test_bytes_of_latents() -> None:
+    """(d_c + d_h^R)·l numbers of a token, DeepSeek-V2 (2405.04434), Table 1, whatever the heads are.
+
+    Absorbed, a step multiplies T latents and their turned numbers for scores, and T latents for what's mixed, for each
+    head; as stored, it expands them first.
+    """
+    t, rank, rope = map(dim, ("t", "rank", "rope"))
+    equal(3 * (rank + rope) * 2 * t, found(build(spec_of(LATENT)), "", "kv_cache_bytes", dtype="bfloat16"))
+    weights = 3 * (64 * 4 * (16 + rope) + 64 * (rank + rope) + rank * 4 * 32 + 4 * 16 * 64)
+    equal(weights + 3 * 4 * t * (2 * rank + rope), found(build(spec_of(LATENT)), "", "decode_macs"))
+    stored = build(spec_of(LATENT.replace("absorb: true", "absorb: false")))
+    expanded = 3 * (t - 1) * rank * 4 * 32
+    equal(weights + expanded + 3 * 4 * t * (32 + rope), found(stored, "", "decode_macs"))
 
 
 def test_a_window_holds_no_more() -> None:

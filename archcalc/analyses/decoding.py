@@ -105,10 +105,10 @@ def new_tokens(graph: Graph) -> list[Text]:
 
     Raises: Undecodable: some layer sees later tokens, or all of them at once.
     """
-    graph.spend(2, "following a text through so many layers")
-    texts = [index for index, node in enumerate(graph.nodes) if not node.application.input_shapes and "T" in node.shape]
+    texts = [index for index, node in enumerate(graph.inputs) if "T" in node.shape]
     if not texts:
         raise Undecodable(f"{graph.name} doesn't work token by token: no input has tokens (T)")
+    graph.spend(2, "following a text through so many layers")
     try:
         return _followed(graph, texts)
     except Undecodable as error:
