@@ -244,6 +244,15 @@ def test_a_layer_of_each_expert_is_what_pytorch_says(inner: Any) -> None:
     assert most >= peak_bytes(module, (entering, alone)) - entering.nbytes - alone.nbytes
 
 
+@pytest.mark.torch
+def test_random_mixtures_are_what_pytorch_says() -> None:
+    """A few of those of `python -m tests.fuzz_mixtures`."""
+    pytest.importorskip("torch", reason="PyTorch is measured")
+    from tests.fuzz_mixtures import search
+
+    assert 4 == search(4, 7)
+
+
 def test_numbers_of_experts_may_be_symbols() -> None:
     """Experts, how many a token is sent to, and tokens: formulas with numbers put in are the numbers' own."""
     text = spec(EXPERTS["swiglu"], "top: k, renormalise: true, shared: fc 6").replace("experts: 4", "experts: e")
