@@ -160,7 +160,7 @@ class Planner:
         columns = list(
             zip(*([hole.value for _, code in body for hole in numbers(code)] for body in bodies), strict=True)
         )
-        definition = Definition(self._classes.name(class_title(title(scopes[0].path))), scopes[0])
+        definition = Definition(self._classes.name(class_title(scopes[0].module or title(scopes[0].path))), scopes[0])
         names: dict[tuple[int, ...], str] = {}
         given = Namespace(IMPORTED)
         holes = iter(columns)

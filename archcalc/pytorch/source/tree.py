@@ -66,6 +66,8 @@ class Scope:
     parts: tuple[Part, ...]
     reads: tuple[Wire, ...]
     makes: tuple[Wire, ...]
+    module: str = ""
+    """The name of the module that it's a call of."""
 
     def node(self, wire: Wire) -> int:
         """The node that makes a tensor."""
@@ -213,6 +215,8 @@ class _Reader:
             if item.call.size and (item.reads or not isinstance(item.call, Application)):
                 spend(PART, "writing so many layers")
                 part = self._part(around, inside(at, number), str(at.label.names[number]), item.reads, shown)
+                if item.module is not None and isinstance(part.what, Scope):
+                    part.what.module = item.module.name
                 found.append(part._replace(module=item.module))
         return _with_holders(found)
 
