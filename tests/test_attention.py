@@ -13,9 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archcalc import analyze, to_torch
 from archcalc.errors import ShapeError
+from archcalc.expand import build
 from archcalc.layers import Layer
 from archcalc.shape import Shape
+from tests.helpers import spec_of
 from tests.layer_cases import make, volume
 from tests.random_layers import Draw, attention, between, latent
 
@@ -368,3 +371,23 @@ def test_latent_attention_is_transformers(version: int, rank: int | None) -> Non
         expected = theirs(x, position_embeddings=turns, attention_mask=mask)[0]
     torch.testing.assert_close(mine(x), expected)
     assert ({}, counter.get_total_flops()) == (given, 2 * 2 * layer.macs(volume("T7 C18")))
+
+
+GRAPH = """
+archcalc: 1
+name: graph
+inputs: {nodes: {T: 5, C: 7}, links: {T: 5, C: 5}}
+layers:
+  - features: fc 3 bias=false
+  - hidden: from links -> matmul @features -> relu
+"""
+
+
+def test_a_product_with_a_given_matrix_is_a_graph_convolution() -> None:
+    """Kipf & Welling 2017, equation 2: the links times the nodes times the weights; the links are an input."""
+    graph = build(spec_of(GRAPH))
+    network = to_torch(graph)
+    nodes, links = torch.randn(2, 5, 7), torch.rand(2, 5, 5)
+    (weight,) = network.parameters()
+    torch.testing.assert_close(network(nodes, links), (links @ nodes @ weight.T).relu())
+    assert 5 * 7 * 3 + 5 * 5 * 3 == analyze(graph).totals["macs"]
