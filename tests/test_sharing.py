@@ -15,6 +15,7 @@ from archcalc.errors import SpecError
 from archcalc.expand import build
 from archcalc.graph import Application, Graph, Node
 from archcalc.layers import Layer
+from archcalc.questions.changes import Kind, changes
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, dim
 from tests.helpers import HEAD, graph_of, imported, spec_of
@@ -344,6 +345,18 @@ def test_tables_records_and_golden_values_say_whose_weights() -> None:
     rows = {row["name"]: row for row in json.loads(report.to("json"))["layers"]}
     assert "a/tower/bn" == rows["b/tower/bn"]["shares"]
     assert not [name for name, row in rows.items() if "shares" in row and not name.startswith("b/tower")]
+
+
+def test_changes_say_that_weights_are_shared() -> None:
+    """A module made of a block costs what its later calls held, layer by layer; the first call stays what it was."""
+    before = archcalc.analyze(build(spec_of(ALBERT.replace("modules:", "blocks:"))))
+    after = archcalc.analyze(build(spec_of(ALBERT)))
+    found = changes(before, after)
+    assert {(Kind.REWIRED, "weights of its own", f"all weights of {change.path}") for change in found} == {
+        (change.kind, change.before, change.after) for change in found
+    }
+    assert {3} == {change.places for change in found}
+    assert -3 * after.total("params") == sum(change.cost["params"] for change in found)
 
 
 @pytest.mark.parametrize("seed", range(40))
