@@ -106,3 +106,14 @@ def test_upper_bounds_keep_the_least() -> None:
             exceeds(r, limit)
         exceeds(r, dim("q"))
     assert ["r <= 10", "r <= q"] == list(map(str, conditions))
+
+
+def test_a_table_of_displacements_and_one_more() -> None:
+    """With symbols, too, a grid of g by g and its class token take a table of (2g - 1)² + 3 entries for each head."""
+    g = dim("g")
+    layer = make("attention", 2, relative=(g, g), relative_cls=True)
+    with collecting_conditions() as conditions:
+        assert 2 * (2 * g - 1) ** 2 + 6 == layer.params(Shape(C=8, T=g**2 + 1)) - 4 * 8 * 9
+    assert [] == conditions
+    with pytest.raises(ShapeError, match="places and one"):
+        layer.output_shape(Shape(C=8, T=g**2))

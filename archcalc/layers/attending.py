@@ -101,7 +101,7 @@ class Attending(Layer):
         if self.relative is not None:
             places, told = prod(self._grid()), "x".join(map(str, self._grid()))
             for tokens in (sizes.queries, sizes.keys):
-                if differ(tokens, places + self.relative_cls):
+                if differ(tokens, places + int(self.relative_cls)):
                     more = " and one" if self.relative_cls else ""
                     text = f"relative={told} has {places} places{more}, there are T={tokens} tokens"
                     raise ShapeError(text, code="E208")
