@@ -11,7 +11,6 @@ from archcalc.expand.scope import Context
 from archcalc.language.expression import Expr
 from archcalc.language.items import CallUnit, Item, Mixture
 from archcalc.layers import REGISTRY, Layer
-from archcalc.layers.per_expert import in_expert
 from archcalc.shape import AXES, unequal_axes
 from archcalc.symbolic import Dim, differ
 
@@ -124,6 +123,8 @@ class Mixtures:
         """
         if self.inside is None:
             return layer, inputs
+        from archcalc.layers.per_expert import in_expert  # few specs have experts
+
         shares, sent, experts, top = self.inside
         made = self.builder.made
         if outside := [tensor for tensor in inputs if tensor < sent]:
