@@ -189,6 +189,59 @@ class Pyramid(nn.Module):
         return functional.pad(larger / 2, (1, 0, 2, 3))
 
 
+class SpelledNorm(nn.Module):
+    """RMSNorm, operation by operation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5))
+
+
+class GroupedBlock(nn.Module):
+    """Rotary positions, keys and values that queries share, a mask as a tensor, a gated MLP, everything spelled out."""
+
+    def __init__(self, width: int, heads: int, shared: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.shared, self.size, self.window = heads, shared, width // heads, window
+        self.norm1, self.norm2 = SpelledNorm(width), SpelledNorm(width)
+        self.q, self.k, self.v = (nn.Linear(width, n * self.size, bias=False) for n in (heads, shared, shared))
+        self.o, self.gate, self.up = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+        self.register_buffer("rates", 500.0 ** (-torch.arange(0, self.size, 2) / self.size), persistent=False)
+
+    def turned(self, x: Tensor, angles: Tensor) -> Tensor:
+        half = self.size // 2
+        return x * angles.cos() + torch.cat((-x[..., half:], x[..., :half]), -1) * angles.sin()
+
+    def attend(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        q, k, v = (each(x).view(n, t, -1, self.size).transpose(1, 2) for each in (self.q, self.k, self.v))
+        angles = torch.arange(t)[:, None] * self.rates  # type: ignore[operator]
+        angles = torch.cat([angles, angles], -1)[None]
+        q, k = self.turned(q, angles), self.turned(k, angles)
+        many = self.heads // self.shared
+        k, v = (each[:, :, None].expand(n, self.shared, many, t, -1).reshape(n, -1, t, self.size) for each in (k, v))
+        ages = torch.arange(t)[:, None] - torch.arange(t)[None]
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=(ages >= 0) & (ages < self.window))
+        return self.o(y.transpose(1, 2).reshape(n, t, c))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attend(self.norm1(x))
+        y = self.norm2(x)
+        wide = self.up(y)
+        curved = 0.5 * wide * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (wide + 0.044715 * wide.pow(3))))
+        return x + self.down(functional.silu(self.gate(y)) * curved)  # type: ignore[no-any-return]
+
+
+def decoder(window: int) -> nn.Module:
+    """A language model of such blocks."""
+    blocks = (GroupedBlock(24, 6, 2, window) for _ in range(3))
+    return nn.Sequential(nn.Embedding(50, 24), *blocks, SpelledNorm(24), nn.Linear(24, 50, bias=False))
+
+
 class Siamese(nn.Module):
     """One tower for two images, and one head for two scales."""
 
@@ -222,6 +275,8 @@ MODULES: dict[str, Sample] = {
     "convnext": Sample(ConvNeXt),
     "language_model": Sample(LanguageModel, (9,)),
     "pyramid": Sample(Pyramid),
+    "decoder": Sample(lambda: decoder(99), (9,)),
+    "decoder_with_a_window": Sample(lambda: decoder(4), (9,)),
     "siamese": Sample(Siamese, ((3, 16, 16), (3, 16, 16))),
     "one_dimension": Sample(
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)

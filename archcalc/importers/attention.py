@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.importers.exported import Operation, Stored
 from archcalc.importers.lifting import Lifter, Unknown, Waiting, argument, number, operator
-from archcalc.importers.views import Factor, View
+from archcalc.importers.views import COPIES, Factor, View
 from archcalc.shape import Shape
 
 FIRST = 10**9
@@ -24,14 +24,44 @@ class Divided(NamedTuple):
     size: int
 
 
+def _masked(lifter: Lifter, op: Operation, tokens: Any) -> dict[str, Any]:
+    """What a mask says, if it's of a form that attention knows.
+
+    Raises: Unknown: it isn't.
+    """
+    if (operand := argument(op, 3, "attn_mask")) is None:
+        return {"causal": bool(argument(op, 5, "is_causal", False))}
+    import torch
+
+    mask = lifter.constant(operand)
+    if mask is None:
+        raise Unknown("attention with a mask that depends on what enters")
+    allowed = mask if mask.dtype == torch.bool else mask == 0
+    if not bool((allowed == allowed.reshape(-1, *allowed.shape[-2:])[0]).all()):
+        raise Unknown("attention with several masks")
+    allowed = allowed.reshape(-1, *allowed.shape[-2:])[0]
+    if bool(allowed.all()):
+        return {"causal": False}
+    window = int(allowed[-1].sum())
+    seen = torch.ones_like(allowed).tril() & torch.ones_like(allowed).triu(1 - window)
+    if not bool((seen == allowed).all()):
+        raise Unknown("attention with a mask that is neither causal nor a window")
+    return {"causal": True, **({"window": window} if window < int(tokens) else {})}
+
+
+def _turned(query: int | None, key: int | None) -> dict[str, Any]:
+    if query != key:
+        raise Unknown("rotary positions of queries that aren't those of keys")
+    return {} if query is None else {"rope": True, "rope_base": query}
+
+
 @operator("scaled_dot_product_attention")
 def attention(lifter: Lifter, op: Operation) -> View:
     """Attention, which waits for the product that mixes its heads."""
     q, k, v = (_divided(lifter, lifter.view(each)) for each in op.arguments[:3])
-    if argument(op, 3, "attn_mask") is not None:
-        raise Unknown("attention with a mask of its own")
     scale = argument(op, 6, "scale")
-    arguments: dict[str, Any] = {"causal": bool(argument(op, 5, "is_causal", False))}
+    arguments = _masked(lifter, op, lifter.shape(q.step)["T"])
+    arguments |= _turned(*(lifter.view(each).rope for each in op.arguments[:2]))
     if scale is not None and not isclose(scale, q.size**-0.5):
         arguments["scale"] = number(scale)
     if k.heads != q.heads:
@@ -51,6 +81,8 @@ def _divided(lifter: Lifter, view: View) -> Divided:
         raise Unknown("attention over other axes than tokens")
     (features,) = view.dims[3]
     heads = view.dims[1][0] if view.dims[1] else Factor("C", features.size, 1)
+    if heads.axis == COPIES:
+        heads = Factor("C", features.size, 1)
     if (heads.axis, heads.stride, features.axis, features.stride) != ("C", features.size, "C", 1):
         raise Unknown("heads whose features don't lie side by side")
     if "T" not in lifter.shape(view.step):

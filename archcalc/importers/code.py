@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archcalc.errors import UsageError
 from archcalc.importers.imported import Imported, imported
-from archcalc.importers.sources import Source, built, examples, usual_sizes
+from archcalc.importers.sources import Source, buffers, built, examples, usual_sizes
 from archcalc.language.model import Spec
 
 SIZES = re.compile(r"\s*\d+(\s*x\s*\d+)*\s*")
@@ -26,7 +26,9 @@ def spec_of_code(source: Source, inputs: Sequence[str] = ()) -> Spec:
 def import_code(source: Source, inputs: Sequence[str] = ()) -> Imported:
     """The same with the spec's text, and what the module ran."""
     sizes = input_sizes(source, inputs)
-    return imported(built(source, "meta"), examples(sizes, "meta"), source.label, source.name)
+    module = built(source, "meta")
+    constants = buffers(source) if any(True for _ in module.buffers()) else {}
+    return imported(module, examples(sizes, "meta"), source.label, source.name, constants)
 
 
 def input_sizes(source: Source, inputs: Sequence[str] = ()) -> list[tuple[int, ...] | int]:

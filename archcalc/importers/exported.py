@@ -25,13 +25,15 @@ FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function
 class Stored(NamedTuple):
     """A parameter or a buffer: the name by which the module has it, and its shape.
 
-    `rows` are those of it that are meant, if not all: from the first to the one after the last.
+    `rows` are those of it that are meant, if not all: from the first to the one after the last. A matrix that is
+    `turned` has its inputs as rows.
     """
 
     name: str
     shape: tuple[int, ...]
     learned: bool
     rows: tuple[int, int] | None = None
+    turned: bool = False
 
 
 class Result(NamedTuple):
@@ -72,6 +74,11 @@ class Operation:
     shape: tuple[int, ...]
     around: tuple[Around, ...]
     line: str
+    target: Any = None
+
+    def given(self, *arguments: Operand) -> Operation:
+        """The same with other operands."""
+        return Operation(self.name, arguments, {}, self.shape, self.around, self.line)
 
 
 @dataclass(frozen=True)
@@ -82,10 +89,14 @@ class Exported:
     inputs: tuple[tuple[str, tuple[int, ...], bool], ...]
     operations: tuple[Operation, ...]
     outputs: tuple[Operand, ...]
+    constants: Mapping[str, Any]
+    """The values of buffers, where they are known."""
 
 
-def exported(module: nn.Module, inputs: Sequence[Any], name: str = "") -> Exported:
-    """Export a module with example inputs, in evaluation mode.
+def exported(
+    module: nn.Module, inputs: Sequence[Any], name: str = "", constants: Mapping[str, Any] | None = None
+) -> Exported:
+    """Export a module with example inputs, in evaluation mode; `constants` are its buffers, if it has none in memory.
 
     Raises: UsageError: PyTorch can't export it; the message is PyTorch's first line.
     """
@@ -94,7 +105,7 @@ def exported(module: nn.Module, inputs: Sequence[Any], name: str = "") -> Export
     training = module.training
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), inputs[0].device:
             warnings.simplefilter("ignore")
             program = torch.export.export(module, tuple(inputs), strict=False)
     except Exception as error:
@@ -102,16 +113,17 @@ def exported(module: nn.Module, inputs: Sequence[Any], name: str = "") -> Export
         raise UsageError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
     finally:
         module.train(training)
-    return _Reader(module, program).read(name or type(module).__name__)
+    return _Reader(module, program, constants or {}).read(name or type(module).__name__)
 
 
 class _Reader:
     """Reads a `torch.export.ExportedProgram`."""
 
-    def __init__(self, module: nn.Module, program: Any) -> None:
+    def __init__(self, module: nn.Module, program: Any, constants: Mapping[str, Any]) -> None:
         from torch.export.graph_signature import InputKind
 
         self.graph = program.graph
+        self.constants = {name: each for name, each in module.named_buffers() if not each.is_meta} | dict(constants)
         self.values: dict[str, Operand] = {}
         self.operations: list[Operation] = []
         self.inputs: list[tuple[str, tuple[int, ...], bool]] = []
@@ -138,7 +150,7 @@ class _Reader:
             elif node.op == "output":
                 flat = [self._operand(each) for each in node.args[0]]
                 outputs = tuple(each for each in flat if isinstance(each, (Result, Entered)))
-        return Exported(name, tuple(self.inputs), tuple(self.operations), outputs)
+        return Exported(name, tuple(self.inputs), tuple(self.operations), outputs, self.constants)
 
     def _call(self, node: FxNode) -> None:
         name = _name(node.target)
@@ -153,7 +165,8 @@ class _Reader:
             self.values[node.name] = Result(len(self.operations))
             arguments = tuple(map(self._operand, node.args))
             named = {key: self._operand(value) for key, value in node.kwargs.items()}
-            self.operations.append(Operation(name, arguments, named, _shape(node), _around(node), _line(node)))
+            made = Operation(name, arguments, named, _shape(node), _around(node), _line(node), node.target)
+            self.operations.append(made)
 
     def _operand(self, value: Any) -> Operand:
         if isinstance(value, (list, tuple)):

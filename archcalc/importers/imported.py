@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archcalc.data import dataclass
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph
-from archcalc.importers import attention, operators
+from archcalc.importers import attention, operators, patterns
 from archcalc.importers.exported import exported
 from archcalc.importers.lifting import Lifter, Step
 from archcalc.importers.text import spec_text
@@ -20,7 +20,7 @@ from archcalc.language.tree import Source as Text
 if TYPE_CHECKING:
     from torch import nn
 
-OPERATORS = (attention, operators)
+OPERATORS = (attention, operators, patterns)
 """The modules that say how operators are lifted."""
 
 
@@ -33,12 +33,14 @@ class Imported:
     steps: tuple[Step | None, ...]
 
 
-def imported(module: nn.Module, inputs: Sequence[Any], name: str, source: str = "") -> Imported:
-    """A module as a spec, found out by exporting it with example inputs.
+def imported(
+    module: nn.Module, inputs: Sequence[Any], name: str, source: str = "", constants: Mapping[str, Any] | None = None
+) -> Imported:
+    """A module as a spec, found out by exporting it with example inputs; `constants` are buffers that it has elsewhere.
 
     Raises: UsageError: PyTorch can't export it, or an operation isn't a layer that specs know.
     """
-    found = Lifter(exported(module, inputs, name)).lift()
+    found = Lifter(exported(module, inputs, name, constants)).lift()
     text, order = spec_text(found, name, source)
     try:
         spec = parse_spec(Text(f"{name}.yaml", text, None))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
 from archcalc.importers.exported import Around, Entered, Exported, Operation, Result, Stored
@@ -40,18 +40,33 @@ class Lifted(NamedTuple):
     outputs: tuple[int, ...]
 
 
-Lift = Callable[["Lifter", Operation], "View | list[View] | Stored"]
+Lift = Callable[["Lifter", Operation], "View | list[View] | Stored | Constant | Sketch"]
+L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
 
 
-def operator(*names: str) -> Callable[[Lift], Lift]:
+def operator(*names: str) -> Callable[[L], L]:
     """Declare how operators with these names are lifted."""
 
-    def declare(lift: Lift) -> Lift:
+    def declare(lift: L) -> L:
         OPERATORS.update(dict.fromkeys(names, lift))
         return lift
 
     return declare
+
+
+class Constant(NamedTuple):
+    """A tensor that depends on nothing that enters, nor on what is learned."""
+
+    value: Any
+
+
+class Sketch(NamedTuple):
+    """A part of a pattern: what has been done to a tensor, which is no layer by itself, with a number or a constant."""
+
+    what: str
+    view: View
+    value: Any = None
 
 
 class Waiting(NamedTuple):
@@ -74,7 +89,7 @@ class Lifter:
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[View] | Stored] = []
+        self.views: list[list[View] | Stored | Constant | Sketch] = []
         self.waiting: dict[int, Waiting] = {}
         self.operation: Operation | None = None
 
@@ -88,15 +103,17 @@ class Lifter:
             name = operation.name.partition(".")[0]
             lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
             try:
-                if lift is None:
+                found: Any = self._computed(operation)
+                if found is None and lift is None:
                     raise Unknown(f"{operation.name} isn't a layer that specs know")
-                found = lift(self, operation)
+                if found is None and lift is not None:
+                    found = lift(self, operation)
             except (Unknown, ShapeError) as error:
                 at = ".".join(around.path for around in operation.around[-1:])
                 raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
-            if not isinstance(found, (list, Stored)):
+            if isinstance(found, View):
                 found = [found]
-            assert isinstance(found, Stored) or found[0].sizes() == operation.shape, (operation, found)
+            assert not isinstance(found, list) or found[0].sizes() == operation.shape, (operation, found)
             self.views.append(found)
         outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
         names = [name for name, _, _ in self.exported.inputs]
@@ -111,9 +128,39 @@ class Lifter:
         """A tensor that was computed."""
         if isinstance(operand, Entered):
             return of_volume(~operand.number, self.shapes[operand.number], self.batch)
-        if isinstance(operand, Result) and not isinstance(found := self.views[operand.operation], Stored):
+        if isinstance(operand, Result) and isinstance(found := self.views[operand.operation], list):
             return found[operand.part]
-        raise Unknown(f"reads {operand}")
+        raise Unknown("reads what is no volume")
+
+    def constant(self, operand: Any) -> Any:
+        """The value of what depends on nothing; None if it depends on something."""
+        if isinstance(operand, Result):
+            operand = self.views[operand.operation]
+        if isinstance(operand, Stored) and not operand.learned:
+            return self.exported.constants.get(operand.name)
+        return operand.value if isinstance(operand, Constant) else None
+
+    def sketch(self, operand: Any, what: str) -> Sketch | None:
+        """A part of a pattern."""
+        found = self.views[operand.operation] if isinstance(operand, Result) else None
+        return found if isinstance(found, Sketch) and found.what == what else None
+
+    def _computed(self, operation: Operation) -> Constant | None:
+        """What an operation gives that reads nothing but constants: it's run."""
+        tensors = list(_tensors([*operation.arguments, *operation.named.values()]))
+        values = [self.constant(each) for each in tensors]
+        if operation.target is None or any(value is None for value in values):
+            return None
+        known_values = iter(values)
+
+        def there(operand: Any) -> Any:
+            if isinstance(operand, list):
+                return [there(each) for each in operand]
+            return next(known_values) if isinstance(operand, (Result, Entered, Stored)) else operand
+
+        arguments = [there(each) for each in operation.arguments]
+        named = {key: there(each) for key, each in operation.named.items() if key not in ("device", "pin_memory")}
+        return Constant(operation.target(*arguments, **named))
 
     def stored(self, operand: Any) -> Stored | None:
         """A parameter or a buffer, perhaps of another shape than the module's."""
@@ -218,6 +265,15 @@ class Lifter:
             return view._replace(step=step)
         dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
         return View(step, dims)
+
+
+def _tensors(operands: Any) -> Iterator[Any]:
+    """All tensors among operands."""
+    for operand in operands:
+        if isinstance(operand, list):
+            yield from _tensors(operand)
+        elif isinstance(operand, (Result, Entered, Stored)):
+            yield operand
 
 
 def _refuse_shared(steps: Sequence[Step]) -> None:

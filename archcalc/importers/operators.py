@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from archcalc.importers import patterns
 from archcalc.importers.exported import Entered, Operation, Result, Stored
-from archcalc.importers.lifting import Lifter, Unknown, argument, extent, number, operator, padding_of
+from archcalc.importers.lifting import Lifter, Sketch, Unknown, argument, extent, number, operator, padding_of
 from archcalc.importers.views import View, whole
 from archcalc.symbolic import known
 
@@ -105,7 +106,7 @@ def group_norm(lifter: Lifter, op: Operation) -> View:
 # --- values by themselves -------------------------------------------------------------------------------------------
 
 PLAIN = {
-    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "mish": "mish",
+    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "silu": "silu", "mish": "mish",
     "hardswish": "hardswish", "hardsigmoid": "hardsigmoid", "selu": "selu", "softsign": "softsign", "exp": "exp",
     "square": "square",
 }  # fmt: skip
@@ -195,8 +196,10 @@ def adaptive_pool(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("mean")
-def mean(lifter: Lifter, op: Operation) -> View:
-    """The mean over all positions."""
+def mean(lifter: Lifter, op: Operation) -> View | Sketch:
+    """The mean over all positions, or of squares over C."""
+    if (square := lifter.sketch(op.arguments[0], "square")) and op.arguments[1:3] == ([-1], True):
+        return square._replace(what="mean square", value=0)
     x, keep = lifter.view(op.arguments[0]), argument(op, 2, "keepdim", False)
     shape = lifter.shape(x.step)
     dims = sorted(dim % len(x.dims) for dim in op.arguments[1])
@@ -247,11 +250,16 @@ def pad(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("embedding")
-def embedding(lifter: Lifter, op: Operation) -> View:
-    """A learned vector for each token."""
-    table = lifter.stored(op.arguments[0])
+def embedding(lifter: Lifter, op: Operation) -> View | Stored:
+    """A learned vector for each token, or for each position."""
+    table, places = lifter.stored(op.arguments[0]), lifter.constant(op.arguments[1])
     if table is None or not table.learned:
         raise Unknown("a table that isn't learned")
+    if places is not None:
+        line = places.reshape(-1, places.shape[-1])
+        if not bool((line == line.new_tensor(range(line.shape[1]))).all()):
+            raise Unknown("rows of a table that aren't its first ones")
+        return table._replace(rows=(0, table.shape[0]), shape=(line.shape[1], table.shape[1]))
     tokens = lifter.volume(lifter.view(op.arguments[1]))
     return lifter.made("embed", [tokens], [table], num_embeddings=table.shape[0], dim=table.shape[1])
 
@@ -277,9 +285,11 @@ def rms_norm(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("add", "mul")
-def merge(lifter: Lifter, op: Operation) -> View:
+def merge(lifter: Lifter, op: Operation) -> View | Sketch:
     """A sum or a product of two volumes, or of one with what is learned; a gate comes second."""
     kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
+    if (found := patterns.merged(lifter, kind, one, other)) is not None:
+        return found
     if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
         return _with_constant(lifter, kind, one, other)
     views = [lifter.view(one), lifter.view(other)]
@@ -301,6 +311,8 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
     if isinstance(other, (int, float)) and kind == "mul":
         return lifter.along(x, "times", factor=number(other))
     if isinstance(other, Stored) and kind == "mul":
+        if (scaled := patterns.scaled(lifter, x, other)) is not None:
+            return scaled
         sizes = [size for size in other.shape if size != 1]
         if sizes == [lifter.shape(x.step).C]:
             return lifter.along(x, "layerscale", [other])
@@ -308,14 +320,17 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
         x = lifter.plain(lifter.volume(x))
         shape = lifter.shape(x.step)
         if "T" in shape and [size for size in other.shape if size != 1] == [shape.T, shape.C]:
-            return lifter.made("pos_embed", [x.step], [other])
+            more = {"num_positions": other.rows[1]} if other.rows and other.rows[1] != shape.T else {}
+            return lifter.made("pos_embed", [x.step], [other._replace(rows=None)], **more)
     raise Unknown(f"{kind} with {other.name if isinstance(other, Stored) else other}")
 
 
 @operator("cat")
-def concat(lifter: Lifter, op: Operation) -> View:
+def concat(lifter: Lifter, op: Operation) -> View | Sketch:
     """Volumes joined along an axis; a learned token in front of others."""
     tensors, dim = op.arguments[0], argument(op, 1, "dim", 0)
+    if (turned := patterns.turned(lifter, tensors)) is not None:
+        return turned
     if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim == 1:
         return lifter.made("cls_token", [lifter.volume(lifter.view(tensors[1]))], [token])
     views = [lifter.view(each) for each in tensors]
@@ -335,7 +350,16 @@ def _axis_at(lifter: Lifter, view: View, place: int) -> str:
 # --- views ----------------------------------------------------------------------------------------------------------
 
 
-@operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view", "expand")
+@operator("expand")
+def expand(lifter: Lifter, op: Operation) -> View | Stored:
+    """The same values several times."""
+    if (stored := lifter.stored(op.arguments[0])) is not None:
+        return stored._replace(shape=op.shape)
+    x = lifter.view(op.arguments[0])
+    return x if x.sizes() == op.shape else x.expanded(op.shape)
+
+
+@operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view")
 def reshape(lifter: Lifter, op: Operation) -> View | Stored:
     """The same values under another shape."""
     if (stored := lifter.stored(op.arguments[0])) is not None:
@@ -420,3 +444,13 @@ def _one(x: View, place: int, index: int) -> View:
     if part is None:
         raise Unknown("one of several axes at once")
     return part.without(place)
+
+
+@operator("addmm")
+def addmm(lifter: Lifter, op: Operation) -> View:
+    """A matrix product with a bias, of a matrix that has its inputs as rows: transformers' Conv1D."""
+    bias, x, weight = op.arguments[:3]
+    if not (isinstance(bias, Stored) and isinstance(weight, Stored)):
+        raise Unknown("a product of two volumes")
+    turned = weight._replace(shape=weight.shape[::-1], turned=True)
+    return linear(lifter, op.given(x, turned, bias))

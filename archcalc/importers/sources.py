@@ -107,9 +107,28 @@ def built(source: Source, device: str) -> nn.Module:
             raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
         else:
             if isinstance(module, torch.nn.Module):
-                return module.to(device)
+                return module if chosen == device == "cpu" else module.to(device)
             raise UsageError(f"{source.name} is no module, nor makes one: {type(module).__name__}")
     raise AssertionError
+
+
+def buffers(source: Source) -> dict[str, Any]:
+    """The buffers of a module, with values: it's built on the CPU, but for parameters, which have no memory."""
+    from torch import nn
+
+    register = nn.Module.register_parameter
+
+    def without_memory(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        kept = parameter if parameter is None else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+        register(module, name, kept)
+
+    nn.Module.register_parameter = without_memory  # type: ignore[assignment,method-assign]
+    try:
+        return dict(built(source, "cpu").named_buffers())
+    except UsageError:  # it computes with values of its parameters
+        return {}
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
 def _factory(source: Source) -> Any:

@@ -85,6 +85,7 @@ class _Writer:
         for block in blocks:
             self.wanted |= set(reads(block.items)) - {block.items[0].main}
         self.given: set[str] = set()
+        self.paths: dict[int, str] = {}
         last = items[-1].out if items else ~0
         self.wanted |= set(lifted.outputs) if lifted.outputs != (last,) else set()
         self._name(items)
@@ -93,16 +94,17 @@ class _Writer:
 
     # --- names ----------------------------------------------------------------------------------------------------
 
-    def _name(self, items: Sequence[Item]) -> None:
+    def _name(self, items: Sequence[Item], around: str = "") -> None:
         """Give names to volumes that are read from elsewhere: of the outermost item that makes one."""
         for item in items:
             if item.out in self.wanted and item.out not in self.names:
                 self.names[item.out] = self._free(_own_name(item) or self._submodule(item) or f"{_kind(item)}_out")
+                self.paths[item.out] = around + self.names[item.out]
             if isinstance(item, Scope):
-                self._name(item.items)
+                self._name(item.items, f"{around}{own}/" if (own := _own_name(item)) else around)
             elif isinstance(item, Join):
                 for branch in item.branches:
-                    self._name(branch)
+                    self._name(branch, around)
 
     def _submodule(self, item: Item) -> str:
         """The name of a layer that is a submodule by itself."""
@@ -155,7 +157,7 @@ class _Writer:
         return found
 
     def _leaf(self, leaf: Leaf) -> str:
-        tie = [] if leaf.tied is None else [f"tie=@{self.names[leaf.tied]}"]
+        tie = [] if leaf.tied is None else [f"tie=@{self.paths[leaf.tied]}"]
         return " ".join([self._step(leaf.kind, leaf.arguments), *tie])
 
     def _step(self, kind: str, arguments: Arguments) -> str:

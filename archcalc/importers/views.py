@@ -16,6 +16,8 @@ from archcalc.shape import Shape
 from archcalc.symbolic import Dim, known
 
 BATCH = "N"
+COPIES = "copies"
+"""What stands for an axis where the same values are there several times."""
 
 
 class Factor(NamedTuple):
@@ -32,12 +34,13 @@ Dimension = tuple[Factor, ...]
 class View(NamedTuple):
     """A volume, by the number of the step that made it (or ~k for the k-th input), as a tensor with these dimensions.
 
-    `starts` says where a part of an axis begins.
+    `starts` says where a part of an axis begins; `rope` is the base by which pairs of features were turned, if any.
     """
 
     step: int
     dims: tuple[Dimension, ...]
     starts: tuple[tuple[str, int], ...] = ()
+    rope: int | None = None
 
     def sizes(self) -> tuple[int, ...]:
         """The tensor's shape."""
@@ -74,6 +77,13 @@ class View(NamedTuple):
                     return None
             dims.append(joined(dim))
         return None if factors else self._replace(dims=tuple(dims))
+
+    def expanded(self, shape: Sequence[int]) -> View:
+        """The same with dimensions of size 1 copied."""
+        dims = (
+            dim if size == 1 or dim else (Factor(COPIES, 0, size),) for dim, size in zip(self.dims, shape, strict=True)
+        )
+        return self._replace(dims=tuple(dims))
 
     def part(self, dim: int, start: int, size: int) -> View | None:
         """Some positions along a dimension; None if they aren't a part of one axis."""

@@ -55,8 +55,9 @@ def _params(report: Report, found: Imported, module: nn.Module) -> Check:
 def _multiply_adds(report: Report, source: Source, sizes: Sequence[tuple[int, ...] | int]) -> Check:
     """What PyTorch's own counter finds, attention by its products."""
     module = built(source, "meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        module(*examples(sizes, "meta"))
+    inputs = examples(sizes, "meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), torch.device("meta"):
+        module(*inputs)
     counted, predicted = counter.get_total_flops() // 2 // BATCH, known(report.total("macs")) // known(report.batch)
     differences = (Difference(report.name, "MACs", f"{predicted:,}", f"{counted:,}"),) if predicted != counted else ()
     return Check("original's MACs", 1, predicted, counted, differences)
@@ -89,7 +90,7 @@ def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
-    found = values[stored.name]
+    found = values[stored.name].T if stored.turned else values[stored.name]
     return found if stored.rows is None else found[slice(*stored.rows)]
 
 
