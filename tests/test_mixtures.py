@@ -318,6 +318,16 @@ def test_tokens_of_regions_are_sent_one_by_one() -> None:
     assert "" == problem("RTC", "{moe: fc 5 -> relu -> fc 4, experts: 3, top: 2, shared: fc 4}")
 
 
+@pytest.mark.torch
+def test_experts_may_be_far_too_many_to_build() -> None:
+    """Without memory a layer runs for one of them, however many there are."""
+    pytest.importorskip("torch", reason="PyTorch is measured")
+    from archcalc.pytorch.verification import verify
+
+    many = build(spec_of(spec("fc 6", "top: 1").replace("experts: 4", "experts: 1000000000000")))
+    assert [] == [difference for check in verify(analyze(many), "meta").checks for difference in check.differences]
+
+
 def test_a_layer_may_be_called_moe() -> None:
     """A name alone stays a name."""
     assert "moe" in build(spec_of("archcalc: 1\nname: t\ninput: {T: 5, C: 6}\nlayers:\n  - moe: fc 6\n"))

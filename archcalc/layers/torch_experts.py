@@ -92,7 +92,7 @@ class Experts(nn.Module):
     def forward(self, x: Tensor, router: Tensor) -> Tensor:
         axes = router.dim() - 1
         parts = torch.split(x.flatten(0, axes - 1), self.counts(router))
-        weights = {name: value.unbind() for name, value in self.expert.named_parameters()}
+        weights = {name: value[: len(parts)].unbind() for name, value in self.expert.named_parameters()}
         made = []
         for number, part in enumerate(parts):
             if len(part):
