@@ -198,6 +198,9 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
         yield f"attention {_tight(draft.expression())} kv=@start"
     elif kind == "sdpa":
         yield f"{draft.call(kind)} keys=@start values=@start"
+    elif kind == "modconv":
+        yield "style: global_avgpool -> flatten"
+        yield f"from start -> {draft.call(kind)} style=@style"
     elif kind == "selective_scan":
         yield draft.call("fc")
         yield f"from start -> selective_scan @start @fc @{draft.random.choice(['fc', 'start'])}"

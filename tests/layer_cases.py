@@ -127,6 +127,24 @@ CASES = [
         macs=7 * 12,
         connections=7 * 14,
     ),
+    # weights that a style of 4 numbers scales: 6 filters of 3x3 on 4 channels, at 5x3 positions
+    row(
+        make("modconv", 6, 3, "style", padding=(1, 0)),
+        "C4 H5 W5, C4",
+        "C6 H5 W3",
+        weights=216,
+        biases=6,
+        macs=15 * 216,
+        connections=15 * 222,
+    ),
+    row(
+        make("modconv", 3, 1, "style", demodulate=False, bias=False),
+        "C4 W7, C4",
+        "C3 W7",
+        weights=12,
+        macs=84,
+        connections=84,
+    ),
     # LeNet-5's C3: 60 kernels of 5x5, 16 biases, 10x10 positions; 1,516 parameters, 151,600 connections
     row(
         make("conv", 16, 5, connect=C3_TABLE),

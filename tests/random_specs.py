@@ -267,6 +267,17 @@ def shared(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     return [{name: down}, "relu", f"tconv {x.C} {kernel} s={stride}{bias} tie=@{name}"], up
 
 
+def styled(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A convolution that a vector modulates, made of the volume itself."""
+    first, style, filters = draft.fresh("n"), draft.fresh("n"), number(draft.draw, 1, 5)
+    sides = [number(draft.draw, 1, min(3, x[axis])) for axis in x.spatial]
+    kernel = "x".join(map(str, sides))
+    words = draft.draw(st.sampled_from(["", " p=1", " demodulate=false", " bias=false"]))
+    made = REGISTRY["modconv"](filters, tuple(sides), style, padding=int(words == " p=1")).output_shape(x, Shape(C=x.C))
+    step = f"from {first} -> modconv {filters} {kernel} @{style}{words}"
+    return [{first: "identity"}, {style: f"global_avgpool -> flatten -> fc {x.C}"}, step], made
+
+
 def cross(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     """Attention of tokens to others of another width."""
     first, memory = draft.fresh("n"), draft.fresh("n")
@@ -365,7 +376,7 @@ def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     if choice == 4 and x.spatial and "C" in x:
         return pool_and_back(draft, x)
     if choice == 5 and tuple(x) == ("C", "H", "W"):
-        return detector(draft, x)
+        return draft.draw(st.sampled_from([detector, styled]))(draft, x)
     made, shape = item(draft, x, 2)
     if choice % 2:
         name = draft.fresh("n")

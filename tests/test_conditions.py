@@ -202,6 +202,7 @@ BEFORE = {
     "rbf": ("C", ""), "grid": ("TC", ""), "pixel_shuffle": ("CW", ""), "unwindows": ("TC", "windows: reshape R=4 T=4 C=6"),
     **dict.fromkeys(("rnn", "lstm", "gru"), ("TC", "")),
     **dict.fromkeys(("roipool", "roialign"), ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes")),
+    "modconv": ("CHW", "style: global_avgpool -> flatten"),
     "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
 }  # fmt: skip
 """The axes that a kind works on, if not C, H, W, and what must come before it."""
@@ -223,7 +224,7 @@ MORE = {
 """Values of other arguments, so that some numbers fit."""
 SIZES = {"C": 12, "T": 8}
 TENSORS = {"roipool": "from scores -> roipool rois=@rois", "roialign": "from scores -> roialign rois=@rois", "proposals": "from scores -> proposals box=@boxes",
-           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input",
+           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input", "modconv": "from input -> modconv style=@style",
            "dispatch": "dispatch router=@input", "combine": "combine router=@input"}  # fmt: skip
 INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
 ARGUMENTS = [

@@ -106,7 +106,19 @@ def test_in_place_kinds() -> None:
 
 def test_weight_layers() -> None:
     """Depth counts convolutions, matrix products, attention and recurrences."""
-    expected = {"conv", "dwconv", "tconv", "fc", "attention", "mla", "window_attention", "rnn", "lstm", "gru"}
+    expected = {
+        "conv",
+        "dwconv",
+        "modconv",
+        "tconv",
+        "fc",
+        "attention",
+        "mla",
+        "window_attention",
+        "rnn",
+        "lstm",
+        "gru",
+    }
     assert expected == {kind for kind, cls in REGISTRY.items() if cls.weight_layer}
 
 
@@ -656,6 +668,26 @@ def test_stacked_recurrences_are_pytorchs_layers(kind: str, both: bool) -> None:
             halves.append(module(value))
         value = torch.cat(halves, dim=-1)
     torch.testing.assert_close(value, whole(x)[0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_a_modulated_convolution_scales_what_enters_and_what_leaves(demodulate: bool) -> None:
+    """Channels times their style before, filters over their lengths after: the same, with one weight for all examples."""
+    import torch
+    from torch.nn.functional import conv2d
+
+    torch.manual_seed(0)
+    layer, x = make("modconv", 6, 3, "style", padding=1, demodulate=demodulate), Shape(C=4, H=5, W=6)
+    module = layer.torch_module(x, Shape(C=4)).double()
+    volume, style = torch.rand(3, 4, 5, 6, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64)
+    with torch.no_grad():
+        module.bias.uniform_()
+    made = conv2d(volume * style[:, :, None, None], module.weight, padding=1)
+    if demodulate:
+        squares = torch.einsum("oihw,ni->no", module.weight**2, style**2)
+        made = made / (squares + 1e-8).sqrt()[:, :, None, None]
+    torch.testing.assert_close(made + module.bias[:, None, None], module(volume, style))
 
 
 @pytest.mark.torch

@@ -8,6 +8,7 @@ from archcalc.layers import (  # noqa: F401  # importing a family registers its 
     latent,
     linear,
     merge,
+    modulated,
     norm,
     pool,
     recurrent,

@@ -572,3 +572,34 @@ class WeightNorm(nn.Module):
         weight = torch._weight_norm(self.module.weight, self.length, self.axis)
         result: Tensor = self.module._conv_forward(x, weight, self.module.bias)
         return result
+
+
+class ModulatedConv(nn.Module):
+    """A convolution whose weights a style scales for each example; each filter may get length 1. Karras et al. 2020."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: Sequence[int],
+        padding: Sequence[int],
+        demodulate: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels, self.filters, self.kernel, self.padding = channels, filters, tuple(kernel), tuple(padding)
+        self.demodulate = demodulate
+        self.weight = nn.Parameter(torch.randn(filters, channels, *self.kernel))
+        self.bias = nn.Parameter(torch.zeros(filters)) if bias else None
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        batch, ones = len(x), [1] * len(self.kernel)
+        weight = self.weight * style.reshape(batch, 1, self.channels, *ones)
+        if self.demodulate:
+            axes = tuple(range(2, weight.ndim))
+            weight = weight * weight.square().sum(axes, keepdim=True).add_(1e-8).rsqrt_()
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[len(ones) - 1]
+        joined = x.reshape(1, batch * self.channels, *x.shape[2:])  # each example is a group of its own
+        made = convolve(joined, weight.flatten(0, 1), padding=self.padding, groups=batch)
+        result = made.reshape(batch, self.filters, *made.shape[2:])
+        return result if self.bias is None else result.add_(self.bias.reshape(self.filters, *ones))
