@@ -8,7 +8,7 @@ import pytest
 
 from archcalc import UsageError, analyze, load
 from archcalc.__main__ import main
-from archcalc.importers.views import Factor, View
+from archcalc.importers.views import Factor, TensorView
 
 torch = pytest.importorskip("torch")
 
@@ -216,7 +216,7 @@ def test_what_cant_be_exported_says_so() -> None:
 def test_views_are_what_torch_does() -> None:
     """Reshapes, transpositions and parts name the positions that PyTorch's tensors have."""
     base = torch.arange(2 * 12 * 6).reshape(2, 12, 6)
-    view = View(0, ((Factor("N", 1, 2),), (Factor("C", 1, 12),), (Factor("W", 1, 6),)))
+    view = TensorView(0, ((Factor("N", 1, 2),), (Factor("C", 1, 12),), (Factor("W", 1, 6),)))
     heads = view.reshaped((2, 3, 4, 6))
     assert heads is not None
     assert (Factor("C", 4, 3),) == heads.dims[1]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.importers.exported import Operation, Stored
 from archcalc.importers.lifting import Lifter, Unknown, Waiting, argument, number, operator
-from archcalc.importers.views import COPIES, Factor, View
+from archcalc.importers.views import COPIES, Factor, TensorView
 from archcalc.shape import Shape
 
 FIRST = 10**9
@@ -56,7 +56,7 @@ def _turned(query: int | None, key: int | None) -> dict[str, Any]:
 
 
 @operator("scaled_dot_product_attention")
-def attention(lifter: Lifter, op: Operation) -> View:
+def attention(lifter: Lifter, op: Operation) -> TensorView:
     """Attention, which waits for the product that mixes its heads."""
     q, k, v = (_divided(lifter, lifter.view(each)) for each in op.arguments[:3])
     scale = argument(op, 6, "scale")
@@ -71,10 +71,10 @@ def attention(lifter: Lifter, op: Operation) -> View:
     alone = partial(_alone, q=q, k=k, v=v, **arguments)
     lifter.waiting[found] = Waiting(shape, alone, partial(_mixed, q=q, k=k, v=v, **arguments))
     batch, _, tokens, _ = lifter.view(op.arguments[0]).dims
-    return View(found, (batch, (Factor("C", v.size, q.heads),), tokens, (Factor("C", 1, v.size),)))
+    return TensorView(found, (batch, (Factor("C", v.size, q.heads),), tokens, (Factor("C", 1, v.size),)))
 
 
-def _divided(lifter: Lifter, view: View) -> Divided:
+def _divided(lifter: Lifter, view: TensorView) -> Divided:
     """A tensor (N, heads, T, features of each)."""
     start = dict(view.starts).get("C", 0)
     if len(view.dims) != 4 or len(view.dims[3]) != 1 or set(dict(view.starts)) - {"C"}:
@@ -109,7 +109,7 @@ def _mixed(
 ) -> int | None:
     """Attention with its projections, if each of the three is a part of a product that reads what the others read."""
     steps = [each.step for each in (q, k, v)]
-    if any(step < 0 or step in lifter.waiting or lifter.steps[step].layer.kind != "fc" for step in steps):
+    if any(step < 0 or step in lifter.waiting or step not in lifter.products for step in steps):
         return None
     (x,), (memory,), (other,) = (lifter.steps[step].inputs for step in steps)
     if memory != other:

@@ -53,8 +53,8 @@ class Blocks:
             for scope in _scopes(items, height):
                 if scope.shared:
                     shared[scope.shared].append(scope)
-                elif scope.kind not in UNNAMED and self._is_closed(scope):
-                    alike[scope.kind, self._pattern(scope.items, scope)].append(scope)
+                elif scope.class_name not in UNNAMED and self._is_closed(scope):
+                    alike[scope.class_name, self._pattern(scope.items, scope)].append(scope)
             calls: dict[int, Call] = {}
             for (kind, _), scopes in alike.items():
                 if len(scopes) > 1 and sum(1 for _ in leaves(scopes[0].items)) >= FEW:
@@ -215,7 +215,7 @@ def _arguments(items: Sequence[Item]) -> Iterator[tuple[str, Item, Arguments]]:
     """Whatever has arguments, in order: its kind or its block, itself, and them."""
     for item in items:
         if isinstance(item, Leaf):
-            yield item.kind, item, item.arguments
+            yield item.word, item, item.arguments
         elif isinstance(item, Call):
             yield item.block, item, item.arguments
         elif isinstance(item, Scope):
@@ -223,7 +223,7 @@ def _arguments(items: Sequence[Item]) -> Iterator[tuple[str, Item, Arguments]]:
         else:
             for branch in item.branches:
                 yield from _arguments(branch)
-            yield item.leaf.kind, item, item.leaf.arguments
+            yield item.leaf.word, item, item.leaf.arguments
 
 
 def _height(item: Item) -> int:
@@ -277,10 +277,10 @@ def _replaced(item: Item, calls: dict[int, Call]) -> Item:
 def _pattern(item: Item, place: dict[int, int]) -> Hashable:
     """What is the same in items that are alike; volumes by their place."""
     if isinstance(item, Leaf):
-        return item.kind, place.get(item.main), tuple(place.get(read) for read in item.reads)
+        return item.word, place.get(item.main), tuple(place.get(read) for read in item.reads)
     if isinstance(item, Call):
         return item.block, place.get(item.main)
     if isinstance(item, Scope):
         name = "" if item.name.isdigit() else item.name
         return name, tuple(_pattern(each, place) for each in item.items)
-    return item.leaf.kind, tuple(tuple(_pattern(each, place) for each in branch) for branch in item.branches)
+    return item.leaf.word, tuple(tuple(_pattern(each, place) for each in branch) for branch in item.branches)

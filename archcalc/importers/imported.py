@@ -16,10 +16,13 @@ from archcalc.importers.text import spec_text
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source as Text
+from archcalc.layers import REGISTRY
 
 if TYPE_CHECKING:
     from torch import nn
 
+IDENTITY = REGISTRY["identity"]()
+"""What a spec has where a branch is empty; no operation is one."""
 OPERATORS = (attention, operators, patterns)
 """The modules that say how operators are lifted."""
 
@@ -59,11 +62,11 @@ def _matched(graph: Graph, steps: Sequence[Step], name: str) -> tuple[Step | Non
     """
     left, found = list(reversed(steps)), list[Step | None]()
     for node in graph.nodes[len(graph.inputs) :]:
-        if node.kind == "identity":
+        if node.layer == IDENTITY:
             found.append(None)
             continue
         step = left.pop() if left else None
-        if step is None or (step.layer.kind, step.shape) != (node.kind, node.shape):
+        if step is None or (type(step.layer), step.shape) != (type(node.layer), node.shape):
             raise UsageError(f"{name} can't be said as a spec: {node.name} would be another layer", "please report it")
         found.append(step)
     if left:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
 from archcalc.importers.exported import Around, Entered, Exported, Operation, Result, Stored
-from archcalc.importers.views import BATCH, View, of_volume, whole
+from archcalc.importers.views import BATCH, TensorView, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 
@@ -40,7 +40,7 @@ class Lifted(NamedTuple):
     outputs: tuple[int, ...]
 
 
-Lift = Callable[["Lifter", Operation], "View | list[View] | Stored | Constant | Sketch"]
+Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant | Sketch"]
 L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
 
@@ -65,7 +65,7 @@ class Sketch(NamedTuple):
     """A part of a pattern: what has been done to a tensor, which is no layer by itself, with a number or a constant."""
 
     what: str
-    view: View
+    view: TensorView
     value: Any = None
 
 
@@ -89,8 +89,14 @@ class Lifter:
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[View] | Stored | Constant | Sketch] = []
+        self.views: list[list[TensorView] | Stored | Constant | Sketch] = []
         self.waiting: dict[int, Waiting] = {}
+        self.products: set[int] = set()
+        """Steps that are matrix products over C."""
+        self.bare: dict[int, Any] = {}
+        """Steps that are norms without factors, which they may still get, with their epsilon."""
+        self.multiples: dict[int, Any] = {}
+        """Steps that multiply by a number, and that."""
         self.operation: Operation | None = None
 
     def lift(self) -> Lifted:
@@ -111,7 +117,7 @@ class Lifter:
             except (Unknown, ShapeError) as error:
                 at = ".".join(around.path for around in operation.around[-1:])
                 raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
-            if isinstance(found, View):
+            if isinstance(found, TensorView):
                 found = [found]
             assert not isinstance(found, list) or found[0].sizes() == operation.shape, (operation, found)
             self.views.append(found)
@@ -124,7 +130,7 @@ class Lifter:
 
     # --- what operations read -------------------------------------------------------------------------------------
 
-    def view(self, operand: Any) -> View:
+    def view(self, operand: Any) -> TensorView:
         """A tensor that was computed."""
         if isinstance(operand, Entered):
             return of_volume(~operand.number, self.shapes[operand.number], self.batch)
@@ -174,11 +180,11 @@ class Lifter:
             return self.waiting[step].shape
         return self.steps[step].shape if step >= 0 else self.shapes[~step]
 
-    def plain(self, step: int) -> View:
+    def plain(self, step: int) -> TensorView:
         """A whole volume as a tensor."""
         return of_volume(step, self.shape(step), self.batch)
 
-    def volume(self, view: View) -> int:
+    def volume(self, view: TensorView) -> int:
         """The step whose volume this is, with layers added that make it of the one it's a view of."""
         if view.step in self.waiting:
             view = view._replace(step=self.waiting[view.step].alone(self))
@@ -197,7 +203,7 @@ class Lifter:
             return self.volume(found)
         raise Unknown(f"a view of {shape.text()} as {view.dims}")
 
-    def _rearranged(self, view: View, shape: Shape) -> View | None:
+    def _rearranged(self, view: TensorView, shape: Shape) -> TensorView | None:
         """The view of a volume that a layer makes which moves values: one of its parts, or with axes exchanged."""
         plain = self.plain(view.step)
         if len(view.starts) <= 1 and len(view.dims) == len(plain.dims):
@@ -212,7 +218,7 @@ class Lifter:
             return self.plain(self.add("transpose", (view.step,), inner=False, axis="T", other="C"))
         return None
 
-    def _part(self, view: View, plain: View, place: int) -> View | None:
+    def _part(self, view: TensorView, plain: TensorView, place: int) -> TensorView | None:
         (whole_axis,), size = plain.dims[place], view.sizes()[place]
         factor = view.dims[place][0] if view.dims[place] else whole_axis._replace(size=1)
         start = dict(view.starts).get(whole_axis.axis, 0)
@@ -245,15 +251,15 @@ class Lifter:
     def owner(self, weight: Stored) -> int | None:
         """The step that holds a matrix already, if one does."""
         for number, step in enumerate(self.steps):
-            if step.stored[:1] == (weight,) and step.layer.kind in ("fc", "embed"):
+            if step.stored[:1] == (weight,):
                 return number
         return None
 
-    def made(self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), **arguments: Any) -> View:
+    def made(self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer. Returns: its volume as a tensor."""
         return self.plain(self.add(kind, inputs, stored, **arguments))
 
-    def along(self, view: View, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> View:
+    def along(self, view: TensorView, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
         shape = self.shape(view.step)
         if view.starts or sorted(f for dim in view.dims for f in dim) != sorted(
@@ -264,7 +270,7 @@ class Lifter:
         if self.shape(step) == shape:
             return view._replace(step=step)
         dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
-        return View(step, dims)
+        return TensorView(step, dims)
 
 
 def _tensors(operands: Any) -> Iterator[Any]:

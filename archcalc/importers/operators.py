@@ -7,14 +7,14 @@ from typing import Any
 from archcalc.importers import patterns
 from archcalc.importers.exported import Entered, Operation, Result, Stored
 from archcalc.importers.lifting import Lifter, Sketch, Unknown, argument, extent, number, operator, padding_of
-from archcalc.importers.views import View, whole
+from archcalc.importers.views import TensorView, whole
 from archcalc.symbolic import known
 
 # --- products -------------------------------------------------------------------------------------------------------
 
 
 @operator("conv1d", "conv2d", "conv3d")
-def convolution(lifter: Lifter, op: Operation) -> View:
+def convolution(lifter: Lifter, op: Operation) -> TensorView:
     """A convolution, depthwise where each channel has filters of its own."""
     x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
     kernel = weight.shape[2:]
@@ -34,7 +34,7 @@ def convolution(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def transposed(lifter: Lifter, op: Operation) -> View:
+def transposed(lifter: Lifter, op: Operation) -> TensorView:
     """A transposed convolution."""
     x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
     kernel = weight.shape[2:]
@@ -48,14 +48,14 @@ def transposed(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("linear")
-def linear(lifter: Lifter, op: Operation) -> View:
+def linear(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
     x, weight, bias = lifter.view(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
     shape = lifter.shape(x.step)
     if x.step in lifter.waiting and x.dims[-1] == whole("C", shape.C):
         mixed = lifter.waiting[x.step].mixed(lifter, weight, bias)
         if mixed is not None:
-            return View(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
+            return TensorView(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
     if shape.spatial and x.dims[-1] == whole("C", shape.C) and len(x.dims) == len(shape) + 1 > 2:
         return lifter.along(
             x, "conv", [weight, bias], out_channels=weight.shape[0], kernel_size=1, bias=bias is not None
@@ -66,6 +66,7 @@ def linear(lifter: Lifter, op: Operation) -> View:
     tie = {"tie": ""} if owner is not None else {}
     found = lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None, **tie)
     lifter.steps[-1] = lifter.steps[-1]._replace(tied=owner)
+    lifter.products.add(found.step)
     return found
 
 
@@ -73,7 +74,7 @@ def linear(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("batch_norm")
-def batch_norm(lifter: Lifter, op: Operation) -> View:
+def batch_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Batch normalisation."""
     x, weight, bias, mean, variance, *_, eps, _ = op.arguments
     affine = weight is not None
@@ -81,7 +82,7 @@ def batch_norm(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("layer_norm")
-def layer_norm(lifter: Lifter, op: Operation) -> View:
+def layer_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Layer normalisation over C, wherever C stands."""
     x, sizes = lifter.view(op.arguments[0]), op.arguments[1]
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
@@ -95,7 +96,7 @@ def layer_norm(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("group_norm")
-def group_norm(lifter: Lifter, op: Operation) -> View:
+def group_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Group normalisation."""
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
     eps = number(argument(op, 4, "eps", 1e-5))
@@ -113,25 +114,25 @@ PLAIN = {
 
 
 @operator(*PLAIN)
-def activation(lifter: Lifter, op: Operation) -> View:
+def activation(lifter: Lifter, op: Operation) -> TensorView:
     """An activation without arguments."""
     return lifter.along(lifter.view(op.arguments[0]), PLAIN[op.name.partition(".")[0].rstrip("_")])
 
 
 @operator("gelu")
-def gelu(lifter: Lifter, op: Operation) -> View:
+def gelu(lifter: Lifter, op: Operation) -> TensorView:
     """GELU, exact or approximated."""
     return lifter.along(lifter.view(op.arguments[0]), "gelu", approximate=op.named.get("approximate", "none"))
 
 
 @operator("leaky_relu")
-def leaky_relu(lifter: Lifter, op: Operation) -> View:
+def leaky_relu(lifter: Lifter, op: Operation) -> TensorView:
     """A ReLU with a slope below 0."""
     return lifter.along(lifter.view(op.arguments[0]), "leaky", slope=number(argument(op, 1, "negative_slope", 0.01)))
 
 
 @operator("hardtanh", "clamp")
-def hardtanh(lifter: Lifter, op: Operation) -> View:
+def hardtanh(lifter: Lifter, op: Operation) -> TensorView:
     """Values within two limits; ReLU6 if they are 0 and 6."""
     low, high = argument(op, 1, "min_val", -1), argument(op, 2, "max_val", 1)
     if (low, high) == (0, 6):
@@ -140,14 +141,14 @@ def hardtanh(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("dropout", "feature_dropout", "alpha_dropout")
-def dropout(lifter: Lifter, op: Operation) -> View:
+def dropout(lifter: Lifter, op: Operation) -> TensorView:
     """Dropout; nothing where nothing is dropped."""
     x, p = lifter.view(op.arguments[0]), number(op.arguments[1])
     return lifter.along(x, "dropout", p=p) if p else x
 
 
 @operator("softmax", "log_softmax")
-def softmax(lifter: Lifter, op: Operation) -> View:
+def softmax(lifter: Lifter, op: Operation) -> TensorView:
     """A softmax over one axis."""
     x, dim = lifter.view(op.arguments[0]), op.arguments[1]
     if len(x.dims[dim]) != 1:
@@ -159,7 +160,7 @@ def softmax(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("max_pool1d", "max_pool2d", "max_pool3d")
-def max_pool(lifter: Lifter, op: Operation) -> View:
+def max_pool(lifter: Lifter, op: Operation) -> TensorView:
     """A pool of the greatest values."""
     kernel, rank = op.arguments[1], int(op.name.partition(".")[0][-2])
     return lifter.made(
@@ -170,7 +171,7 @@ def max_pool(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("avg_pool1d", "avg_pool2d", "avg_pool3d")
-def avg_pool(lifter: Lifter, op: Operation) -> View:
+def avg_pool(lifter: Lifter, op: Operation) -> TensorView:
     """A pool of means."""
     kernel, rank = op.arguments[1], int(op.name.partition(".")[0][-2])
     return lifter.made(
@@ -187,7 +188,7 @@ def _stride(op: Operation, place: int, kernel: Any, rank: int) -> dict[str, Any]
 
 
 @operator("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
-def adaptive_pool(lifter: Lifter, op: Operation) -> View:
+def adaptive_pool(lifter: Lifter, op: Operation) -> TensorView:
     """Means over as many bins as the output has positions; over all positions if that is one."""
     x, size = lifter.as_map(op.arguments[0]), op.arguments[1]
     if all(each == 1 for each in size):
@@ -196,7 +197,7 @@ def adaptive_pool(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("mean")
-def mean(lifter: Lifter, op: Operation) -> View | Sketch:
+def mean(lifter: Lifter, op: Operation) -> TensorView | Sketch:
     """The mean over all positions, or of squares over C."""
     if (square := lifter.sketch(op.arguments[0], "square")) and op.arguments[1:3] == ([-1], True):
         return square._replace(what="mean square", value=0)
@@ -213,16 +214,16 @@ def mean(lifter: Lifter, op: Operation) -> View | Sketch:
     return found._replace(dims=tuple(kept))
 
 
-def _mean_of_tokens(lifter: Lifter, x: View, dims: list[int], keep: bool) -> View:
+def _mean_of_tokens(lifter: Lifter, x: TensorView, dims: list[int], keep: bool) -> TensorView:
     """The mean over tokens, as positions of an axis."""
     line = lifter.add("transpose", [x.step], inner=False, axis="T", other="D")
     step = lifter.add("flatten", [lifter.add("global_avgpool", [line])], inner=False)
     kept = [() if place in dims else dim for place, dim in enumerate(x.dims) if keep or place not in dims]
-    return View(step, tuple(kept))
+    return TensorView(step, tuple(kept))
 
 
 @operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_bicubic2d")
-def upsample(lifter: Lifter, op: Operation) -> View:
+def upsample(lifter: Lifter, op: Operation) -> TensorView:
     """A map sampled anew, by a factor where that is a whole one."""
     x, align = lifter.as_map(op.arguments[0]), "nearest" not in op.name and bool(op.arguments[2])
     mode = next(mode for mode in ("nearest", "bilinear", "bicubic") if mode in op.name)
@@ -234,7 +235,7 @@ def upsample(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("pad", "constant_pad_nd")
-def pad(lifter: Lifter, op: Operation) -> View:
+def pad(lifter: Lifter, op: Operation) -> TensorView:
     """Zeros around spatial axes."""
     x, amounts = lifter.as_map(op.arguments[0]), list(op.arguments[1])
     mode, value = argument(op, 2, "mode", "constant"), argument(op, 3, "value", 0)
@@ -250,7 +251,7 @@ def pad(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("embedding")
-def embedding(lifter: Lifter, op: Operation) -> View | Stored:
+def embedding(lifter: Lifter, op: Operation) -> TensorView | Stored:
     """A learned vector for each token, or for each position."""
     table, places = lifter.stored(op.arguments[0]), lifter.constant(op.arguments[1])
     if table is None or not table.learned:
@@ -265,7 +266,7 @@ def embedding(lifter: Lifter, op: Operation) -> View | Stored:
 
 
 @operator("div")
-def divided(lifter: Lifter, op: Operation) -> View:
+def divided(lifter: Lifter, op: Operation) -> TensorView:
     """A volume divided by a number."""
     if not isinstance(op.arguments[1], (int, float)):
         raise Unknown("a quotient of two volumes")
@@ -273,7 +274,7 @@ def divided(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("rms_norm")
-def rms_norm(lifter: Lifter, op: Operation) -> View:
+def rms_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Division by the root mean square over C."""
     x, weight, eps = lifter.view(op.arguments[0]), argument(op, 2, "weight"), argument(op, 3, "eps")
     if len(op.arguments[1]) != 1 or x.dims[-1] != whole("C", lifter.shape(x.step).C):
@@ -285,7 +286,7 @@ def rms_norm(lifter: Lifter, op: Operation) -> View:
 
 
 @operator("add", "mul")
-def merge(lifter: Lifter, op: Operation) -> View | Sketch:
+def merge(lifter: Lifter, op: Operation) -> TensorView | Sketch:
     """A sum or a product of two volumes, or of one with what is learned; a gate comes second."""
     kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
     if (found := patterns.merged(lifter, kind, one, other)) is not None:
@@ -303,13 +304,15 @@ def _is_tensor(lifter: Lifter, operand: Any) -> bool:
     return isinstance(operand, (Result, Entered)) and lifter.stored(operand) is None
 
 
-def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
+def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorView:
     if not _is_tensor(lifter, one):
         one, other = other, one
     x = lifter.view(one)
     other = lifter.stored(other) or other
     if isinstance(other, (int, float)) and kind == "mul":
-        return lifter.along(x, "times", factor=number(other))
+        found = lifter.along(x, "times", factor=number(other))
+        lifter.multiples[found.step] = number(other)
+        return found
     if isinstance(other, Stored) and kind == "mul":
         if (scaled := patterns.scaled(lifter, x, other)) is not None:
             return scaled
@@ -326,7 +329,7 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> View:
 
 
 @operator("cat")
-def concat(lifter: Lifter, op: Operation) -> View | Sketch:
+def concat(lifter: Lifter, op: Operation) -> TensorView | Sketch:
     """Volumes joined along an axis; a learned token in front of others."""
     tensors, dim = op.arguments[0], argument(op, 1, "dim", 0)
     if (turned := patterns.turned(lifter, tensors)) is not None:
@@ -341,7 +344,7 @@ def concat(lifter: Lifter, op: Operation) -> View | Sketch:
     return lifter.made("concat", [view.step for view in plain], axis=axis)
 
 
-def _axis_at(lifter: Lifter, view: View, place: int) -> str:
+def _axis_at(lifter: Lifter, view: TensorView, place: int) -> str:
     shape = lifter.shape(view.step)
     order = ["N", *(["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial])]
     return order[place]
@@ -351,7 +354,7 @@ def _axis_at(lifter: Lifter, view: View, place: int) -> str:
 
 
 @operator("expand")
-def expand(lifter: Lifter, op: Operation) -> View | Stored:
+def expand(lifter: Lifter, op: Operation) -> TensorView | Stored:
     """The same values several times."""
     if (stored := lifter.stored(op.arguments[0])) is not None:
         return stored._replace(shape=op.shape)
@@ -360,7 +363,7 @@ def expand(lifter: Lifter, op: Operation) -> View | Stored:
 
 
 @operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view")
-def reshape(lifter: Lifter, op: Operation) -> View | Stored:
+def reshape(lifter: Lifter, op: Operation) -> TensorView | Stored:
     """The same values under another shape."""
     if (stored := lifter.stored(op.arguments[0])) is not None:
         return stored._replace(shape=op.shape)
@@ -371,19 +374,19 @@ def reshape(lifter: Lifter, op: Operation) -> View | Stored:
 
 
 @operator("permute")
-def permute(lifter: Lifter, op: Operation) -> View:
+def permute(lifter: Lifter, op: Operation) -> TensorView:
     """Dimensions in another order."""
     return lifter.view(op.arguments[0]).permuted(op.arguments[1])
 
 
 @operator("transpose")
-def transpose(lifter: Lifter, op: Operation) -> View:
+def transpose(lifter: Lifter, op: Operation) -> TensorView:
     """Two dimensions exchanged."""
     return lifter.view(op.arguments[0]).transposed(*op.arguments[1:3])
 
 
 @operator("chunk", "split", "split_with_sizes")
-def chunk(lifter: Lifter, op: Operation) -> list[View]:
+def chunk(lifter: Lifter, op: Operation) -> list[TensorView]:
     """Parts of a dimension, one after the other."""
     x, dim = lifter.view(op.arguments[0]), argument(op, 2, "dim", 0)
     place, size = dim % len(x.dims), x.sizes()[dim]
@@ -407,7 +410,7 @@ def chunk(lifter: Lifter, op: Operation) -> list[View]:
 
 
 @operator("slice")
-def slice_(lifter: Lifter, op: Operation) -> View | Stored:
+def slice_(lifter: Lifter, op: Operation) -> TensorView | Stored:
     """Some positions along a dimension."""
     if (stored := lifter.stored(op.arguments[0])) is not None:
         return stored._replace(shape=op.shape)
@@ -425,21 +428,21 @@ def slice_(lifter: Lifter, op: Operation) -> View | Stored:
 
 
 @operator("select")
-def select(lifter: Lifter, op: Operation) -> View:
+def select(lifter: Lifter, op: Operation) -> TensorView:
     """One position of a dimension."""
     x, dim, index = lifter.view(op.arguments[0]), *op.arguments[1:3]
     return _one(x, dim % len(x.dims), index)
 
 
 @operator("unbind")
-def unbind(lifter: Lifter, op: Operation) -> list[View]:
+def unbind(lifter: Lifter, op: Operation) -> list[TensorView]:
     """Every position of a dimension."""
     x, dim = lifter.view(op.arguments[0]), argument(op, 1, "dim", 0)
     place = dim % len(x.dims)
     return [_one(x, place, index) for index in range(x.sizes()[place])]
 
 
-def _one(x: View, place: int, index: int) -> View:
+def _one(x: TensorView, place: int, index: int) -> TensorView:
     part = x.part(place, index % x.sizes()[place], 1)
     if part is None:
         raise Unknown("one of several axes at once")
@@ -447,7 +450,7 @@ def _one(x: View, place: int, index: int) -> View:
 
 
 @operator("addmm")
-def addmm(lifter: Lifter, op: Operation) -> View:
+def addmm(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product with a bias, of a matrix that has its inputs as rows: transformers' Conv1D."""
     bias, x, weight = op.arguments[:3]
     if not (isinstance(bias, Stored) and isinstance(weight, Stored)):

@@ -25,7 +25,7 @@ class Leaf(NamedTuple):
     """One step as an item, with arguments as a spec writes them; `reads` are volumes besides the one that enters."""
 
     step: int
-    kind: str
+    word: str
     arguments: tuple[tuple[str, str], ...]
     main: int
     reads: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ class Scope(NamedTuple):
     """
 
     name: str
-    kind: str
+    class_name: str
     items: tuple[Item, ...]
     main: int
     shared: str = ""
@@ -125,7 +125,7 @@ class Outline:
     def _joined(self, items: Sequence[Item]) -> tuple[Item, ...]:
         done: list[Item] = []
         for item in items:
-            if isinstance(item, Leaf) and item.kind in JOINS:
+            if isinstance(item, Leaf) and item.word in JOINS:
                 done = self._join(done, item)
             else:
                 done.append(item)
@@ -139,7 +139,7 @@ class Outline:
             for fork in forks:
                 branches = self._branches(done[start:], fork, ends)
                 if branches is not None:
-                    if leaf.kind == "add":  # a sum's terms have no order: the longest is what the others go past
+                    if leaf.word == "add":  # a sum's terms have no order: the longest is what the others go past
                         branches = tuple(sorted(branches, key=lambda branch: -sum(1 for _ in leaves(branch))))
                     return [*done[:start], Join(leaf, branches, fork)]
         return [*done, leaf]
@@ -181,7 +181,7 @@ def _scope(name: str, kind: str, items: tuple[Item, ...], shared: str) -> Item:
         return items[0]
     if len(items) == 1 and isinstance(items[0], Scope) and not items[0].shared:
         inner = items[0]
-        return inner._replace(name=name, kind=kind if kind not in UNNAMED else inner.kind)
+        return inner._replace(name=name, class_name=kind if kind not in UNNAMED else inner.class_name)
     return Scope(name, kind, items, items[0].main)
 
 
@@ -275,7 +275,7 @@ def _reads(items: Sequence[Item], current: int) -> Iterator[int]:
             yield from item.reads
             if item.tied is not None:
                 yield item.tied
-            if item.reads and item.kind in JOINS:
+            if item.reads and item.word in JOINS:
                 yield item.main
         elif isinstance(item, Join):
             for branch in item.branches:

@@ -8,7 +8,7 @@ from typing import Any
 
 from archcalc.importers.exported import Operation, Stored
 from archcalc.importers.lifting import Lifter, Sketch, Unknown, number, operator
-from archcalc.importers.views import View, whole
+from archcalc.importers.views import TensorView, whole
 
 CLOSE = 1e-4
 """How far constants may be from those of a pattern: they are float32."""
@@ -34,7 +34,7 @@ def rsqrt(lifter: Lifter, op: Operation) -> Sketch:
 
 
 @operator("tanh")
-def tanh(lifter: Lifter, op: Operation) -> View | Sketch:
+def tanh(lifter: Lifter, op: Operation) -> TensorView | Sketch:
     """The hyperbolic tangent, by itself or in GELU's approximation: of √(2/π)·(x + 0.044715·x³)."""
     if found := lifter.sketch(op.arguments[0], "cubic"):
         if not isclose(found.value, sqrt(2 / pi), rel_tol=CLOSE):
@@ -49,7 +49,7 @@ def negative(lifter: Lifter, op: Operation) -> Sketch:
     return Sketch("negative", lifter.view(op.arguments[0]))
 
 
-def merged(lifter: Lifter, kind: str, one: Any, other: Any) -> View | Sketch | None:
+def merged(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorView | Sketch | None:
     """A sum or a product that belongs to a pattern."""
     for first, second in ((one, other), (other, one)):
         if (found := _of_gelu(lifter, kind, first, second)) is not None:
@@ -63,7 +63,9 @@ def merged(lifter: Lifter, kind: str, one: Any, other: Any) -> View | Sketch | N
         elif rms := lifter.sketch(first, "inverse rms"):
             if lifter.view(second) != rms.view or rms.view.dims[-1] != whole("C", lifter.shape(rms.view.step).C):
                 raise Unknown("a norm over other axes than C")
-            return lifter.along(rms.view, "rmsnorm", affine=False, eps=number(rms.value))
+            found = lifter.along(rms.view, "rmsnorm", affine=False, eps=number(rms.value))
+            lifter.bare[found.step] = number(rms.value)
+            return found
         elif (table := lifter.constant(second)) is not None and table.dim() > 1:
             if turned := lifter.sketch(first, "turned"):
                 return Sketch("sine", turned.view, table)
@@ -71,7 +73,7 @@ def merged(lifter: Lifter, kind: str, one: Any, other: Any) -> View | Sketch | N
     return None
 
 
-def _of_gelu(lifter: Lifter, kind: str, first: Any, second: Any) -> View | Sketch | None:
+def _of_gelu(lifter: Lifter, kind: str, first: Any, second: Any) -> TensorView | Sketch | None:
     """A step of GELU's approximation, x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))."""
     if cube := lifter.sketch(first, "cube"):
         if kind == "mul" and isinstance(second, float) and isclose(second, CUBIC, rel_tol=CLOSE):
@@ -86,21 +88,21 @@ def _of_gelu(lifter: Lifter, kind: str, first: Any, second: Any) -> View | Sketc
         if kind == "add" and second in (1, 1.0):
             return tangent._replace(what="one and a tangent")
     elif gate := lifter.sketch(first, "one and a tangent"):
-        half = lifter.steps[lifter.view(second).step]
-        halved = (half.layer.kind, half.inputs) == ("times", (gate.view.step,))
-        if kind == "mul" and halved and half.layer.factor == Fraction(1, 2):  # type: ignore[attr-defined]
+        half = lifter.view(second).step
+        halved = lifter.multiples.get(half) == Fraction(1, 2) and lifter.steps[half].inputs == (gate.view.step,)
+        if kind == "mul" and halved:
             return lifter.along(gate.view, "gelu", approximate="tanh")
     else:
         return None
     raise Unknown("an activation that is spelled out, and isn't GELU")
 
 
-def scaled(lifter: Lifter, x: View, weight: Stored) -> View | None:
+def scaled(lifter: Lifter, x: TensorView, weight: Stored) -> TensorView | None:
     """A norm without factors that gets them."""
-    step = lifter.steps[x.step] if 0 <= x.step < len(lifter.steps) else None
-    if step is None or step.layer.kind != "rmsnorm" or step.stored or weight.shape != (lifter.shape(x.step).C,):
+    if x.step not in lifter.bare or weight.shape != (lifter.shape(x.step).C,):
         return None
-    return lifter.along(View(step.inputs[0], x.dims), "rmsnorm", [weight], eps=step.layer.eps)  # type: ignore[attr-defined]
+    before = TensorView(lifter.steps[x.step].inputs[0], x.dims)
+    return lifter.along(before, "rmsnorm", [weight], eps=lifter.bare[x.step])
 
 
 def turned(lifter: Lifter, tensors: list[Any]) -> Sketch | None:

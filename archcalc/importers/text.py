@@ -143,7 +143,7 @@ class _Writer:
             if item.out in self.names or isinstance(item, Join) or (named and _own_name(item)):
                 return None
             if isinstance(item, Leaf):
-                if item.kind in JOINED and item.reads:
+                if item.word in JOINED and item.reads:
                     return None
                 found.append(self._leaf(item))
             elif isinstance(item, Call):
@@ -158,7 +158,7 @@ class _Writer:
 
     def _leaf(self, leaf: Leaf) -> str:
         tie = [] if leaf.tied is None else [f"tie=@{self.paths[leaf.tied]}"]
-        return " ".join([self._step(leaf.kind, leaf.arguments), *tie])
+        return " ".join([self._step(leaf.word, leaf.arguments), *tie])
 
     def _step(self, kind: str, arguments: Arguments) -> str:
         if kind in self.blocks:
@@ -312,7 +312,7 @@ class _Writer:
         yield from self._under(f"{indent}- {_key(name)}:" if name else f"{indent}-", inside)
 
     def _is_merge(self, item: Item) -> bool:
-        return isinstance(item, Join) or (isinstance(item, Leaf) and item.kind in JOINED and bool(item.reads))
+        return isinstance(item, Join) or (isinstance(item, Leaf) and item.word in JOINED and bool(item.reads))
 
     def _under(self, head: str, lines: Sequence[str]) -> Lines:
         """Lines under a key; one text beside it."""
@@ -329,12 +329,12 @@ class _Writer:
         extra = [f"{indent}{name}: {value}" for name, value in leaf.arguments]
         if isinstance(item, Leaf):
             texts = ", ".join(f"from {self.names[volume]}" for volume in (item.main, *item.reads))
-            yield f"{indent}{item.kind}: [{texts}]"
+            yield f"{indent}{item.word}: [{texts}]"
             yield from extra
             return
         assert isinstance(item, Join)
         branches = [_inlined(branch) for branch in item.branches]
-        if leaf.kind == "add" and len(branches) == 2 and not leaf.arguments:
+        if leaf.word == "add" and len(branches) == 2 and not leaf.arguments:
             body, shortcut = branches
             yield from self._branch("residual", body, item.main, indent)
             if shortcut:
@@ -342,12 +342,12 @@ class _Writer:
             return
         chains = [self.chain(branch, item.main, False) if branch else "identity" for branch in branches]
         if all(text is not None and "," not in text and ": " not in text for text in chains):
-            flow = f"{indent}{leaf.kind}: [{', '.join(text or '' for text in chains)}]"
+            flow = f"{indent}{leaf.word}: [{', '.join(text or '' for text in chains)}]"
             if len(flow) <= WIDTH:
                 yield flow
                 yield from extra
                 return
-        yield f"{indent}{leaf.kind}:"
+        yield f"{indent}{leaf.word}:"
         for text, branch in zip(chains, branches, strict=True):
             if text is not None:
                 yield f"{indent}{INDENT}- {_plain(text)}"
@@ -393,7 +393,7 @@ def _kind(item: Item) -> str:
     """What an item is, in a word."""
     if isinstance(item, Call):
         return item.block
-    return item.kind if isinstance(item, Leaf) else item.leaf.kind if isinstance(item, Join) else "part"
+    return item.word if isinstance(item, Leaf) else item.leaf.word if isinstance(item, Join) else "part"
 
 
 def _inlined(branch: tuple[Item, ...]) -> tuple[Item, ...]:

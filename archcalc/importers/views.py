@@ -31,7 +31,7 @@ class Factor(NamedTuple):
 Dimension = tuple[Factor, ...]
 
 
-class View(NamedTuple):
+class TensorView(NamedTuple):
     """A volume, by the number of the step that made it (or ~k for the k-th input), as a tensor with these dimensions.
 
     `starts` says where a part of an axis begins; `rope` is the base by which pairs of features were turned, if any.
@@ -46,17 +46,17 @@ class View(NamedTuple):
         """The tensor's shape."""
         return tuple(prod(factor.size for factor in dim) for dim in self.dims)
 
-    def permuted(self, order: Sequence[int]) -> View:
+    def permuted(self, order: Sequence[int]) -> TensorView:
         """The same with its dimensions in another order."""
         return self._replace(dims=tuple(self.dims[number] for number in order))
 
-    def transposed(self, one: int, other: int) -> View:
+    def transposed(self, one: int, other: int) -> TensorView:
         """The same with two dimensions exchanged."""
         order = list(range(len(self.dims)))
         order[one], order[other] = order[other], order[one]
         return self.permuted(order)
 
-    def reshaped(self, shape: Sequence[int]) -> View | None:
+    def reshaped(self, shape: Sequence[int]) -> TensorView | None:
         """The same values under another shape; None if factors don't divide so."""
         factors, dims = [factor for dim in self.dims for factor in dim if factor.size != 1], []
         for size in shape:
@@ -78,14 +78,14 @@ class View(NamedTuple):
             dims.append(joined(dim))
         return None if factors else self._replace(dims=tuple(dims))
 
-    def expanded(self, shape: Sequence[int]) -> View:
+    def expanded(self, shape: Sequence[int]) -> TensorView:
         """The same with dimensions of size 1 copied."""
         dims = (
             dim if size == 1 or dim else (Factor(COPIES, 0, size),) for dim, size in zip(self.dims, shape, strict=True)
         )
         return self._replace(dims=tuple(dims))
 
-    def part(self, dim: int, start: int, size: int) -> View | None:
+    def part(self, dim: int, start: int, size: int) -> TensorView | None:
         """Some positions along a dimension; None if they aren't a part of one axis."""
         if len(self.dims[dim]) != 1:
             return None
@@ -93,11 +93,11 @@ class View(NamedTuple):
         found = self._replace(dims=(*self.dims[:dim], (factor._replace(size=size),), *self.dims[dim + 1 :]))
         return found.moved(factor.axis, start * factor.stride)
 
-    def without(self, dim: int) -> View:
+    def without(self, dim: int) -> TensorView:
         """The same without a dimension."""
         return self._replace(dims=(*self.dims[:dim], *self.dims[dim + 1 :]))
 
-    def moved(self, axis: str, by: int) -> View:
+    def moved(self, axis: str, by: int) -> TensorView:
         """The same from a later place of an axis on."""
         starts = dict(self.starts)
         starts[axis] = starts.get(axis, 0) + by
@@ -120,9 +120,9 @@ def whole(axis: str, size: Dim) -> Dimension:
     return (Factor(axis, 1, known(size)),) if size != 1 else ()
 
 
-def of_volume(step: int, shape: Shape, batch: int) -> View:
+def of_volume(step: int, shape: Shape, batch: int) -> TensorView:
     """A volume as PyTorch has it: N, R, then C and the spatial axes, or tokens and then C."""
     axes = ["R"] if "R" in shape else []
     axes += ["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial]
     dims = [whole(BATCH, batch)] if "R" not in shape else [()]
-    return View(step, (*dims, *(whole(axis, shape[axis]) for axis in axes if axis in shape)))
+    return TensorView(step, (*dims, *(whole(axis, shape[axis]) for axis in axes if axis in shape)))
