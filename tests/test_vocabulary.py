@@ -76,7 +76,7 @@ def test_hparams_and_sizes_go_together() -> None:
             assert name == "build" or found["sizes"] is inspect.Parameter.KEYWORD_ONLY, name
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("golden", "schema", "solve")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("golden", "import", "schema", "solve")])
 def test_options_are_called_as_parameters_are(command: str) -> None:
     """What a command asks can be asked from Python under the same name."""
     group = get_command(app)

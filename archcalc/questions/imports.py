@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def from_torch(module: nn.Module, inputs: Tensor | Sequence[Tensor], name: str = "") -> Architecture:
+def from_torch(module: nn.Module, example_inputs: Tensor | Sequence[Tensor], name: str = "") -> Architecture:
     """A PyTorch module as a spec, found out by exporting it once with example inputs.
 
     The examples come in batches; of a batch of one, two are made, since it can't be told from an axis of one. The spec
@@ -38,7 +38,8 @@ def from_torch(module: nn.Module, inputs: Tensor | Sequence[Tensor], name: str =
 
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"{module!r:.60} is not a module", "from_torch(module, torch.randn(2, 3, 224, 224))")
-    examples = [inputs] if isinstance(inputs, torch.Tensor) else list(_values(inputs))
+    given = example_inputs
+    examples = [given] if isinstance(given, torch.Tensor) else list(_values(given))
     if not examples or not all(isinstance(each, torch.Tensor) and each.dim() for each in examples):
         raise UsageError("the example inputs are tensors, with a batch ahead", "torch.randn(2, 3, 224, 224)")
     if examples[0].shape[0] == 1:
