@@ -242,19 +242,19 @@ def _check_regular(found: os.stat_result) -> None:
         raise OSError(22, "it is not a regular file")
 
 
-def read_json(path: Path, floats: bool = False) -> Any:
+def read_json(path: Path, floats: bool = False, follow: bool = False, most: int = MAX_JSON) -> Any:
     """A JSON file as programs write them: UTF-8, no key twice, no NaN, and no floats unless they are expected.
 
-    Symbolic links are not followed.
+    It has at most `most` bytes. With `follow` false, symbolic links are not followed.
 
     Raises: FileNotFoundError: there is none. UsageError: it can't be read, or isn't strict JSON.
     """
     import json
 
     try:
-        data = read_bytes(path, MAX_JSON, follow=False)
-        if len(data) > MAX_JSON:
-            raise ValueError(f"it is larger than {MAX_JSON:,} bytes")
+        data = read_bytes(path, most, follow)
+        if len(data) > most:
+            raise ValueError(f"it is larger than {most:,} bytes")
         return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_pairs,

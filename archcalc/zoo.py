@@ -1,4 +1,4 @@
-"""From a name to a spec: a zoo name, or a path to a spec file, each perhaps with a variant after a colon."""
+"""From a name to a spec: a zoo name, or a path to a spec file, each perhaps with a variant after a colon; a config."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def load(
 ) -> Architecture:
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
-    Names are looked up in the zoo, or in a folder of `specs`. A name of code is imported: `torchvision:resnet50`,
+    Names are looked up in the zoo, or in a folder of `specs`. A Hugging Face config (`config.json`, or the folder that
+    holds it) is read as data, without PyTorch. A name of code is imported: `torchvision:resnet50`,
     `models.py:build(depth=4)`; its module is built and traced, with `inputs` such as `"3x64x64"`.
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
@@ -102,6 +103,8 @@ def load(
             return found
         raise UsageError(f"'{name:.80}' names no code", "models.py:build, or models.py:build(depth=4)")
     if path is not None:
+        if config := config_at(path):
+            return _from_config(config)
         _refuse_folder(path)
         spec = load_spec(path)
         return Architecture(spec, _chosen(spec, variant))
@@ -111,11 +114,28 @@ def load(
         if base in spec.names:
             return Architecture(spec, _chosen(spec, variant) if variant else spec.names[base])
     if name:
+        if config := config_at(Path(name)):
+            return _from_config(config)
         _refuse_folder(Path(name))
     if ":" in str(name) and (found := _from_code(str(name), inputs)):
         return found
     known = {known for spec in specs_of(folder) for known in spec.names}
     raise UsageError(f"no architecture is called '{name}'", suggestion(base, known))
+
+
+def config_at(path: Path) -> Path | None:
+    """The Hugging Face config that a path leads to, or that its folder holds; none if it can't be one."""
+    if path.suffix.lower() == ".json":
+        return path
+    inside = path / "config.json"
+    named = len(path.name) < 100 and path.suffix.lower() not in SUFFIXES  # no file system would look longer ones up
+    return inside if named and inside.is_file() else None
+
+
+def _from_config(path: Path) -> Architecture:
+    from archcalc.importers.configs import spec_of_config  # few names are
+
+    return Architecture(spec_of_config(path), "")
 
 
 def _from_code(name: str, inputs: Sequence[str]) -> Architecture | None:
@@ -147,7 +167,7 @@ def _split(name: str) -> tuple[Path | None, str]:
     """A path and a variant, if `name` looks like a path."""
     if match := re.fullmatch(r"(.*\.ya?ml)(?::([^:/]*))?", name, re.DOTALL):
         return Path(match[1]), match[2] or ""
-    return (Path(name), "") if "/" in name or name.startswith(".") else (None, "")
+    return (Path(name), "") if "/" in name or name.lower().endswith(".json") or name.startswith(".") else (None, "")
 
 
 def _chosen(spec: Spec, variant: str) -> str:

@@ -507,7 +507,9 @@ def run_statements(tree: ast.AST) -> Iterator[ast.AST]:
 def test_every_block_of_code_says_what_it_is(name: str) -> None:
     """A block without a language is run by no test; a console block without a command shows nothing that is run."""
     for fence in fences(DOCS[name]):
-        assert fence.language in ("bash", "console", "python", "sh", "text", "yaml"), f"{name}, line {fence.line}"
+        assert fence.language in ("bash", "console", "json", "python", "sh", "text", "yaml"), (
+            f"{name}, line {fence.line}"
+        )
         assert fence.language != "console" or fence.text.startswith("$ "), f"{name}, line {fence.line}"
 
 

@@ -76,9 +76,10 @@ def archcalc(
 ) -> None:
     """Write a neural network down in a few lines; know its volumes, parameters, MACs and memory before running it.
 
-    NAME is an architecture of the zoo (vgg16, resnet50, resnet:plain34), or a spec file, perhaps with one of its
-    variants (net.yaml, net.yaml:small). Data goes to stdout, everything else to stderr. Exit codes: 0 fine; 1 the
-    spec, the check or the verification is wrong (or archcalc has a bug); 2 wrong usage; 130 interrupted.
+    NAME is an architecture of the zoo (vgg16, resnet50, resnet:plain34), a spec file, perhaps with one of its variants
+    (net.yaml, net.yaml:small), or a Hugging Face config.json. Data goes to stdout, everything else to stderr. Exit
+    codes: 0 fine; 1 the spec, the check or the verification is wrong (or archcalc has a bug); 2 wrong usage; 130
+    interrupted.
 
     Examples:
     ```

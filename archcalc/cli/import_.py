@@ -1,7 +1,8 @@
-"""`archcalc import`: a module as a spec."""
+"""`archcalc import`: a module, or a config, as a spec."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from archcalc.cli.options import Input
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
 from archcalc.pytorch import need_torch
+from archcalc.zoo import config_at
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -22,7 +24,7 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="torchvision:MODEL, timm:MODEL, or code: package.models:build, models.py:Net(depth=4).",
+            help="torchvision:MODEL, timm:MODEL, code (package:build, models.py:Net(depth=4)), or a config.json.",
         ),
     ],
     sizes: Input = [],  # noqa: B006  # typer copies it
@@ -31,11 +33,12 @@ def import_(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Write the spec of a PyTorch module.
+    """Write the spec of a PyTorch module, or of the model that a Hugging Face config describes.
 
-    The module is built, without memory for weights, and traced once with an input of `--input`, or of the size that its
-    library names. Its operations become layers, its submodules scopes, equal ones blocks and loops. What is written is
-    built again and compared with what ran. This runs the code that SOURCE names.
+    A config (`config.json`, or the folder that holds it) is read as data: no code runs, and PyTorch isn't needed. A
+    module is built, without memory for weights, and traced once with an input of `--input`, or of the size that its
+    library names. Its operations become layers, its submodules scopes, equal ones blocks and loops. What is written
+    is built again and compared with what ran. This runs the code that SOURCE names.
 
     Wherever a NAME is asked for, such a SOURCE will do: `archcalc table torchvision:resnet50`.
 
@@ -43,15 +46,30 @@ def import_(
     ```
     archcalc import torchvision:resnet50 -o resnet50.yaml
     archcalc import 'models.py:Net(depth=4)' --input 3x64x64
+    archcalc import llama/config.json -o llama.yaml
     ```
     """
+    if output is not None and output.exists() and not force:
+        raise UsageError(f"'{output}' is there already", "--force writes over it")
+    config = config_at(Path(source)) if ":" not in source else None
+    text = _text_of_config(config, sizes) if config else _text_of_code(source, sizes)
+    write(text.rstrip("\n").split("\n"), output)
+
+
+def _text_of_config(path: Path, sizes: Sequence[str]) -> str:
+    from archcalc.importers.configs import spec_of_config
+
+    if sizes:
+        raise UsageError("--input is for modules: a config's spec has its length open", "set it where the spec is used")
+    return spec_of_config(path).source.text
+
+
+def _text_of_code(source: str, sizes: Sequence[str]) -> str:
     need_torch()
     from archcalc.importers.code import import_code
     from archcalc.importers.sources import source_of
 
     named = source_of(source)
     if named is None:
-        raise UsageError(f"'{source:.80}' names no code", "torchvision:resnet50, or models.py:build")
-    if output is not None and output.exists() and not force:
-        raise UsageError(f"'{output}' is there already", "--force writes over it")
-    write(import_code(named, sizes).text.rstrip("\n").split("\n"), output)
+        raise UsageError(f"'{source:.80}' names no code", "torchvision:resnet50, models.py:build, or a config.json")
+    return import_code(named, sizes).text

@@ -55,7 +55,7 @@ def described(**lists: Iterable[str]) -> Callable[[F], F]:
 def _name(metavar: str) -> Any:
     return typer.Argument(
         metavar=metavar,
-        help="A zoo name (vgg16, resnet:plain34) or a spec file (net.yaml, net.yaml:VARIANT).",
+        help="A zoo name (vgg16, resnet:plain34), a spec file (net.yaml, net.yaml:VARIANT), or a config.json.",
         autocompletion=complete_name,
         show_default=False,
     )

@@ -1,13 +1,15 @@
-"""A module at hand as an architecture, of which everything can be asked."""
+"""A module or a config at hand as an architecture, of which everything can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import UsageError
 from archcalc.pytorch import need_torch
-from archcalc.zoo import Architecture
+from archcalc.zoo import Architecture, config_at
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,6 +47,30 @@ def from_torch(module: nn.Module, example_inputs: Tensor | Sequence[Tensor], nam
     if examples[0].shape[0] == 1:
         examples = [torch.cat([each, each]) for each in examples]
     return Architecture(imported(module, examples, name or type(module).__name__).spec, "")
+
+
+def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture:
+    """The model that a Hugging Face config describes: `config.json`, the folder that holds it, or its fields.
+
+    Nothing of it is run, and neither PyTorch nor transformers is needed. The spec is `architecture.spec.source.text`.
+    Raises: UsageError: it can't be read, its `model_type` isn't known, or a field isn't understood, which the message
+    names.
+
+    >>> import archcalc
+    >>> small = {"model_type": "llama", "hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8}
+    >>> archcalc.analyze(archcalc.from_config(small).build()).totals["params"]
+    104600064
+    """
+    from archcalc.importers.configs import spec_of_config, spec_of_fields
+
+    if isinstance(config, Mapping):
+        return Architecture(spec_of_fields(config, "the config"), "")
+    if not isinstance(config, (str, PathLike)):
+        raise UsageError(f"a config is a path or a mapping, not {config!r:.60}", "from_config('llama/config.json')")
+    path = config_at(Path(config))
+    if path is None:
+        raise UsageError(f"'{config!s:.200}' is no config.json, nor a folder that holds one")
+    return Architecture(spec_of_config(path), "")
 
 
 def _values(inputs: Any) -> Sequence[Any]:
