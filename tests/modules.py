@@ -255,6 +255,20 @@ class Siamese(nn.Module):
         return self.head(both), self.head(functional.max_pool2d(both, 2))
 
 
+class InPlace(nn.Module):
+    """Changes in place, read through another view, and a gate that is copied to all positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x.flatten(2).relu_()
+        gate = self.gate(functional.adaptive_avg_pool2d(x, 1)).sigmoid_()
+        return (x * gate.expand_as(x)).clamp(min=0)
+
+
 def plain() -> nn.Module:
     """A chain of everything that has no branches."""
     return nn.Sequential(
@@ -277,6 +291,7 @@ MODULES: dict[str, Sample] = {
     "pyramid": Sample(Pyramid),
     "decoder": Sample(lambda: decoder(99), (9,)),
     "decoder_with_a_window": Sample(lambda: decoder(4), (9,)),
+    "in_place": Sample(InPlace),
     "siamese": Sample(Siamese, ((3, 16, 16), (3, 16, 16))),
     "one_dimension": Sample(
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)

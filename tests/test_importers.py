@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,80 @@ def test_views_are_what_torch_does() -> None:
     part = heads.part(1, 1, 2)
     assert part is not None
     assert (("C", 4),) == part.starts
+
+
+# --- what used to be another network, or a traceback --------------------------------------------------------------------
+
+
+class Written(nn.Module):
+    """A layer and a parameter, and a way forward that a test gives."""
+
+    def __init__(self, forward: Callable[[Written, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.w, self.way = nn.Conv2d(8, 8, 3, padding=1), nn.Parameter(torch.rand(8)), forward
+        self.norm = nn.BatchNorm2d(8, track_running_stats=False)
+        self.register_buffer("fixed", torch.rand(8, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.way(self, x)
+
+
+def changed(x: Tensor, what: Callable[[Tensor], object]) -> Tensor:
+    """A tensor after something was done to it in place."""
+    what(x)
+    return x
+
+
+SAID: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
+    "view in place": (lambda m, x: changed(m.conv(x), lambda y: y.flatten(2).relu_()), "- conv 8 3x3 p=half -> relu"),
+    "in place": (lambda m, x: changed(m.conv(x), lambda y: y.sigmoid_()) * 2, "-> sigmoid -> times 2"),
+    "lower limit": (lambda m, x: m.conv(x).clamp(min=0), "- conv 8 3x3 p=half -> relu"),
+    "scale": (lambda m, x: m.conv(x) * m.w[:, None, None], "-> layerscale"),
+    "gate": (lambda m, x: x * m.conv(x).mean((2, 3), True).expand_as(x), "- mul:"),
+}
+UNSAID: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
+    "part in place": (lambda m, x: changed(m.conv(x), lambda y: y[:, :4].relu_()), "a part of it was changed in place"),
+    "upper limit": (lambda m, x: m.conv(x).clamp(max=3), "one limit for values"),
+    "factor": (lambda m, x: torch.add(m.conv(x), x, alpha=2), "a sum with a factor"),
+    "buffer": (lambda m, x: nn.functional.conv2d(x, m.fixed, groups=8), "a weight that isn't a parameter"),  # type: ignore[arg-type]
+    "computed": (lambda m, x: nn.functional.conv2d(x, m.w.view(1, 8, 1, 1)), "a weight that isn't a parameter"),
+    "columns": (lambda m, x: m.conv(x) * m.w, "mul with w"),
+    "batch statistics": (lambda m, x: m.norm(m.conv(x)), "without running statistics"),
+    "order": (lambda m, x: m.conv(x).permute(0, 2, 3, 1), "an output can't be said: 8x8x8 in another order"),
+    "divisor": (lambda m, x: nn.functional.avg_pool2d(m.conv(x), 2, divisor_override=3), "a divisor of their own"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_code_that_writes_in_place_or_broadcasts_is_what_it_does(name: str) -> None:
+    """A change in place is read through every view, and a parameter scales the axis that it's broadcast along."""
+    forward, text = SAID[name]
+    assert text in text_of(Written(forward), torch.randn(2, 8, 8, 8))
+
+
+@pytest.mark.parametrize("name", UNSAID)
+def test_what_a_spec_cant_say_is_never_another_network(name: str) -> None:
+    """What only resembles a layer, in its axis, its arguments or its weights, is an error."""
+    forward, message = UNSAID[name]
+    with pytest.raises(UsageError, match=message):
+        text_of(Written(forward), torch.randn(2, 8, 8, 8))
+
+
+def test_axes_that_are_tokens_or_examples_are_no_channels() -> None:
+    """Attention over the batch, and norms of tokens, aren't those over tokens and of channels."""
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=False)
+    with pytest.raises(UsageError, match="attention over other axes than tokens"):
+        text_of(encoder, torch.randn(2, 5, 8))
+    with pytest.raises(UsageError, match="normalises tokens, not channels"):
+        text_of(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(5)), torch.randn(2, 5, 8))
+
+
+def test_code_that_prints_or_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it prints isn't among the data, and it doesn't end the command."""
+    (tmp_path / "noisy.py").write_text("from torch import nn\nprint('hello')\nnet = nn.Linear(4, 4)\n")
+    code = main(["table", f"{tmp_path}/noisy.py:net", "--input", "4", "--format", "csv"])
+    out, err = capsys.readouterr()
+    assert (0, False, True) == (code, "hello" in out, "hello" in err)
+    (tmp_path / "leaves.py").write_text("raise SystemExit(0)")
+    assert 2 == main(["table", f"{tmp_path}/leaves.py:net", "--input", "4"])
+    assert "leaves.py fails when it's imported: SystemExit" in capsys.readouterr().err

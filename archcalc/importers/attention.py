@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.importers.exported import Operation, Stored
 from archcalc.importers.lifting import Lifter, Unknown, Waiting, argument, number, operator
-from archcalc.importers.views import COPIES, Factor, TensorView
+from archcalc.importers.views import BATCH, COPIES, Factor, TensorView, whole
 from archcalc.shape import Shape
 
 FIRST = 10**9
@@ -85,7 +85,8 @@ def _divided(lifter: Lifter, view: TensorView) -> Divided:
         heads = Factor("C", features.size, 1)
     if (heads.axis, heads.stride, features.axis, features.stride) != ("C", features.size, "C", 1):
         raise Unknown("heads whose features don't lie side by side")
-    if "T" not in lifter.shape(view.step):
+    shape = lifter.shape(view.step)
+    if "T" not in shape or view.dims[2] != whole("T", shape.T) or view.dims[0] != whole(BATCH, lifter.batch):
         raise Unknown("attention over other axes than tokens")
     return Divided(view.step, start, heads.size, features.size)
 

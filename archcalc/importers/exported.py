@@ -5,9 +5,12 @@ The module is exported once, with fixed sizes and on PyTorch's meta device where
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from archcalc.data import dataclass
@@ -93,6 +96,18 @@ class Exported:
     """The values of buffers, where they are known."""
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While it lasts, what a module prints goes to stderr, and PyTorch's log stays empty: errors are raised anyway."""
+    disabled = logging.root.manager.disable
+    logging.disable()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logging.disable(disabled)
+
+
 def exported(
     module: nn.Module, inputs: Sequence[Any], name: str = "", constants: Mapping[str, Any] | None = None
 ) -> Exported:
@@ -105,7 +120,7 @@ def exported(
     training = module.training
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad(), inputs[0].device:
+        with quiet(), warnings.catch_warnings(), torch.no_grad(), inputs[0].device:
             warnings.simplefilter("ignore")
             program = torch.export.export(module, tuple(inputs), strict=False)
     except Exception as error:

@@ -98,6 +98,8 @@ class Lifter:
         self.multiples: dict[int, Any] = {}
         """Steps that multiply by a number, and that."""
         self.operation: Operation | None = None
+        self.changed: dict[int, int] = {}
+        self.spoiled: dict[int, list[TensorView]] = {}
 
     def lift(self) -> Lifted:
         """All of them.
@@ -114,14 +116,20 @@ class Lifter:
                     raise Unknown(f"{operation.name} isn't a layer that specs know")
                 if found is None and lift is not None:
                     found = lift(self, operation)
+                if isinstance(found, TensorView):
+                    found = [found]
+                if isinstance(found, list) and found[0].sizes() != operation.shape:
+                    raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
+                if isinstance(found, list) and name.endswith("_"):
+                    self._change(self.view(operation.arguments[0]), found[0])
             except (Unknown, ShapeError) as error:
                 at = ".".join(around.path for around in operation.around[-1:])
                 raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
-            if isinstance(found, TensorView):
-                found = [found]
-            assert not isinstance(found, list) or found[0].sizes() == operation.shape, (operation, found)
             self.views.append(found)
-        outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
+        try:
+            outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
+        except (Unknown, ShapeError) as error:
+            raise UsageError(f"an output can't be said: {error}") from None
         names = [name for name, _, _ in self.exported.inputs]
         inputs = tuple(zip(names, self.shapes, strict=True))
         steps, given = _needed(self.steps, outputs)
@@ -133,10 +141,31 @@ class Lifter:
     def view(self, operand: Any) -> TensorView:
         """A tensor that was computed."""
         if isinstance(operand, Entered):
-            return of_volume(~operand.number, self.shapes[operand.number], self.batch)
-        if isinstance(operand, Result) and isinstance(found := self.views[operand.operation], list):
-            return found[operand.part]
-        raise Unknown("reads what is no volume")
+            found = of_volume(~operand.number, self.shapes[operand.number], self.batch)
+        elif isinstance(operand, Result) and isinstance(made := self.views[operand.operation], list):
+            found = made[operand.part]
+        else:
+            raise Unknown("reads what is no volume")
+        if any(found.overlaps(part) for part in self.spoiled.get(found.step, ())):
+            raise Unknown("reads a volume after a part of it was changed in place")
+        while found.step in self.changed:
+            found = found._replace(step=self.changed[found.step])
+        return found
+
+    def _change(self, before: TensorView, after: TensorView) -> None:
+        """An operation in place: whoever reads the volume later, through any view, reads what was made of it."""
+        if before.step == after.step:
+            return
+        if after == before._replace(step=after.step) and before.is_all_of(self.plain(before.step)):
+            self.changed[before.step] = after.step
+        else:
+            self.spoiled.setdefault(before.step, []).append(before)
+
+    def weight(self, operand: Any) -> Stored:
+        """A parameter as the module has it."""
+        if isinstance(operand, Stored) and operand.learned:
+            return operand
+        raise Unknown("a weight that isn't a parameter, or is computed")
 
     def constant(self, operand: Any) -> Any:
         """The value of what depends on nothing; None if it depends on something."""
@@ -201,7 +230,8 @@ class Lifter:
                 return self.add("tokens", (view.step,), inner=False)
         if (found := self._rearranged(view, shape)) is not None:
             return self.volume(found)
-        raise Unknown(f"a view of {shape.text()} as {view.dims}")
+        sizes = "x".join(map(str, view.sizes()[1:]))
+        raise Unknown(f"{shape.text()} in another order, as {sizes}")
 
     def _rearranged(self, view: TensorView, shape: Shape) -> TensorView | None:
         """The view of a volume that a layer makes which moves values: one of its parts, or with axes exchanged."""
@@ -262,9 +292,7 @@ class Lifter:
     def along(self, view: TensorView, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
         shape = self.shape(view.step)
-        if view.starts or sorted(f for dim in view.dims for f in dim) != sorted(
-            f for dim in self.plain(view.step).dims for f in dim
-        ):
+        if not view.is_all_of(self.plain(view.step)):
             view = self.plain(self.volume(view))
         step = self.add(kind, (view.step,), stored, **arguments)
         if self.shape(step) == shape:
@@ -316,7 +344,7 @@ def _input_shape(exported: Exported, number: int) -> Shape:
     _, (_, *sizes), is_integer = exported.inputs[number]
     if len(sizes) == 1:
         return Shape(T=sizes[0]) if is_integer else Shape(C=sizes[0])
-    slides = (each for each in exported.operations if each.name == "conv1d")
+    slides = (each for each in exported.operations if each.name.partition(".")[0] == "conv1d")
     if len(sizes) == 2 and not any(Entered(number) in each.arguments for each in slides):
         return Shape(T=sizes[0], C=sizes[1])
     axes = ("C", *SPATIAL[len(sizes) - 1])

@@ -16,7 +16,7 @@ from archcalc.symbolic import known
 @operator("conv1d", "conv2d", "conv3d")
 def convolution(lifter: Lifter, op: Operation) -> TensorView:
     """A convolution, depthwise where each channel has filters of its own."""
-    x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    x, weight, bias = lifter.as_map(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
     kernel = weight.shape[2:]
     rank, groups = len(kernel), argument(op, 6, "groups", 1)
     padding = argument(op, 4, "padding", 0)
@@ -36,7 +36,7 @@ def convolution(lifter: Lifter, op: Operation) -> TensorView:
 @operator("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def transposed(lifter: Lifter, op: Operation) -> TensorView:
     """A transposed convolution."""
-    x, weight, bias = lifter.as_map(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    x, weight, bias = lifter.as_map(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
     kernel = weight.shape[2:]
     rank, groups = len(kernel), argument(op, 6, "groups", 1)
     return lifter.made(
@@ -50,9 +50,9 @@ def transposed(lifter: Lifter, op: Operation) -> TensorView:
 @operator("linear")
 def linear(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
-    x, weight, bias = lifter.view(op.arguments[0]), op.arguments[1], argument(op, 2, "bias")
+    x, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
     shape = lifter.shape(x.step)
-    if x.step in lifter.waiting and x.dims[-1] == whole("C", shape.C):
+    if x.step in lifter.waiting and x.dims[-1] == whole("C", shape.C) and x.is_all_of(lifter.plain(x.step)):
         mixed = lifter.waiting[x.step].mixed(lifter, weight, bias)
         if mixed is not None:
             return TensorView(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
@@ -78,7 +78,11 @@ def batch_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Batch normalisation."""
     x, weight, bias, mean, variance, *_, eps, _ = op.arguments
     affine = weight is not None
-    return lifter.made("bn", [lifter.as_map(x)], [weight, bias, mean, variance], affine=affine, eps=number(eps))
+    if mean is None:
+        raise Unknown("batch normalisation without running statistics")
+    return lifter.made(
+        "bn", [_with_channels(lifter, x)], [weight, bias, mean, variance], affine=affine, eps=number(eps)
+    )
 
 
 @operator("layer_norm")
@@ -95,12 +99,21 @@ def layer_norm(lifter: Lifter, op: Operation) -> TensorView:
     return lifter.along(x, "ln", [weight, bias], affine=weight is not None, bias=bias is not None, eps=eps)
 
 
+def _with_channels(lifter: Lifter, operand: Any) -> int:
+    """The step whose volume a tensor is that has its channels next to the batch."""
+    step = lifter.as_map(operand)
+    shape = lifter.shape(step)
+    if "T" in shape and not shape.spatial:
+        raise Unknown("normalises tokens, not channels")
+    return step
+
+
 @operator("group_norm")
 def group_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Group normalisation."""
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
     eps = number(argument(op, 4, "eps", 1e-5))
-    x = lifter.as_map(op.arguments[0])
+    x = _with_channels(lifter, op.arguments[0])
     return lifter.made("groupnorm", [x], [weight, bias], num_groups=op.arguments[1], affine=weight is not None, eps=eps)
 
 
@@ -134,7 +147,13 @@ def leaky_relu(lifter: Lifter, op: Operation) -> TensorView:
 @operator("hardtanh", "clamp")
 def hardtanh(lifter: Lifter, op: Operation) -> TensorView:
     """Values within two limits; ReLU6 if they are 0 and 6."""
-    low, high = argument(op, 1, "min_val", -1), argument(op, 2, "max_val", 1)
+    default = (-1, 1) if op.name.startswith("hardtanh") else (None, None)
+    low, high = argument(op, 1, "min_val", default[0]), argument(op, 2, "max_val", default[1])
+    low, high = op.named.get("min", low), op.named.get("max", high)
+    if (low, high) == (0, None):
+        return lifter.along(lifter.view(op.arguments[0]), "relu")
+    if not all(isinstance(limit, (int, float)) for limit in (low, high)):
+        raise Unknown("one limit for values")
     if (low, high) == (0, 6):
         return lifter.along(lifter.view(op.arguments[0]), "relu6")
     return lifter.along(lifter.view(op.arguments[0]), "clamp", low=number(low), high=number(high))
@@ -174,6 +193,8 @@ def max_pool(lifter: Lifter, op: Operation) -> TensorView:
 def avg_pool(lifter: Lifter, op: Operation) -> TensorView:
     """A pool of means."""
     kernel, rank = op.arguments[1], int(op.name.partition(".")[0][-2])
+    if argument(op, 6, "divisor_override") is not None:
+        raise Unknown("means with a divisor of their own")
     return lifter.made(
         "avgpool", [lifter.as_map(op.arguments[0])], kernel_size=extent(kernel, rank), **_stride(op, 2, kernel, rank),
         padding=padding_of(argument(op, 3, "padding"), kernel, rank), ceil=bool(argument(op, 4, "ceil_mode", False)),
@@ -268,7 +289,7 @@ def embedding(lifter: Lifter, op: Operation) -> TensorView | Stored:
 @operator("div")
 def divided(lifter: Lifter, op: Operation) -> TensorView:
     """A volume divided by a number."""
-    if not isinstance(op.arguments[1], (int, float)):
+    if not isinstance(op.arguments[1], (int, float)) or op.named.get("rounding_mode"):
         raise Unknown("a quotient of two volumes")
     return lifter.along(lifter.view(op.arguments[0]), "times", factor=1 / number(op.arguments[1]))
 
@@ -289,11 +310,13 @@ def rms_norm(lifter: Lifter, op: Operation) -> TensorView:
 def merge(lifter: Lifter, op: Operation) -> TensorView | Sketch:
     """A sum or a product of two volumes, or of one with what is learned; a gate comes second."""
     kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
+    if op.named.get("alpha", 1) != 1:
+        raise Unknown("a sum with a factor")
     if (found := patterns.merged(lifter, kind, one, other)) is not None:
         return found
     if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
         return _with_constant(lifter, kind, one, other)
-    views = [lifter.view(one), lifter.view(other)]
+    views = [lifter.view(one).without_copies(), lifter.view(other).without_copies()]
     if kind == "mul" and len(views[0].dims) == len(views[1].dims):
         views.sort(key=lambda view: all(not dim for dim in view.dims[2:]))
     steps = [lifter.volume(view) for view in views]
@@ -309,6 +332,8 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
         one, other = other, one
     x = lifter.view(one)
     other = lifter.stored(other) or other
+    if isinstance(other, Stored) and not other.learned:
+        raise Unknown(f"{kind} with {other.name}, which isn't learned")
     if isinstance(other, (int, float)) and kind == "mul":
         found = lifter.along(x, "times", factor=number(other))
         lifter.multiples[found.step] = number(other)
@@ -316,8 +341,9 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
     if isinstance(other, Stored) and kind == "mul":
         if (scaled := patterns.scaled(lifter, x, other)) is not None:
             return scaled
-        sizes = [size for size in other.shape if size != 1]
-        if sizes == [lifter.shape(x.step).C]:
+        channels, ahead = lifter.shape(x.step).C, len(x.dims) - len(other.shape)
+        wide = [place + ahead for place, size in enumerate(other.shape) if size != 1]
+        if len(wide) == 1 and x.dims[wide[0]] == whole("C", channels):
             return lifter.along(x, "layerscale", [other])
     if isinstance(other, Stored) and kind == "add":
         x = lifter.plain(lifter.volume(x))
@@ -353,7 +379,7 @@ def _axis_at(lifter: Lifter, view: TensorView, place: int) -> str:
 # --- views ----------------------------------------------------------------------------------------------------------
 
 
-@operator("expand")
+@operator("expand", "expand_as")
 def expand(lifter: Lifter, op: Operation) -> TensorView | Stored:
     """The same values several times."""
     if (stored := lifter.stored(op.arguments[0])) is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
+from archcalc.importers.exported import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -97,13 +98,13 @@ def built(source: Source, device: str) -> nn.Module:
     make = _factory(source)
     for chosen in dict.fromkeys((device, "cpu")):
         try:
-            with torch.device(chosen), warnings.catch_warnings():
+            with quiet(), torch.device(chosen), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 module = make(**source.arguments) if callable(make) and not isinstance(make, torch.nn.Module) else make
         except (NotImplementedError, RuntimeError) as error:  # it computes with values while it's built
             if chosen == "cpu":
                 raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
         else:
             if isinstance(module, torch.nn.Module):
@@ -181,18 +182,19 @@ def _module(home: str) -> ModuleType:
     """The user's module: a file, or one that can be imported from this folder, too."""
     try:
         if not home.endswith(".py"):
-            with _OwnFolder():
+            with _OwnFolder(), quiet():
                 return importlib.import_module(home)
         spec = importlib.util.spec_from_file_location(Path(home).stem, home)
         if spec is None or spec.loader is None or not Path(home).is_file():
             raise UsageError(f"there is no file '{home}'")
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(module.__name__, module)
-        spec.loader.exec_module(module)
+        with quiet():
+            spec.loader.exec_module(module)
         return module
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{home} fails when it's imported: {type(error).__name__}: {_first_line(error)}") from error
 
 

@@ -46,6 +46,24 @@ class TensorView(NamedTuple):
         """The tensor's shape."""
         return tuple(prod(factor.size for factor in dim) for dim in self.dims)
 
+    def is_all_of(self, plain: TensorView) -> bool:
+        """Whether its dimensions are those of a whole volume, in some order."""
+        return not self.starts and sorted(f for dim in self.dims for f in dim) == sorted(
+            f for dim in plain.dims for f in dim
+        )
+
+    def overlaps(self, other: TensorView) -> bool:
+        """Whether it and another view of the same volume may share values."""
+        return all(
+            one[0] < two[1] and two[0] < one[1]
+            for axis in dict(self.starts + other.starts)
+            for one, two in [(self._stretch(axis), other._stretch(axis))]
+        )
+
+    def _stretch(self, axis: str) -> tuple[int, int]:
+        start = dict(self.starts).get(axis, 0)
+        return start, start + 1 + sum((f.size - 1) * f.stride for dim in self.dims for f in dim if f.axis == axis)
+
     def permuted(self, order: Sequence[int]) -> TensorView:
         """The same with its dimensions in another order."""
         return self._replace(dims=tuple(self.dims[number] for number in order))
@@ -84,6 +102,10 @@ class TensorView(NamedTuple):
             dim if size == 1 or dim else (Factor(COPIES, 0, size),) for dim, size in zip(self.dims, shape, strict=True)
         )
         return self._replace(dims=tuple(dims))
+
+    def without_copies(self) -> TensorView:
+        """The same as before it was copied along dimensions of size 1: what a merge does by itself."""
+        return self._replace(dims=tuple(() if dim and dim[0].axis == COPIES else dim for dim in self.dims))
 
     def part(self, dim: int, start: int, size: int) -> TensorView | None:
         """Some positions along a dimension; None if they aren't a part of one axis."""
