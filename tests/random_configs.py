@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import warnings
@@ -118,6 +119,14 @@ def repaired(kind: str, config: dict[str, Any], draw: random.Random) -> dict[str
     return config
 
 
+def written_by_transformers(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as transformers writes it: with all fields, also those that have their defaults."""
+    import transformers
+
+    made: dict[str, Any] = json.loads(transformers.AutoConfig.for_model(**config).to_json_string(use_diff=False))
+    return made | {"architectures": config["architectures"]}
+
+
 def params_of(config: dict[str, Any]) -> int:
     """The parameters of transformers' class, built without memory."""
     import torch
@@ -137,10 +146,11 @@ def main(count: int, kinds: list[str]) -> int:
     for kind in kinds or TYPES:
         for seed in range(count):
             config = random_config(kind, seed)
-            ours = archcalc.analyze(archcalc.from_config(config).build()).totals["params"]
-            if ours != params_of(config):
-                different += 1
-                print(f"{kind} {seed}: {ours:,}, not {params_of(config):,}: {config}")
+            for each in (config, written_by_transformers(config)):
+                ours = archcalc.analyze(archcalc.from_config(each).build()).totals["params"]
+                if ours != params_of(config):
+                    different += 1
+                    print(f"{kind} {seed}: {ours:,}, not {params_of(config):,}: {each}")
         print(f"{kind}: {count} configs")
     return different
 

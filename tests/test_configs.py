@@ -17,7 +17,7 @@ from archcalc.__main__ import main
 from archcalc.importers.configs import MOST
 from archcalc.importers.fields import periodic
 from archcalc.importers.model_types import TYPES
-from tests.random_configs import fields_of, params_of, random_config
+from tests.random_configs import fields_of, params_of, random_config, written_by_transformers
 
 LLAMA3: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 128000,
@@ -94,10 +94,40 @@ def totals(config: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_params_are_those_of_transformers_class(kind: str) -> None:
-    """For configs drawn at random: heads, groups, widths, layers, biases, tied matrices, places of norms."""
+    """For configs drawn at random: heads, groups, widths, layers, biases, tied matrices, places of norms.
+
+    Also when transformers has written the config, with all its fields.
+    """
     pytest.importorskip("transformers")
     configs = [random_config(kind, seed) for seed in range(5)]
-    assert [params_of(config) for config in configs] == [totals(config)["params"] for config in configs]
+    expected = [params_of(config) for config in configs]
+    assert expected == [totals(config)["params"] for config in configs]
+    assert expected == [totals(written_by_transformers(config))["params"] for config in configs]
+
+
+@pytest.mark.parametrize("kind", [
+    "cohere", "gemma3_text", "glm", "glm4", "gpt_neo", "granite", "olmo3", "stablelm", "starcoder2",
+])  # fmt: skip
+def test_outputs_are_those_of_transformers_class(kind: str) -> None:
+    """With its weights, as far as its norms and angles, which are float32, allow; and its multiply-adds."""
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    from tests.language_models import hand_over, multiply_adds, run
+
+    config = random_config(kind, 1) | {"architectures": [TYPES[kind].class_name("ForCausalLM")]}
+    made = transformers.AutoConfig.for_model(**config)
+    made._attn_implementation = "eager"
+    torch.manual_seed(0)
+    theirs = getattr(transformers, config["architectures"][0])(made).eval().double()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, int(parameter.ndim == 1), 0.2)
+    graph = archcalc.from_config(config).build(hparams={"length": 7})
+    ours = archcalc.to_torch(graph).eval().double()
+    tokens = [torch.randint(0, config["vocab_size"], (2, 7))]
+    with torch.no_grad():
+        hand_over(ours, theirs, tokens)
+        found, expected = run(ours, tokens), run(theirs, tokens)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert multiply_adds(theirs, tokens) == 2 * archcalc.analyze(graph).totals["macs"]
 
 
 @pytest.mark.parametrize("kind", TYPES)

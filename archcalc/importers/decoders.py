@@ -40,7 +40,8 @@ class Decoder:
 
     `act` is the MLP's activation, `gate` whether it weighs another half; `expert` are items of another MLP. `near` is
     the condition on i under which a layer sees `window` tokens, `far` what arguments the others have; `dense` is that
-    for an MLP in place of a mixture. `ahead` are items after the embedding, `behind` those after the logits.
+    for an MLP in place of a mixture. `ahead` are items after the embedding, `behind` those after the logits,
+    `share` what each branch is multiplied by before it's added.
     """
 
     vocabulary: int
@@ -73,6 +74,7 @@ class Decoder:
     attend: str = "attention heads"
     expert: tuple[str, ...] = ()
     causal: bool = True
+    share: str = ""
 
     def text(self, name: str, source: str) -> str:
         """The spec's text."""
@@ -149,7 +151,8 @@ class Decoder:
             yield "decoder:"
             yield "  for: {i: 1..layers}"
             yield "  do:"
-            words = {"NORM": self.norm, "ATTEND": self._attend(), "MLP": self._mlp()}
+            share = f" -> times {self.share}" if self.share else ""
+            words = {"NORM": self.norm, "ATTEND": self._attend() + share, "MLP": self._mlp() + share}
             for line in FORMS[self.form]:
                 for word, said in words.items():
                     line = line.replace(word, said)

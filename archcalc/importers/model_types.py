@@ -236,6 +236,48 @@ def cohere(f: Fields, _: str) -> Decoder:
         tied=f.flag("tie_word_embeddings", True), behind="" if scale == 1 else f"times {written(scale)}")  # fmt: skip
 
 
+def granite(f: Fields, _: str) -> Decoder:
+    """Llama's layers, with numbers that embeddings, scores, branches and logits are multiplied by."""
+    found = sizes(f, 32000, 4096, 32, 32, 11008)
+    found |= grouped(f, found, None)
+    parts = ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")
+    embedded, branch, scores, logits = (f.number(part, 1.0) or 1 for part in parts)
+    attention = bools(bias=f.flag("attention_bias", False)) | rotary(f) | {"scale": written(scores)}
+    return Decoder(**found, act=act(f, "hidden_act", "silu"), norm_arguments=eps(f, "rms_norm_eps", 1e-6),
+        attention=attention, biased=f.flag("mlp_bias", False), tied=f.flag("tie_word_embeddings", False),
+        ahead=() if embedded == 1 else (f"scaled: times {written(embedded)}",),
+        share="" if branch == 1 else written(branch),
+        behind="" if logits == 1 else f"times 1/{written(logits)}")  # fmt: skip
+
+
+def olmo3(f: Fields, _: str) -> Decoder:
+    """OLMo 2's layers, with windows in three of four."""
+    found = sizes(f, 50304, 4096, 32, 32, 11008)
+    found |= grouped(f, found, None)
+    near = ((number + 1) % 4 != 0 for number in range(found["layers"]))
+    found |= windowed(f, found["layers"], f.maybe("sliding_window", 4096), near)
+    norm = eps(f, "rms_norm_eps", 1e-5)
+    attention = bools(bias=f.flag("attention_bias", False)) | rotary(f, 500_000.0, layer=FULL)
+    attention |= {"qk_norm": "rmsnorm", "qk_norm_whole": "true", **norm}
+    return Decoder(**found, act=act(f, "hidden_act", "silu"), norm_arguments=norm, attention=attention, form="after",
+        tied=f.flag("tie_word_embeddings", False))  # fmt: skip
+
+
+def glm(f: Fields, _: str, form: str = "before") -> Decoder:
+    """Heads of which half is turned in pairs of neighbours; biases of queries, keys and values."""
+    found = sizes(f, 151552, 4096, 40, 32, 13696)
+    found |= grouped(f, found, 2, 128)
+    attention = bools(bias=False, qkv_bias=f.flag("attention_bias", True), rope_interleaved=True)
+    attention |= turned(rotary(f, part=0.5), found)
+    return Decoder(**found, act=act(f, "hidden_act", "silu"), norm_arguments=eps(f, "rms_norm_eps", 1.5625e-07),
+        attention=attention, form=form, tied=f.flag("tie_word_embeddings", False))  # fmt: skip
+
+
+def glm4(f: Fields, _: str) -> Decoder:
+    """The same with norms before and after attention and MLP."""
+    return glm(f, _, "around")
+
+
 # --- Gemma ------------------------------------------------------------------------------------------------------------
 
 
@@ -291,19 +333,27 @@ def gemma3(f: Fields, _: str) -> Decoder:
     """Gemma 3's texts: windows in five of six layers, rotary positions with a base of their own in the sixth."""
     found = sizes(f, 262208, 2304, 26, 8, 9216)
     found |= grouped(f, found, 4, 256)
-    every = f.size("sliding_window_pattern", f.size("_sliding_window_pattern", 6))
-    f.defaults.pop("sliding_window_pattern")
+    every = f.size("sliding_window_pattern", 6)
     near = ((n + 1) % every != 0 for n in range(found["layers"]))
     found |= windowed(f, found["layers"], f.maybe("sliding_window", 4096), near)
     found = gemmas(f, found, "hidden_activation", scaled=True)
-    f.skip("rope_local_base_freq cache_implementation")
-    far = rotary(f, 1_000_000.0, layer=FULL)
+    f.skip("_sliding_window_pattern cache_implementation")  # transformers writes the former, and reads the other
+    far, near_base = rotary(f, 1_000_000.0, layer=FULL), base_of_windows(f)
     attention = found["attention"] | {"rope": "true", "qk_norm": "rmsnorm", **found["norm_arguments"]}
     behind = capped(f, attention, None, None)
     if "window" not in found:
         return Decoder(**found | {"attention": attention | far}, form="around", behind=behind)
-    base = f" rope_base={far['rope_base']}" if "rope_base" in far else ""
+    attention |= {"rope_base": near_base}
+    base = f" rope_base={far.get('rope_base', '10000')}"
     return Decoder(**found | {"attention": attention}, form="around", behind=behind, far=base)
+
+
+def base_of_windows(f: Fields) -> str:
+    """The base of rotary positions in layers with windows."""
+    angles = f.mapping("rope_parameters").get(NEAR)
+    given = {"rope_theta": angles["rope_theta"]} if isinstance(angles, Mapping) and "rope_theta" in angles else {}
+    local = f.number("rope_local_base_freq", 10_000.0) or 10_000.0
+    return written(Fields(given, f.name).number("rope_theta", local) or local)
 
 
 # --- mixtures of experts ----------------------------------------------------------------------------------------------
@@ -646,6 +696,7 @@ def falcon(f: Fields, _: str) -> Decoder:
 TYPES: Mapping[str, ModelType] = {
     "bert": ModelType("Bert", bert, ("ForMaskedLM",)),
     "bloom": ModelType("Bloom", bloom),
+    "camembert": ModelType("Camembert", xlm_roberta, ("ForMaskedLM",)),
     "cohere": ModelType("Cohere", cohere),
     "deepseek_v2": ModelType("DeepseekV2", deepseek_v2),
     "deepseek_v3": ModelType("DeepseekV3", deepseek_v3),
@@ -654,16 +705,20 @@ TYPES: Mapping[str, ModelType] = {
     "gemma": ModelType("Gemma", gemma),
     "gemma2": ModelType("Gemma2", gemma2),
     "gemma3_text": ModelType("Gemma3", gemma3, body="TextModel"),
+    "glm": ModelType("Glm", glm),
+    "glm4": ModelType("Glm4", glm4),
     "gpt2": ModelType("GPT2", gpt2, ("LMHeadModel",)),
     "gpt_neo": ModelType("GPTNeo", gpt_neo),
     "gpt_neox": ModelType("GPTNeoX", gpt_neox),
     "gpt_oss": ModelType("GptOss", gpt_oss),
     "gptj": ModelType("GPTJ", gptj),
+    "granite": ModelType("Granite", granite),
     "llama": ModelType("Llama", llama),
     "mistral": ModelType("Mistral", mistral),
     "mixtral": ModelType("Mixtral", mixtral),
     "olmo": ModelType("Olmo", olmo),
     "olmo2": ModelType("Olmo2", olmo2),
+    "olmo3": ModelType("Olmo3", olmo3),
     "olmoe": ModelType("Olmoe", olmoe),
     "opt": ModelType("OPT", opt),
     "phi": ModelType("Phi", phi),
