@@ -21,8 +21,8 @@ from archcalc.language.tree import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
-CODE = re.compile(r"\.py:")
-"""In names of what Python files build."""
+CODE = re.compile(r"^(torchvision|timm):|\.py:")
+"""In names of what libraries and Python files build."""
 
 
 @dataclass(frozen=True)

@@ -309,3 +309,15 @@ def test_code_that_prints_or_leaves(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "leaves.py").write_text("raise SystemExit(0)")
     assert 2 == main(["table", f"{tmp_path}/leaves.py:net", "--input", "4"])
     assert "leaves.py fails when it's imported: SystemExit" in capsys.readouterr().err
+
+
+def test_libraries_come_before_variants_of_their_names() -> None:
+    """A variant of the zoo that is called as a library is doesn't stand in the library's way."""
+    with pytest.raises(UsageError, match=r"torchvision (has no model|can't be imported)"):
+        archcalc.load("torchvision:no_such_net")
+
+
+def test_inputs_that_no_memory_holds() -> None:
+    """They are an error of whoever asks."""
+    with pytest.raises(UsageError, match="PyTorch can't make inputs of such sizes"):
+        archcalc.load("tests.modules:build_plain", inputs=["3x10000000000x10000000000"])

@@ -226,13 +226,19 @@ def usual_sizes(source: Source) -> tuple[int, ...] | None:
 
 
 def examples(sizes: Sequence[tuple[int, ...] | int], device: str, seed: int = 0) -> list[Tensor]:
-    """Inputs of such sizes, in a batch; for a number of tokens as many small integers."""
+    """Inputs of such sizes, in a batch; for a number of tokens as many small integers.
+
+    Raises: UsageError: they are too large.
+    """
     import torch
 
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    return [
-        torch.randint(FEW_TOKENS, (BATCH, each), generator=generator).to(device)
-        if isinstance(each, int)
-        else torch.randn(BATCH, *each, generator=generator).to(device)
-        for each in sizes
-    ]
+    try:
+        return [
+            torch.randint(FEW_TOKENS, (BATCH, each), generator=generator).to(device)
+            if isinstance(each, int)
+            else torch.randn(BATCH, *each, generator=generator).to(device)
+            for each in sizes
+        ]
+    except (RuntimeError, TypeError) as error:  # more than there's memory for, or than 64 bits count
+        raise UsageError(f"PyTorch can't make inputs of such sizes: {_first_line(error)}") from None
