@@ -74,7 +74,7 @@ WRONG = {
     '{"model_type": "llama", "hidden_size": true}': "hidden_size is True, and has to be an integer",
     '{"model_type": "llama", "hidden_size": 1e400}': "1e400 is too large",
     '{"model_type": "llama", "hidden_size": 100}': "num_attention_heads is 32, which doesn't divide the width, 100",
-    '{"model_type": "llama", "num_hidden_layers": 1000000000}': "has to be an integer from 0 to 10,000",
+    '{"model_type": "llama", "num_hidden_layers": 1000000000}': "has to be an integer from 0 to 1,000",
     '{"model_type": "llama", "mlp_bias": 1}': "mlp_bias is 1, and has to be true or false",
     '{"model_type": "llama", "hidden_act": "xielu"}': "hidden_act is 'xielu', and may be silu, ",
     '{"model_type": "llama", "ffn_norm": 1, "experts": 2}': "'experts', 'ffn_norm' are fields that aren't understood",

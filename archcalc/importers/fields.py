@@ -9,7 +9,7 @@ from archcalc.errors import UsageError, suggestion
 
 MOST = 10**12
 """The greatest size that a field may have."""
-DEPTH = 10_000
+DEPTH = 1000
 """The most layers that a model may have."""
 UNCOUNTED = frozenset((
     "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_experts_implementation",

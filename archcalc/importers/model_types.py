@@ -593,7 +593,7 @@ def kinds_of(f: Fields, types: list[Any]) -> list[Any]:
     found: list[Any] = []
     for each in types:
         pair = each if isinstance(each, list) and len(each) == 2 else [None, None]
-        if not isinstance(pair[0], list) or type(pair[1]) is not int or not 0 <= pair[1] * len(pair[0]) <= 10_000:
+        if not isinstance(pair[0], list) or type(pair[1]) is not int or not 0 <= pair[1] * len(pair[0]) <= 1000:
             raise UsageError(f"{f.name}: attention_types is a list of lists such as [['global', 'local'], 12]")
         found += pair[0] * pair[1]
     return found
