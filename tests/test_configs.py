@@ -170,6 +170,16 @@ def test_any_field_may_be_hostile() -> None:
             assert str(error)
 
 
+def test_layers_in_no_order_may_be_too_many() -> None:
+    """A condition that names hundreds of layers is longer than a spec's may be; a few are said one by one."""
+    mixed: dict[str, Any] = {"model_type": "qwen3_moe", "num_hidden_layers": 40, "mlp_only_layers": [3, 8, 29]}
+    assert "if i == 4 or i == 9 or i == 30 else mixture" in archcalc.from_config(mixed).spec.source.text
+    layers = random.Random(1).sample(range(1000), 500)
+    with pytest.raises(UsageError, match="the config: ") as raised:
+        archcalc.from_config(mixed | {"num_hidden_layers": 1000, "mlp_only_layers": layers})
+    assert "never used" not in str(raised.value)
+
+
 def test_files_that_are_no_configs(tmp_path: Path) -> None:
     """A missing, a huge, a deep one, one that isn't text; and of what a link leads to nothing is told."""
     huge, deep, binary, secret = (tmp_path / f"{name}.json" for name in ("huge", "deep", "binary", "secret"))

@@ -49,7 +49,8 @@ def spec_of_fields(config: Any, name: str = CONFIG) -> Spec:
         spec = parse_spec(Source(f"{label}.yaml", text, None))
         build(spec)
     except SpecError as error:
-        raise UsageError(f"{name}: {error.diagnostics[0].message}", "its fields contradict each other") from None
+        first = next(each for each in error.diagnostics if each.severity == "error")
+        raise UsageError(f"{name}: {first.message}", "its fields contradict each other") from None
     return spec
 
 
