@@ -156,7 +156,7 @@ def periodic(flags: Iterable[bool]) -> str:
         return f"i <= {count}"
     if flags == sorted(flags):
         return f"i > {len(flags) - count}"
-    for period in range(2, len(flags)):
+    for period in range(2, len(flags) // 2 + 1):
         turns = flags[:period]
         if all(flag is turns[number % period] for number, flag in enumerate(flags)):
             if turns.count(False) == 1:
