@@ -13,7 +13,7 @@ from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source
-from archcalc.zoo import architectures, load
+from archcalc.zoo import Architecture, architectures, load
 
 HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
 """The first three lines of most test specs: errors in the rest start at line 4."""
@@ -61,8 +61,17 @@ def regions_of(name: str) -> dict[str, Any]:
     return {hparam: value for hparam, value in REGIONS.items() if hparam in hparams}
 
 
+def some_architectures() -> list[Architecture]:
+    """Some of the zoo, loaded."""
+    names = set(some_of_the_zoo())
+    return [architecture for architecture in architectures() if architecture.name in names]
+
+
 def some_of_the_zoo() -> list[str]:
-    """Each spec's first variant, its default if it isn't just deeper, and those of other structure; all, if `ARCHCALC_WHOLE_ZOO` is set."""
+    """Each spec's first variant, its default if it isn't just deeper, and those of other structure.
+
+    All, if `ARCHCALC_WHOLE_ZOO` is set.
+    """
     whole, found, seen = bool(os.environ.get("ARCHCALC_WHOLE_ZOO")), [], set()
     for architecture in architectures():
         spec, name = architecture.spec, architecture.name

@@ -26,9 +26,9 @@ from archcalc.drawings.picture import Picture, picture
 from archcalc.drawings.svg import picture_bytes
 from archcalc.errors import UsageError
 from archcalc.graph import Graph
-from archcalc.zoo import architectures
+from tests.helpers import some_architectures
 
-ZOO = {architecture.name: architecture for architecture in architectures()}
+ZOO = {architecture.name: architecture for architecture in some_architectures()}
 SVG = "{http://www.w3.org/2000/svg}"
 TINY = """
 archcalc: 1
