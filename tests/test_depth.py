@@ -115,7 +115,7 @@ def test_laws_of_fields(layers: str, size: object) -> None:
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [
-        ("(tconv 3 2x2 s=2)*n", "positions take turns in what they see: 1, 2, 4, 8, 16 … of them"),
+        ("(tconv 3 2x2 s=2)*n", "positions take turns in what they see: 1, 2, 4, 8, 16, 32, 64 … of them"),
         ("[(conv 3 3x3 p=1)*n, crop size=16x16, global_avgpool]", "sees of part of the input has to be followed back"),
         (
             "\n  - add:\n    - (conv 3 2x2 p=[[0,1],[0,1]])*n\n    - conv 3 8x8 p=[[0,7],[0,7]]",

@@ -90,6 +90,14 @@ def at(value: Any, numbers: Mapping[str, int]) -> Any:
     return "x".join(str(valued(one, numbers)) for one in sizes)
 
 
+def _written_out(value: Any) -> Any:
+    """A text in which layers in place stand as often as they are there: `relu ×2` is `relu + relu`."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.partition(" ×") for part in value.split(" + ")]
+    return " + ".join(" + ".join([text] * int(times or 1)) for text, _, times in parts)
+
+
 def agrees(folded: Folded, plain: Listing, numbers: Mapping[str, int]) -> None:
     """Name by name, a folded table says what an unfolded one does; and what is together, is."""
     keys = folded.table().fields
@@ -106,7 +114,8 @@ def agrees(folded: Folded, plain: Listing, numbers: Mapping[str, int]) -> None:
         for place, key in enumerate(keys):
             if key.endswith(ALL):
                 assert at(row[place], numbers) == sum(at(row[place - 1], known) for _, known in those)
-    assert {row[0]: [at(value, numbers) for value in row[1:]] for row in plain.values()} == found
+    listed = {row[0]: [at(value, numbers) for value in row[1:]] for row in plain.values()}
+    assert listed == {one: [_written_out(value) for value in values] for one, values in found.items()}
 
 
 def adds_up(folded: Folded, numbers: Mapping[str, int]) -> None:

@@ -314,7 +314,7 @@ def test_open_symbols_need_values(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "H=9..3"], "can't read the range '9..3'"),
         (["--set", "H"], "can't read --set 'H'"),
         (["--columns", "size"], "there's no total 'size'"),
-        (["--where", "foo < 1M"], "known: activation_bytes, activations, attention_macs"),
+        (["--where", "foo < 1M"], "known: activation_bytes, activations, active_non_embedding_params"),
         (["--pareto", "size"], "pareto doesn't know 'size'"),
         (["--plot", "x.svg", "--axes", "H,macs"], "axes doesn't know 'H'"),
         (["--set", "H=[__import__('os')]"], "H"),

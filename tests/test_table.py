@@ -541,6 +541,8 @@ LAYER = {
     **{key: {"type": "boolean"} for key in ("in_place", "aligned")},
     **dict.fromkeys(fields(), AXES),
 }
+OWNERS = {key: {"type": "string"} for key in ("tied", "shares")}
+"""Whose matrix, or whose parameters, a layer has."""
 CONTRACT = {
     "type": "object",
     "required": ["archcalc", "name", "input", "batch", "dtype", "conditions", "layers", "totals"],
@@ -554,7 +556,12 @@ CONTRACT = {
         "conditions": {"type": "array", "items": {"type": "string"}},
         "layers": {
             "type": "array",
-            "items": {"type": "object", "required": list(LAYER), "properties": LAYER, "additionalProperties": False},
+            "items": {
+                "type": "object",
+                "required": list(LAYER),
+                "properties": LAYER | OWNERS,
+                "additionalProperties": False,
+            },
         },
         "totals": {
             "type": "object",
