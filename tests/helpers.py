@@ -13,6 +13,7 @@ from archcalc.graph import Graph
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source
+from archcalc.questions.golden_files import file_name
 from archcalc.zoo import Architecture, architectures, load
 
 HEAD = "archcalc: 1\nname: t\ninput: {C: 3, H: 32, W: 32}\n"
@@ -37,6 +38,9 @@ OF_OTHER_STRUCTURE = (
     *("resnet:plain18", "resnext50_32x4d", "rpn_zf", "seresnet50", "vgg11_bn", "vgg11_lrn", "zfnet_slides"),
 )
 """Variants that differ from the others of their spec by more than sizes and numbers of layers."""
+GOLDEN = Path(__file__).parent.parent / "golden"
+MANY_LAYERS = 80_000
+"""Bytes of a golden file, which has some 200 for each layer: tests that go through all layers take long."""
 DEEPER = ("bloom_176b", "gpt3_175b", "gpt_neox_20b", "olmo_7b", "palm_540b")
 """Default variants that differ from the first of their spec by sizes and numbers of layers alone."""
 
@@ -68,7 +72,7 @@ def some_architectures() -> list[Architecture]:
 
 
 def some_of_the_zoo() -> list[str]:
-    """Each spec's first variant, its default if it isn't just deeper, and those of other structure.
+    """Each spec's first variant, its default if it isn't just deeper, and those of other structure, without the deepest.
 
     All, if `ARCHCALC_WHOLE_ZOO` is set.
     """
@@ -79,7 +83,7 @@ def some_of_the_zoo() -> list[str]:
         if whole or spec.name not in seen or by_default or name in OF_OTHER_STRUCTURE:
             found.append(name)
         seen.add(spec.name)
-    return found
+    return [name for name in found if whole or (GOLDEN / file_name(name)).stat().st_size < MANY_LAYERS]
 
 
 def names_of(graph: Graph) -> list[str]:
