@@ -255,6 +255,17 @@ class Siamese(nn.Module):
         return self.head(both), self.head(functional.max_pool2d(both, 2))
 
 
+class SharedPerceptron(nn.Module):
+    """Linear layers that are called on two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        return self.both(left), self.both(right)
+
+
 class InPlace(nn.Module):
     """Changes in place, read through another view, and a gate that is copied to all positions."""
 
@@ -293,6 +304,7 @@ MODULES: dict[str, Sample] = {
     "decoder_with_a_window": Sample(lambda: decoder(4), (9,)),
     "in_place": Sample(InPlace),
     "siamese": Sample(Siamese, ((3, 16, 16), (3, 16, 16))),
+    "shared_perceptron": Sample(SharedPerceptron, ((6,), (6,))),
     "one_dimension": Sample(
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)
     ),

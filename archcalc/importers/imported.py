@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from archcalc.data import dataclass
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
-from archcalc.graph import Graph
+from archcalc.graph import Graph, Node
 from archcalc.importers import attention, operators, patterns
 from archcalc.importers.exported import exported
-from archcalc.importers.lifting import Lifter, Step
+from archcalc.importers.lifting import Lifted, Lifter, Step
+from archcalc.importers.outline import arguments_of
 from archcalc.importers.text import spec_text
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 IDENTITY = REGISTRY["identity"]()
 """What a spec has where a branch is empty; no operation is one."""
+REPORT = "please report it"
 OPERATORS = (attention, operators, patterns)
 """The modules that say how operators are lifted."""
 
@@ -49,26 +51,42 @@ def imported(
         spec = parse_spec(Text(f"{name}.yaml", text, None))
         graph = build(spec)
     except SpecError as error:
-        raise UsageError(
-            f"{name} can't be said as a spec: {error.diagnostics[0].message}", "please report it"
-        ) from error
-    return Imported(spec, text, _matched(graph, [found.steps[number] for number in order], name))
+        raise UsageError(f"{name} can't be said as a spec: {error.diagnostics[0].message}", REPORT) from error
+    return Imported(spec, text, _matched(graph, found, order))
 
 
-def _matched(graph: Graph, steps: Sequence[Step], name: str) -> tuple[Step | None, ...]:
+def _matched(graph: Graph, lifted: Lifted, order: Sequence[int]) -> tuple[Step | None, ...]:
     """The step of each node; none for an identity, which the spec has where a branch is empty.
 
+    Each node has its step's kind, arguments and volume, and reads and shares what that does.
     Raises: UsageError: the spec would be another network.
     """
-    left, found = list(reversed(steps)), list[Step | None]()
-    for node in graph.nodes[len(graph.inputs) :]:
+    left, found = list(reversed(order)), list[Step | None]()
+    now = {index: ~index for index in range(len(graph.inputs))}
+    for index, node in enumerate(graph.nodes[len(graph.inputs) :], len(graph.inputs)):
         if node.layer == IDENTITY:
+            now[index] = now[node.inputs[0]]
             found.append(None)
             continue
-        step = left.pop() if left else None
-        if step is None or (type(step.layer), step.shape) != (type(node.layer), node.shape):
-            raise UsageError(f"{name} can't be said as a spec: {node.name} would be another layer", "please report it")
+        step = lifted.steps[left[-1]] if left else None
+        reads, tied = tuple(now[read] for read in node.inputs), None if node.reuses else node.tied
+        if step is None or not _is_same(step, node, reads) or step.tied != (None if tied is None else now[tied]):
+            raise UsageError(f"{lifted.name} can't be said as a spec: {node.name} would be another layer", REPORT)
+        now[index] = left.pop()
         found.append(step)
     if left:
-        raise UsageError(f"{name} can't be said as a spec: {left[-1].layer} would be missing", "please report it")
+        missing = lifted.steps[left[-1]].layer
+        raise UsageError(f"{lifted.name} can't be said as a spec: {missing} would be missing", REPORT)
     return tuple(found)
+
+
+def _is_same(step: Step, node: Node, reads: tuple[int, ...]) -> bool:
+    """Whether a node is a step. Terms have no order: the longest branch of a sum is written first."""
+    if (type(step.layer), step.shape) != (type(node.layer), node.shape):
+        return False
+    one, other = (dict(arguments_of(layer, node.shape)) for layer in (step.layer, node.layer))
+    for each in (one, other):
+        if each.get("padding") == "half" and set(each.get("kernel_size", "").split("x")) == {"1"}:
+            del each["padding"]  # half of a kernel of 1 is none
+    ordered = sorted if node.layer.is_residual else list
+    return one == other and ordered(step.inputs) == ordered(reads)

@@ -62,7 +62,8 @@ def linear(lifter: Lifter, op: Operation) -> TensorView:
         )
     if shape.spatial or x.dims[-1] != whole("C", shape.C):
         x = lifter.plain(lifter.volume(x))
-    owner = lifter.owner(weight)
+    again = any(around.call for around in op.around)  # then the whole submodule is shared
+    owner = None if again else lifter.owner(weight)
     tie = {"tie": ""} if owner is not None else {}
     found = lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None, **tie)
     lifter.steps[-1] = lifter.steps[-1]._replace(tied=owner)

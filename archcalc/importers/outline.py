@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 from archcalc.importers.lifting import Lifted, Step
-from archcalc.layers import REGISTRY
+from archcalc.layers import REGISTRY, Layer
+from archcalc.shape import Shape
 
 JOINS = ("add", "mul", "concat")
 UNNAMED = ("", "Sequential", "ModuleList", "ModuleDict")
@@ -108,7 +109,9 @@ class Outline:
     def _leaf(self, number: int) -> Leaf:
         step = self.steps[number]
         own = self.defaults.get(step.layer.kind, {})
-        arguments = tuple((name, value) for name, value in _arguments(step) if own.get(name) != value)
+        arguments = tuple(
+            (name, value) for name, value in arguments_of(step.layer, step.shape) if own.get(name) != value
+        )
         return Leaf(number, step.layer.kind, arguments, step.inputs[0], step.inputs[1:], step.tied)
 
     def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
@@ -220,11 +223,11 @@ def _grouped(paths: Sequence[Path], depth: int) -> Iterator[tuple[tuple[str, str
         yield begun
 
 
-def _arguments(step: Step) -> tuple[tuple[str, str], ...]:
+def arguments_of(layer: Layer, made: Shape) -> tuple[tuple[str, str], ...]:
     """A layer's arguments by name, as a spec writes them: those that have another value than their default."""
-    found, rank = [], len(step.shape.spatial) or 1
-    for name, argument in step.layer.arguments().items():
-        value = getattr(step.layer, name)
+    found, rank = [], len(made.spatial) or 1
+    for name, argument in layer.arguments().items():
+        value = getattr(layer, name)
         if argument.type.name in ("Tensor", "Tie"):
             continue
         if argument.required:
@@ -239,7 +242,7 @@ def common_arguments(steps: Sequence[Step]) -> dict[str, dict[str, str]]:
     """Arguments that all layers of a kind have, other than their defaults."""
     each: dict[str, list[dict[str, str]]] = defaultdict(list)
     for step in steps:
-        each[step.layer.kind].append(dict(_arguments(step)))
+        each[step.layer.kind].append(dict(arguments_of(step.layer, step.shape)))
     found: dict[str, dict[str, str]] = {}
     for kind, alike in each.items():
         for name, argument in REGISTRY[kind].arguments().items():

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from archcalc.importers.blocks import FEW, Arguments, Block, Blocks, numbered
 from archcalc.importers.lifting import Lifted, Step
-from archcalc.importers.outline import Call, Item, Join, Leaf, Outline, Scope, common_arguments, leaves, reads
+from archcalc.importers.outline import JOINS, Call, Item, Join, Leaf, Outline, Scope, common_arguments, leaves, reads
 from archcalc.layers import REGISTRY
 from archcalc.shape import Shape
 
@@ -143,7 +143,7 @@ class _Writer:
             if item.out in self.names or isinstance(item, Join) or (named and _own_name(item)):
                 return None
             if isinstance(item, Leaf):
-                if item.word in JOINED and item.reads:
+                if item.word in JOINS and item.reads:
                     return None
                 found.append(self._leaf(item))
             elif isinstance(item, Call):
@@ -312,7 +312,7 @@ class _Writer:
         yield from self._under(f"{indent}- {_key(name)}:" if name else f"{indent}-", inside)
 
     def _is_merge(self, item: Item) -> bool:
-        return isinstance(item, Join) or (isinstance(item, Leaf) and item.word in JOINED and bool(item.reads))
+        return isinstance(item, Join) or (isinstance(item, Leaf) and item.word in JOINS and bool(item.reads))
 
     def _under(self, head: str, lines: Sequence[str]) -> Lines:
         """Lines under a key; one text beside it."""
@@ -407,7 +407,6 @@ LONGEST = 8
 """Items in a pass of a loop."""
 COUNTED = re.compile(r"(.*\D)(\d+)")
 """A name that ends in a number."""
-JOINED = ("add", "mul", "concat")
 
 
 def _given(arguments: Arguments, formals: Arguments) -> Iterator[str]:

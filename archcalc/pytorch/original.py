@@ -73,7 +73,9 @@ def _copied(network: Network, found: Imported, module: nn.Module) -> Iterator[Di
             continue
         own = _own(network.modules_in_order[number])
         if len(own) != len(step.stored):
-            yield Difference(network.graph.nodes[number + 1].name, "weights", len(own), len(step.stored))
+            yield Difference(
+                network.graph.nodes[len(network.graph.inputs) + number].name, "weights", len(own), len(step.stored)
+            )
             continue
         for (name, mine), stored in zip(own, step.stored, strict=True):
             theirs = _value(values, stored)
@@ -97,7 +99,9 @@ def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
 def _run(network: Network, module: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Check]:
     """Outputs and gradients of both on the same inputs."""
     given, theirs = ([_watched(each) for each in inputs] for _ in range(2))
-    ours, original = _tensors(network(*given)), _tensors(module(*theirs))
+    ours, original = (
+        _tensors(run(*(each.clone() for each in side))) for run, side in ((network, given), (module, theirs))
+    )
     yield Check("original's outputs", len(original), differences=tuple(_unlike("output", ours, original)))
     if len(ours) == len(original):
         for outputs in (ours, original):
