@@ -133,7 +133,7 @@ def config_at(path: Path) -> Path | None:
 
 
 def _from_config(path: Path) -> Architecture:
-    from archcalc.importers.configs import spec_of_config  # few names are
+    from archcalc.importers.configs.config import spec_of_config  # few names are
 
     return Architecture(spec_of_config(path), "")
 

@@ -12,8 +12,8 @@ import warnings
 from typing import Any
 
 import archcalc
-from archcalc.importers.fields import Fields
-from archcalc.importers.model_types import TYPES
+from archcalc.importers.configs.fields import Fields
+from archcalc.importers.configs.model_types import TYPES
 
 NULLABLE = ("n_inner", "intermediate_size", "ffn_hidden_size", "q_lora_rank", "head_dim", "num_ln_in_parallel_attn")
 """Sizes that may be null."""

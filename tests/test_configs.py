@@ -14,9 +14,9 @@ import pytest
 import archcalc
 from archcalc import UsageError
 from archcalc.__main__ import main
-from archcalc.importers.configs import MOST
-from archcalc.importers.fields import periodic
-from archcalc.importers.model_types import TYPES
+from archcalc.importers.configs.config import MOST
+from archcalc.importers.configs.fields import periodic
+from archcalc.importers.configs.model_types import TYPES
 from tests.random_configs import fields_of, params_of, random_config, written_by_transformers
 
 LLAMA3: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from archcalc import UsageError, analyze, load
 from archcalc.__main__ import main
-from archcalc.importers.views import Factor, TensorView
+from archcalc.importers.operations.views import Factor, TensorView
 
 torch = pytest.importorskip("torch")
 

@@ -57,7 +57,7 @@ def import_(
 
 
 def _text_of_config(path: Path, sizes: Sequence[str]) -> str:
-    from archcalc.importers.configs import spec_of_config
+    from archcalc.importers.configs.config import spec_of_config
 
     if sizes:
         raise UsageError("--input is for modules: a config's spec has its length open", "set it where the spec is used")

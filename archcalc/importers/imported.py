@@ -9,11 +9,11 @@ from archcalc.data import dataclass
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
-from archcalc.importers import attention, operators, patterns
-from archcalc.importers.exported import exported
-from archcalc.importers.lifting import Lifted, Lifter, Step
-from archcalc.importers.outline import arguments_of
-from archcalc.importers.text import spec_text
+from archcalc.importers.operations import attention, operators, patterns
+from archcalc.importers.operations.exported import exported
+from archcalc.importers.operations.lifting import Lifted, Lifter, Step
+from archcalc.importers.writing.outline import arguments_of
+from archcalc.importers.writing.text import spec_text
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source as Text

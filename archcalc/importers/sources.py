@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
-from archcalc.importers.exported import quiet
+from archcalc.importers.operations.exported import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,8 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.importers.code import import_code, input_sizes
-from archcalc.importers.exported import Stored
 from archcalc.importers.imported import Imported
+from archcalc.importers.operations.exported import Stored
 from archcalc.importers.sources import BATCH, Source, built, examples
 from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.network import Network

@@ -61,7 +61,7 @@ def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture
     >>> archcalc.analyze(archcalc.from_config(small).build()).totals["params"]
     104600064
     """
-    from archcalc.importers.configs import spec_of_config, spec_of_fields
+    from archcalc.importers.configs.config import spec_of_config, spec_of_fields
 
     if isinstance(config, Mapping):
         return Architecture(spec_of_fields(config, "the config"), "")

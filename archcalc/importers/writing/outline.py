@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
-from archcalc.importers.lifting import Lifted, Step
+from archcalc.importers.operations.lifting import Lifted, Step
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 

@@ -6,9 +6,9 @@ from fractions import Fraction
 from math import acos, isclose, pi, sqrt
 from typing import Any
 
-from archcalc.importers.exported import Operation, Stored
-from archcalc.importers.lifting import Lifter, Sketch, Unknown, number, operator
-from archcalc.importers.views import TensorView, whole
+from archcalc.importers.operations.exported import Operation, Stored
+from archcalc.importers.operations.lifting import Lifter, Sketch, Unknown, number, operator
+from archcalc.importers.operations.views import TensorView, whole
 
 CLOSE = 1e-4
 """How far constants may be from those of a pattern: they are float32."""

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError
-from archcalc.importers.decoders import Decoder, Experts
-from archcalc.importers.encoders import Encoder, bert, distilbert, roberta, xlm_roberta
-from archcalc.importers.fields import Fields, periodic
+from archcalc.importers.configs.decoders import Decoder, Experts
+from archcalc.importers.configs.encoders import Encoder, bert, distilbert, roberta, xlm_roberta
+from archcalc.importers.configs.fields import Fields, periodic
 
 Options: TypeAlias = dict[str, Any]
 ACTIVATIONS = {

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from archcalc.importers import patterns
-from archcalc.importers.exported import Entered, Operation, Result, Stored
-from archcalc.importers.lifting import Lifter, Sketch, Unknown, argument, extent, number, operator, padding_of
-from archcalc.importers.views import TensorView, whole
+from archcalc.importers.operations import patterns
+from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
+from archcalc.importers.operations.lifting import (
+    Lifter,
+    Sketch,
+    Unknown,
+    argument,
+    extent,
+    number,
+    operator,
+    padding_of,
+)
+from archcalc.importers.operations.views import TensorView, whole
 from archcalc.symbolic import known
 
 # --- products -------------------------------------------------------------------------------------------------------

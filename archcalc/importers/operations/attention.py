@@ -6,9 +6,9 @@ from functools import partial
 from math import isclose
 from typing import Any, NamedTuple
 
-from archcalc.importers.exported import Operation, Stored
-from archcalc.importers.lifting import Lifter, Unknown, Waiting, argument, number, operator
-from archcalc.importers.views import BATCH, COPIES, Factor, TensorView, whole
+from archcalc.importers.operations.exported import Operation, Stored
+from archcalc.importers.operations.lifting import Lifter, Unknown, Waiting, argument, number, operator
+from archcalc.importers.operations.views import BATCH, COPIES, Factor, TensorView, whole
 from archcalc.shape import Shape
 
 FIRST = 10**9

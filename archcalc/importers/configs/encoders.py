@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError
-from archcalc.importers.fields import Fields
+from archcalc.importers.configs.fields import Fields
 
 ACTIVATIONS = {
     "gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu", "gelu_new": "gelu approximate=tanh",

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
-from archcalc.importers.exported import Around, Entered, Exported, Operation, Result, Stored
-from archcalc.importers.views import BATCH, TensorView, of_volume, whole
+from archcalc.importers.operations.exported import Around, Entered, Exported, Operation, Result, Stored
+from archcalc.importers.operations.views import BATCH, TensorView, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from archcalc.errors import UsageError
-from archcalc.importers.lifting import Step
-from archcalc.importers.outline import UNNAMED, Call, Item, Join, Leaf, Scope, leaves
+from archcalc.importers.operations.lifting import Step
+from archcalc.importers.writing.outline import UNNAMED, Call, Item, Join, Leaf, Scope, leaves
 from archcalc.layers import REGISTRY
 
 FORMALS = {

@@ -7,9 +7,20 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
-from archcalc.importers.blocks import FEW, Arguments, Block, Blocks, numbered
-from archcalc.importers.lifting import Lifted, Step
-from archcalc.importers.outline import JOINS, Call, Item, Join, Leaf, Outline, Scope, common_arguments, leaves, reads
+from archcalc.importers.operations.lifting import Lifted, Step
+from archcalc.importers.writing.blocks import FEW, Arguments, Block, Blocks, numbered
+from archcalc.importers.writing.outline import (
+    JOINS,
+    Call,
+    Item,
+    Join,
+    Leaf,
+    Outline,
+    Scope,
+    common_arguments,
+    leaves,
+    reads,
+)
 from archcalc.layers import REGISTRY
 from archcalc.shape import Shape
 

@@ -11,9 +11,9 @@ from typing import Any
 from archcalc import files
 from archcalc.errors import SpecError, UsageError, suggestion
 from archcalc.expand import build
-from archcalc.importers.decoders import Decoder
-from archcalc.importers.fields import Fields
-from archcalc.importers.model_types import TYPES
+from archcalc.importers.configs.decoders import Decoder
+from archcalc.importers.configs.fields import Fields
+from archcalc.importers.configs.model_types import TYPES
 from archcalc.language.model import Spec
 from archcalc.language.reader import parse_spec
 from archcalc.language.tree import Source

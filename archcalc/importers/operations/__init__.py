@@ -1,0 +1,1 @@
+"""What a PyTorch module ran, operation by operation, lifted to layers."""
