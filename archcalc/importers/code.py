@@ -31,7 +31,7 @@ def import_code(source: Source, inputs: Sequence[str] = ()) -> Imported:
     return imported(module, examples(sizes, "meta"), source.label, source.name, constants)
 
 
-def input_sizes(source: Source, inputs: Sequence[str] = ()) -> list[tuple[int, ...] | int]:
+def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sequence[tuple[int, ...] | int]:
     """The sizes of what enters, without the batch: those that are given, or those of the library; a number of tokens.
 
     Raises: UsageError: nothing says them, or they can't be read.
@@ -49,8 +49,8 @@ def _sizes(text: str) -> tuple[int, ...] | int:
     return tuple(int(size) for size in text.split("x"))
 
 
-def _usual(source: Source) -> list[tuple[int, ...] | int]:
+def _usual(source: Source) -> Sequence[tuple[int, ...] | int]:
     sizes = usual_sizes(source)
     if sizes is None:
         raise UsageError(f"nothing says what enters {source.name}", "--input 3x224x224")
-    return [sizes]
+    return sizes

@@ -28,6 +28,8 @@ LIBRARIES = ("torchvision", "timm")
 BATCH = 2
 """Examples that a module is traced with: two, since a batch of one can't be told from an axis of one."""
 SIDE = 224
+FRAMES = 16
+"""Of a film: torchvision says at least how many, and no network of it needs more."""
 FEW_TOKENS = 8
 """Different tokens in examples: as many as any vocabulary has."""
 COMPILED = ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
@@ -135,13 +137,13 @@ def buffers(source: Source) -> dict[str, Any]:
 def _factory(source: Source) -> Any:
     """What is called to build the module; or the module itself."""
     if source.home == "torchvision":
-        models = _library("torchvision.models")
+        models = library("torchvision.models")
         known = models.list_models()
         if source.what not in known:
             raise UsageError(f"torchvision has no model '{source.what}'", suggestion(source.what, known))
         return lambda **given: models.get_model(source.what, weights=None, **given)
     if source.home == "timm":
-        timm = _library("timm")
+        timm = library("timm")
         if not timm.is_model(source.what):
             raise UsageError(f"timm has no model '{source.what}'", suggestion(source.what, timm.list_models()))
         return lambda **given: timm.create_model(source.what, **given)
@@ -153,12 +155,16 @@ def _factory(source: Source) -> Any:
     return found
 
 
-def _library(name: str) -> ModuleType:
+def library(name: str) -> ModuleType:
+    """A library, imported.
+
+    Raises: UsageError: it can't be.
+    """
     try:
         return _imported_library(name)
     except ImportError as error:
-        library = name.partition(".")[0]
-        raise UsageError(f"{library} can't be imported: {_first_line(error)}", f"pip install {library}") from None
+        package = name.partition(".")[0]
+        raise UsageError(f"{package} can't be imported: {_first_line(error)}", f"pip install {package}") from None
 
 
 def _imported_library(name: str) -> ModuleType:
@@ -170,11 +176,11 @@ def _imported_library(name: str) -> ModuleType:
             raise ImportError(_first_line(error)) from error
         import torch
 
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        compiled = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in COMPILED:
             for name_of in (operator, f"_{operator}_backward"):
-                library.define(f"{name_of}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
-        KEPT.append(library)
+                compiled.define(f"{name_of}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
+        KEPT.append(compiled)
         return importlib.import_module(name)
 
 
@@ -213,15 +219,18 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def usual_sizes(source: Source) -> tuple[int, ...] | None:
-    """The input that a library says its network is made for; None for other code."""
+def usual_sizes(source: Source) -> list[tuple[int, ...]] | None:
+    """The inputs that a library says its network is made for; None for other code."""
     if source.home == "timm":
-        return tuple(_library("timm").get_pretrained_cfg(source.what).input_size)
+        return [tuple(library("timm").get_pretrained_cfg(source.what).input_size)]
     if source.home == "torchvision":
-        weights = _library("torchvision.models").get_model_weights(source.what)
-        crops = [list(each.transforms().crop_size) for each in weights if hasattr(each.transforms(), "crop_size")]
+        weights = library("torchvision.models").get_model_weights(source.what)
+        presets = [each.transforms() for each in weights]
+        crops = [list(preset.crop_size) for preset in presets if hasattr(preset, "crop_size")]
         sides = min(crops, default=[SIDE])  # some weights are of a larger model of the same name
-        return (3, sides[0], sides[-1])
+        kinds = {type(preset).__name__ for preset in presets}
+        frames = (FRAMES,) if "VideoClassification" in kinds else ()
+        return [(3, *frames, sides[0], sides[-1])] * (2 if "OpticalFlow" in kinds else 1)
     return None
 
 

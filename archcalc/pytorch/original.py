@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.importers.code import import_code, input_sizes
 from archcalc.importers.imported import Imported
 from archcalc.importers.operations.exported import Stored
+from archcalc.importers.operations.views import of_volume
 from archcalc.importers.sources import BATCH, Source, built, examples
 from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.network import Network
 from archcalc.report import Report
 from archcalc.symbolic import known
 
+Size: TypeAlias = "tuple[int, ...] | int"
+"""What enters a module, without the batch: the sizes of a tensor, or a number of tokens."""
 ROUNDING = 1e-4
 """How much outputs and gradients may differ, as a share of the greatest: sums of floats in another order."""
 
 
-def original_checks(report: Report, source: Source, inputs: Sequence[str]) -> Iterator[Check]:
-    """Compare an imported network with the module that its source builds.
+class Ran(NamedTuple):
+    """What a module did when it ran on PyTorch's meta device: parameters that were read, multiply-adds, shapes made."""
 
-    Params and buffers are those that the module reads while it runs. Its own weights are copied into ours for outputs
-    and gradients, which are of float32, on the CPU.
+    read: frozenset[str]
+    macs: int
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def original_checks(report: Report, source: Source, inputs: Sequence[str]) -> Iterator[Check]:
+    """Compare an imported network with the module that its source builds."""
+    yield from imported_checks(report, import_code(source, inputs), source, input_sizes(source, inputs))
+
+
+def imported_checks(report: Report, found: Imported, source: Source, sizes: Sequence[Size]) -> Iterator[Check]:
+    """The same for what was imported: first what the module does without memory, then its values.
+
+    Params are those that the module reads while it runs. Its own weights are copied into ours for outputs and
+    gradients, which are of float32, on the CPU.
     """
-    found, sizes = import_code(source, inputs), input_sizes(source, inputs)
-    module = built(source, "cpu").eval()
-    yield _params(report, found, module)
-    yield _multiply_adds(report, source, sizes)
+    module = built(source, "meta").eval()
+    try:
+        ran = _ran(module, examples(sizes, "meta"))
+    except Exception as error:  # it does what can't be done without values
+        reason = f"not compared: PyTorch can't run it without values ({type(error).__name__})"
+        yield from (Check(f"original's {what}", 0, note=reason) for what in ("params", "MACs", "shapes"))
+    else:
+        yield _params(report, ran, module)
+        yield _multiply_adds(report, ran)
+        yield _shapes(report, ran)
+    module = _varied(built(source, "cpu").eval())
     network = Network(report.graph).eval()
     with torch.no_grad():
         unlike = list(_copied(network, found, module))
@@ -40,27 +66,66 @@ def original_checks(report: Report, source: Source, inputs: Sequence[str]) -> It
         yield from _run(network, module, examples(sizes, "cpu"))
 
 
-def _params(report: Report, found: Imported, module: nn.Module) -> Check:
+def _ran(module: nn.Module, inputs: Sequence[Tensor]) -> Ran:
+    """Run a module on the meta device, attention by its products."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    read = set[str]()
+
+    class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+            read.update(names[id(each)] for each in tree_leaves((args, kwargs)) if id(each) in names)
+            return func(*args, **(kwargs or {}))
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), torch.device("meta"), Reading():  # type: ignore[no-untyped-call]
+        outputs = module(*inputs)
+    shapes = tuple(tuple(each.shape) for each in _tensors(outputs))
+    return Ran(frozenset(read), counter.get_total_flops() // 2 // BATCH, shapes)
+
+
+def _params(report: Report, ran: Ran, module: nn.Module) -> Check:
     """The parameters that the module reads."""
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    read = {stored.name for step in found.steps if step for stored in step.stored if stored.learned}
-    counted = sum(parameters[name].numel() for name in read)
-    total = sum(parameter.numel() for parameter in module.parameters())
+    parameters = dict(module.named_parameters())
+    counted = sum(parameters[name].numel() for name in ran.read)
+    total = sum(parameter.numel() for parameter in parameters.values())
     predicted = known(report.total("params"))
     differences = (Difference(report.name, "params", f"{predicted:,}", f"{counted:,}"),) if predicted != counted else ()
     note = f"{total - counted:,} more are never read" if total != counted else ""
-    return Check("original's params", len(read), predicted, counted, differences, note)
+    return Check("original's params", len(ran.read), predicted, counted, differences, note)
 
 
-def _multiply_adds(report: Report, source: Source, sizes: Sequence[tuple[int, ...] | int]) -> Check:
-    """What PyTorch's own counter finds, attention by its products."""
-    module = built(source, "meta").eval()
-    inputs = examples(sizes, "meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), torch.device("meta"):
-        module(*inputs)
-    counted, predicted = counter.get_total_flops() // 2 // BATCH, known(report.total("macs")) // known(report.batch)
+def _multiply_adds(report: Report, ran: Ran) -> Check:
+    """What PyTorch's own counter finds."""
+    counted, predicted = ran.macs, known(report.total("macs")) // known(report.batch)
     differences = (Difference(report.name, "MACs", f"{predicted:,}", f"{counted:,}"),) if predicted != counted else ()
     return Check("original's MACs", 1, predicted, counted, differences)
+
+
+def _shapes(report: Report, ran: Ran) -> Check:
+    """The shapes of what the module gives out, with their batch."""
+    graph = report.graph
+    ours = tuple(of_volume(place, graph.nodes[place].shape, BATCH).sizes() for place in graph.outputs.values())
+    differences = (Difference(report.name, "output shapes", ours, ran.shapes),) if ours != ran.shapes else ()
+    return Check("original's shapes", len(ran.shapes), differences=differences)
+
+
+def _varied(module: nn.Module) -> nn.Module:
+    """A module whose fresh weights hide nothing: those that are all alike, as a norm's factors, become unlike.
+
+    Factors of 0 or of a millionth would make any branch equal to any other one, and so would a mean of 0.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            values = parameter.flatten()
+            if len(values) and values.is_floating_point() and bool((values == values[0]).all()):
+                parameter.add_(torch.randn(parameter.shape, generator=generator) / 10)
+        for name, buffer in module.named_buffers():
+            if name.endswith("running_mean"):
+                buffer += torch.randn(buffer.shape, generator=generator) / 10
+            elif name.endswith("running_var"):
+                buffer *= 1 + torch.rand(buffer.shape, generator=generator)
+    return module
 
 
 def _copied(network: Network, found: Imported, module: nn.Module) -> Iterator[Difference]:
