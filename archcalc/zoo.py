@@ -21,7 +21,7 @@ from archcalc.language.tree import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
-CODE = re.compile(r"^(torchvision|timm):|\.py:")
+CODE = re.compile(r"^(torchvision|timm|transformers):|\.py:")
 """In names of what libraries and Python files build."""
 
 

@@ -24,7 +24,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="torchvision:MODEL, timm:MODEL, code (package:build, models.py:Net(depth=4)), or a config.json.",
+            help="torchvision:MODEL, timm:MODEL, transformers:MODEL, code (package:build, models.py:Net(depth=4)), "
+            "or a config.json.",
         ),
     ],
     sizes: Input = [],  # noqa: B006  # typer copies it

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from archcalc.errors import UsageError
 from archcalc.importers.imported import Imported, imported
-from archcalc.importers.sources import Source, buffers, built, examples, usual_sizes
+from archcalc.importers.sources import Size, Sizes, Source, buffers, built, examples, usual_sizes
 from archcalc.language.model import Spec
 
-SIZES = re.compile(r"\s*\d+(\s*x\s*\d+)*\s*")
-TOKENS = re.compile(r"\s*T\s*=\s*(\d+)\s*")
-"""So many numbers of tokens."""
+INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)??(?:T=(?P<tokens>\d+)|(?P<sizes>\d+(?:x\d+)*))")
+"""An input's sizes, or so many numbers of tokens, perhaps with its name."""
 
 
 def spec_of_code(source: Source, inputs: Sequence[str] = ()) -> Spec:
@@ -31,26 +30,31 @@ def import_code(source: Source, inputs: Sequence[str] = ()) -> Imported:
     return imported(module, examples(sizes, "meta"), source.label, source.name, constants)
 
 
-def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sequence[tuple[int, ...] | int]:
+def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sizes:
     """The sizes of what enters, without the batch: those that are given, or those of the library; a number of tokens.
 
     Raises: UsageError: nothing says them, or they can't be read.
     """
-    return [_sizes(text) for text in inputs] or _usual(source)
+    given = list(map(_named, inputs))
+    known = usual_sizes(source) if source.home == "transformers" or not given else None
+    if isinstance(known, Mapping):
+        free = iter(name for name in known if name not in dict(given))
+        return dict(known) | {name or next(free, ""): sizes for name, sizes in given}
+    if not given:
+        if known is None:
+            raise UsageError(f"nothing says what enters {source.name}", "--input 3x224x224")
+        return known
+    if len({bool(name) for name, _ in given}) > 1:
+        raise UsageError("either all inputs have names, or none", "--input image=3x224x224 --input text=T=64")
+    return dict(given) if given[0][0] else [sizes for _, sizes in given]
 
 
-def _sizes(text: str) -> tuple[int, ...] | int:
-    if tokens := TOKENS.fullmatch(text):
-        return int(tokens[1])
-    if not SIZES.fullmatch(text):
+def _named(text: str) -> tuple[str, Size]:
+    """An input's name, if it's given, and its sizes: `image=3x224x224`, `T=64`."""
+    found = INPUT.fullmatch(re.sub(r"\s", "", text))
+    if not found:
         raise UsageError(
             f"--input '{text:.60}' isn't the size of what enters a module", "--input 3x224x224, --input T=128"
         )
-    return tuple(int(size) for size in text.split("x"))
-
-
-def _usual(source: Source) -> Sequence[tuple[int, ...] | int]:
-    sizes = usual_sizes(source)
-    if sizes is None:
-        raise UsageError(f"nothing says what enters {source.name}", "--input 3x224x224")
-    return sizes
+    size = int(found["tokens"]) if found["tokens"] else tuple(map(int, found["sizes"].split("x")))
+    return found["name"] or "", size

@@ -10,7 +10,7 @@ from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
 from archcalc.importers.operations import attention, operators, patterns
-from archcalc.importers.operations.exported import exported
+from archcalc.importers.operations.exported import Inputs, exported
 from archcalc.importers.operations.lifting import Lifted, Lifter, Step
 from archcalc.importers.writing.outline import arguments_of
 from archcalc.importers.writing.text import spec_text
@@ -39,7 +39,7 @@ class Imported:
 
 
 def imported(
-    module: nn.Module, inputs: Sequence[Any], name: str, source: str = "", constants: Mapping[str, Any] | None = None
+    module: nn.Module, inputs: Inputs, name: str, source: str = "", constants: Mapping[str, Any] | None = None
 ) -> Imported:
     """A module as a spec, found out by exporting it with example inputs; `constants` are buffers that it has elsewhere.
 

@@ -14,28 +14,34 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
-from archcalc.importers.operations.exported import quiet
+from archcalc.importers import hugging_face
+from archcalc.importers.operations.exported import Inputs, quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NAME = re.compile(r"(?P<home>[\w./~-]+?(?:\.py)?):(?P<what>[\w.\-/]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
-LIBRARIES = ("torchvision", "timm")
+NAME = re.compile(r"(?P<home>[\w./~-]+?(?:\.py)?):(?P<what>[\w.\-/~]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
+LIBRARIES = ("torchvision", "timm", "transformers")
 BATCH = 2
 """Examples that a module is traced with: two, since a batch of one can't be told from an axis of one."""
 SIDE = 224
 FRAMES = 16
 """Of a film: torchvision says at least how many, and no network of it needs more."""
-FEW_TOKENS = 8
-"""Different tokens in examples: as many as any vocabulary has."""
+FEW_TOKENS = 2, 8
+"""The least token in examples, after those that often stand for padding, and the one after the last."""
 COMPILED = ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms")
 """Operators of torchvision's compiled part that its Python declares gradients or fake tensors of."""
 KEPT: list[Any] = []
 """What declares operators as long as it's there."""
+
+Size: TypeAlias = "tuple[int, ...] | int"
+"""What an input has without the batch: the size of each axis; or, of tokens, how many they are."""
+Sizes: TypeAlias = "Sequence[Size] | Mapping[str, Size]"
+"""Those of all inputs, in order or by name."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,11 @@ class Source:
     @property
     def label(self) -> str:
         """A name for its spec."""
-        return re.sub(r"\W+", "_", self.what.rpartition(".")[2]).strip("_")
+        if self.home == "transformers":  # a folder, a file in one, or a name with an organisation ahead
+            what = self.what.rstrip("/").removesuffix("/config.json").rpartition("/")[2]
+        else:
+            what = self.what.rpartition(".")[2]
+        return re.sub(r"\W+", "_", what).strip("_") or "network"
 
 
 def source_of(name: str) -> Source | None:
@@ -106,6 +116,8 @@ def built(source: Source, device: str) -> nn.Module:
         except (NotImplementedError, RuntimeError) as error:  # it computes with values while it's built
             if chosen == "cpu":
                 raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
+        except UsageError:
+            raise
         except (Exception, SystemExit) as error:
             raise UsageError(f"{source.name} can't be built: {_first_line(error)}") from error
         else:
@@ -147,6 +159,8 @@ def _factory(source: Source) -> Any:
         if not timm.is_model(source.what):
             raise UsageError(f"timm has no model '{source.what}'", suggestion(source.what, timm.list_models()))
         return lambda **given: timm.create_model(source.what, **given)
+    if source.home == "transformers":
+        return hugging_face.maker(library("transformers"), source.what)
     found: Any = _module(source.home)
     for name in source.what.split("."):
         if not hasattr(found, name):
@@ -219,7 +233,7 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def usual_sizes(source: Source) -> list[tuple[int, ...]] | None:
+def usual_sizes(source: Source) -> Sizes | None:
     """The inputs that a library says its network is made for; None for other code."""
     if source.home == "timm":
         return [tuple(library("timm").get_pretrained_cfg(source.what).input_size)]
@@ -231,10 +245,12 @@ def usual_sizes(source: Source) -> list[tuple[int, ...]] | None:
         kinds = {type(preset).__name__ for preset in presets}
         frames = (FRAMES,) if "VideoClassification" in kinds else ()
         return [(3, *frames, sides[0], sides[-1])] * (2 if "OpticalFlow" in kinds else 1)
+    if source.home == "transformers":
+        return hugging_face.usual_inputs(built(source, "meta"))
     return None
 
 
-def examples(sizes: Sequence[tuple[int, ...] | int], device: str, seed: int = 0) -> list[Tensor]:
+def examples(sizes: Sizes, device: str, seed: int = 0) -> Inputs:
     """Inputs of such sizes, in a batch; for a number of tokens as many small integers.
 
     Raises: UsageError: they are too large.
@@ -242,12 +258,15 @@ def examples(sizes: Sequence[tuple[int, ...] | int], device: str, seed: int = 0)
     import torch
 
     generator = torch.Generator(device="cpu").manual_seed(seed)
+
+    def example(size: Size) -> Tensor:
+        if isinstance(size, int):
+            return torch.randint(*FEW_TOKENS, (BATCH, size), generator=generator).to(device)
+        return torch.randn(BATCH, *size, generator=generator).to(device)
+
     try:
-        return [
-            torch.randint(FEW_TOKENS, (BATCH, each), generator=generator).to(device)
-            if isinstance(each, int)
-            else torch.randn(BATCH, *each, generator=generator).to(device)
-            for each in sizes
-        ]
+        if isinstance(sizes, Mapping):
+            return {name: example(size) for name, size in sizes.items()}
+        return list(map(example, sizes))
     except (RuntimeError, TypeError) as error:  # more than there's memory for, or than 64 bits count
         raise UsageError(f"PyTorch can't make inputs of such sizes: {_first_line(error)}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.importers.code import import_code, input_sizes
 from archcalc.importers.imported import Imported
-from archcalc.importers.operations.exported import Stored
+from archcalc.importers.operations.exported import Inputs, Stored, called, meant
 from archcalc.importers.operations.views import of_volume
-from archcalc.importers.sources import BATCH, Source, built, examples
+from archcalc.importers.sources import BATCH, Sizes, Source, built, examples
 from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.network import Network
 from archcalc.report import Report
 from archcalc.symbolic import known
 
-Size: TypeAlias = "tuple[int, ...] | int"
-"""What enters a module, without the batch: the sizes of a tensor, or a number of tokens."""
 ROUNDING = 1e-4
 """How much outputs and gradients may differ, as a share of the greatest: sums of floats in another order."""
 
 
 class Ran(NamedTuple):
-    """What a module did when it ran on PyTorch's meta device: parameters that were read, multiply-adds, shapes made."""
+    """What a module did when it ran: parameters that were read, multiply-adds, shapes made."""
 
     read: frozenset[str]
     macs: int
@@ -41,7 +39,7 @@ def original_checks(report: Report, source: Source, inputs: Sequence[str]) -> It
     yield from imported_checks(report, import_code(source, inputs), source, input_sizes(source, inputs))
 
 
-def imported_checks(report: Report, found: Imported, source: Source, sizes: Sequence[Size]) -> Iterator[Check]:
+def imported_checks(report: Report, found: Imported, source: Source, sizes: Sizes) -> Iterator[Check]:
     """The same for what was imported: first what the module does without memory, then its values.
 
     Params are those that the module reads while it runs. Its own weights are copied into ours for outputs and
@@ -50,13 +48,12 @@ def imported_checks(report: Report, found: Imported, source: Source, sizes: Sequ
     module = built(source, "meta").eval()
     try:
         ran = _ran(module, examples(sizes, "meta"))
-    except Exception as error:  # it does what can't be done without values
-        reason = f"not compared: PyTorch can't run it without values ({type(error).__name__})"
-        yield from (Check(f"original's {what}", 0, note=reason) for what in ("params", "MACs", "shapes"))
-    else:
-        yield _params(report, ran, module)
-        yield _multiply_adds(report, ran)
-        yield _shapes(report, ran)
+    except Exception:  # it does what can't be done without values
+        module = built(source, "cpu").eval()
+        ran = _ran(module, examples(sizes, "cpu"))
+    yield _params(report, ran, module)
+    yield _multiply_adds(report, ran)
+    yield _shapes(report, ran)
     module = _varied(built(source, "cpu").eval())
     network = Network(report.graph).eval()
     with torch.no_grad():
@@ -66,8 +63,10 @@ def imported_checks(report: Report, found: Imported, source: Source, sizes: Sequ
         yield from _run(network, module, examples(sizes, "cpu"))
 
 
-def _ran(module: nn.Module, inputs: Sequence[Tensor]) -> Ran:
-    """Run a module on the meta device, attention by its products."""
+def _ran(module: nn.Module, inputs: Inputs) -> Ran:
+    """Run a module, attention by its products: on the meta device where its inputs are there."""
+    in_order, named = called(module, inputs)
+    device = next(each.device for each in (*in_order, *named.values()) if isinstance(each, Tensor))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     read = set[str]()
 
@@ -77,8 +76,8 @@ def _ran(module: nn.Module, inputs: Sequence[Tensor]) -> Ran:
             return func(*args, **(kwargs or {}))
 
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), torch.device("meta"), Reading():  # type: ignore[no-untyped-call]
-        outputs = module(*inputs)
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), device, Reading():  # type: ignore[no-untyped-call]
+        outputs = module(*in_order, **named)
     shapes = tuple(tuple(each.shape) for each in _tensors(outputs))
     return Ran(frozenset(read), counter.get_total_flops() // 2 // BATCH, shapes)
 
@@ -161,12 +160,14 @@ def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
     return found if stored.rows is None else found[slice(*stored.rows)]
 
 
-def _run(network: Network, module: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Check]:
+def _run(network: Network, module: nn.Module, inputs: Inputs) -> Iterator[Check]:
     """Outputs and gradients of both on the same inputs."""
-    given, theirs = ([_watched(each) for each in inputs] for _ in range(2))
-    ours, original = (
-        _tensors(run(*(each.clone() for each in side))) for run, side in ((network, given), (module, theirs))
-    )
+    values = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
+    given, theirs = (list(map(_watched, values)) for _ in range(2))
+    copies = [each.clone() for each in theirs]
+    in_order, named = called(module, dict(zip(inputs, copies, strict=True)) if isinstance(inputs, Mapping) else copies)
+    ours = _tensors(network(*(each.clone() for each in given)))
+    original = _tensors(module(*in_order, **named))
     yield Check("original's outputs", len(original), differences=tuple(_unlike("output", ours, original)))
     if len(ours) == len(original):
         for outputs in (ours, original):
@@ -183,7 +184,7 @@ def _watched(value: Tensor) -> Tensor:
 def _tensors(outputs: object) -> list[Tensor]:
     if isinstance(outputs, Tensor):
         return [outputs]
-    each = outputs.values() if isinstance(outputs, Mapping) else outputs
+    each = [outputs[name] for name in meant(list(outputs))] if isinstance(outputs, Mapping) else outputs
     return [tensor for one in each for tensor in _tensors(one)]  # type: ignore[attr-defined]
 
 

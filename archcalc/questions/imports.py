@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def from_torch(module: nn.Module, example_inputs: Tensor | Sequence[Tensor], name: str = "") -> Architecture:
-    """A PyTorch module as a spec, found out by exporting it once with example inputs.
+def from_torch(
+    module: nn.Module, example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor], name: str = ""
+) -> Architecture:
+    """A PyTorch module as a spec, found out by exporting it once with example inputs, in order or by name.
 
     The examples come in batches; of a batch of one, two are made, since it can't be told from an axis of one. The spec
     is `architecture.spec.source.text`.
@@ -46,6 +48,9 @@ def from_torch(module: nn.Module, example_inputs: Tensor | Sequence[Tensor], nam
         raise UsageError("the example inputs are tensors, with a batch ahead", "torch.randn(2, 3, 224, 224)")
     if examples[0].shape[0] == 1:
         examples = [torch.cat([each, each]) for each in examples]
+    if isinstance(given, Mapping):
+        named = dict(zip(given, examples, strict=True))
+        return Architecture(imported(module, named, name or type(module).__name__).spec, "")
     return Architecture(imported(module, examples, name or type(module).__name__).spec, "")
 
 
@@ -74,6 +79,8 @@ def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture
 
 
 def _values(inputs: Any) -> Sequence[Any]:
-    if isinstance(inputs, Mapping) or not isinstance(inputs, Sequence):
+    if isinstance(inputs, Mapping):
+        return list(inputs.values())
+    if not isinstance(inputs, Sequence):
         raise UsageError(f"{inputs!r:.60} are no example inputs", "from_torch(module, torch.randn(2, 3, 224, 224))")
     return inputs

@@ -11,6 +11,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from inspect import signature
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from archcalc.data import dataclass
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|_to_copy|to\.|contiguous|clone|type_as|_guards)")
 """Operations that make no other values of what they read."""
+STATE = re.compile(r"(loss|state|cache_params)$|past_|hidden_states|(cross_)?attentions|encoder_|.*_model_output")
+"""Names of what modules give out beside that."""
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 
 
@@ -52,6 +56,8 @@ class Entered(NamedTuple):
     number: int
 
 
+Inputs: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
+"""Example inputs, in order or by name."""
 Operand: TypeAlias = Any
 """A `Result`, an `Entered`, a `Stored`, a number or a word, or a list of them."""
 
@@ -96,6 +102,19 @@ class Exported:
     """The values of buffers, where they are known."""
 
 
+def called(module: nn.Module, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with: its inputs, in order or by name, and no cache of what it has read."""
+    named = dict(inputs) if isinstance(inputs, Mapping) else {}
+    caches = {"use_cache": False} if "use_cache" in signature(module.forward).parameters else {}
+    return () if isinstance(inputs, Mapping) else tuple(inputs), caches | named
+
+
+def meant(names: Sequence[Any]) -> list[Any]:
+    """Of the names of a module's outputs those of what it's for: scores, or else what isn't a state on the way."""
+    scores = [name for name in names if "logits" in str(name)]
+    return scores or [name for name in names if not STATE.match(str(name))] or list(names)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """While it lasts, what a module prints goes to stderr, and PyTorch's log stays empty: errors are raised anyway."""
@@ -108,9 +127,7 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def exported(
-    module: nn.Module, inputs: Sequence[Any], name: str = "", constants: Mapping[str, Any] | None = None
-) -> Exported:
+def exported(module: nn.Module, inputs: Inputs, name: str = "", constants: Mapping[str, Any] | None = None) -> Exported:
     """Export a module with example inputs, in evaluation mode; `constants` are its buffers, if it has none in memory.
 
     Raises: UsageError: PyTorch can't export it; the message is PyTorch's first line.
@@ -119,10 +136,12 @@ def exported(
 
     training = module.training
     module.eval()
+    given, named = called(module, inputs)
+    device = next(each.device for each in (*given, *named.values()) if isinstance(each, torch.Tensor))
     try:
-        with quiet(), warnings.catch_warnings(), torch.no_grad(), inputs[0].device:
+        with quiet(), warnings.catch_warnings(), torch.no_grad(), device:
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, tuple(inputs), strict=False)
+            program = torch.export.export(module, given, named, strict=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
@@ -137,7 +156,7 @@ class _Reader:
     def __init__(self, module: nn.Module, program: Any, constants: Mapping[str, Any]) -> None:
         from torch.export.graph_signature import InputKind
 
-        self.graph = program.graph
+        self.graph, self.out_spec = program.graph, program.call_spec.out_spec
         self.constants = {name: each for name, each in module.named_buffers() if not each.is_meta} | dict(constants)
         self.values: dict[str, Operand] = {}
         self.operations: list[Operation] = []
@@ -163,7 +182,7 @@ class _Reader:
             if node.op == "call_function":
                 self._call(node)
             elif node.op == "output":
-                flat = [self._operand(each) for each in node.args[0]]
+                flat = [self._operand(each) for each in _meant(node.args[0], self.out_spec)]
                 outputs = tuple(each for each in flat if isinstance(each, (Result, Entered)))
         return Exported(name, tuple(self.inputs), tuple(self.operations), outputs, self.constants)
 
@@ -187,6 +206,16 @@ class _Reader:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
         return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _meant(flat: Sequence[Any], spec: Any) -> list[Any]:
+    """Of all that a module gives out what is meant."""
+    if spec is None or not isinstance(spec.type, type) or not issubclass(spec.type, Mapping):
+        return list(flat)
+    counts = [each.num_leaves for each in spec.children()]
+    ends = accumulate(counts)
+    parts = {name: flat[end - count : end] for name, count, end in zip(spec.context, counts, ends, strict=True)}
+    return [each for name in meant(list(parts)) for each in parts[name]]
 
 
 def _name(target: Any) -> str:
