@@ -23,20 +23,21 @@ RESNET = """\
 archcalc: 1
 name: ResNet
 input: {C: 3, H: 16, W: 16}
+defaults: {conv: {p: half, bias: false}}
 blocks:
   residual():
-    - residual: conv x.C 3x3 p=half bias=false -> bn -> relu -> conv x.C 3x3 p=half bias=false -> bn
+    - residual: conv x.C 3x3 -> bn -> relu -> conv x.C 3x3 -> bn
     - relu
-  residual_2():
-    - residual: conv 2*x.C 3x3 s=2 p=half bias=false -> bn -> relu -> conv x.C 3x3 p=half bias=false -> bn
-      shortcut: conv 2*x.C 1x1 s=2 bias=false -> bn
+  residual_projected():
+    - residual: conv 2*x.C 3x3 s=2 -> bn -> relu -> conv x.C 3x3 -> bn
+      shortcut: conv 2*x.C 1x1 s=2 -> bn
     - relu
 layers:
-  - conv 8 3x3 p=half
+  - conv 8 3x3 bias=true
   - stage0: (residual)*3
   - stage{i}:
       for: {i: 1..2}
-      do: residual_2 -> (residual)*2
+      do: residual_projected -> (residual)*2
   - global_avgpool -> flatten -> fc 10
 """
 VIT = """\

@@ -4,65 +4,121 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence, Set
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from archcalc.errors import UsageError
 from archcalc.importers.operations.lifting import Step
-from archcalc.importers.writing.outline import UNNAMED, Call, Item, Join, Leaf, Scope, leaves
+from archcalc.importers.writing.formals import ACTIVATION, Formals, numbered
+from archcalc.importers.writing.outline import (
+    UNNAMED,
+    Call,
+    Item,
+    Join,
+    Leaf,
+    Scope,
+    leaves,
+)
 from archcalc.layers import REGISTRY
 
-FORMALS = {
-    "out_channels": "c", "out_features": "c", "kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d",
-    "groups": "g", "num_heads": "heads", "num_groups": "groups",
-}  # fmt: skip
-"""What a block calls an argument."""
 FEW = 3
 """Layers that are worth a block."""
-MANY = 16
-"""The largest multiple of another number that isn't a coincidence."""
-Arguments = tuple[tuple[str, str], ...]
+SEVERAL = 6
+"""Layers that are worth one that has no name of its own, and no branches."""
+COUNT = re.compile(r"[\W_]*\d+")
+"""What counts submodules in their names."""
+UNIT = "unit"
+"""What such a block is called."""
 
 
 class Block(NamedTuple):
     """A block: its formals with their defaults, and its items with expressions for arguments.
 
-    One that is `shared` is one module wherever it's called.
+    Several may have one `base` for a name; `traits` tell them apart. One that is `shared` is one module wherever it's
+    called.
     """
 
     name: str
     formals: tuple[tuple[str, str], ...]
     items: tuple[Item, ...]
+    roles: Mapping[str, str]
+    """For each formal the argument of a layer that it gives."""
+    base: str
+    traits: tuple[str, ...]
     shared: bool = False
 
 
 class Blocks:
     """Finds blocks among a module's items, the inner ones first."""
 
-    def __init__(self, steps: Sequence[Step], outputs: Sequence[int]) -> None:
-        self.steps = steps
+    def __init__(
+        self, steps: Sequence[Step], outputs: Sequence[int], defaults: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self.steps, self.defaults = steps, defaults
         self.readers = Counter(read for step in steps for read in step.inputs)
         self.readers.update(outputs)
-        self.found: list[Block] = []
+        self.found: dict[str, Block] = {}
+        self._inline: set[tuple[int, ...]] = set()
 
     def called(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """The items, with calls in place of scopes that are alike."""
+        """The items, with calls in place of scopes that are alike; a block that one place alone calls is none."""
+        while True:
+            self.found, self._groups, self._unnamed = {}, dict[str, tuple[int, ...]](), set[str]()
+            found = self._called(items)
+            times = self._sites((found, *(block.items for block in self.found.values())))
+            once = {group for name, group in self._groups.items() if times[name] == 1 and not self.found[name].shared}
+            if not once:
+                return self._renamed(found)
+            self._inline |= once
+
+    def _called(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         for height in range(max(map(_height, items), default=-1) + 1):
             alike: dict[tuple[str, Hashable], list[Scope]] = defaultdict(list)
             shared: dict[str, list[Scope]] = defaultdict(list)
             for scope in _scopes(items, height):
                 if scope.shared:
                     shared[scope.shared].append(scope)
-                elif scope.class_name not in UNNAMED and self._is_closed(scope):
+                elif self._is_closed(scope):
                     alike[scope.class_name, self._pattern(scope.items, scope)].append(scope)
             calls: dict[int, Call] = {}
             for (kind, _), scopes in alike.items():
-                if len(scopes) > 1 and sum(1 for _ in leaves(scopes[0].items)) >= FEW:
-                    self._add(kind, scopes, calls)
+                if self._is_worth(kind, scopes):
+                    name = self._add(_block_name(kind), scopes, calls)
+                    self._groups[name] = tuple(scope.out for scope in scopes)
+                    if kind in UNNAMED:
+                        self._unnamed.add(name)
             for path, scopes in shared.items():
                 self._share(path, scopes, calls)
             items = tuple(_replaced(item, calls) for item in items)
         return items
+
+    def _renamed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        names = _names(list(self.found.values()))
+        self.found = {
+            names[block.name]: block._replace(
+                name=names[block.name], items=tuple(_with_names(item, names) for item in block.items)
+            )
+            for block in self.found.values()
+        }
+        return tuple(_with_names(item, names) for item in items)
+
+    def _is_worth(self, kind: str, scopes: Sequence[Scope]) -> bool:
+        """Whether scopes that are alike are to be calls of a block."""
+        number = sum(1 for _ in leaves(scopes[0].items))
+        if kind in UNNAMED and any(isinstance(item, Call) for item in scopes[0].items):
+            return False
+        few = FEW if kind not in UNNAMED or any(_joins(scopes[0].items)) else SEVERAL
+        return len(scopes) > 1 and number >= few and tuple(scope.out for scope in scopes) not in self._inline
+
+    def _sites(self, rows: Sequence[Sequence[Item]]) -> Counter[str]:
+        """How many places call each block; for one that has no name of its own, calls in a row are one place."""
+        found: Counter[str] = Counter()
+        for row in rows:
+            before: object = None
+            for call in _calls(row):
+                found[call.block] += call.block not in self._unnamed or before != (call.block, call.arguments)
+                before = call.block, call.arguments
+        return found
 
     def _is_closed(self, scope: Scope) -> bool:
         """Whether nothing but its one volume enters it, and nothing but what it makes is read from outside."""
@@ -79,12 +135,16 @@ class Blocks:
         place = {leaf.step: number for number, leaf in enumerate(leaves(scope.items))} | {scope.main: -1}
         return tuple(_pattern(item, place) for item in items)
 
-    def _add(self, kind: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> None:
-        name, formals = self._name(kind), _Formals(self.steps, scopes, set(_names(scopes[0].items)))
+    def _add(self, base: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> str:
+        """Add a block of scopes that are alike, and its calls. Returns: its name, with a number if it's taken."""
+        name = numbered(base, set(self.found))
+        roles = {block.name: block.roles for block in self.found.values()}
+        formals = Formals(self.steps, self.defaults, roles, scopes)
         items = tuple(formals.written(item) for item in scopes[0].items)
-        self.found.append(Block(name, formals.declared(), items))
+        self.found[name] = Block(name, formals.declared(), items, formals.roles, base, _traits(scopes[0]))
         for number, scope in enumerate(scopes):
             calls[scope.out] = Call(scope, name, formals.given(number))
+        return name
 
     def _share(self, path: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> None:
         """A submodule that is called several times.
@@ -94,136 +154,77 @@ class Blocks:
         patterns = {self._pattern(scope.items, scope) for scope in scopes}
         if len(patterns) > 1 or not all(map(self._is_closed, scopes)):
             raise UsageError(f"{path} does something else when it's called again", "a spec can't say that")
-        self._add(path.rpartition(".")[2], scopes, calls)
-        if self.found[-1].formals:
+        name = self._add(_block_name(path.rpartition(".")[2]), scopes, calls)
+        if self.found[name].formals:
             raise UsageError(f"{path} has other arguments when it's called again", "a spec can't say that")
-        self.found[-1] = self.found[-1]._replace(shared=True)
-
-    def _name(self, kind: str) -> str:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
-        name = re.sub(r"\W", "_", name).strip("_")
-        return numbered(f"{name}_block" if name in REGISTRY else name, {block.name for block in self.found})
+        self.found[name] = self.found[name]._replace(shared=True)
 
 
-def numbered(base: str, taken: Set[str], gap: str = "_") -> str:
-    """A name, with a number if it's taken."""
-    name, number = base, 2
-    while name in taken:
-        name, number = f"{base}{gap}{number}", number + 1
-    return name
+def _names(blocks: Sequence[Block]) -> dict[str, str]:
+    """What blocks are called in the end: as their class is, and after what they have that others of it haven't."""
+    found: dict[str, str] = {}
+    for block in sorted(blocks, key=lambda block: len(block.traits)):
+        plain = min((other.traits for other in blocks if other.base == block.base), key=len)
+        own = [trait for trait in block.traits if trait not in plain]
+        found[block.name] = numbered("_".join([block.base, *own[:1]]), set(found.values()))
+    return found
 
 
-class _Formals:
-    """The arguments of a block: one for each row of values that differ from call to call."""
-
-    def __init__(self, steps: Sequence[Step], scopes: Sequence[Scope], taken: Set[str]) -> None:
-        self.steps, self.scopes, self.taken = steps, scopes, taken
-        self.names: list[str] = []
-        self.rows: list[tuple[str, ...]] = []
-        self._each = [list(_arguments(scope.items)) for scope in scopes]
-        self._expressions: list[Arguments] = []
-        for place in range(len(self._each[0])):
-            self._expressions.append(self._expression(place))
-        self._next = iter(self._expressions)
-
-    def written(self, item: Item) -> Item:
-        """An item with expressions for its arguments; to be asked for all, in order."""
-        if isinstance(item, Leaf):
-            return item._replace(arguments=next(self._next))
-        if isinstance(item, Call):
-            return item._replace(arguments=next(self._next))
-        if isinstance(item, Scope):
-            return item._replace(items=tuple(map(self.written, item.items)))
-        branches = tuple(tuple(map(self.written, branch)) for branch in item.branches)
-        return Join(item.leaf._replace(arguments=next(self._next)), branches, item.main)
-
-    def declared(self) -> Arguments:
-        """The formals, those with a default last."""
-        defaults = map(self._default, self.rows)
-        return tuple(sorted(zip(self.names, defaults, strict=True), key=lambda formal: formal[1] != ""))
-
-    def given(self, number: int) -> Arguments:
-        """What a call gives for each formal, in their order."""
-        values = {name: row[number] for name, row in zip(self.names, self.rows, strict=True)}
-        return tuple((name, values[name]) for name, _ in self.declared())
-
-    def _default(self, row: Sequence[str]) -> str:
-        value, times = Counter(row).most_common(1)[0]
-        return value if 2 * times > len(row) and len(row) > 2 else ""
-
-    def _expression(self, place: int) -> Arguments:
-        """The arguments of one item as expressions."""
-        each = [dict(found[place][2]) for found in self._each]
-        kind, item = self._each[0][place][:2]
-        names = list(dict.fromkeys(name for found in each for name in found))
-        if kind in REGISTRY:
-            names = [name for name in REGISTRY[kind].arguments() if name in names]
-        if "padding" in names and any(values.get("padding") == "half" for values in each):
-            each = [_half(values) for values in each]
-        found = []
-        for name in names:
-            row = tuple(values[name] if name in values else _default_of(kind, name) for values in each)
-            found.append((name, row[0] if len(set(row)) == 1 else self._named(name, row, place, item)))
-        return tuple(found)
-
-    def _named(self, argument: str, row: tuple[str, ...], place: int, item: Item) -> str:
-        """An expression for a row of values: of channels that enter, of a formal, or a formal of its own."""
-        if row in self.rows:
-            return self.names[self.rows.index(row)]
-        known = list(zip(self.names, self.rows, strict=True))
-        if argument in ("out_channels", "out_features") and isinstance(item, Leaf):
-            known += self._channels(place)
-        for name, values in known:
-            if times := _multiple(row, values):
-                return name if times == 1 else f"{times}*{name}"
-        name = numbered(FORMALS.get(argument, argument), {*self.taken, *self.names}, "")
-        self.names.append(name)
-        self.rows.append(row)
-        return name
-
-    def _channels(self, place: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The channels that enter an item, and those that enter the block."""
-        yield "x.C", tuple(self._size(found[place][1].main) for found in self._each)
-        yield "in.C", tuple(self._size(scope.main) for scope in self.scopes)
-
-    def _size(self, volume: int) -> str:
-        return str(self.steps[volume].shape.get("C", 0)) if volume >= 0 else "0"
+def _with_names(item: Item, names: Mapping[str, str]) -> Item:
+    """An item with other names for the blocks that it calls."""
+    if isinstance(item, Call):
+        return item._replace(block=names[item.block])
+    if isinstance(item, Scope):
+        return item._replace(items=tuple(_with_names(each, names) for each in item.items))
+    if isinstance(item, Join):
+        branches = tuple(tuple(_with_names(each, names) for each in branch) for branch in item.branches)
+        return item._replace(branches=branches)
+    return item
 
 
-def _half(values: dict[str, str]) -> dict[str, str]:
-    """Arguments with the padding of a kernel of 1, none, as `half`, which it is."""
-    kernels = set(values.get("kernel_size", "").split("x"))
-    return {**values, "padding": "half"} if kernels == {"1"} and "padding" not in values else values
+def _traits(scope: Scope) -> tuple[str, ...]:
+    """What a block may be called after, beside its class."""
+    found = []
+    joins = [join for join in _joins(scope.items) if join.leaf.word == "add"]
+    if any(all(join.branches) for join in joins):
+        found.append("projected")
+    if joins:
+        found.append("residual")
+    if any(leaf.word == "dwconv" for leaf in leaves(scope.items)):
+        found.append("depthwise")
+    return tuple(found)
 
 
-def _default_of(kind: str, name: str) -> str:
-    """The default of a layer's argument as a spec writes it."""
-    argument = REGISTRY[kind].arguments()[name]
-    return argument.type.write(argument.default)
-
-
-def _multiple(row: Sequence[str], base: Sequence[str]) -> int:
-    """How many times one row of numbers another one is; 0 if it isn't."""
-    if not all(value.isdigit() and other.isdigit() and int(other) for value, other in zip(row, base, strict=True)):
-        return 0
-    times, rest = divmod(int(row[0]), int(base[0]))
-    equal = all(int(value) == times * int(other) for value, other in zip(row, base, strict=True))
-    return times if equal and not rest and 1 <= times <= MANY else 0
-
-
-def _arguments(items: Sequence[Item]) -> Iterator[tuple[str, Item, Arguments]]:
-    """Whatever has arguments, in order: its kind or its block, itself, and them."""
+def _joins(items: Sequence[Item]) -> Iterator[Join]:
+    """Every merge of branches."""
     for item in items:
-        if isinstance(item, Leaf):
-            yield item.word, item, item.arguments
-        elif isinstance(item, Call):
-            yield item.block, item, item.arguments
-        elif isinstance(item, Scope):
-            yield from _arguments(item.items)
-        else:
+        if isinstance(item, Join):
+            yield item
             for branch in item.branches:
-                yield from _arguments(branch)
-            yield item.leaf.word, item, item.leaf.arguments
+                yield from _joins(branch)
+        elif isinstance(item, (Scope, Call)):
+            yield from _joins((item.scope if isinstance(item, Call) else item).items)
+
+
+def _block_name(kind: str) -> str:
+    """A class's name as a block's."""
+    if kind in UNNAMED:
+        return UNIT
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
+    name = re.sub(r"\W", "_", name).strip("_")
+    return f"{name}_block" if name in REGISTRY else name
+
+
+def _calls(items: Sequence[Item]) -> Iterator[Call]:
+    """The calls of blocks among items."""
+    for item in items:
+        if isinstance(item, Call):
+            yield item
+        elif isinstance(item, Scope):
+            yield from _calls(item.items)
+        elif isinstance(item, Join):
+            for branch in item.branches:
+                yield from _calls(branch)
 
 
 def _height(item: Item) -> int:
@@ -250,18 +251,6 @@ def _scopes(items: Sequence[Item], height: int) -> Iterator[Scope]:
                 yield from _scopes(branch, height)
 
 
-def _names(items: Sequence[Item]) -> Iterator[str]:
-    """The names of submodules."""
-    for item in items:
-        if isinstance(item, Join):
-            for branch in item.branches:
-                yield from _names(branch)
-        elif isinstance(item, (Scope, Call)):
-            scope = item.scope if isinstance(item, Call) else item
-            yield scope.name
-            yield from _names(scope.items)
-
-
 def _replaced(item: Item, calls: dict[int, Call]) -> Item:
     """An item with calls in place of scopes."""
     if isinstance(item, Scope):
@@ -277,10 +266,10 @@ def _replaced(item: Item, calls: dict[int, Call]) -> Item:
 def _pattern(item: Item, place: dict[int, int]) -> Hashable:
     """What is the same in items that are alike; volumes by their place."""
     if isinstance(item, Leaf):
-        return item.word, place.get(item.main), tuple(place.get(read) for read in item.reads)
+        word = ACTIVATION if item.is_activation else item.word
+        return word, place.get(item.main), tuple(place.get(read) for read in item.reads)
     if isinstance(item, Call):
-        return item.block, place.get(item.main)
+        return COUNT.sub("", item.scope.name), item.block, place.get(item.main)
     if isinstance(item, Scope):
-        name = "" if item.name.isdigit() else item.name
-        return name, tuple(_pattern(each, place) for each in item.items)
+        return COUNT.sub("", item.name), tuple(_pattern(each, place) for each in item.items)
     return item.leaf.word, tuple(tuple(_pattern(each, place) for each in branch) for branch in item.branches)

@@ -7,6 +7,7 @@ they all come from, if what lies between is a row of items for each, which nothi
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
@@ -16,10 +17,22 @@ from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 
 JOINS = ("add", "mul", "concat")
+ACTIVATIONS = (
+    "relu", "relu6", "leaky", "elu", "selu", "celu", "gelu", "quick_gelu", "mish", "silu", "hardswish", "hardsigmoid",
+    "sigmoid", "tanh", "softplus", "softsign",
+)  # fmt: skip
 UNNAMED = ("", "Sequential", "ModuleList", "ModuleDict")
 """Classes that say nothing about what is in them."""
+EXPONENT = re.compile(r"e-0")
+"""What Python writes for 1e-6 before the 6."""
+FEW = 3
+"""Layers that are worth a name."""
 FARTHEST = 200
 """Items between a fork and what joins its branches."""
+
+
+Arguments: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values, as a spec writes them."""
 
 
 class Leaf(NamedTuple):
@@ -27,10 +40,15 @@ class Leaf(NamedTuple):
 
     step: int
     word: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: Arguments
     main: int
     reads: tuple[int, ...] = ()
     tied: int | None = None
+
+    @property
+    def is_activation(self) -> bool:
+        """Whether it's an activation without arguments: one may stand where another one does."""
+        return self.word in ACTIVATIONS and not self.arguments
 
     @property
     def out(self) -> int:
@@ -74,7 +92,7 @@ class Call(NamedTuple):
 
     scope: Scope
     block: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: Arguments
 
     @property
     def main(self) -> int:
@@ -109,10 +127,15 @@ class Outline:
     def _leaf(self, number: int) -> Leaf:
         step = self.steps[number]
         own = self.defaults.get(step.layer.kind, {})
-        arguments = tuple(
-            (name, value) for name, value in arguments_of(step.layer, step.shape) if own.get(name) != value
-        )
-        return Leaf(number, step.layer.kind, arguments, step.inputs[0], step.inputs[1:], step.tied)
+        values = dict(arguments_of(step.layer, step.shape))
+        found = []
+        for name in step.layer.arguments():
+            value = values.get(name)
+            if name in own:
+                value = None if _means(value, values, own[name]) else value or written_default(step.layer.kind, name)
+            if value is not None:
+                found.append((name, value))
+        return Leaf(number, step.layer.kind, tuple(found), step.inputs[0], step.inputs[1:], step.tied)
 
     def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
         """Leaves in one submodule as items: those in a submodule of it together, then branches together."""
@@ -223,6 +246,25 @@ def _grouped(paths: Sequence[Path], depth: int) -> Iterator[tuple[tuple[str, str
         yield begun
 
 
+def own_name(item: Item) -> str:
+    """The name that the module has for an item; none for numbers, and for a pair of layers."""
+    scope = item.scope if isinstance(item, Call) else item
+    if not isinstance(scope, Scope) or scope.name.isdigit() or scope.shared:  # a call has the name of its module
+        return ""
+    return "" if len(scope.items) < FEW and all(isinstance(each, Leaf) for each in scope.items) else scope.name
+
+
+def shown_names(items: Sequence[Item]) -> Iterator[str]:
+    """The names of submodules that a text shows."""
+    for item in items:
+        if isinstance(item, Join):
+            for branch in item.branches:
+                yield from shown_names(branch)
+        elif isinstance(item, (Scope, Call)):
+            yield own_name(item)
+            yield from shown_names((item.scope if isinstance(item, Call) else item).items)
+
+
 def arguments_of(layer: Layer, made: Shape) -> tuple[tuple[str, str], ...]:
     """A layer's arguments by name, as a spec writes them: those that have another value than their default."""
     found, rank = [], len(made.spatial) or 1
@@ -230,26 +272,46 @@ def arguments_of(layer: Layer, made: Shape) -> tuple[tuple[str, str], ...]:
         value = getattr(layer, name)
         if argument.type.name in ("Tensor", "Tie"):
             continue
+        text = EXPONENT.sub("e-", argument.type.write(value))
         if argument.required:
             sides = rank if argument.type.name == "Extent" and not isinstance(value, tuple) else 1
-            found.append((name, "x".join([argument.type.write(value)] * sides)))
+            found.append((name, "x".join([text] * sides)))
         elif value != argument.default:
-            found.append((name, argument.type.write(value)))
+            found.append((name, text))
     return tuple(found)
 
 
-def common_arguments(steps: Sequence[Step]) -> dict[str, dict[str, str]]:
-    """Arguments that all layers of a kind have, other than their defaults."""
+def written_default(kind: str, name: str) -> str:
+    """The default of a layer's argument as a spec writes it."""
+    argument = REGISTRY[kind].arguments()[name]
+    return EXPONENT.sub("e-", argument.type.write(argument.default))
+
+
+def _means(value: str | None, values: Mapping[str, str], default: str) -> bool:
+    """Whether a value, or none, is what a default of the spec says: half of a kernel of 1 is no padding."""
+    return value == default or (value is None and default == "half" and _is_point(values))
+
+
+def _is_point(values: Mapping[str, str]) -> bool:
+    return set(values.get("kernel_size", "").split("x")) == {"1"}
+
+
+def usual_arguments(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
+    """Arguments that might be said once for all layers of a kind: the kind, the name, and the value of most of them.
+
+    One whose absence has a meaning of its own has to be that of all.
+    """
     each: dict[str, list[dict[str, str]]] = defaultdict(list)
     for step in steps:
         each[step.layer.kind].append(dict(arguments_of(step.layer, step.shape)))
-    found: dict[str, dict[str, str]] = {}
     for kind, alike in each.items():
         for name, argument in REGISTRY[kind].arguments().items():
-            values = {arguments.get(name) for arguments in alike}
-            if not argument.required and len(values) == 1 and values != {None}:
-                found.setdefault(kind, {})[name] = values.pop()  # type: ignore[assignment]  # it isn't None
-    return found
+            values = Counter(
+                arguments.get(name, "") for arguments in alike if name != "padding" or not _is_point(arguments)
+            )
+            value = max(values, key=lambda one: values[one], default="")
+            if value and not argument.required and (argument.default is not None or len(values) == 1):
+                yield kind, name, value
 
 
 def leaves(items: Sequence[Item]) -> Iterator[Leaf]:

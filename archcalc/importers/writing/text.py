@@ -8,18 +8,21 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from archcalc.importers.operations.lifting import Lifted, Step
-from archcalc.importers.writing.blocks import FEW, Arguments, Block, Blocks, numbered
+from archcalc.importers.writing.blocks import Block, Blocks
+from archcalc.importers.writing.formals import numbered
 from archcalc.importers.writing.outline import (
     JOINS,
+    Arguments,
     Call,
     Item,
     Join,
     Leaf,
     Outline,
     Scope,
-    common_arguments,
     leaves,
+    own_name,
     reads,
+    usual_arguments,
 )
 from archcalc.layers import REGISTRY
 from archcalc.shape import Shape
@@ -37,30 +40,35 @@ def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[in
     What all layers of a kind have in common is said once, if it would be said often.
     """
     text, order = _written(lifted, name, source, {})
-    common = {kind: _often(kind, values, text) for kind, values in common_arguments(lifted.steps).items()}
-    defaults = {kind: values for kind, values in common.items() if values}
+    defaults: dict[str, dict[str, str]] = {}
+    for kind, argument, value in usual_arguments(lifted.steps):
+        if _saves(kind, argument, value, text) >= SEVERAL:
+            defaults.setdefault(kind, {})[argument] = value
     return _written(lifted, name, source, defaults) if defaults else (text, order)
 
 
-def _often(kind: str, values: Mapping[str, str], text: str) -> dict[str, str]:
-    """Of arguments those that a text says several times of a kind."""
-    steps = re.findall(rf"\b{kind}\b(?: [^->\n]*)?", text)
-    short = {name: argument.short for name, argument in REGISTRY[kind].arguments().items()}
-    said = {name: sum(f" {short[name]}={value}" in step for step in steps) for name, value in values.items()}
-    return {name: value for name, value in values.items() if said[name] >= SEVERAL}
+def _saves(kind: str, argument: str, value: str, text: str) -> int:
+    """How many times less a text would say something of layers of a kind, if it were their default."""
+    steps = re.findall(rf"(?<![\w=@/-]){kind}(?![\w:=(/-])((?: (?!->)[^\s,\])]+)*)", text)
+    word = f"{REGISTRY[kind].arguments()[argument].short}="
+    said = [step for step in steps if f" {word}" in step]
+    point = [step for step in steps if argument == "padding" and step not in said and re.search(r" 1(x1)*( |$)", step)]
+    same = sum(f" {word}{value} " in f"{step} " for step in said)
+    return same - (len(steps) - len(said) - len(point))
 
 
 def _written(
     lifted: Lifted, name: str, source: str, defaults: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, list[int]]:
-    blocks = Blocks(lifted.steps, lifted.outputs)
+    blocks = Blocks(lifted.steps, lifted.outputs, defaults)
     items = blocks.called(Outline(lifted, defaults).items())
-    writer = _Writer(lifted, blocks.found, items)
+    found = tuple(blocks.found.values())
+    writer = _Writer(lifted, found, items)
     lines = ["archcalc: 1", f"name: {name}", *([f"source: {_quoted(source)}"] if source else []), *_inputs(lifted)]
     if defaults:
         lines.append(f"defaults: {{{', '.join(_default(*each) for each in defaults.items())}}}")
     for key, shared in (("blocks", False), ("modules", True)):
-        if written := [line for block in blocks.found if block.shared is shared for line in writer.block(block)]:
+        if written := [line for block in found if block.shared is shared for line in writer.block(block)]:
             lines += [f"{key}:", *written]
     lines += ["layers:", *writer.items(items, ~0, INDENT)]
     text = "\n".join([*lines, *writer.outputs()]) + "\n"
@@ -76,7 +84,8 @@ def _inputs(lifted: Lifted) -> Iterator[str]:
 
 
 def _default(kind: str, values: Mapping[str, str]) -> str:
-    return f"{kind}: {{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"
+    short = REGISTRY[kind].arguments()
+    return f"{kind}: {{{', '.join(f'{short[name].short}: {value}' for name, value in values.items())}}}"
 
 
 def _sizes(shape: Shape) -> str:
@@ -109,10 +118,10 @@ class _Writer:
         """Give names to volumes that are read from elsewhere: of the outermost item that makes one."""
         for item in items:
             if item.out in self.wanted and item.out not in self.names:
-                self.names[item.out] = self._free(_own_name(item) or self._submodule(item) or f"{_kind(item)}_out")
+                self.names[item.out] = self._free(own_name(item) or self._submodule(item) or f"{_kind(item)}_out")
                 self.paths[item.out] = around + self.names[item.out]
             if isinstance(item, Scope):
-                self._name(item.items, f"{around}{own}/" if (own := _own_name(item)) else around)
+                self._name(item.items, f"{around}{own}/" if (own := own_name(item)) else around)
             elif isinstance(item, Join):
                 for branch in item.branches:
                     self._name(branch, around)
@@ -151,7 +160,7 @@ class _Writer:
         for item in items:
             if item.main != current:
                 found.append(f"from {self.names[item.main]}")
-            if item.out in self.names or isinstance(item, Join) or (named and _own_name(item)):
+            if item.out in self.names or isinstance(item, Join) or (named and own_name(item)):
                 return None
             if isinstance(item, Leaf):
                 if item.word in JOINS and item.reads:
@@ -174,6 +183,8 @@ class _Writer:
     def _step(self, kind: str, arguments: Arguments) -> str:
         if kind in self.blocks:
             return " ".join([kind, *_given(arguments, self.blocks[kind].formals)])
+        if not arguments:
+            return kind
         declared = REGISTRY[kind].arguments()
         words = [kind]
         for name, value in arguments:
@@ -209,7 +220,7 @@ class _Writer:
     def _opened(self, items: Sequence[Item], current: int, indent: int) -> Iterator[Item]:
         """Items, and in place of numbered scopes that need several lines what is in them, without the names there."""
         for item in items:
-            if isinstance(item, Scope) and not _own_name(item) and item.out not in self.names and item.main == current:
+            if isinstance(item, Scope) and not own_name(item) and item.out not in self.names and item.main == current:
                 text = self.chain(item.items, current)
                 if text is None or len(text) > WIDTH - indent:
                     yield from self._opened(list(map(_unnamed, item.items)), current, indent)
@@ -232,7 +243,7 @@ class _Writer:
 
     def _text(self, item: Item) -> Hashable:
         """What is the same in items that may repeat; itself for one that can't."""
-        name = _own_name(item)
+        name = own_name(item)
         counted = COUNTED.fullmatch(name)
         if item.out in self.names or (name and not counted):
             return item
@@ -243,7 +254,7 @@ class _Writer:
         """How many items repeat from here on, and how often."""
         for length in range(1, min(LONGEST, (len(items) - place) // 2) + 1):
             first, times = texts[place : place + length], 1
-            if length > 1 and any(_own_name(item) for item in items[place : place + length]):
+            if length > 1 and any(own_name(item) for item in items[place : place + length]):
                 break
             if self.chain(items[place : place + length], items[place].main) is not None:
                 continue
@@ -260,13 +271,13 @@ class _Writer:
         for one, other in pairwise(items[place - length : place + length]):
             if other.main != one.out:
                 return False
-        first, second = (COUNTED.fullmatch(_own_name(items[at])) for at in (place - length, place))
+        first, second = (COUNTED.fullmatch(own_name(items[at])) for at in (place - length, place))
         return first is None or second is None or int(second[2]) == int(first[2]) + 1
 
     def _loop(self, items: Sequence[Item], times: int, current: int, indent: str) -> Lines:
         """Items that repeat, as a loop over one pass."""
         once, deeper = items[: len(items) // times], indent + INDENT
-        name = COUNTED.fullmatch(_own_name(once[0]))
+        name = COUNTED.fullmatch(own_name(once[0]))
         if name:
             deeper = indent + INDENT * 2
             yield f"{indent}- {name[1]}{{i}}:"
@@ -289,9 +300,17 @@ class _Writer:
             return [self._leaf(item)]
         return self._listed(item.items if isinstance(item, Scope) else [item], item.main, indent)
 
+    def _unnamed_calls(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Calls that a submodule numbers, without their names if it has nothing else and nothing reads them by name."""
+        names = [COUNTED.fullmatch(own_name(item)) if isinstance(item, Call) else None for item in items]
+        if len({name and name[1] for name in names}) != 1 or names[0] is None or len(items) < 2:
+            return items
+        return items if any(item.out in self.names for item in items[:-1]) else list(map(_unnamed, items))
+
     def _listed(self, items: Sequence[Item], main: int, indent: str) -> list[str]:
         """What is in a scope, as a text if it fits; its own volume has its name outside of it."""
         names, self.names = self.names, {volume: name for volume, name in self.names.items() if volume != items[-1].out}
+        items = self._unnamed_calls(items)
         text = self.chain(items, main)
         fits = text is not None and len(text) <= WIDTH - len(indent)
         found = [text or ""] if fits else list(self.items(items, main, indent))
@@ -300,7 +319,7 @@ class _Writer:
 
     def _item(self, item: Item, current: int, indent: str, used: set[str]) -> Lines:
         """One item that isn't a chain, or has a name; names that were `used` beside it get a number."""
-        own = _own_name(item)
+        own = own_name(item)
         name = self.names.get(item.out) or (numbered(own, used) if own else "")
         used.add(name)
         origin = [f"from {self.names[item.main]}"] if item.main != current else []
@@ -383,14 +402,6 @@ class _Writer:
         self.names = {**names, main: "in"}
         yield from self._under(f"{INDENT}{block.name}({formals}):", self._listed(block.items, main, INDENT * 2))
         self.names = names
-
-
-def _own_name(item: Item) -> str:
-    """The name that the module has for an item; none for numbers, and for a pair of layers."""
-    scope = item.scope if isinstance(item, Call) else item
-    if not isinstance(scope, Scope) or scope.name.isdigit() or scope.shared:  # a call has the name of its module
-        return ""
-    return "" if len(scope.items) < FEW and all(isinstance(each, Leaf) for each in scope.items) else scope.name
 
 
 def _unnamed(item: Item) -> Item:
