@@ -143,8 +143,5 @@ def whole(axis: str, size: Dim) -> Dimension:
 
 
 def of_volume(step: int, shape: Shape, batch: int) -> TensorView:
-    """A volume as PyTorch has it: N, R, then C and the spatial axes, or tokens and then C."""
-    axes = ["R"] if "R" in shape else []
-    axes += ["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial]
-    dims = [whole(BATCH, batch)] if "R" not in shape else [()]
-    return TensorView(step, (*dims, *(whole(axis, shape[axis]) for axis in axes if axis in shape)))
+    """A volume as PyTorch has it: the batch, then its axes in their order."""
+    return TensorView(step, (whole(BATCH, batch), *(whole(axis, size) for axis, size in shape.items())))

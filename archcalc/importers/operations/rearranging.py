@@ -1,0 +1,256 @@
+"""Which layers move values from where they are in a volume to where a program reads them.
+
+A view of a volume has dimensions that are stretches of its axes, in any order. What can be said in one layer that
+people know, such as `tokens` or `windows`, is; all else is a part of an axis, axes taken apart, exchanged, and joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any, NamedTuple
+
+from archcalc.importers.operations.views import Dimension, Factor, joined, whole
+from archcalc.shape import AXES, Shape
+from archcalc.symbolic import known
+
+
+class Move(NamedTuple):
+    """A layer that moves values: its kind and its arguments."""
+
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+class Level(NamedTuple):
+    """A stretch of an axis, `size` steps of `stride` positions, of which `count` are meant from `start` on."""
+
+    axis: str
+    stride: int
+    size: int
+    start: int
+    count: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its steps are meant."""
+        return self.count == self.size
+
+
+def moves(
+    shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int], axes: Sequence[str]
+) -> tuple[Move, ...] | None:
+    """What makes of a volume one with these axes, each of which has such factors; None if no layers do.
+
+    `dims` and `axes` are without the batch, axes in the order that all volumes have.
+    """
+    cuts, shape, dims, starts = _cut(shape, dims, starts)
+    found = _in_a_word(shape, dims, axes) if not starts else None
+    if found is not None:
+        return (*cuts, *found)
+    levels = [level for axis in shape if (each := _levels(shape, dims, starts, axis)) is not None for level in each]
+    if {level.axis for level in levels} != {axis for axis in shape if shape[axis] != 1}:
+        return None
+    options = [_exchanged(shape, atoms, dims, axes) for atoms in (_atoms(levels, dims, True), _atoms(levels, dims, False))]
+    possible = [option for option in options if option is not None]
+    return (*cuts, *min(possible, key=len)) if possible else None
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _cut(
+    shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int]
+) -> tuple[list[Move], Shape, Sequence[Dimension], Mapping[str, int]]:
+    """Parts of axes that are a stretch of positions with equal gaps; and what is to be done with those."""
+    found, left = list[Move](), dict(starts)
+    for axis in shape:
+        factors = sorted((f for dim in dims for f in dim if f.axis == axis), key=lambda factor: factor.stride)
+        gap, size, start = factors[0].stride if factors else 1, known(shape[axis]), left.get(axis, 0)
+        length = prod(factor.size for factor in factors)
+        in_a_row = all(one.stride * one.size == other.stride for one, other in pairwise(factors))
+        if not in_a_row or (length == size and not start):
+            continue
+        stop = start + (length - 1) * gap + 1
+        to_the_end = -(-(size - start) // gap) == length
+        arguments = {"axis": axis, "start": start, "step": gap, **({} if to_the_end else {"stop": stop})}
+        found.append(Move("part", arguments))
+        shape = shape.with_(**{axis: length})
+        left.pop(axis, None)
+        dims = [tuple(_narrowed(f, gap) if f.axis == axis else f for f in dim) for dim in dims]
+    return found, shape, dims, left
+
+
+def _narrowed(factor: Factor, gap: int) -> Factor:
+    return factor._replace(stride=factor.stride // gap)
+
+
+def _levels(shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int], axis: str) -> list[Level] | None:
+    """An axis taken apart, from the outermost stretch in; None if its parts don't divide it."""
+    factors = sorted((f for dim in dims for f in dim if f.axis == axis), key=lambda factor: factor.stride)
+    start, ends = starts.get(axis, 0), [*(f.stride for f in factors[1:]), known(shape[axis])]
+    found = [Level(axis, 1, factors[0].stride, start % factors[0].stride, 1)] if factors and factors[0].stride > 1 else []
+    for factor, end in zip(factors, ends, strict=False):
+        size, rest = divmod(end, factor.stride)
+        begin = start // factor.stride % size if size else 0
+        if rest or begin + factor.size > size:
+            return None
+        found.append(Level(axis, factor.stride, size, begin, factor.size))
+    return found[::-1]
+
+
+# --- one layer --------------------------------------------------------------------------------------------------------
+
+
+def _in_a_word(shape: Shape, dims: Sequence[Dimension], axes: Sequence[str]) -> tuple[Move, ...] | None:
+    """Nothing, or the one layer that does it."""
+    if tuple(shape) == tuple(axes) and all(dim == whole(a, shape[a]) for dim, a in zip(dims, axes, strict=True)):
+        return ()
+    sizes = {axis: prod(factor.size for factor in dim) for axis, dim in zip(axes, dims, strict=True)}
+    by_axis = dict(zip(axes, dims, strict=True))
+    regions = "R" not in shape or by_axis.get("R") == whole("R", shape.R)
+    if "C" not in shape or by_axis.get("C") != whole("C", shape.C):
+        return _of_blocks(shape, by_axis)
+    if shape.spatial and "T" not in shape and tuple(axes) == (*(["R"] if "R" in shape else []), "T", "C") and regions:
+        if by_axis["T"] == joined([factor for axis in shape.spatial for factor in whole(axis, shape[axis])]):
+            return (Move("tokens", {}),)
+    if shape.spatial and "T" not in shape and "R" not in shape and tuple(axes) == ("R", "T", "C"):
+        return _windows(shape, by_axis)
+    spatial = [axis for axis in axes if axis in ("D", "H", "W")]
+    if "T" in shape and not shape.spatial and spatial and "T" not in axes and ("R" in axes) == ("R" in shape) and regions:
+        if joined([factor for axis in spatial for factor in by_axis[axis]]) == whole("T", shape["T"]):
+            return (Move("grid", {axis: sizes[axis] for axis in spatial}),)
+    if "T" in shape and "R" in shape and not shape.spatial and spatial and not {"R", "T"} & {*axes}:
+        return _unwindows(shape, by_axis)
+    return None
+
+
+def _windows(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...] | None:
+    sides = {axis: next((f.size for f in by_axis["T"] if f.axis == axis), 1) for axis in shape.spatial}
+    for grid in (False, True):
+        parts = [_sides(axis, known(shape[axis]), sides[axis], grid) for axis in shape.spatial]
+        found = tuple(joined([part[place] for part in parts]) for place in (0, 1))
+        if found == (by_axis["R"], by_axis["T"]):
+            return (Move("windows", {"size": _extent(sides.values()), **({"grid": True} if grid else {})}),)
+    return None
+
+
+def _sides(axis: str, size: int, side: int, grid: bool) -> tuple[Factor, Factor]:
+    """Of an axis which window it is, and the place in a window."""
+    count = size // side
+    return (Factor(axis, 1, count), Factor(axis, count, side)) if grid else (Factor(axis, side, count), Factor(axis, 1, side))
+
+
+def _unwindows(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...] | None:
+    spatial = [axis for axis in by_axis if axis in ("D", "H", "W")]
+    for grid in (False, True):
+        pairs = [_pair(by_axis[axis], grid) for axis in spatial]
+        if any(pair is None for pair in pairs):
+            continue
+        windows, places = ([factor for pair in pairs if pair for factor in pair[place]] for place in (0, 1))
+        if (joined(windows), joined(places)) == (whole("R", shape.R), whole("T", shape["T"])):
+            sides = [prod(factor.size for factor in pair[1]) for pair in pairs if pair]
+            sizes = {axis: prod(factor.size for factor in by_axis[axis]) for axis in spatial}
+            return (Move("unwindows", {"size": _extent(sides), **({"grid": True} if grid else {}), **sizes}),)
+    return None
+
+
+def _pair(dim: Dimension, grid: bool) -> tuple[Dimension, Dimension] | None:
+    """The factors of an axis that are of regions, and those of tokens; None if they aren't in this order."""
+    windows, places = (tuple(f for f in dim if f.axis == axis) for axis in ("R", "T"))
+    return (windows, places) if dim == ((*places, *windows) if grid else (*windows, *places)) else None
+
+
+def _of_blocks(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...] | None:
+    """Blocks of places as channels, or the reverse, in the orders that layers have."""
+    if "C" not in shape or tuple(by_axis) != tuple(shape):
+        return None
+    if len(by_axis["C"]) == 2 and all(by_axis[axis] == whole(axis, shape[axis]) for axis in shape if axis != "C"):
+        inner, outer = by_axis["C"]
+        if (inner.axis, inner.stride, outer.axis, outer.stride) == ("C", 1, "C", inner.size):
+            return (Move("channel_shuffle", {"groups": outer.size}),)
+    if not shape.spatial or "T" in shape or "R" in shape:
+        return None
+    for order in ("chw", "hwc", "whc"):
+        axes = shape.spatial if order != "whc" else shape.spatial[::-1]
+        sides = {axis: next((f.size for f in by_axis["C"] if f.axis == axis), 1) for axis in shape.spatial}
+        inside = [Factor(axis, 1, sides[axis]) for axis in axes]
+        places = [_sides(axis, known(shape[axis]), sides[axis], False)[0] for axis in shape.spatial]
+        channels = [*whole("C", shape.C), *inside] if order == "chw" else [*inside, *whole("C", shape.C)]
+        wanted = (joined(channels), *(joined([place]) for place in places))
+        if wanted == tuple(by_axis.values()) and prod(sides.values()) > 1:
+            return (Move("pixel_unshuffle", {"factor": _extent(sides.values()), **({} if order == "chw" else {"order": order})}),)
+    return None
+
+
+def _extent(sides: Any) -> Any:
+    found = tuple(sides)
+    return found[0] if len(set(found)) == 1 else found
+
+
+# --- several layers ---------------------------------------------------------------------------------------------------
+
+
+def _atoms(levels: Sequence[Level], dims: Sequence[Dimension], far: bool) -> list[list[Level]]:
+    """Levels that stay side by side, as one; `far`: even where they are of different axes."""
+    order = [(f.axis, f.stride) for dim in dims for f in dim]
+    follows = {one: other for dim in dims for one, other in pairwise((f.axis, f.stride) for f in dim)}
+    assert len(set(order)) == len(order)
+    found: list[list[Level]] = []
+    for level in levels:
+        last = found[-1][-1] if found else None
+        if (
+            last is not None
+            and last.is_whole
+            and level.is_whole
+            and (far or last.axis == level.axis)
+            and follows.get((last.axis, last.stride)) == (level.axis, level.stride)
+        ):
+            found[-1].append(level)
+        else:
+            found.append([level])
+    return found
+
+
+def _exchanged(
+    shape: Shape, atoms: Sequence[Sequence[Level]], dims: Sequence[Dimension], axes: Sequence[str]
+) -> tuple[Move, ...] | None:
+    """Axes taken apart, parts of them, exchanged, and joined."""
+    sizes = [prod(level.size for level in atom) for atom in atoms]
+    place = {(level.axis, level.stride): number for number, atom in enumerate(atoms) for level in atom}
+    rows = [[*dict.fromkeys(place[factor.axis, factor.stride] for factor in dim)] for dim in dims]
+    order = [number for row in rows for number in row]
+    if len(atoms) > len(AXES):
+        return None
+    alone = [axis for axis in shape if shape[axis] != 1]
+    apart = [[level.axis for level in atom] for atom in atoms] != [[axis] for axis in alone]
+    direct = all(len(row) == 1 for row in rows) and len(atoms) == len(order)
+    wanted = [*axes] if direct else []
+    now = _named(wanted if apart and direct else AXES, len(atoms)) if apart else alone
+    found: list[Move] = []
+    current = Shape(**dict(zip(now, sizes, strict=True))) if apart else shape
+    if apart and current != shape:
+        found.append(Move("reshape", dict(current.items())))
+    for atom, name in zip(atoms, now, strict=True):
+        if not atom[0].is_whole:
+            (level,) = atom
+            stop = level.start + level.count
+            found.append(Move("part", {"axis": name, "start": level.start, **({"stop": stop} if stop < level.size else {})}))
+            current = current.with_(**{name: level.count})
+    names = {number: now[number] for number in order}
+    goal = wanted or sorted(names.values(), key=AXES.index)
+    for number, name in zip(order, goal, strict=True):
+        if (mine := names[number]) != name:
+            found.append(Move("transpose", {"axis": mine, "other": name}))
+            names = {each: {mine: name, name: mine}.get(held, held) for each, held in names.items()}
+            current = Shape(**{{mine: name, name: mine}.get(axis, axis): size for axis, size in current.items()})
+    made = Shape(**{axis: prod(f.size for f in dim) for axis, dim in zip(axes, dims, strict=True)})
+    if current != made:
+        found.append(Move("flatten", {}) if tuple(made) == ("C",) and "R" not in current else Move("reshape", dict(made.items())))
+    return tuple(found)
+
+
+def _named(preferred: Sequence[str], count: int) -> list[str]:
+    """So many axes, in the order that volumes have."""
+    return [axis for axis in AXES if axis in preferred][:count] if len(preferred) >= count else [*AXES[:count]]
