@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
 from archcalc.importers.operations.exported import Around, Entered, Exported, Operation, Result, Stored
-from archcalc.importers.operations.views import BATCH, TensorView, of_volume, whole
+from archcalc.importers.operations.rearranging import moves
+from archcalc.importers.operations.views import BATCH, COPIES, Dimension, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
-from archcalc.shape import Shape
+from archcalc.shape import AXES, Shape
 
 SPATIAL = {0: (), 1: ("W",), 2: ("H", "W"), 3: ("D", "H", "W")}
+TOKENS = ("R", "T", "C")
 
 
 class Step(NamedTuple):
@@ -98,6 +100,10 @@ class Lifter:
         self.multiples: dict[int, Any] = {}
         """Steps that multiply by a number, and that."""
         self.operation: Operation | None = None
+        self.moved: dict[tuple[TensorView, tuple[str, ...]], int] = {}
+        """Steps that hold what views show, in axes of their own."""
+        self.free: set[int] = set()
+        """Steps whose volumes are the same for all examples: what is made of parameters alone."""
         self.changed: dict[int, int] = {}
         self.spoiled: dict[int, list[TensorView]] = {}
 
@@ -118,6 +124,8 @@ class Lifter:
                     found = lift(self, operation)
                 if isinstance(found, TensorView):
                     found = [found]
+                if isinstance(found, list):
+                    found = [_regions_joined(each, operation.shape) for each in found]
                 if isinstance(found, list) and found[0].sizes() != operation.shape:
                     raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
                 if isinstance(found, list) and name.endswith("_"):
@@ -211,58 +219,65 @@ class Lifter:
 
     def plain(self, step: int) -> TensorView:
         """A whole volume as a tensor."""
-        return of_volume(step, self.shape(step), self.batch)
+        return of_volume(step, self.shape(step), 1 if step in self.free else self.batch)
 
-    def volume(self, view: TensorView) -> int:
-        """The step whose volume this is, with layers added that make it of the one it's a view of."""
+    def volume(self, view: TensorView, axes: Sequence[str] = ()) -> int:
+        """The step whose volume this is, with layers added that make it of the one it's a view of.
+
+        `axes` are those of the volume, in the order of all volumes; without them they are found by the view's rank.
+        """
         if view.step in self.waiting:
             view = view._replace(step=self.waiting[view.step].alone(self))
-        if view == self.plain(view.step):
+        if view == self.plain(view.step) and tuple(axes or self.shape(view.step)) == tuple(self.shape(view.step)):
             return view.step
-        shape = self.shape(view.step)
-        if view.dims == (whole(BATCH, self.batch), whole("C", shape.C)) and set(shape) == {"T", "C"}:
-            return self.add("select", (view.step,), inner=False, index=dict(view.starts).get("T", 0))
-        if not view.starts:
-            if view.dims == (whole(BATCH, self.batch), _in_a_row(shape)):
-                return self.add("flatten", (view.step,), inner=False)
-            spatial = tuple(factor for axis in shape.spatial for factor in whole(axis, shape[axis]))
-            if shape.spatial and view.dims == (whole(BATCH, self.batch), spatial, whole("C", shape.C)):
-                return self.add("tokens", (view.step,), inner=False)
-        if (found := self._rearranged(view, shape)) is not None:
-            return self.volume(found)
-        sizes = "x".join(map(str, view.sizes()[1:]))
-        raise Unknown(f"{shape.text()} in another order, as {sizes}")
+        if (done := self.moved.get((view, tuple(axes)))) is not None:
+            return done
+        dims = self._without_batch(view)
+        shape, named = self.shape(view.step), axes or _usual_axes(dims)
+        found = moves(shape, dims, dict(view.starts), named) if len(named) == len(dims) else None
+        if found is None:
+            raise Unknown(f"{shape.text()} in another order, as {'x'.join(map(str, view.sizes()[1:]))}")
+        step = view.step
+        for kind, arguments in found:
+            step = self.add(kind, (step,), inner=False, **arguments)
+        self.moved[view, tuple(axes)] = step
+        return step
 
-    def _rearranged(self, view: TensorView, shape: Shape) -> TensorView | None:
-        """The view of a volume that a layer makes which moves values: one of its parts, or with axes exchanged."""
-        plain = self.plain(view.step)
-        if len(view.starts) <= 1 and len(view.dims) == len(plain.dims):
-            unlike = [place for place, dim in enumerate(view.dims) if dim != plain.dims[place]]
-            if len(unlike) == 1 and len(view.dims[unlike[0]]) <= 1 and len(plain.dims[unlike[0]]) == 1:
-                return self._part(view, plain, unlike[0])
-            if len(unlike) == 1 and not view.starts and len(view.dims[unlike[0]]) == 2:
-                inner, outer = view.dims[unlike[0]]
-                if (inner.axis, inner.stride, outer.axis, outer.stride) == ("C", 1, "C", inner.size):
-                    return self.plain(self.add("channel_shuffle", (view.step,), inner=False, groups=outer.size))
-        if not view.starts and set(shape) == {"T", "C"} and view.dims == (plain.dims[0], plain.dims[2], plain.dims[1]):
-            return self.plain(self.add("transpose", (view.step,), inner=False, axis="T", other="C"))
-        return None
+    def _without_batch(self, view: TensorView) -> tuple[Dimension, ...]:
+        """A view's dimensions, those without the batch; what it has beside the batch in one comes first.
 
-    def _part(self, view: TensorView, plain: TensorView, place: int) -> TensorView | None:
-        (whole_axis,), size = plain.dims[place], view.sizes()[place]
-        factor = view.dims[place][0] if view.dims[place] else whole_axis._replace(size=1)
-        start = dict(view.starts).get(whole_axis.axis, 0)
-        if factor.axis != whole_axis.axis or factor.axis == BATCH or set(dict(view.starts)) - {factor.axis}:
-            return None
-        stop = start + (size - 1) * factor.stride + 1
-        arguments: dict[str, Any] = {"axis": factor.axis, "start": start, "step": factor.stride}
-        if stop != whole_axis.size:
-            arguments["stop"] = stop
-        return self.plain(self.add("part", (view.step,), inner=False, **arguments))
+        Raises: Unknown: it isn't ahead of all others, or values are there several times.
+        """
+        first, *others = view.dims if view.step not in self.free or not view.dims[0] else ((), *view.dims)
+        batch = whole(BATCH, 1 if view.step in self.free else self.batch)
+        if first[: len(batch)] != batch or any(factor.axis in (BATCH, COPIES) for dim in others for factor in dim):
+            raise Unknown("the batch isn't the first axis, or values are copied")
+        return (first[len(batch) :], *others) if first[len(batch) :] else tuple(others)
 
     def as_map(self, operand: Any) -> int:
         """The step whose volume an operand is, with its channels ahead of spatial axes."""
-        return self.volume(self.view(operand))
+        view = self.view(operand)
+        regions = ("R",) if len(self._without_batch(view)) == len(view.dims) else ()
+        return self.volume(view, (*regions, "C", *SPATIAL.get(len(view.dims) - 2, ())) if len(view.dims) > 2 else ())
+
+    def laid(self, view: TensorView, axes: Sequence[str] = ()) -> TensorView:
+        """The same tensor, of a volume that has nothing but it."""
+        found = self.plain(self.volume(view, axes)).reshaped(view.sizes())
+        assert found is not None  # a dimension is an axis, or the batch and regions, or several axes together
+        return found
+
+    def with_features(self, view: TensorView) -> TensorView:
+        """The same with its last dimension as the features of tokens, C; others are regions and tokens."""
+        if view.dims[-1] == whole("C", self.shape(view.step).get("C", 1)) and view.is_all_of(self.plain(view.step)):
+            return view
+        dims = self._without_batch(view)
+        if len(dims) <= len(TOKENS):
+            return self.laid(view, TOKENS[-len(dims) :])
+        middle = tuple(factor for dim in dims[1:-1] for factor in dim)
+        few = view._replace(dims=(whole(BATCH, self.batch), dims[0], middle, dims[-1]))
+        found = self.laid(few, TOKENS).reshaped(view.sizes())
+        assert found is not None  # its middle is an axis that is divided again
+        return found
 
     # --- what they make -------------------------------------------------------------------------------------------
 
@@ -272,6 +287,8 @@ class Lifter:
         """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
         layer = REGISTRY[kind](**arguments)
         shape = layer.output_shape(*map(self.shape, inputs))
+        if kind == "param" or all(step in self.free for step in inputs):
+            self.free.add(len(self.steps))
         assert self.operation is not None
         kept = tuple(each for each in stored if isinstance(each, Stored))
         around = self.operation.around if inner else self.operation.around[:-1]
@@ -291,14 +308,28 @@ class Lifter:
 
     def along(self, view: TensorView, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
-        shape = self.shape(view.step)
         if not view.is_all_of(self.plain(view.step)):
-            view = self.plain(self.volume(view))
+            view = self.laid(view)
+        shape = self.shape(view.step)
         step = self.add(kind, (view.step,), stored, **arguments)
         if self.shape(step) == shape:
             return view._replace(step=step)
         dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
         return TensorView(step, dims)
+
+
+def _regions_joined(view: TensorView, shape: Sequence[int]) -> TensorView:
+    """A tensor of this shape whose batch holds regions, too."""
+    if len(view.dims) != len(shape) + 1 or (view.dims[1] and view.dims[1][0].axis != "R"):
+        return view
+    return view._replace(dims=(joined(view.dims[0] + view.dims[1]), *view.dims[2:]))
+
+
+def _usual_axes(dims: Sequence[Dimension]) -> tuple[str, ...]:
+    """Axes for so many dimensions: of tokens with features up to three, and of maps where channels come first."""
+    if len(dims) == 3 and not (dims[0] and dims[0][0].axis == "C"):
+        return TOKENS
+    return ((), ("C",), ("T", "C"), ("C", "H", "W"), ("C", "D", "H", "W"), AXES[1:], AXES, ())[min(len(dims), 7)]
 
 
 def _tensors(operands: Any) -> Iterator[Any]:

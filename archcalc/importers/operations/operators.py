@@ -16,6 +16,7 @@ from archcalc.importers.operations.lifting import (
     operator,
     padding_of,
 )
+from archcalc.importers.operations.merging import merged
 from archcalc.importers.operations.views import TensorView, whole
 from archcalc.symbolic import known
 
@@ -65,12 +66,13 @@ def linear(lifter: Lifter, op: Operation) -> TensorView:
         mixed = lifter.waiting[x.step].mixed(lifter, weight, bias)
         if mixed is not None:
             return TensorView(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
-    if shape.spatial and x.dims[-1] == whole("C", shape.C) and len(x.dims) == len(shape) + 1 > 2:
-        return lifter.along(
+    if shape.spatial and x.is_all_of(lifter.plain(x.step)) and x.dims[-1] == whole("C", shape.C) and len(x.dims) > 2:
+        found = lifter.along(
             x, "conv", [weight, bias], out_channels=weight.shape[0], kernel_size=1, bias=bias is not None
         )
-    if shape.spatial or x.dims[-1] != whole("C", shape.C):
-        x = lifter.plain(lifter.volume(x))
+        lifter.products.add(found.step)
+        return found
+    x = lifter.with_features(x) if not shape.spatial else lifter.with_features(lifter.laid(x))
     again = any(around.call for around in op.around)  # then the whole submodule is shared
     owner = None if again else lifter.owner(weight)
     tie = {"tie": ""} if owner is not None else {}
@@ -90,9 +92,7 @@ def batch_norm(lifter: Lifter, op: Operation) -> TensorView:
     affine = weight is not None
     if mean is None:
         raise Unknown("batch normalisation without running statistics")
-    return lifter.made(
-        "bn", [_with_channels(lifter, x)], [weight, bias, mean, variance], affine=affine, eps=number(eps)
-    )
+    return lifter.made("bn", [lifter.as_map(x)], [weight, bias, mean, variance], affine=affine, eps=number(eps))
 
 
 @operator("layer_norm")
@@ -100,22 +100,11 @@ def layer_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Layer normalisation over C, wherever C stands."""
     x, sizes = lifter.view(op.arguments[0]), op.arguments[1]
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
-    channels = whole("C", lifter.shape(x.step).C)
-    if len(sizes) != 1 or x.dims[-1] != channels:
-        x = lifter.plain(lifter.volume(x))
-        if len(sizes) != 1 or x.dims[-1] != whole("C", lifter.shape(x.step).C):
-            raise Unknown(f"normalises over {len(sizes)} axes at once")
+    if len(sizes) != 1:
+        raise Unknown(f"normalises over {len(sizes)} axes at once")
+    x = lifter.with_features(x)
     eps = number(argument(op, 4, "eps", 1e-5))
     return lifter.along(x, "ln", [weight, bias], affine=weight is not None, bias=bias is not None, eps=eps)
-
-
-def _with_channels(lifter: Lifter, operand: Any) -> int:
-    """The step whose volume a tensor is that has its channels next to the batch."""
-    step = lifter.as_map(operand)
-    shape = lifter.shape(step)
-    if "T" in shape and not shape.spatial:
-        raise Unknown("normalises tokens, not channels")
-    return step
 
 
 @operator("group_norm")
@@ -123,7 +112,7 @@ def group_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Group normalisation."""
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
     eps = number(argument(op, 4, "eps", 1e-5))
-    x = _with_channels(lifter, op.arguments[0])
+    x = lifter.as_map(op.arguments[0])
     return lifter.made("groupnorm", [x], [weight, bias], num_groups=op.arguments[1], affine=weight is not None, eps=eps)
 
 
@@ -180,9 +169,12 @@ def dropout(lifter: Lifter, op: Operation) -> TensorView:
 def softmax(lifter: Lifter, op: Operation) -> TensorView:
     """A softmax over one axis."""
     x, dim = lifter.view(op.arguments[0]), op.arguments[1]
-    if len(x.dims[dim]) != 1:
-        raise Unknown("softmax over several axes at once")
-    return lifter.along(x, op.name.partition(".")[0], axis=x.dims[dim][0].axis)
+    shape, place = lifter.shape(x.step), dim % len(x.dims)
+    if not x.dims[place]:
+        raise Unknown("a softmax of single values")
+    if not x.is_all_of(lifter.plain(x.step)) or x.dims[place] not in [whole(axis, shape[axis]) for axis in shape]:
+        x = lifter.with_features(x) if place == len(x.dims) - 1 else lifter.laid(x)
+    return lifter.along(x, op.name.partition(".")[0], axis=x.dims[place][0].axis)
 
 
 # --- pools ----------------------------------------------------------------------------------------------------------
@@ -326,11 +318,7 @@ def merge(lifter: Lifter, op: Operation) -> TensorView | Sketch:
         return found
     if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
         return _with_constant(lifter, kind, one, other)
-    views = [lifter.view(one).without_copies(), lifter.view(other).without_copies()]
-    if kind == "mul" and len(views[0].dims) == len(views[1].dims):
-        views.sort(key=lambda view: all(not dim for dim in view.dims[2:]))
-    steps = [lifter.volume(view) for view in views]
-    return lifter.made(kind, steps)
+    return merged(lifter, kind, lifter.view(one), lifter.view(other))
 
 
 def _is_tensor(lifter: Lifter, operand: Any) -> bool:

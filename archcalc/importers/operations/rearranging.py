@@ -6,13 +6,13 @@ people know, such as `tokens` or `windows`, is; all else is a part of an axis, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
 from archcalc.importers.operations.views import Dimension, Factor, joined, whole
-from archcalc.shape import AXES, Shape
+from archcalc.shape import AXES, SPATIAL, Shape
 from archcalc.symbolic import known
 
 
@@ -24,18 +24,18 @@ class Move(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A stretch of an axis, `size` steps of `stride` positions, of which `count` are meant from `start` on."""
+    """A stretch of an axis, `size` steps of `stride` positions, of which `length` are meant from `start` on."""
 
     axis: str
     stride: int
     size: int
     start: int
-    count: int
+    length: int
 
     @property
     def is_whole(self) -> bool:
         """Whether all of its steps are meant."""
-        return self.count == self.size
+        return self.length == self.size
 
 
 def moves(
@@ -45,6 +45,8 @@ def moves(
 
     `dims` and `axes` are without the batch, axes in the order that all volumes have.
     """
+    if "T" in shape and (*axes,) == (*shape.without("T"),) and set(starts) <= {"T"} and [*dims] == _plain(shape, axes):
+        return (Move("select", {"index": starts.get("T", 0)}),)
     cuts, shape, dims, starts = _cut(shape, dims, starts)
     found = _in_a_word(shape, dims, axes) if not starts else None
     if found is not None:
@@ -52,9 +54,13 @@ def moves(
     levels = [level for axis in shape if (each := _levels(shape, dims, starts, axis)) is not None for level in each]
     if {level.axis for level in levels} != {axis for axis in shape if shape[axis] != 1}:
         return None
-    options = [_exchanged(shape, atoms, dims, axes) for atoms in (_atoms(levels, dims, True), _atoms(levels, dims, False))]
+    options = [_exchanged(shape, _atoms(levels, dims, far), dims, axes) for far in (True, False)]
     possible = [option for option in options if option is not None]
     return (*cuts, *min(possible, key=len)) if possible else None
+
+
+def _plain(shape: Shape, axes: Sequence[str]) -> list[Dimension]:
+    return [whole(axis, shape[axis]) for axis in axes]
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -90,7 +96,8 @@ def _levels(shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int], 
     """An axis taken apart, from the outermost stretch in; None if its parts don't divide it."""
     factors = sorted((f for dim in dims for f in dim if f.axis == axis), key=lambda factor: factor.stride)
     start, ends = starts.get(axis, 0), [*(f.stride for f in factors[1:]), known(shape[axis])]
-    found = [Level(axis, 1, factors[0].stride, start % factors[0].stride, 1)] if factors and factors[0].stride > 1 else []
+    gap = factors[0].stride if factors else 1
+    found = [Level(axis, 1, gap, start % gap, 1)] if gap > 1 else []
     for factor, end in zip(factors, ends, strict=False):
         size, rest = divmod(end, factor.stride)
         begin = start // factor.stride % size if size else 0
@@ -105,25 +112,31 @@ def _levels(shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int], 
 
 def _in_a_word(shape: Shape, dims: Sequence[Dimension], axes: Sequence[str]) -> tuple[Move, ...] | None:
     """Nothing, or the one layer that does it."""
-    if tuple(shape) == tuple(axes) and all(dim == whole(a, shape[a]) for dim, a in zip(dims, axes, strict=True)):
-        return ()
-    sizes = {axis: prod(factor.size for factor in dim) for axis, dim in zip(axes, dims, strict=True)}
     by_axis = dict(zip(axes, dims, strict=True))
-    regions = "R" not in shape or by_axis.get("R") == whole("R", shape.R)
+    if (*by_axis,) == (*shape,) and all(by_axis[axis] == whole(axis, shape[axis]) for axis in shape):
+        return ()
+    if (*axes,) == ("C",) and "R" not in shape:
+        return (Move("flatten", {}),) if dims[0] == _in_a_row(shape, shape) else None
     if "C" not in shape or by_axis.get("C") != whole("C", shape.C):
         return _of_blocks(shape, by_axis)
-    if shape.spatial and "T" not in shape and tuple(axes) == (*(["R"] if "R" in shape else []), "T", "C") and regions:
-        if by_axis["T"] == joined([factor for axis in shape.spatial for factor in whole(axis, shape[axis])]):
-            return (Move("tokens", {}),)
-    if shape.spatial and "T" not in shape and "R" not in shape and tuple(axes) == ("R", "T", "C"):
-        return _windows(shape, by_axis)
-    spatial = [axis for axis in axes if axis in ("D", "H", "W")]
-    if "T" in shape and not shape.spatial and spatial and "T" not in axes and ("R" in axes) == ("R" in shape) and regions:
-        if joined([factor for axis in spatial for factor in by_axis[axis]]) == whole("T", shape["T"]):
-            return (Move("grid", {axis: sizes[axis] for axis in spatial}),)
-    if "T" in shape and "R" in shape and not shape.spatial and spatial and not {"R", "T"} & {*axes}:
-        return _unwindows(shape, by_axis)
+    regions, tokens, places = "R" in shape, "T" in shape, [axis for axis in axes if axis in SPATIAL]
+    if (tokens and shape.spatial) or (tokens and not places) or ("T" in by_axis and places):
+        return None
+    if "R" in axes and not regions:
+        return _windows(shape, by_axis) if shape.spatial and "T" in by_axis else None
+    if regions and "R" not in axes:
+        return _unwindows(shape, by_axis) if tokens else None
+    if regions and by_axis["R"] != whole("R", shape.R):
+        return None
+    if tokens and joined([factor for axis in places for factor in by_axis[axis]]) == whole("T", shape["T"]):
+        return (Move("grid", {axis: prod(factor.size for factor in by_axis[axis]) for axis in places}),)
+    if shape.spatial and "T" in by_axis and by_axis["T"] == _in_a_row(shape, shape.spatial):
+        return (Move("tokens", {}),)
     return None
+
+
+def _in_a_row(shape: Shape, axes: Iterable[str]) -> Dimension:
+    return joined([factor for axis in axes for factor in whole(axis, shape[axis])])
 
 
 def _windows(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...] | None:
@@ -138,12 +151,13 @@ def _windows(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...]
 
 def _sides(axis: str, size: int, side: int, grid: bool) -> tuple[Factor, Factor]:
     """Of an axis which window it is, and the place in a window."""
-    count = size // side
-    return (Factor(axis, 1, count), Factor(axis, count, side)) if grid else (Factor(axis, side, count), Factor(axis, 1, side))
+    if grid:
+        return Factor(axis, 1, size // side), Factor(axis, size // side, side)
+    return Factor(axis, side, size // side), Factor(axis, 1, side)
 
 
 def _unwindows(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ...] | None:
-    spatial = [axis for axis in by_axis if axis in ("D", "H", "W")]
+    spatial = [axis for axis in by_axis if axis in SPATIAL]
     for grid in (False, True):
         pairs = [_pair(by_axis[axis], grid) for axis in spatial]
         if any(pair is None for pair in pairs):
@@ -180,7 +194,8 @@ def _of_blocks(shape: Shape, by_axis: Mapping[str, Dimension]) -> tuple[Move, ..
         channels = [*whole("C", shape.C), *inside] if order == "chw" else [*inside, *whole("C", shape.C)]
         wanted = (joined(channels), *(joined([place]) for place in places))
         if wanted == tuple(by_axis.values()) and prod(sides.values()) > 1:
-            return (Move("pixel_unshuffle", {"factor": _extent(sides.values()), **({} if order == "chw" else {"order": order})}),)
+            given = {} if order == "chw" else {"order": order}
+            return (Move("pixel_unshuffle", {"factor": _extent(sides.values()), **given}),)
     return None
 
 
@@ -235,19 +250,23 @@ def _exchanged(
     for atom, name in zip(atoms, now, strict=True):
         if not atom[0].is_whole:
             (level,) = atom
-            stop = level.start + level.count
-            found.append(Move("part", {"axis": name, "start": level.start, **({"stop": stop} if stop < level.size else {})}))
-            current = current.with_(**{name: level.count})
+            stop = level.start + level.length
+            until = {"stop": stop} if stop < level.size else {}
+            found.append(Move("part", {"axis": name, "start": level.start, **until}))
+            current = current.with_(**{name: level.length})
     names = {number: now[number] for number in order}
-    goal = wanted or sorted(names.values(), key=AXES.index)
+    goal = wanted if wanted and order != sorted(order) else sorted(names.values(), key=AXES.index)
     for number, name in zip(order, goal, strict=True):
         if (mine := names[number]) != name:
-            found.append(Move("transpose", {"axis": mine, "other": name}))
+            pair = sorted((mine, name), key=AXES.index)
+            found.append(Move("transpose", {"axis": pair[0], "other": pair[1]}))
             names = {each: {mine: name, name: mine}.get(held, held) for each, held in names.items()}
             current = Shape(**{{mine: name, name: mine}.get(axis, axis): size for axis, size in current.items()})
     made = Shape(**{axis: prod(f.size for f in dim) for axis, dim in zip(axes, dims, strict=True)})
-    if current != made:
-        found.append(Move("flatten", {}) if tuple(made) == ("C",) and "R" not in current else Move("reshape", dict(made.items())))
+    if current != made and (*made,) == ("C",) and "R" not in current:
+        found.append(Move("flatten", {}))
+    elif current != made:
+        found.append(Move("reshape", dict(made.items())))
     return tuple(found)
 
 

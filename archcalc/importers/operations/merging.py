@@ -1,0 +1,95 @@
+"""Sums and products of tensors whose dimensions lie differently in their volumes, or are stretched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from archcalc.importers.operations.lifting import Lifter
+from archcalc.importers.operations.views import BATCH, Factor, TensorView
+from archcalc.shape import Shape
+
+
+def merged(lifter: Lifter, kind: str, one: TensorView, other: TensorView) -> TensorView:
+    """Two tensors, value by value, each stretched along dimensions where it has one value; a gate comes second.
+
+    The volume is that of the one that needn't be stretched, so that the other's values are moved, if any are.
+    """
+    views = [each.without_copies() for each in (one, other)]
+    rank = max(len(view.dims) for view in views)
+    views = [view._replace(dims=((),) * (rank - len(view.dims)) + view.dims) for view in views]
+    sizes = tuple(max(pair) for pair in zip(*(view.sizes() for view in views), strict=True))
+    whole = [place for place, view in enumerate(views) if view.sizes() == sizes]
+    if not whole:
+        return _both_stretched(lifter, kind, views, sizes)
+    if len(whole) == 2:
+        whole.sort(key=lambda place: (views[place].step in lifter.free, not _lies_whole(lifter, views[place])))
+    base, small = views[whole[0]], views[1 - whole[0]]
+    if not _lies_whole(lifter, base):
+        base = lifter.laid(base)
+    fitted = _fitted(lifter, base, small)
+    if fitted is None:
+        base = lifter.laid(base, _axes_of(base))
+        fitted = _fitted(lifter, base, small)
+    assert fitted is not None  # its dimensions are axes now
+    shape = lifter.shape(base.step)
+    step = lifter.volume(fitted, tuple(shape))
+    pair = (base.step, step) if whole[0] == 0 or lifter.shape(step) != shape else (step, base.step)
+    return base._replace(step=lifter.add(kind, pair, **_stretching(kind, [shape, lifter.shape(step)])))
+
+
+def _lies_whole(lifter: Lifter, view: TensorView) -> bool:
+    return view.step not in lifter.waiting and view.is_all_of(lifter.plain(view.step))
+
+
+def _axes_of(view: TensorView) -> tuple[str, ...]:
+    """Axes for a volume whose every dimension is one, whatever lies beside the batch as well."""
+    regions = ("R",) if any(factor.axis != BATCH for factor in view.dims[0]) else ()
+    names = {1: ("C",), 2: ("T", "C"), 3: ("C", "H", "W"), 4: ("C", "D", "H", "W"), 5: ("T", "C", "D", "H", "W")}
+    return (*regions, *names.get(len(view.dims) - 1, ()))
+
+
+def _fitted(lifter: Lifter, base: TensorView, small: TensorView) -> TensorView | None:
+    """Another tensor with its dimensions where the first one's volume has them; None if a part is stretched."""
+    factors = [(place, factor) for place, dim in enumerate(base.dims) for factor in dim]
+    stretched = [size == 1 for size in small.sizes()]
+    sizes = [1 if stretched[place] else factor.size for place, factor in factors]
+    apart = small.reshaped(sizes)
+    if apart is None:
+        apart = lifter.laid(small).reshaped(sizes)
+    assert apart is not None  # each of its dimensions is an axis, or the batch with regions
+    shape = lifter.shape(base.step)
+    order = ["N", *shape]
+    natural = sorted(range(len(factors)), key=lambda at: _place(factors[at][1], order))
+    inside = [apart.sizes()[at] for at in natural]
+    made, place = [], 0
+    for axis in order:
+        own = [at for at in natural if factors[at][1].axis == axis]
+        size, full = prod(inside[place : place + len(own)]), prod(factors[at][1].size for at in own)
+        if size not in (1, full):
+            return None
+        made.append(size)
+        place += len(own)
+    return apart.permuted(natural).reshaped(made)
+
+
+def _place(factor: Factor, order: Sequence[str]) -> tuple[int, int]:
+    return order.index(factor.axis), -factor.stride
+
+
+def _stretching(kind: str, shapes: Sequence[Shape]) -> dict[str, Any]:
+    """What is said of a merge of such volumes."""
+    first, second = shapes
+    gates = second.spatial and all(second[axis] == 1 for axis in second.spatial)
+    same = all(first[axis] == second[axis] for axis in first if axis not in first.spatial)
+    return {} if first == second or (kind == "mul" and gates and same) else {"broadcast": True}
+
+
+def _both_stretched(lifter: Lifter, kind: str, views: Sequence[TensorView], sizes: Sequence[int]) -> TensorView:
+    """Each is stretched along a dimension of the other."""
+    axes = _axes_of(TensorView(0, tuple(max(pair) for pair in zip(*(view.dims for view in views), strict=True))))
+    steps = [lifter.volume(view, axes) for view in views]
+    found = lifter.plain(lifter.add(kind, steps, broadcast=True)).reshaped(sizes)
+    assert found is not None  # it has these axes
+    return found
