@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from archcalc.graph import Graph, Node
     from archcalc.language.model import Spec
     from archcalc.pytorch import to_torch
+    from archcalc.questions.against import assert_matches
     from archcalc.questions.analyze import analyze
     from archcalc.questions.architectures import Architectures, architectures
-    from archcalc.questions.check import Findings, check
+    from archcalc.questions.check import check
     from archcalc.questions.claims import Claims, claims
     from archcalc.questions.compare import Comparison, compare
     from archcalc.questions.effective_field import EffectiveField, effective_receptive_field
     from archcalc.questions.explain import Explanation, explain
     from archcalc.questions.explain_steps import Step
+    from archcalc.questions.findings import Findings
     from archcalc.questions.formula import Formulas, formula
     from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
     from archcalc.questions.imports import from_config, from_torch
@@ -60,7 +62,8 @@ _HOMES = {
     "archcalc.graph": ("Graph", "Node"),
     "archcalc.questions.analyze": ("analyze",),
     "archcalc.questions.architectures": ("Architectures", "architectures"),
-    "archcalc.questions.check": ("Findings", "check"),
+    "archcalc.questions.against": ("assert_matches",),
+    "archcalc.questions.check": ("check",),
     "archcalc.questions.claims": ("Claims", "claims"),
     "archcalc.questions.compare": ("Comparison", "compare"),
     "archcalc.questions.effective_field": ("EffectiveField", "effective_receptive_field"),
@@ -71,6 +74,7 @@ _HOMES = {
     "archcalc.questions.receptive_field_at": ("PositionField", "receptive_field_at"),
     "archcalc.questions.receptive_field_stack": ("Stack", "receptive_field_stack"),
     "archcalc.questions.revisions": ("Differences", "diff"),
+    "archcalc.questions.findings": ("Findings",),
     "archcalc.questions.formula": ("Formulas", "formula"),
     "archcalc.questions.imports": ("from_config", "from_torch"),
     "archcalc.questions.show": ("Description", "show"),
@@ -128,6 +132,7 @@ __all__ = [
     "__version__",
     "analyze",
     "architectures",
+    "assert_matches",
     "build",
     "check",
     "claims",

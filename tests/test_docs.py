@@ -286,6 +286,14 @@ def diagnostics(fragment: str) -> list[Diagnostic]:
     return found + claim_findings(spec, spec.variants or ("",))
 
 
+def unlike(spec: str, network: str) -> list[Diagnostic]:
+    """How a network isn't what a spec says, both of them pieces of specs."""
+    said, found = (
+        archcalc.Architecture(parse_spec(Source("t.yaml", complete(each), None)), "") for each in (spec, network)
+    )
+    return list(archcalc.check(found, against=said))
+
+
 ERRORS = {row[0]: row for row in table(DOCS["docs/errors.md"], "Code", "Meaning", "Example", "Message")}
 
 
@@ -303,7 +311,8 @@ def test_error_examples(error: str) -> None:
     _, _, example, told = ERRORS[error]
     fragment = "" if example == "an empty file" else "\n".join(code(example))
     message, *hint = code(told)
-    found = [(d.code, d.message, d.hint) for d in diagnostics(fragment)]
+    told_of = unlike(*code(example)) if error.startswith("E3") else diagnostics(fragment)
+    found = [(d.code, d.message, d.hint) for d in told_of]
     assert (error, message, "".join(hint)) in found, found
 
 

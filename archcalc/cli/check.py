@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from archcalc.cli.command import Command
-from archcalc.cli.graphs import read_sets, refuse_contradictions, symbol_names
-from archcalc.cli.options import Output, Set, Symbolic, form_option, subjects
+from archcalc.cli.completion import complete_name
+from archcalc.cli.graphs import loaded, read_sets, refuse_contradictions, symbol_names
+from archcalc.cli.options import Input, Output, Set, Symbolic, form_option, subjects
 from archcalc.cli.output import text_format, write, write_commands, write_table
 from archcalc.cli.run import refuse
 from archcalc.errors import ArchcalcError, UsageError
 from archcalc.questions.check import check as find
+from archcalc.questions.sizes import sizes_of
+from archcalc.zoo import Architecture
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -24,11 +28,22 @@ def check(
     output: Output = None,
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
-) -> None:
+    sizes: Input = [],  # noqa: B006  # likewise
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC", help="The spec that says what the files, code or configs must be.", show_default=False,
+            autocompletion=complete_name,
+        ),
+    ] = "",
+) -> None:  # fmt: skip
     """Find all errors and warnings of specs, in all of their variants. The exit code is 1 if there are errors.
 
     Published figures are compared by `archcalc claims`; here is found what no figure could make right: claims about
     layers that aren't there, or errata that hold. With `--symbolic`: for which sizes the architecture works, too.
+
+    With `--against`, each of what is named must be what that spec says, with the values of `--set` and `--input`: layer
+    by layer, whatever scopes are called. Code (`models.py:Net`) is traced with the spec's input.
 
     Examples:
     ```
@@ -36,6 +51,7 @@ def check(
     archcalc check specs/ --format github
     archcalc check resnet --set classes=10
     archcalc check unet --symbolic H,W
+    archcalc check 'models.py:Net(depth=4)' --against net.yaml
     ```
     """
     given, names = read_sets(sets), symbol_names(symbolic)
@@ -44,7 +60,8 @@ def check(
     if chosen == "github" and output is not None:
         raise UsageError("GitHub reads workflow commands from a log, not from a file", "leave out --output")
     refused: list[ArchcalcError] = []
-    found = find(*files, hparams=given, symbolic=names, on_error=refused.append)
+    spec, axes = _spec(against, sizes)
+    found = find(*files, hparams=given, symbolic=names, on_error=refused.append, against=spec, sizes=axes)
     if found.specs and chosen == "github":
         write_commands(found.commands())
     elif found.specs and chosen == "text":
@@ -54,3 +71,13 @@ def check(
     refuse(refused)
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _spec(against: str, sizes: list[str]) -> tuple[Architecture | None, Mapping[str, Any]]:
+    """The spec that says what must be, and the sizes of its input."""
+    if not against:
+        if sizes:
+            raise UsageError("--input goes with --against", "archcalc check models.py:Net --against net.yaml")
+        return None, {}
+    found, left = loaded(against, sizes)
+    return found, sizes_of(found, left)

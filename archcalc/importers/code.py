@@ -35,7 +35,7 @@ def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sizes:
 
     Raises: UsageError: nothing says them, or they can't be read.
     """
-    given = list(map(_named, inputs))
+    given = list(map(named_size, inputs))
     known = usual_sizes(source) if source.home == "transformers" or not given else None
     if isinstance(known, Mapping):
         free = iter(name for name in known if name not in dict(given))
@@ -49,8 +49,11 @@ def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sizes:
     return dict(given) if given[0][0] else [sizes for _, sizes in given]
 
 
-def _named(text: str) -> tuple[str, Size]:
-    """An input's name, if it's given, and its sizes: `image=3x224x224`, `T=64`."""
+def named_size(text: str) -> tuple[str, Size]:
+    """An input's name, if it's given, and its sizes: `image=3x224x224`, `T=64`.
+
+    Raises: UsageError: they can't be read.
+    """
     found = INPUT.fullmatch(re.sub(r"\s", "", text))
     if not found:
         raise UsageError(

@@ -80,6 +80,10 @@ class Layer:
     """What a picture writes for it; empty if that's its name and arguments."""
     is_residual: ClassVar[bool] = False
     """Its first input is the main path; the others go past that."""
+    commutes: ClassVar[bool] = False
+    """Its inputs may come in any order."""
+    merges: ClassVar[bool] = False
+    """Makes one volume of several; of a single one, that; of what its like has made, the same as of all those."""
     undrawn: ClassVar[tuple[int, ...]] = ()
     """The inputs, by position, that a picture leaves out, since what is before the layer reads them as well."""
     by_position: ClassVar[bool] = False

@@ -28,6 +28,9 @@ def _mismatch(hint: str = "") -> ShapeError:
 class Elementwise(Layer):
     """Value by value; with `broadcast`, an axis of size 1 is stretched, and so is one that an input lacks."""
 
+    commutes = True
+    merges = True
+
     broadcast: bool = False
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -191,6 +194,7 @@ class Concat(Layer):
 
     axis: Axis = "C"
 
+    merges = True
     takes_turned = True
     linear = True
     symbol = "‖ concat"

@@ -163,7 +163,7 @@ class _Matcher:
         """The children of two scopes that stand for each other."""
         a, b = list(one.children.items()), list(other.children.items())
         keys = [self._keys(children, side) for side, children in enumerate((a, b))]
-        for same, (a_from, a_to), (b_from, b_to) in _blocks(*keys):
+        for same, (a_from, a_to), (b_from, b_to) in stretches(*keys):
             if same:
                 for (_, left), (name, right) in zip(a[a_from:a_to], b[b_from:b_to], strict=True):
                     yield from self._both(left, right, path + name)
@@ -173,7 +173,7 @@ class _Matcher:
     def _gap(self, a: list[tuple[str, _Tree]], b: list[tuple[str, _Tree]], path: str) -> Iterator[_Group]:
         """Children of which none is equal to the one in its place: those of the same name are taken for the same."""
         keys = [[self._identity(name, tree, side) for name, tree in part] for side, part in enumerate((a, b))]
-        for same, (a_from, a_to), (b_from, b_to) in _blocks(*keys):
+        for same, (a_from, a_to), (b_from, b_to) in stretches(*keys):
             left, right = a[a_from:a_to], b[b_from:b_to]
             if same:
                 for (_, one), (name, other) in zip(left, right, strict=True):
@@ -184,7 +184,7 @@ class _Matcher:
     def _renamed(self, a: list[tuple[str, _Tree]], b: list[tuple[str, _Tree]], path: str) -> Iterator[_Group]:
         """Children without a namesake: equal ones have a new name, the others are gone or new."""
         keys = [[self._signature(tree, side) for _, tree in part] for side, part in enumerate((a, b))]
-        for same, (a_from, a_to), (b_from, b_to) in _blocks(*keys):
+        for same, (a_from, a_to), (b_from, b_to) in stretches(*keys):
             if same:
                 for (_, one), (name, other) in zip(a[a_from:a_to], b[b_from:b_to], strict=True):
                     yield from self._both(one, other, path + name)
@@ -251,7 +251,7 @@ def _leaves(tree: _Tree) -> Iterator[int]:
 _Span: TypeAlias = tuple[int, int]
 
 
-def _blocks(a: Sequence[object], b: Sequence[object]) -> Iterator[tuple[bool, _Span, _Span]]:
+def stretches(a: Sequence[object], b: Sequence[object]) -> Iterator[tuple[bool, _Span, _Span]]:
     """Stretches of two sequences, in order: whether they are equal, and where they lie in each."""
     start, least = 0, min(len(a), len(b))
     while start < least and a[start] == b[start]:
@@ -280,7 +280,7 @@ def _described(group: _Group, matching: Matching, before: Report, after: Report)
     cost = _cost(before, after, old, new)
     if not old or not new:
         kind, report, nodes = (Kind.ADDED, after, new) if new else (Kind.REMOVED, before, old)
-        text = _summary([report.graph.nodes[i] for i in nodes])
+        text = summary([report.graph.nodes[i] for i in nodes])
         yield Change(kind, "" if new else text, text if new else "", group.path, len(nodes), 1, cost)
         return
     one, other = before.graph.nodes[old[0]], after.graph.nodes[new[0]]
@@ -344,7 +344,7 @@ def _list(graph: Graph, node: Node) -> str:
     return " and ".join(graph.nodes[i].name for i in node.inputs)
 
 
-def _summary(nodes: Sequence[Node]) -> str:
+def summary(nodes: Sequence[Node]) -> str:
     """A layer as a spec writes it; of several, how many there are of each kind."""
     if len(nodes) == 1:
         return nodes[0].application.text if nodes[0].inputs else nodes[0].shape.text()
@@ -362,7 +362,7 @@ def _folded(found: Iterable[Change]) -> list[Change]:
         if change.is_consequence:
             key: object = change.kind, change.path.partition("/")[0]
         else:
-            key = change.kind, _pattern(change.path), *_texts(change)
+            key = change.kind, pattern(change.path), *_texts(change)
         groups.setdefault(key, []).append(change)
     return [_together(group) for group in groups.values()]
 
@@ -371,7 +371,7 @@ def _together(group: Sequence[Change]) -> Change:
     first = group[0]
     if len(group) == 1:
         return first
-    path = first.path.partition("/")[0] if first.is_consequence else _pattern(first.path)
+    path = first.path.partition("/")[0] if first.is_consequence else pattern(first.path)
     cost = {name: sum((change.cost[name] for change in group), start=0) for name in first.cost}
     before, after = _texts(first)
     places = 1 if first.is_consequence else len(group)
@@ -381,11 +381,11 @@ def _together(group: Sequence[Change]) -> Change:
 def _texts(change: Change) -> tuple[str, str]:
     """What stood there and stands there, alike for all passes of a loop: with patterns where it's about names."""
     if change.kind in (Kind.RENAMED, Kind.REWIRED):
-        before, after = (" ".join(map(_pattern, text.split(" "))) for text in (change.before, change.after))
+        before, after = (" ".join(map(pattern, text.split(" "))) for text in (change.before, change.after))
         return before, after
     return change.before, change.after
 
 
-def _pattern(path: str) -> str:
+def pattern(path: str) -> str:
     """A path with `*` for what is a number only: the passes of loops."""
     return "/".join("*" if part.isdecimal() else part for part in path.split("/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, TypeAlias
@@ -16,6 +17,12 @@ from archcalc.symbolic import Dim, dim
 from archcalc.zoo import Architecture, load
 
 Network: TypeAlias = "Report | Graph | Architecture | str | PathLike[str]"
+
+
+def is_module(network: Any) -> bool:
+    """Whether something is a PyTorch module; PyTorch isn't imported to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(network, torch.nn.Module)
 
 
 def architecture_of(network: Network) -> Architecture:
