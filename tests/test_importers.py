@@ -22,7 +22,8 @@ from tests.modules import MODULES, ResNet, ViT  # noqa: E402
 RESNET = """\
 archcalc: 1
 name: ResNet
-input: {C: 3, H: 16, W: 16}
+input: {C: 3, H: size, W: size}
+hparams: {size: 16, classes: 10}
 defaults: {conv: {p: half, bias: false}}
 blocks:
   residual():
@@ -38,20 +39,26 @@ layers:
   - stage{i}:
       for: {i: 1..2}
       do: residual_projected -> (residual)*2
-  - global_avgpool -> flatten -> fc 10
+  - global_avgpool -> flatten -> fc classes
 """
 VIT = """\
 archcalc: 1
 name: ViT
-input: {C: 3, H: 16, W: 16}
+input: {C: 3, H: size, W: size}
+hparams:
+  size: 16
+  classes: 10
+  d: 12  # width
+  heads: 3
+  layers: 4
 blocks:
   block():
-    - residual: ln -> attention 3 causal=true qkv_bias=false
-    - residual: ln -> fc 48 -> gelu -> fc 12
+    - residual: ln -> attention heads causal=true qkv_bias=false
+    - residual: ln -> fc 4*d -> gelu -> fc d
 layers:
-  - conv 12 4x4 s=4 -> tokens -> cls_token -> pos_embed
-  - blocks: (block)*4
-  - select 0 -> fc 10
+  - conv d 4x4 s=4 -> tokens -> cls_token -> pos_embed
+  - blocks: (block)*layers
+  - select 0 -> fc classes
 """
 
 

@@ -25,6 +25,8 @@ UNNAMED = ("", "Sequential", "ModuleList", "ModuleDict")
 """Classes that say nothing about what is in them."""
 EXPONENT = re.compile(r"e-0")
 """What Python writes for 1e-6 before the 6."""
+GROUP = "group"
+"""The class of layers that stand together under a name, since their volume is read elsewhere."""
 FEW = 3
 """Layers that are worth a name."""
 FARTHEST = 200
@@ -149,6 +151,14 @@ class Outline:
         return self._joined(found)
 
     def _joined(self, items: Sequence[Item]) -> tuple[Item, ...]:
+        """Items with branches together; in another order if more of them are found so."""
+        found = self._with_joins(items)
+        if _left(found):
+            other = self._with_joins(_depth_first(items))
+            found = other if _left(other) < _left(found) else found
+        return found
+
+    def _with_joins(self, items: Sequence[Item]) -> tuple[Item, ...]:
         done: list[Item] = []
         for item in items:
             if isinstance(item, Leaf) and item.word in JOINS:
@@ -197,6 +207,32 @@ class Outline:
         inside = {leaf.step for leaf in leaves(items)} - {items[-1].out}
         read = Counter(read for leaf in leaves(items) for read in self.steps[leaf.step].inputs)
         return all(read[step] == self.readers[step] for step in inside)
+
+
+def _left(items: Sequence[Item]) -> int:
+    """Merges whose branches aren't together."""
+    return sum(isinstance(item, Leaf) and item.word in JOINS and bool(item.reads) for item in items)
+
+
+def _depth_first(items: Sequence[Item]) -> list[Item]:
+    """The same items, each branch from its beginning to its end before the next one."""
+    makes = {item.out: place for place, item in enumerate(items)}
+    needs: list[list[int]] = []
+    for place, item in enumerate(items):
+        volumes = [volume for leaf in leaves([item]) for volume in (leaf.main, *leaf.reads, leaf.tied)]
+        needs.append([makes[volume] for volume in volumes if volume in makes and makes[volume] < place])
+    read = {place for row in needs for place in row}
+    found: dict[int, None] = {}
+    for last in (place for place in range(len(items)) if place not in read):
+        waiting = [last]
+        while waiting:
+            place = waiting[-1]
+            missing = [each for each in needs[place] if each not in found]
+            if missing:
+                waiting.append(missing[0])
+            else:
+                found.setdefault(waiting.pop())
+    return [items[place] for place in found]
 
 
 def _scope(name: str, kind: str, items: tuple[Item, ...], shared: str) -> Item:
@@ -251,6 +287,8 @@ def own_name(item: Item) -> str:
     scope = item.scope if isinstance(item, Call) else item
     if not isinstance(scope, Scope) or scope.name.isdigit() or scope.shared:  # a call has the name of its module
         return ""
+    if scope.class_name == GROUP:
+        return scope.name
     return "" if len(scope.items) < FEW and all(isinstance(each, Leaf) for each in scope.items) else scope.name
 
 
@@ -333,18 +371,21 @@ def reads(items: Sequence[Item]) -> Iterator[int]:
 
 
 def _reads(items: Sequence[Item], current: int) -> Iterator[int]:
+    jumps = False
     for item in items:
-        if item.main != current:
+        merges = isinstance(item, Leaf) and item.reads and item.word in JOINS
+        if isinstance(item, Leaf) and merges:
+            yield from (volume for volume in (item.main, *item.reads) if volume != current or jumps)
+        elif item.main != current:
             yield item.main
         if isinstance(item, Leaf):
-            yield from item.reads
+            yield from item.reads if not merges else ()
             if item.tied is not None:
                 yield item.tied
-            if item.reads and item.word in JOINS:
-                yield item.main
         elif isinstance(item, Join):
             for branch in item.branches:
                 yield from _reads(branch, item.main)
         else:
             yield from _reads((item.scope if isinstance(item, Call) else item).items, item.main)
+        jumps = not merges and (jumps or item.main != current)
         current = item.out

@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from archcalc.importers.operations.lifting import Lifted, Step
+from archcalc.importers.operations.lifting import Lifted
 from archcalc.importers.writing.blocks import Block, Blocks
 from archcalc.importers.writing.formals import numbered
+from archcalc.importers.writing.hparams import (
+    Hparam,
+    Named,
+    found_hparams,
+    lines_of,
+    loop_of,
+    sizes_of,
+    that_hold,
+    with_loop,
+    with_names,
+)
+from archcalc.importers.writing.naming import Namer
 from archcalc.importers.writing.outline import (
     JOINS,
     Arguments,
@@ -25,7 +37,6 @@ from archcalc.importers.writing.outline import (
     usual_arguments,
 )
 from archcalc.layers import REGISTRY
-from archcalc.shape import Shape
 
 WIDTH = 110
 """Characters in a line, where they can be fewer."""
@@ -39,12 +50,19 @@ def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[in
 
     What all layers of a kind have in common is said once, if it would be said often.
     """
-    text, order = _written(lifted, name, source, {})
+    draft = _draft(lifted, {})
+    text = _written(lifted, draft, name, source, {})
     defaults: dict[str, dict[str, str]] = {}
     for kind, argument, value in usual_arguments(lifted.steps):
         if _saves(kind, argument, value, text) >= SEVERAL:
             defaults.setdefault(kind, {})[argument] = value
-    return _written(lifted, name, source, defaults) if defaults else (text, order)
+    draft = _draft(lifted, defaults) if defaults else draft
+    named, tried = found_hparams(lifted, draft.items, draft.blocks), dict[str, Hparam]()
+    while named != tried:
+        tried = named
+        text = _written(lifted, draft, name, source, named)
+        named = that_hold(text, tried) if tried else named
+    return text, [leaf.step for leaf in leaves(draft.items)]
 
 
 def _saves(kind: str, argument: str, value: str, text: str) -> int:
@@ -57,57 +75,82 @@ def _saves(kind: str, argument: str, value: str, text: str) -> int:
     return same - (len(steps) - len(said) - len(point))
 
 
-def _written(
-    lifted: Lifted, name: str, source: str, defaults: Mapping[str, Mapping[str, str]]
-) -> tuple[str, list[int]]:
+class _Draft(NamedTuple):
+    """What is to be written: items, blocks, and what is said once for all layers of a kind."""
+
+    items: tuple[Item, ...]
+    blocks: tuple[Block, ...]
+    defaults: Mapping[str, Mapping[str, str]]
+    namer: Namer
+
+
+def _draft(lifted: Lifted, defaults: Mapping[str, Mapping[str, str]]) -> _Draft:
     blocks = Blocks(lifted.steps, lifted.outputs, defaults)
     items = blocks.called(Outline(lifted, defaults).items())
     found = tuple(blocks.found.values())
-    writer = _Writer(lifted, found, items)
-    lines = ["archcalc: 1", f"name: {name}", *([f"source: {_quoted(source)}"] if source else []), *_inputs(lifted)]
-    if defaults:
-        lines.append(f"defaults: {{{', '.join(_default(*each) for each in defaults.items())}}}")
+    namer = Namer(lifted, _wanted(lifted, found, items))
+    found = tuple(block._replace(items=namer.grouped(block.items, block.items[-1].out)) for block in found)
+    return _Draft(namer.grouped(items), found, defaults, namer)
+
+
+def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named) -> str:
+    items, blocks = with_names(lifted, draft.items, draft.blocks, named)
+    writer = _Writer(lifted, blocks, items, draft.namer)
+    body: list[str] = []
     for key, shared in (("blocks", False), ("modules", True)):
-        if written := [line for block in found if block.shared is shared for line in writer.block(block)]:
-            lines += [f"{key}:", *written]
-    lines += ["layers:", *writer.items(items, ~0, INDENT)]
-    text = "\n".join([*lines, *writer.outputs()]) + "\n"
-    return text, [leaf.step for leaf in leaves(items)]
+        if written := [line for block in blocks if block.shared is shared for line in writer.block(block)]:
+            body += [f"{key}:", *written]
+    body += ["layers:", *writer.items(items, ~0, INDENT), *writer.outputs()]
+    text = "\n".join(body) + "\n"
+    if depth := named.get("depth") or loop_of(text, named):
+        named["depth"] = depth
+        text = with_loop(text, depth)
+    head = [
+        "archcalc: 1",
+        f"name: {name}",
+        *([f"source: {_quoted(source)}"] if source else []),
+        *_inputs(lifted, named),
+    ]
+    head += lines_of(named, WIDTH)
+    if draft.defaults:
+        head.append(f"defaults: {{{', '.join(_default(*each, named) for each in draft.defaults.items())}}}")
+    return "\n".join([*head, text])
 
 
-def _inputs(lifted: Lifted) -> Iterator[str]:
+def _wanted(lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item]) -> set[int]:
+    """The volumes that need names."""
+    found = set(reads(items))
+    for block in blocks:
+        found |= set(reads(block.items)) - {block.items[0].main}
+    last = items[-1].out if items else ~0
+    return found | set(lifted.outputs) if lifted.outputs != (last,) else found
+
+
+def _inputs(lifted: Lifted, named: Named) -> Iterator[str]:
     if len(lifted.inputs) == 1:
-        yield f"input: {_sizes(lifted.inputs[0][1])}"
+        yield f"input: {sizes_of(lifted.inputs[0][1], named)}"
     else:
         yield "inputs:"
-        yield from (f"{INDENT}{name}: {_sizes(shape)}" for name, shape in lifted.inputs)
+        yield from (f"{INDENT}{name}: {sizes_of(shape, named)}" for name, shape in lifted.inputs)
 
 
-def _default(kind: str, values: Mapping[str, str]) -> str:
-    short = REGISTRY[kind].arguments()
-    return f"{kind}: {{{', '.join(f'{short[name].short}: {value}' for name, value in values.items())}}}"
-
-
-def _sizes(shape: Shape) -> str:
-    return f"{{{', '.join(f'{axis}: {size}' for axis, size in shape.items())}}}"
+def _default(kind: str, values: Mapping[str, str], named: Named) -> str:
+    short, groups = REGISTRY[kind].arguments(), named.get("groups")
+    said = {name: groups.name if groups and name == "kv_heads" else value for name, value in values.items()}
+    return f"{kind}: {{{', '.join(f'{short[name].short}: {value}' for name, value in said.items())}}}"
 
 
 class _Writer:
     """Writes items, with names for what is read from elsewhere."""
 
-    def __init__(self, lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item]) -> None:
-        self.steps: Sequence[Step] = lifted.steps
-        self.lifted = lifted
+    def __init__(self, lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item], namer: Namer) -> None:
+        self.lifted, self.namer = lifted, namer
         self.blocks = {block.name: block for block in blocks}
         self.names: dict[int, str] = {~number: name for number, (name, _) in enumerate(lifted.inputs)}
         self.names[~0] = "in" if len(lifted.inputs) == 1 else self.names[~0]
-        self.wanted = set(reads(items))
-        for block in blocks:
-            self.wanted |= set(reads(block.items)) - {block.items[0].main}
+        self.wanted = namer.wanted
         self.given: set[str] = set()
         self.paths: dict[int, str] = {}
-        last = items[-1].out if items else ~0
-        self.wanted |= set(lifted.outputs) if lifted.outputs != (last,) else set()
         self._name(items)
         for block in blocks:
             self._name(block.items)
@@ -118,7 +161,7 @@ class _Writer:
         """Give names to volumes that are read from elsewhere: of the outermost item that makes one."""
         for item in items:
             if item.out in self.wanted and item.out not in self.names:
-                self.names[item.out] = self._free(own_name(item) or self._submodule(item) or f"{_kind(item)}_out")
+                self.names[item.out] = self._free(self.namer.name(item))
                 self.paths[item.out] = around + self.names[item.out]
             if isinstance(item, Scope):
                 self._name(item.items, f"{around}{own}/" if (own := own_name(item)) else around)
@@ -126,14 +169,8 @@ class _Writer:
                 for branch in item.branches:
                     self._name(branch, around)
 
-    def _submodule(self, item: Item) -> str:
-        """The name of a layer that is a submodule by itself."""
-        around = self.steps[item.step].around if isinstance(item, Leaf) and not item.reads else ()
-        name = around[-1].path.rpartition(".")[2] if around else ""
-        return name if name.isidentifier() else ""
-
     def _free(self, base: str) -> str:
-        name = numbered(base, self.given | set(REGISTRY) | set(self.blocks))
+        name = numbered(base, self.given | set(self.blocks))
         self.given.add(name)
         return name
 
@@ -245,7 +282,7 @@ class _Writer:
         """What is the same in items that may repeat; itself for one that can't."""
         name = own_name(item)
         counted = COUNTED.fullmatch(name)
-        if item.out in self.names or (name and not counted):
+        if item.out in self.names or (name and not counted) or (isinstance(item, Leaf) and self._is_merge(item)):
             return item
         inside = self._join(item, "") if self._is_merge(item) else self._inside(item, "")
         return counted[1] if counted else "", tuple(inside)
@@ -358,7 +395,8 @@ class _Writer:
         assert isinstance(leaf, Leaf)
         extra = [f"{indent}{name}: {value}" for name, value in leaf.arguments]
         if isinstance(item, Leaf):
-            texts = ", ".join(f"from {self.names[volume]}" for volume in (item.main, *item.reads))
+            names = (self.names.get(volume) for volume in (item.main, *item.reads))
+            texts = ", ".join(f"from {name}" if name else "identity" for name in names)
             yield f"{indent}{item.word}: [{texts}]"
             yield from extra
             return
@@ -409,13 +447,6 @@ def _unnamed(item: Item) -> Item:
     if isinstance(item, Call):
         return item._replace(scope=item.scope._replace(name="0"))
     return item._replace(name="0") if isinstance(item, Scope) else item
-
-
-def _kind(item: Item) -> str:
-    """What an item is, in a word."""
-    if isinstance(item, Call):
-        return item.block
-    return item.word if isinstance(item, Leaf) else item.leaf.word if isinstance(item, Join) else "part"
 
 
 def _inlined(branch: tuple[Item, ...]) -> tuple[Item, ...]:
