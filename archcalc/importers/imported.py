@@ -11,6 +11,7 @@ from archcalc.expand import build
 from archcalc.graph import Graph, Node
 from archcalc.importers.operations import attention, operators, patterns
 from archcalc.importers.operations.exported import Inputs, exported
+from archcalc.importers.operations.fusing import fused
 from archcalc.importers.operations.lifting import Lifted, Lifter, Step
 from archcalc.importers.writing.outline import arguments_of
 from archcalc.importers.writing.text import spec_text
@@ -45,7 +46,7 @@ def imported(
 
     Raises: UsageError: PyTorch can't export it, or an operation isn't a layer that specs know.
     """
-    found = Lifter(exported(module, inputs, name, constants)).lift()
+    found = Lifter(fused(exported(module, inputs, name, constants))).lift()
     text, order = spec_text(found, name, source)
     try:
         spec = parse_spec(Text(f"{name}.yaml", text, None))

@@ -157,7 +157,9 @@ def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
     found = values[stored.name].T if stored.turned else values[stored.name]
-    return found if stored.rows is None else found[slice(*stored.rows)]
+    if stored.rows is not None:
+        found = torch.cat([found[start:stop] for start, stop in stored.rows])
+    return found + stored.plus if stored.plus else found
 
 
 def _run(network: Network, module: nn.Module, inputs: Inputs) -> Iterator[Check]:

@@ -117,7 +117,7 @@ def _mixed(
         return None
     stored: list[Stored] = []
     for each in (q, k, v):
-        rows = each.start, each.start + each.heads * each.size
+        rows = ((each.start, each.start + each.heads * each.size),)
         stored += [held._replace(rows=rows) for held in lifter.steps[each.step].stored]
     biases = [len(lifter.steps[step].stored) > 1 for step in steps]
     channels: Shape = lifter.shape(x)

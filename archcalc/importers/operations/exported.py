@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import Node as FxNode
 
-WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|_to_copy|to\.|contiguous|clone|type_as|_guards)")
+WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|contiguous|clone|_guards)")
 """Operations that make no other values of what they read."""
+CAST = re.compile(r"^(_to_copy|to\.|type_as|bool$|float$|int$|long$)")
+"""Operations that make values of another sort, or of none."""
 STATE = re.compile(r"(loss|state|cache_params)$|past_|hidden_states|(cross_)?attentions|encoder_|.*_model_output")
 """Names of what modules give out beside that."""
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
@@ -32,15 +34,17 @@ FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function
 class Stored(NamedTuple):
     """A parameter or a buffer: the name by which the module has it, and its shape.
 
-    `rows` are those of it that are meant, if not all: from the first to the one after the last. A matrix that is
-    `turned` has its inputs as rows.
+    `rows` are those of it that are meant, if not all, and in which order: stretches of them, each from the first to
+    the one after the last. A matrix that is `turned` has its inputs as rows. What is learned is `plus` less than what
+    is meant.
     """
 
     name: str
     shape: tuple[int, ...]
     learned: bool
-    rows: tuple[int, int] | None = None
+    rows: tuple[tuple[int, int], ...] | None = None
     turned: bool = False
+    plus: int = 0
 
 
 class Result(NamedTuple):
@@ -85,9 +89,17 @@ class Operation:
     line: str
     target: Any = None
 
+    def replaced(self, name: str, *arguments: Operand, **named: Operand) -> Operation:
+        """Another operation in its place."""
+        return Operation(name, arguments, named, self.shape, self.around, self.line)
+
     def given(self, *arguments: Operand) -> Operation:
         """The same with other operands."""
         return Operation(self.name, arguments, {}, self.shape, self.around, self.line)
+
+
+NOTHING = Operation("", (), {}, (), (), "")
+"""What is in the place of an operation that nothing reads any more."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,13 @@ class Exported:
     outputs: tuple[Operand, ...]
     constants: Mapping[str, Any]
     """The values of buffers, where they are known."""
+    original: tuple[Operation, ...] = ()
+    """Its operations as they ran, where `operations` has others in their place, or nothing."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Which inputs are integers."""
+        return tuple(place for place, (_, _, is_integer) in enumerate(self.inputs) if is_integer)
 
 
 def called(module: nn.Module, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -192,13 +211,14 @@ class _Reader:
             source = self._operand(node.args[0])
             part: Any = node.args[1]
             self.values[node.name] = source._replace(part=part) if isinstance(source, Result) else source
-        elif WITHOUT_EFFECT.match(name):
+        elif WITHOUT_EFFECT.match(name) or (CAST.match(name) and not _sorts(node)):
             if node.args and isinstance(source := self._operand(node.args[0]), (Result, Entered, Stored)):
                 self.values[node.name] = source
         else:
             self.values[node.name] = Result(len(self.operations))
             arguments = tuple(map(self._operand, node.args))
             named = {key: self._operand(value) for key, value in node.kwargs.items()}
+            name = _sorts(node) if CAST.match(name) else name
             made = Operation(name, arguments, named, _shape(node), _around(node), _line(node), node.target)
             self.operations.append(made)
 
@@ -206,6 +226,14 @@ class _Reader:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
         return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _sorts(node: FxNode) -> str:
+    """What a cast does: nothing for floats that stay floats, of integers `cast`, and of floats `rounded`."""
+    before, after = (each.meta["val"].dtype for each in (node.args[0], node))  # type: ignore[union-attr]
+    if before == after or (before.is_floating_point and after.is_floating_point):
+        return ""
+    return "rounded" if before.is_floating_point else "cast"
 
 
 def _meant(flat: Sequence[Any], spec: Any) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
-from archcalc.importers.operations.exported import Around, Entered, Exported, Operation, Result, Stored
+from archcalc.importers.operations.constants import Constants
+from archcalc.importers.operations.exported import NOTHING, Around, Entered, Exported, Operation, Result, Stored
 from archcalc.importers.operations.rearranging import moves
 from archcalc.importers.operations.views import BATCH, COPIES, Dimension, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
@@ -88,17 +89,15 @@ class Lifter:
 
     def __init__(self, exported: Exported) -> None:
         self.exported = exported
+        ran = exported.original or exported.operations
+        self.constants = Constants(ran, exported.constants, exported.tokens)
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[TensorView] | Stored | Constant | Sketch] = []
+        self.views: list[list[TensorView] | Stored | Constant | Sketch | None] = []
         self.waiting: dict[int, Waiting] = {}
         self.products: set[int] = set()
         """Steps that are matrix products over C."""
-        self.bare: dict[int, Any] = {}
-        """Steps that are norms without factors, which they may still get, with their epsilon."""
-        self.multiples: dict[int, Any] = {}
-        """Steps that multiply by a number, and that."""
         self.operation: Operation | None = None
         self.moved: dict[tuple[TensorView, tuple[str, ...]], int] = {}
         """Steps that hold what views show, in axes of their own."""
@@ -112,16 +111,18 @@ class Lifter:
 
         Raises: UsageError: an operation is no layer.
         """
-        for operation in self.exported.operations:
+        for number, operation in enumerate(self.exported.operations):
+            if operation is NOTHING:
+                self.views.append(None)
+                continue
             self.operation = operation
             name = operation.name.partition(".")[0]
             lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
             try:
-                found: Any = self._computed(operation)
-                if found is None and lift is None:
+                value = self.constant(Result(number))
+                if value is None and lift is None:
                     raise Unknown(f"{operation.name} isn't a layer that specs know")
-                if found is None and lift is not None:
-                    found = lift(self, operation)
+                found: Any = Constant(value) if lift is None or value is not None else lift(self, operation)
                 if isinstance(found, TensorView):
                     found = [found]
                 if isinstance(found, list):
@@ -177,33 +178,12 @@ class Lifter:
 
     def constant(self, operand: Any) -> Any:
         """The value of what depends on nothing; None if it depends on something."""
-        if isinstance(operand, Result):
-            operand = self.views[operand.operation]
-        if isinstance(operand, Stored) and not operand.learned:
-            return self.exported.constants.get(operand.name)
-        return operand.value if isinstance(operand, Constant) else None
+        return self.constants.value(operand)
 
     def sketch(self, operand: Any, what: str) -> Sketch | None:
         """A part of a pattern."""
         found = self.views[operand.operation] if isinstance(operand, Result) else None
         return found if isinstance(found, Sketch) and found.what == what else None
-
-    def _computed(self, operation: Operation) -> Constant | None:
-        """What an operation gives that reads nothing but constants: it's run."""
-        tensors = list(_tensors([*operation.arguments, *operation.named.values()]))
-        values = [self.constant(each) for each in tensors]
-        if operation.target is None or any(value is None for value in values):
-            return None
-        known_values = iter(values)
-
-        def there(operand: Any) -> Any:
-            if isinstance(operand, list):
-                return [there(each) for each in operand]
-            return next(known_values) if isinstance(operand, (Result, Entered, Stored)) else operand
-
-        arguments = [there(each) for each in operation.arguments]
-        named = {key: there(each) for key, each in operation.named.items() if key not in ("device", "pin_memory")}
-        return Constant(operation.target(*arguments, **named))
 
     def stored(self, operand: Any) -> Stored | None:
         """A parameter or a buffer, perhaps of another shape than the module's."""
@@ -268,6 +248,8 @@ class Lifter:
 
     def with_features(self, view: TensorView) -> TensorView:
         """The same with its last dimension as the features of tokens, C; others are regions and tokens."""
+        if view.step in self.waiting:
+            view = view._replace(step=self.waiting[view.step].alone(self))
         if view.dims[-1] == whole("C", self.shape(view.step).get("C", 1)) and view.is_all_of(self.plain(view.step)):
             return view
         dims = self._without_batch(view)
@@ -330,15 +312,6 @@ def _usual_axes(dims: Sequence[Dimension]) -> tuple[str, ...]:
     if len(dims) == 3 and not (dims[0] and dims[0][0].axis == "C"):
         return TOKENS
     return ((), ("C",), ("T", "C"), ("C", "H", "W"), ("C", "D", "H", "W"), AXES[1:], AXES, ())[min(len(dims), 7)]
-
-
-def _tensors(operands: Any) -> Iterator[Any]:
-    """All tensors among operands."""
-    for operand in operands:
-        if isinstance(operand, list):
-            yield from _tensors(operand)
-        elif isinstance(operand, (Result, Entered, Stored)):
-            yield operand
 
 
 def _refuse_shared(steps: Sequence[Step]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from archcalc.importers.operations import patterns
@@ -17,7 +18,7 @@ from archcalc.importers.operations.lifting import (
     padding_of,
 )
 from archcalc.importers.operations.merging import merged
-from archcalc.importers.operations.views import TensorView, whole
+from archcalc.importers.operations.views import COPIES, Factor, TensorView, whole
 from archcalc.symbolic import known
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -137,6 +138,26 @@ def gelu(lifter: Lifter, op: Operation) -> TensorView:
     return lifter.along(lifter.view(op.arguments[0]), "gelu", approximate=op.named.get("approximate", "none"))
 
 
+@operator("pow")
+def power(lifter: Lifter, op: Operation) -> TensorView:
+    """A square."""
+    if op.arguments[1] != 2:
+        raise Unknown(f"a power of {op.arguments[1]}")
+    return lifter.along(lifter.view(op.arguments[0]), "square")
+
+
+@operator("tanh")
+def tanh(lifter: Lifter, op: Operation) -> TensorView:
+    """The hyperbolic tangent."""
+    return lifter.along(lifter.view(op.arguments[0]), "tanh")
+
+
+@operator("cast")
+def cast(lifter: Lifter, op: Operation) -> TensorView:
+    """Integers as floats, which are the same numbers."""
+    return lifter.view(op.arguments[0])
+
+
 @operator("leaky_relu")
 def leaky_relu(lifter: Lifter, op: Operation) -> TensorView:
     """A ReLU with a slope below 0."""
@@ -220,10 +241,8 @@ def adaptive_pool(lifter: Lifter, op: Operation) -> TensorView:
 
 
 @operator("mean")
-def mean(lifter: Lifter, op: Operation) -> TensorView | Sketch:
-    """The mean over all positions, or of squares over C."""
-    if (square := lifter.sketch(op.arguments[0], "square")) and op.arguments[1:3] == ([-1], True):
-        return square._replace(what="mean square", value=0)
+def mean(lifter: Lifter, op: Operation) -> TensorView:
+    """The mean over all positions."""
     x, keep = lifter.view(op.arguments[0]), argument(op, 2, "keepdim", False)
     shape = lifter.shape(x.step)
     dims = sorted(dim % len(x.dims) for dim in op.arguments[1])
@@ -275,17 +294,30 @@ def pad(lifter: Lifter, op: Operation) -> TensorView:
 
 @operator("embedding")
 def embedding(lifter: Lifter, op: Operation) -> TensorView | Stored:
-    """A learned vector for each token, or for each position."""
+    """A learned vector for each token, or for each position, or the same for all."""
     table, places = lifter.stored(op.arguments[0]), lifter.constant(op.arguments[1])
     if table is None or not table.learned:
         raise Unknown("a table that isn't learned")
-    if places is not None:
-        line = places.reshape(-1, places.shape[-1])
-        if not bool((line == line.new_tensor(range(line.shape[1]))).all()):
-            raise Unknown("rows of a table that aren't its first ones")
-        return table._replace(rows=(0, table.shape[0]), shape=(line.shape[1], table.shape[1]))
-    tokens = lifter.volume(lifter.view(op.arguments[1]))
-    return lifter.made("embed", [tokens], [table], num_embeddings=table.shape[0], dim=table.shape[1])
+    if places is None:
+        tokens = lifter.volume(lifter.view(op.arguments[1]))
+        return lifter.made("embed", [tokens], [table], num_embeddings=table.shape[0], dim=table.shape[1])
+    line = places.reshape(-1, places.shape[-1])
+    first, count = int(line[0, 0]), line.shape[1]
+    if bool((line == first).all()):
+        return _row(lifter, table, first, op.shape)
+    if not bool((line == line.new_tensor(range(first, first + count))).all()):
+        raise Unknown("rows of a table in another order")
+    rows = ((first, table.shape[0]), *([(0, first)] if first else []))
+    return table._replace(rows=rows, shape=(count, table.shape[1]))
+
+
+def _row(lifter: Lifter, table: Stored, place: int, shape: Sequence[int]) -> TensorView:
+    """One row of a table, for all positions."""
+    rows, width = table.shape
+    step = lifter.add("param", [~0], [table], T=rows, C=width)
+    copied = [Factor(COPIES, 0, size) for size in shape[:-1]]
+    dims = (*((each,) if each.size > 1 else () for each in copied), whole("C", width))
+    return TensorView(step, dims).moved("T", place)
 
 
 @operator("div")
@@ -294,6 +326,12 @@ def divided(lifter: Lifter, op: Operation) -> TensorView:
     if not isinstance(op.arguments[1], (int, float)) or op.named.get("rounding_mode"):
         raise Unknown("a quotient of two volumes")
     return lifter.along(lifter.view(op.arguments[0]), "times", factor=1 / number(op.arguments[1]))
+
+
+@operator("quick_gelu")
+def quick_gelu(lifter: Lifter, op: Operation) -> TensorView:
+    """x·sigmoid(1.702·x), where it's spelled out."""
+    return lifter.along(lifter.view(op.arguments[0]), "quick_gelu")
 
 
 @operator("rms_norm")
@@ -322,7 +360,8 @@ def merge(lifter: Lifter, op: Operation) -> TensorView | Sketch:
 
 
 def _is_tensor(lifter: Lifter, operand: Any) -> bool:
-    return isinstance(operand, (Result, Entered)) and lifter.stored(operand) is None
+    known = lifter.stored(operand) is not None or lifter.constant(operand) is not None
+    return isinstance(operand, (Result, Entered)) and not known
 
 
 def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorView:
@@ -330,15 +369,15 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
         one, other = other, one
     x = lifter.view(one)
     other = lifter.stored(other) or other
+    if (value := lifter.constant(other)) is not None:
+        if kind == "add" and not value.any() and value.dim() <= len(x.dims):
+            return x
+        other = float(value) if value.numel() == 1 else other
     if isinstance(other, Stored) and not other.learned:
         raise Unknown(f"{kind} with {other.name}, which isn't learned")
     if isinstance(other, (int, float)) and kind == "mul":
-        found = lifter.along(x, "times", factor=number(other))
-        lifter.multiples[found.step] = number(other)
-        return found
+        return lifter.along(x, "times", factor=number(other))
     if isinstance(other, Stored) and kind == "mul":
-        if (scaled := patterns.scaled(lifter, x, other)) is not None:
-            return scaled
         channels, ahead = lifter.shape(x.step).C, len(x.dims) - len(other.shape)
         wide = [place + ahead for place, size in enumerate(other.shape) if size != 1]
         if len(wide) == 1 and x.dims[wide[0]] == whole("C", channels):
@@ -347,8 +386,9 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
         x = lifter.plain(lifter.volume(x))
         shape = lifter.shape(x.step)
         if "T" in shape and [size for size in other.shape if size != 1] == [shape.T, shape.C]:
-            more = {"num_positions": other.rows[1]} if other.rows and other.rows[1] != shape.T else {}
-            return lifter.made("pos_embed", [x.step], [other._replace(rows=None)], **more)
+            there = sum(stop - start for start, stop in other.rows or ())
+            more = {"num_positions": there} if other.rows and there != shape.T else {}
+            return lifter.made("pos_embed", [x.step], [other], **more)
     raise Unknown(f"{kind} with {other.name if isinstance(other, Stored) else other}")
 
 

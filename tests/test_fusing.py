@@ -1,0 +1,129 @@
+"""What programs spell out in several operations, and what only resembles it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402  # it may not be there
+
+from archcalc.importers.operations.exported import exported  # noqa: E402
+from archcalc.importers.operations.fusing import fused  # noqa: E402
+from archcalc.pytorch.network import Network  # noqa: E402
+from tests.test_importers import text_of  # noqa: E402
+
+
+class Written(nn.Module):
+    """Tokens with 8 features after a matrix product, factors and summands, and a way that a test gives."""
+
+    def __init__(self, way: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fc, self.way = nn.Linear(8, 8), way
+        self.w, self.b = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(8))
+        self.table = nn.Embedding(9, 8)
+        self.register_buffer("root", torch.tensor(8.0).sqrt())
+        self.register_buffer("zeros", torch.zeros(1, 8))
+        self.register_buffer("places", torch.arange(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.way(self, self.fc(x))
+
+
+def rms(x: Tensor, eps: float = 1e-6, dim: int = -1) -> Tensor:
+    """As Llama's norm is written, without factors."""
+    return x * torch.rsqrt(x.float().pow(2).mean(dim, keepdim=True) + eps)  # type: ignore[no-any-return]
+
+
+def centred(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """As Cohere's norm is written, without factors."""
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) * torch.rsqrt((x - mean).pow(2).mean(-1, keepdim=True) + eps)  # type: ignore[no-any-return]
+
+
+def gate(x: Tensor, root: float = 0.7978845608, cubic: float = 0.044715) -> Tensor:
+    """As GPT-2's activation is written."""
+    return 0.5 * x * (1.0 + torch.tanh(root * (x + cubic * torch.pow(x, 3.0))))  # type: ignore[no-any-return]
+
+
+SPELLED: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
+    "rms": (lambda m, x: m.w * rms(x), "rmsnorm"),
+    "rms of squares": (lambda m, x: x / torch.sqrt((x * x).mean(-1, True) + 1e-6) * m.w, "rmsnorm"),
+    "rms without factors": (lambda _, x: rms(x) * 2, "rmsnorm"),
+    "one more": (lambda m, x: rms(x) * (1.0 + m.w), "rmsnorm"),
+    "centred": (lambda m, x: m.w * centred(x), "ln"),
+    "centred and moved": (lambda m, x: m.w * centred(x) + m.b, "ln"),
+    "factors of one more": (lambda m, x: nn.functional.layer_norm(x, (8,), m.w + 1, m.b), "ln"),
+    "gelu of GPT-2": (lambda _, x: gate(x), "gelu"),
+    "gelu of BLOOM": (lambda _, x: x * 0.5 * (1.0 + torch.tanh(0.79788456 * x * (1 + 0.044715 * x * x))), "gelu"),
+    "gelu with erf": (lambda _, x: x * 0.5 * (1.0 + torch.erf(x / 2**0.5)), "gelu"),
+    "quick gelu": (lambda _, x: x * torch.sigmoid(1.702 * x), "quick_gelu"),
+    "silu": (lambda _, x: x * torch.sigmoid(x), "silu"),
+    "mish": (lambda _, x: x * torch.tanh(nn.functional.softplus(x)), "mish"),
+    "hardswish": (lambda _, x: x * nn.functional.relu6(x + 3) / 6, "hardswish"),
+    "root of width": (lambda m, x: x * m.root, "times"),  # type: ignore[operator]
+    "zeros": (lambda m, x: (x + m.zeros).relu(), "relu"),  # type: ignore[operator]
+    "positions from the third on": (lambda m, x: x + m.table(torch.arange(5) + 2), "pos_embed"),
+    "a row for all": (lambda m, x: x + m.table(torch.zeros(1, 5, dtype=torch.long) + 3), "param"),
+}
+NEAR: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
+    "rms of tokens": (lambda m, x: m.w * rms(x, dim=1), "rms_norm"),
+    "rms of another": (lambda _, x: x * torch.rsqrt((x + 1).pow(2).mean(-1, True) + 1e-6), "rms_norm"),
+    "cubes": (lambda _, x: x * torch.rsqrt(x.pow(3).mean(-1, True) + 1e-6), "rms_norm"),
+    "another mean": (
+        lambda _, x: (x - x.mean(1, True)) * torch.rsqrt((x - x.mean(1, True)).pow(2).mean(-1, True)), "layer_norm"
+    ),
+    "another cubic": (lambda _, x: gate(x, cubic=0.0448), "gelu"),
+    "another root": (lambda _, x: gate(x, root=0.798), "gelu"),
+    "another sigmoid": (lambda _, x: x * torch.sigmoid(1.7 * x), "quick_gelu"),
+    "a gate of another": (lambda m, x: m.b * torch.sigmoid(x), "silu"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_what_is_spelled_out_is_the_layer_that_it_is(name: str) -> None:
+    """However it's written; with the module's weights it gives the same values."""
+    import archcalc
+    from archcalc.importers.imported import imported
+    from archcalc.pytorch.original import _copied
+
+    way, kind = SPELLED[name]
+    module, x = Written(way).eval(), torch.randn(2, 5, 8)
+    found = imported(module, [x], "net")
+    assert kind in found.text.partition("layers:")[2]
+    network = Network(archcalc.build(found.spec)).eval()
+    with torch.no_grad():
+        assert [] == list(_copied(network, found, module))
+        torch.testing.assert_close(module(x), network(x))
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_what_only_resembles_it_stays_what_it_is(name: str) -> None:
+    """Other axes, other numbers, other tensors."""
+    way, operation = NEAR[name]
+    made = fused(exported(Written(way), [torch.randn(2, 5, 8)])).operations
+    assert operation not in {each.name for each in made}
+
+
+def test_tokens_are_not_padding() -> None:
+    """Masks and positions that depend on where padding is are those without any; where a token is, isn't assumed."""
+
+    class Padded(nn.Module):
+        def __init__(self, sought: bool) -> None:
+            super().__init__()
+            self.words, self.places, self.sought = nn.Embedding(9, 8), nn.Embedding(12, 8), sought
+
+        def forward(self, ids: Tensor) -> Tensor:
+            if self.sought:
+                return self.words(ids) + self.places((ids == 5).int().argmax(-1, keepdim=True))  # type: ignore[no-any-return]
+            mask = ids.ne(1).int()
+            return self.words(ids) + self.places((torch.cumsum(mask, 1) * mask).long() + 1)  # type: ignore[no-any-return]
+
+    assert "embed 9 8 -> pos_embed num_positions=12" in text_of(
+        Padded(sought=False), torch.ones(2, 5, dtype=torch.long)
+    )
+    made = fused(exported(Padded(sought=True), [torch.ones(2, 5, dtype=torch.long)])).operations
+    assert "argmax" in [each.name for each in made]
