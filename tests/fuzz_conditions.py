@@ -155,7 +155,7 @@ def _inputs(kind: str) -> tuple[str, ...]:
     """The axes of volumes that a kind can work on."""
     fixed = {
         "embed": ("T",), "attention": ("TC",), "mla": ("TC",), "sdpa": ("TC",), "matmul": ("TC",), "topk": ("TC",), "dispatch": ("TC",), "combine": ("TC",), "selective_scan": ("TC",), "pos_embed": ("TC",), "cls_token": ("TC",), "select": ("TC",),
-        "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "roialign": ("CHW",), "proposals": ("CHW",),
+        "fc": ("C", "TC"), "rbf": ("C",), "roipool": ("CHW",), "roialign": ("CHW",), "deform_conv": ("CHW",), "proposals": ("CHW",),
     }  # fmt: skip
     return fixed.get(kind, INPUTS[:5] if "kernel_size" in REGISTRY[kind].arguments() else INPUTS)
 
@@ -201,6 +201,10 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
     elif kind == "modconv":
         yield "style: global_avgpool -> flatten"
         yield f"from start -> {draft.call(kind)} style=@style"
+    elif kind == "deform_conv":
+        window = f"{draft.random.choice([1, 3])} s={draft.random.choice([1, 2])} p={draft.random.choice([0, 1])}"
+        yield f"places: conv {_tight(draft.expression())} {window}"
+        yield f"from start -> deform_conv {_tight(draft.expression())} {window[0]} @places {window[2:]} g={_tight(draft.expression())}"
     elif kind == "selective_scan":
         yield draft.call("fc")
         yield f"from start -> selective_scan @start @fc @{draft.random.choice(['fc', 'start'])}"

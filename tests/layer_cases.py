@@ -145,6 +145,25 @@ CASES = [
         macs=84,
         connections=84,
     ),
+    # offsets for 9 taps, which are the same for all channels; the map is 5x4, with a stride of 2
+    row(
+        make("deform_conv", 6, 3, "offset", stride=2, padding=1),
+        "C4 H9 W8, C18 H5 W4",
+        "C6 H5 W4",
+        weights=216,
+        biases=6,
+        macs=20 * 216,
+        connections=20 * 222,
+    ),
+    # two groups of offsets and masks, four of filters; uneven padding
+    row(
+        make("deform_conv", 8, (2, 1), "offset", padding=((0, 1), (0, 0)), groups=4, bias=False, mask="mask"),
+        "C4 H3 W5, C8 H3 W5, C4 H3 W5",
+        "C8 H3 W5",
+        weights=16,
+        macs=15 * 16,
+        connections=15 * 16,
+    ),
     # LeNet-5's C3: 60 kernels of 5x5, 16 biases, 10x10 positions; 1,516 parameters, 151,600 connections
     row(
         make("conv", 16, 5, connect=C3_TABLE),

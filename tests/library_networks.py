@@ -81,6 +81,31 @@ def built(name: str, **options: Any) -> nn.Module:
     return source.get_model(model, weights=None, **options).eval()  # type: ignore[no-any-return]
 
 
+class Deformed(nn.Module):
+    """What takes the place of a 3x3 in detectors with deformable convolutions: torchvision's, and what moves its taps."""
+
+    def __init__(self, plain: nn.Conv2d, masked: bool) -> None:
+        super().__init__()
+        channels, sides = plain.in_channels, {"stride": plain.stride, "padding": plain.padding}
+        self.offset = nn.Conv2d(channels, 18, 3, **sides)
+        self.mask = nn.Conv2d(channels, 9, 3, **sides) if masked else None
+        make = importlib.import_module("torchvision.ops").DeformConv2d
+        self.conv = make(channels, plain.out_channels, 3, **sides, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = None if self.mask is None else self.mask(x).sigmoid()
+        made: Tensor = self.conv(x, self.offset(x), mask)
+        return made
+
+
+def deformed(masked: bool) -> nn.Module:
+    """Torchvision's ResNet-50 with deformable convolutions from its second stage on."""
+    net = torchvision().resnet50(weights=None)
+    for block in (*net.layer2, *net.layer3, *net.layer4):
+        block.conv2 = Deformed(block.conv2, masked)
+    return net.eval()  # type: ignore[no-any-return]
+
+
 class OneShot(nn.Module):
     """What torchvision's detectors without regions learn: a trunk, and a head that reads its maps."""
 

@@ -36,7 +36,9 @@ class Laws:
 
     def count(self) -> str:
         """How often something is run."""
-        return self.random.choice(["n", "n", "m", "2", "n+m", "2*n", *self.variables, *self.variables])
+        return self.random.choice(
+            ["n", "n", "m", "2", "n+m", "2*n", "n-1", "5//n", "n//2", *self.variables, *self.variables]
+        )
 
     def width(self) -> str:
         """How many channels there are then."""

@@ -59,7 +59,7 @@ class Loops:
         return f"{section}:\n" * bool(chosen) + "".join(f"  {name}(k=1, from_=0): {body}\n" for name, body in chosen)
 
     def count(self) -> str:
-        return self.random.choice(["n", "m", "2", "3", "4", "7", "n+m", "1", *self.variables])
+        return self.random.choice(["n", "m", "2", "3", "4", "7", "n+m", "1", "n-1", "5//n", "n//2", *self.variables])
 
     def variable(self) -> str:
         return self.random.choice([*self.variables, "1"])

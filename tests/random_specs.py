@@ -278,6 +278,24 @@ def styled(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     return [{first: "identity"}, {style: f"global_avgpool -> flatten -> fc {x.C}"}, step], made
 
 
+def deformed(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
+    """A convolution whose taps are moved by another one's values, perhaps with a mask, and by groups of channels."""
+    first, offset, mask = (draft.fresh("n") for _ in range(3))
+    sides = tuple(number(draft.draw, 1, min(3, x[axis])) for axis in "HW")
+    groups = draft.draw(st.sampled_from([each for each in (1, 2, 3) if x.C % each == 0]))
+    moved = draft.draw(st.sampled_from([each for each in range(1, min(x.C, 3) + 1) if x.C % each == 0]))
+    stride, padding = number(draft.draw, 1, 2), draft.draw(st.sampled_from([0, 1, "half", "same"]))
+    window = f"s={stride} p={padding} d=1"
+    kernel, taps = "x".join(map(str, sides)), sides[0] * sides[1]
+    items: list[Any] = [{first: "identity"}, {offset: f"conv {2 * taps * moved} {kernel} {window} bias=true"}]
+    words = f"{window} g={groups}" + draft.draw(st.sampled_from(["", " bias=false"]))
+    if draft.chance(2):
+        items.append({mask: f"from {first} -> conv {taps * moved} {kernel} {window} -> sigmoid"})
+        words += f" mask=@{mask}"
+    y = REGISTRY["conv"](2 * groups, sides, stride=stride, padding=padding).output_shape(x)
+    return [*items, f"from {first} -> deform_conv {2 * groups} {kernel} @{offset} {words}"], y
+
+
 def cross(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     """Attention of tokens to others of another width."""
     first, memory = draft.fresh("n"), draft.fresh("n")
@@ -376,7 +394,7 @@ def top_level(draft: Draft, x: Shape) -> tuple[list[Any], Shape]:
     if choice == 4 and x.spatial and "C" in x:
         return pool_and_back(draft, x)
     if choice == 5 and tuple(x) == ("C", "H", "W"):
-        return draft.draw(st.sampled_from([detector, styled]))(draft, x)
+        return draft.draw(st.sampled_from([detector, styled, deformed]))(draft, x)
     made, shape = item(draft, x, 2)
     if choice % 2:
         name = draft.fresh("n")

@@ -203,6 +203,7 @@ BEFORE = {
     **dict.fromkeys(("rnn", "lstm", "gru"), ("TC", "")),
     **dict.fromkeys(("roipool", "roialign"), ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - rois: from scores -> proposals 3 box=@boxes")),
     "modconv": ("CHW", "style: global_avgpool -> flatten"),
+    "deform_conv": ("CHW", "places: conv 2*({kernel_size})*({kernel_size}) {kernel_size} s={stride} p={padding} d={dilation}"),
     "proposals": ("CHW", "scores: conv 6 1\n  - boxes: from scores -> conv 12 1\n  - identity"),
 }  # fmt: skip
 """The axes that a kind works on, if not C, H, W, and what must come before it."""
@@ -224,7 +225,7 @@ MORE = {
 """Values of other arguments, so that some numbers fit."""
 SIZES = {"C": 12, "T": 8}
 TENSORS = {"roipool": "from scores -> roipool rois=@rois", "roialign": "from scores -> roialign rois=@rois", "proposals": "from scores -> proposals box=@boxes",
-           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input", "modconv": "from input -> modconv style=@style",
+           "sdpa": "sdpa keys=@input values=@input", "selective_scan": "selective_scan @input @input @input", "modconv": "from input -> modconv style=@style", "deform_conv": "from input -> deform_conv offset=@places",
            "dispatch": "dispatch router=@input", "combine": "combine router=@input"}  # fmt: skip
 INTEGERS = ("Dim", "Count", "Index", "Channels", "Extent", "Amounts", "Padding")
 ARGUMENTS = [
@@ -246,6 +247,7 @@ def test_every_integer_argument_takes_expressions(kind: str, name: str, expressi
     given[name] = f"({expression})"
     call = " ".join([TENSORS.get(kind, kind), *(f"{key}={value}" for key, value in given.items())])
     sizes = ", ".join(f"{axis}: {SIZES.get(axis, 16)}" for axis in axes)
+    before = before.format(**{"stride": "1", "padding": "0", "dilation": "1", **given})
     lines = [
         f"input: {{{sizes}}}",
         "hparams: {c: sym}",

@@ -16,7 +16,7 @@ from archcalc import Report, analyze, dim, formula, load, solve
 from archcalc.__main__ import main
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
-from archcalc.symbolic import maximum
+from archcalc.symbolic import floor_div, maximum
 from archcalc.symbolic.values import value_at
 from tests.every_depth import check, depths_of
 from tests.fuzz_depth import field_formulas, search
@@ -55,6 +55,26 @@ def test_a_paper_s_formula_follows_from_the_graph(capsys: pytest.CaptureFixture[
     assert 0 == main(["formula", "gpt2", "--symbolic", "layers,d"])
     assert "12d²·layers + 13d·layers + 51,283d" in capsys.readouterr().out
     assert 6 * dim("n") + 2 == Report(load("resnet:cifar").build(n=dim("n"))).totals["depth"]  # He et al. 2016, 4.2
+
+
+def test_a_volume_that_no_pass_reads_is_the_end_of_a_path() -> None:
+    """With n = 1 there are no passes, and the ten layers that only those read are the longest path."""
+    text = (
+        f"{SPEC}layers: [{{a: (conv 4 1)*10}}, {{b: from in -> conv 4 1}}, "
+        "{loop: {for: {i: 1..n-1}, do: {add: [conv 4 1, from a]}}}, {tail: (conv 4 1)*5}]\noutputs: [tail, a]\n"
+    )
+    formula = Report(build(spec_of(text), hparams={"n": dim("n")})).totals["depth"]
+    for number, expected in ((1, 10), (2, 15), (3, 16), (9, 22)):
+        assert expected == Report(build(spec_of(text), hparams={"n": number})).totals["depth"]
+        assert expected == value_at(formula, {"n": number})
+
+
+def test_few_passes_for_large_numbers_are_looked_at() -> None:
+    """Of 7 // n passes there are none from n = 8 on: a formula that only the first numbers have isn't given."""
+    graph = build(spec_of(f"{SPEC}layers: [conv 4 1, '((conv 4 1)*n)*(7//n)']\n"), hparams={"n": dim("n")})
+    with pytest.raises(UsageError, match=r"depth has no one formula for every number of layers: .* at n = 8"):
+        Report(graph).totals["depth"]
+    assert 20 * dim("n") * floor_div(7, dim("n")) + 16 == Report(graph).totals["params"]
 
 
 def test_random_specs() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
@@ -109,6 +111,7 @@ def test_weight_layers() -> None:
     expected = {
         "conv",
         "dwconv",
+        "deform_conv",
         "modconv",
         "tconv",
         "fc",
@@ -126,7 +129,7 @@ def test_positions_that_see_everything() -> None:
     """The kinds of which a position reads all positions, on inputs where it does."""
     expected = {
         "global_avgpool", "global_maxpool", "groupnorm", "instancenorm", "attention", "mla", "sdpa", "matmul", "roipool",
-        "roialign", "proposals", "softmax", "log_softmax",
+        "deform_conv", "roialign", "proposals", "softmax", "log_softmax",
     }  # fmt: skip
     assert expected == {case.layer.kind for case in CASES if any(map(is_global, case.layer.reads(*case.inputs)))}
     assert not any(map(is_global, make("fc", 8).reads(Shape(T=5, C=6))))
@@ -688,6 +691,46 @@ def test_a_modulated_convolution_scales_what_enters_and_what_leaves(demodulate: 
         squares = torch.einsum("oihw,ni->no", module.weight**2, style**2)
         made = made / (squares + 1e-8).sqrt()[:, :, None, None]
     torch.testing.assert_close(made + module.bias[:, None, None], module(volume, style))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_deformable_convolution_is_its_definition(masked: bool) -> None:
+    """Each tap reads between four neighbours, where its offset says, zeros outside, and the mask weighs what it finds."""
+    import torch
+
+    torch.manual_seed(0)
+    x, y, taps = Shape(C=4, H=5, W=6), Shape(C=6, H=3, W=6), [(i, j) for i in range(2) for j in range(3)]
+    words = {"stride": (2, 1), "padding": 1, "dilation": (2, 1), "groups": 2}
+    layer = make("deform_conv", 6, (2, 3), "offset", **words, mask="mask" if masked else None)
+    shapes = [x, Shape(C=24, H=3, W=6), *([Shape(C=12, H=3, W=6)] if masked else [])]
+    assert y == layer.output_shape(*shapes)
+    module = layer.torch_module(*shapes).double()
+    volume, offset, mask = (
+        torch.randn(2, *sizes, dtype=torch.float64) for sizes in ((4, 5, 6), (24, 3, 6), (12, 3, 6))
+    )
+    with torch.no_grad():
+        module.bias.uniform_()
+        made = module(volume, 2 * offset, *([mask] if masked else []))
+    expected = module.bias.detach()[None, :, None, None].repeat(2, 1, 3, 6)
+    for n, o, row, column, (tap, (i, j)) in product(range(2), range(6), range(3), range(6), enumerate(taps)):
+        for c in range(2):
+            channel = o // 3 * 2 + c
+            number = channel // 2 * 6 + tap
+            down, right = 2 * offset[n, 2 * number : 2 * number + 2, row, column]
+            found = _between(volume[n, channel], row * 2 - 1 + 2 * i + down, column - 1 + j + right)
+            share = mask[n, number, row, column] if masked else 1
+            expected[n, o, row, column] += module.weight.detach()[o, c, i, j] * found * share
+    torch.testing.assert_close(expected, made)
+
+
+def _between(values: Any, row: Any, column: Any) -> Any:
+    """A map's value between four neighbours; zeros lie around it."""
+    found = 0
+    for i, j in product((math.floor(row), math.floor(row) + 1), (math.floor(column), math.floor(column) + 1)):
+        if 0 <= i < values.shape[0] and 0 <= j < values.shape[1]:
+            found += (1 - abs(row - i)) * (1 - abs(column - j)) * values[i, j]
+    return found
 
 
 @pytest.mark.torch

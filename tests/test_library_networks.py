@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from random import Random
 
 import pytest
 
@@ -9,7 +10,7 @@ if any(find_spec(library) is None for library in ("torchvision", "timm", "transf
     needed = "pip install --no-deps torchvision timm; pip install transformers"
     pytest.skip(f"the classes to compare with: {needed}", allow_module_level=True)
 
-from tests.library_networks import NETWORKS, compare, torchvision
+from tests.library_networks import NETWORKS, compare, deformed, differing, sizes, torchvision
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -24,7 +25,55 @@ def test_outputs_are_those_of_the_library(name: str) -> None:
     assert "" == compare(name).wrong
 
 
+def needs_compiled_part() -> None:
+    """Skip where torchvision has Python alone."""
+    torchvision()
+    if not import_module("torchvision.extension")._has_ops():
+        pytest.skip("torchvision's compiled part, which has deform_conv2d, can't be loaded with this PyTorch")
+
+
+@pytest.mark.parametrize(("name", "masked"), [("dcn50", False), ("dcnv2_50", True)])
+def test_deformable_resnets_are_made_of_torchvisions(name: str, masked: bool) -> None:
+    """Torchvision has none; with its deformable convolutions in its ResNet-50, parameters and outputs are ours."""
+    from archcalc import load
+    from archcalc.pytorch.network import Network
+
+    needs_compiled_part()
+    graph, theirs = load(name).build(size=64), deformed(masked)
+    assert sizes(theirs) == sizes(Network(graph))
+    assert "" == differing(graph, theirs)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what torchvision's imports say of torch.jit
+@pytest.mark.parametrize("masked", [True, False])
+def test_deformable_convolutions_are_torchvisions(masked: bool) -> None:
+    """On the same weights, offsets and masks the outputs are equal, whatever the groups, strides and sides."""
+    import torch
+
+    from archcalc.layers import REGISTRY
+    from archcalc.shape import Shape
+
+    needs_compiled_part()
+    deform_conv2d = import_module("torchvision.ops").deform_conv2d
+    pick = Random(0)
+    for _ in range(40):
+        groups, moved = pick.choice([(1, 1), (2, 1), (1, 4), (2, 2), (4, 2), (3, 2), (2, 3)])
+        words = {name: (pick.randint(1, 2), pick.randint(1, 2)) for name in ("stride", "padding", "dilation")}
+        kernel, x = (pick.randint(1, 3), pick.randint(1, 3)), Shape(C=12, H=pick.randint(5, 9), W=pick.randint(5, 9))
+        layer = REGISTRY["deform_conv"](12, kernel, "o", groups=groups, **words, mask="m" if masked else None)
+        y = REGISTRY["conv"](kernel[0] * kernel[1] * moved, kernel, **words).output_shape(x)
+        shapes = [y.with_(C=2 * y.C), *([y] if masked else [])]
+        module = layer.torch_module(x, *shapes).double()
+        volume, offset, *mask = (torch.randn(2, *shape.values(), dtype=torch.float64) for shape in (x, *shapes))
+        with torch.no_grad():
+            module.bias.uniform_()
+        expected = deform_conv2d(
+            volume, 3 * offset, module.weight, module.bias, **words, mask=mask[0] if masked else None
+        )
+        torch.testing.assert_close(expected, module(volume, 3 * offset, *mask))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_roi_align_is_torchvisions() -> None:
     """The values of torchvision's definition in Python, for regions of all sizes, over the edges, too."""
     import torch

@@ -38,6 +38,7 @@ COLOURS = {
     "input": ("#ffffff", "#444444"),
     "output": ("#ffffff", "#444444"),
 }
+COLOURS |= {"deformable": COLOURS["conv"], "modulated": COLOURS["conv"], "latent": COLOURS["attention"]}
 PLAIN = ("#f4f4f4", "#8c8c8c")
 GREY, SIZE, SMALL, FRAME_MARGIN = "#555555", 10, 8, 8
 NODE = {

@@ -374,6 +374,20 @@ def _depth_symbols(call: Composite | Repeat) -> frozenset[Any]:
     return depth_symbols(call.body).union(own) - {call.index}
 
 
+def numbers_of_passes(call: Call) -> frozenset[Any]:
+    """The numbers of passes that are formulas in symbols which don't count passes themselves."""
+    if isinstance(call, Application):
+        return frozenset()
+    return call.once(numbers_of_passes, lambda: _numbers_of_passes(call))
+
+
+def _numbers_of_passes(call: Composite | Repeat) -> frozenset[Any]:
+    if isinstance(call, Composite):
+        return frozenset().union(*(numbers_of_passes(item.call) for item in call.items))
+    inside = (times for times in numbers_of_passes(call.body) if call.index not in times.free_symbols)
+    return frozenset([*inside, *([call.times] if is_symbolic(call.times) else [])])
+
+
 def is_long(call: Call) -> bool:
     """Whether some repeat in it has so many passes that one of them may stand for others."""
     if isinstance(call, Application):

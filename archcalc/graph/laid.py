@@ -126,20 +126,31 @@ class _Parts:
         """A wire as it is now; what enters stays what it is."""
         return self.wires[wire] if wire >= 0 else wire
 
-    def add(self, part: _Part, inside: _Parts, start: int, many: Many = 1) -> None:
-        """Add a part that started at a wire and is there so many times."""
+    def add(self, part: _Part, inside: _Parts, entered: Sequence[int], start: int, many: Many = 1) -> None:
+        """Add a part that started at a wire, that these wires entered, and that is there so many times."""
         size = len(self.times)
         for wire, there in inside.wires.items():
-            self.wires[start + wire] = size + there if there >= 0 else part.item.reads[~there]
+            self.wires[start + wire] = size + there if there >= 0 else entered[~there]
         self.parts.append(part)
         products = {times: times * many for times in {*inside.times}} if many != 1 else {}
         self.times += [products[times] for times in inside.times] if products else inside.times
         self.twins += [(first + size, second + size, many) for first, second, many in inside.twins]
 
-    def closed(self, entering: int) -> tuple[Composite, Label]:
-        """All of it as a composite, and its names."""
+    def closed(self) -> tuple[Composite, Label, tuple[int, ...]]:
+        """All of it as a composite, its names, and which volumes enter: first those that its layers read.
+
+        What only passes read may enter for nothing, since there may be none of them.
+        """
         items, names, marks, inner = zip(*self.parts, strict=True) if self.parts else ((),) * 4
-        return Composite(items, entering), Label(names, marks, inner, ())
+        read = {~wire for item in items for wire in item.read if wire < 0}
+        named = {~wire for item in items for wire in (*item.reads, item.tied) if wire is not None and wire < 0}
+        entering = (*sorted(read), *sorted(named - read))
+        now = {~place: ~number for number, place in enumerate(entering)}
+        moved = [
+            item._replace(reads=tuple([now.get(wire, wire) for wire in item.reads]), tied=now.get(item.tied, item.tied))
+            for item in items
+        ]
+        return Composite(moved, len(read)), Label(names, marks, inner, ()), entering
 
 
 LAYER = _Parts(times=[1], wires={0: 0})
@@ -156,12 +167,14 @@ class Laid:
 
     def __init__(self, name: str, tree: Tree, layout: Passes, seen: Iterable[int]) -> None:
         self._layout, self._too_many = layout, TooManyLayers(name, tree.body.size)
-        self._known: dict[Any, tuple[Composite, Label, _Parts]] = {}
-        body, label, found = self._lay(tree.body, tree.label, frozenset(seen))
+        self._known: dict[Any, tuple[Composite, Label, tuple[int, ...], _Parts]] = {}
+        body, label, _, found = self._lay(tree.body, tree.label, frozenset(seen))
         self.tree, self.times, self.twins, self.wires = Tree(body, label), found.times, found.twins, found.wires
 
-    def _lay(self, call: Composite, label: Label, seen: frozenset[int]) -> tuple[Composite, Label, _Parts]:
-        """A composite laid out, once for all places where it has these names and is read alike."""
+    def _lay(
+        self, call: Composite, label: Label, seen: frozenset[int]
+    ) -> tuple[Composite, Label, tuple[int, ...], _Parts]:
+        """A composite laid out, once for all places where it has these names and is read alike; and what enters it."""
         key = call, label, seen
         if key not in self._known:
             found = self._composed(call, label, seen)
@@ -169,7 +182,7 @@ class Laid:
             spend(LAID_OUT * len(found.parts) + len(found.times), "laying out so many layers")
             if len(found.times) > MAX_LAYERS:
                 raise self._too_many
-            self._known[key] = *found.closed(call.entering), found
+            self._known[key] = *found.closed(), found
         return self._known[key]
 
     def _composed(self, call: Composite, label: Label, seen: frozenset[int]) -> _Parts:
@@ -189,10 +202,12 @@ class Laid:
         call = part.item.call
         if isinstance(call, Composite):
             assert part.inner is not None
-            laid, label, inside = self._lay(call, part.inner, seen)
-            found.add(part._replace(item=part.item._replace(call=laid), inner=label), inside, start, many)
+            laid, label, entering, inside = self._lay(call, part.inner, seen)
+            entered = part.item.reads
+            item = part.item._replace(call=laid, reads=tuple([entered[place] for place in entering]))
+            found.add(part._replace(item=item, inner=label), inside, entered, start, many)
         else:
-            found.add(part, LAYER, start, many)
+            found.add(part, LAYER, part.item.reads, start, many)
 
     def _put_passes(self, found: _Parts, part: _Part, start: int, seen: frozenset[int]) -> None:
         """Add passes of a repeat. Whatever a pass hands on is seen, so that the next one finds it."""

@@ -4,6 +4,7 @@ from archcalc.layers import (  # noqa: F401  # importing a family registers its 
     activation,
     attention,
     conv,
+    deformable,
     experts,
     latent,
     linear,

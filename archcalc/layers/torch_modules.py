@@ -603,3 +603,52 @@ class ModulatedConv(nn.Module):
         made = convolve(joined, weight.flatten(0, 1), padding=self.padding, groups=batch)
         result = made.reshape(batch, self.filters, *made.shape[2:])
         return result if self.bias is None else result.add_(self.bias.reshape(self.filters, *ones))
+
+
+class DeformableConv(nn.Module):
+    """A convolution whose taps are moved, down and right, at each position; with or without a mask.
+
+    Dai et al. 2017, Zhu et al. 2019. Tensors are ordered as for torchvision's `deform_conv2d`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels, self.filters, self.groups = channels, filters, groups
+        self.kernel, self.stride, self.padding, self.dilation = map(tuple, (kernel, stride, padding, dilation))
+        self.weight = nn.Parameter(torch.randn(filters, channels // groups, *self.kernel))
+        self.bias = nn.Parameter(torch.zeros(filters)) if bias else None
+
+    def forward(self, x: Tensor, offset: Tensor, *mask: Tensor) -> Tensor:
+        taps, (height, width) = self.kernel[0] * self.kernel[1], offset.shape[2:]
+        groups = len(x) * offset.shape[1] // (2 * taps)
+        places = self._places(x, offset.reshape(groups, taps, 2, height, width)).flatten(1, 2)
+        found = F.grid_sample(x.reshape(groups, -1, *x.shape[2:]), places, align_corners=False)
+        del places
+        for shares in mask:
+            found = found * shares.reshape(groups, 1, taps * height, width)
+        rows = found.reshape(len(x), -1, taps * height, width)  # a tap's are `height` rows after the last tap's
+        weight = self.weight.flatten(2).unsqueeze(-1)
+        return F.conv2d(rows, weight, self.bias, dilation=(height, 1), groups=self.groups)
+
+    def _places(self, x: Tensor, offset: Tensor) -> Tensor:
+        """Where values are looked up, x and y, from -1 to 1 between the map's sides."""
+        sides = [self._along(axis, x, moved) for axis, moved in enumerate(offset.unbind(2))]
+        return torch.stack(sides[::-1], -1)
+
+    def _along(self, axis: int, x: Tensor, moved: Tensor) -> Tensor:
+        size, count = x.shape[2 + axis], moved.shape[2 + axis]
+        taps = [(row, column)[axis] for row in range(self.kernel[0]) for column in range(self.kernel[1])]
+        firsts = [tap * self.dilation[axis] - self.padding[axis] for tap in taps]
+        regular = [[(2 * (first + i * self.stride[axis]) + 1) / size - 1 for i in range(count)] for first in firsts]
+        unmoved = torch.tensor(regular, dtype=x.dtype, device=x.device).unsqueeze(2 - axis)
+        return torch.add(unmoved, moved, alpha=2 / size)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archcalc.analyses.least import largest
 from archcalc.graph import Graph
-from archcalc.graph.composite import depth_symbols
+from archcalc.graph.composite import depth_symbols, numbers_of_passes
 from archcalc.graph.laid import Many, Span
 from archcalc.graph.tree import NoNumber
 from archcalc.quantities import Quantity, Total
-from archcalc.symbolic import Dim, dim, is_symbolic, maximum, minimum, prod
+from archcalc.symbolic import Dim, dim, is_never_negative, is_symbolic, maximum, minimum, prod
 from archcalc.symbolic.sums import tidy
 from archcalc.symbolic.values import value_at
 
@@ -35,6 +35,8 @@ CERTAIN = 2
 """Of those, the last that are no exceptions."""
 FEW = 2
 """Symbols of which all combinations of these are tried; of more, each alone and all together."""
+NEAR = 40
+"""Where repeats have few passes for other reasons, that's looked for among so many numbers of each symbol."""
 FAR = 100
 """Where the least number isn't found below this, none is tried."""
 
@@ -93,7 +95,17 @@ def proved(report: Values, name: str, formula: Dim) -> Dim:
         more[tuple(numbers.items())] = _difference(there, formula, numbers)
     for place, amount in _exceptions(more, name).items():
         formula = formula + amount * prod(_only_at(*each) for each in place)
+    for numbers in _few_passes_far_away(graph):
+        there = type(report)(graph.laid_out(numbers), report.batch, report.dtype).total(name)
+        if _difference(there, formula, numbers) != 0:
+            raise _no_one_formula(name, numbers.items())
     return formula
+
+
+def _no_one_formula(name: str, place: Iterable[tuple[str, int]]) -> NoNumber:
+    told = ", ".join(f"{symbol} = {number}" for symbol, number in place)
+    message = f"{name} has no one formula for every number of layers: it's another one at {told}"
+    return NoNumber(message, "give the symbol a value")
 
 
 def _exceptions(more: Mapping[Place, Any], name: str) -> Mapping[Place, Any]:
@@ -108,9 +120,7 @@ def _exceptions(more: Mapping[Place, Any], name: str) -> Mapping[Place, Any]:
         known = sum(amount for part, amount in found.items() if part != few and set(part) <= set(few))
         amount = more[place] - known
         if found.setdefault(few, amount) != amount or (amount != 0 and (not few or len(place) > FEW)):
-            told = ", ".join(f"{symbol} = {number}" for symbol, number in place)
-            message = f"{name} has no one formula for every number of layers: it's another one at {told}"
-            raise NoNumber(message, "give the symbol a value")
+            raise _no_one_formula(name, place)
     return {place: amount for place, amount in found.items() if amount != 0}
 
 
@@ -162,6 +172,32 @@ def _small_numbers(graph: Graph) -> Iterator[dict[str, int]]:
         numbers = {name: first + step for (name, first), step in zip(least.items(), further, strict=True)}
         if _fit(graph, numbers):
             yield numbers
+
+
+def _few_passes_far_away(graph: Graph) -> Iterator[dict[str, int]]:
+    """Numbers for the symbols with which a repeat has three passes or fewer, though they are large: 18 // n from 6 on.
+
+    Of each number of passes the first place and the last, among the first `NEAR` numbers.
+    """
+    many = sorted(filter(_may_fall, numbers_of_passes(graph.tree.body)), key=str)
+    least = _least(graph) if many else {}
+    for times in many:
+        names = sorted(symbol.name for symbol in times.free_symbols)
+        found: dict[int, list[dict[str, int]]] = {}
+        for further in product(range(NEAR), repeat=min(len(names), FEW)):
+            more = dict(zip(names, further, strict=False))
+            numbers = {name: first + more.get(name, 0) for name, first in least.items()}
+            passes = int(value_at(times, numbers))
+            if passes < FIRST and _fit(graph, numbers):
+                found.setdefault(passes, []).append(numbers)
+        for places in found.values():
+            yield from (places[0], places[-1])[: len(places)]
+
+
+def _may_fall(times: Any) -> bool:
+    """Whether there may be few passes for large numbers, too; not where these only add to them."""
+    more = [tidy(times.xreplace({symbol: symbol + 1}) - times) for symbol in times.free_symbols]
+    return any(not is_never_negative(each) if is_symbolic(each) else each < 0 for each in more)
 
 
 def _least(graph: Graph) -> dict[str, int]:
