@@ -26,7 +26,7 @@ VOLUMES = [
 ]  # fmt: skip
 CHAINS = [
     # windows
-    "conv 3 3 p=1", "conv 3 2 p=[0,1] weight_norm=filter", "dwconv 3 p=1 weight_norm=tap", "{y: global_avgpool -> flatten} | from x -> modconv 3 3 @y p=1", "{y: conv 18 3 p=1} | from x -> deform_conv 3 3 @y p=1", "{y: conv 24 3 s=2 p=1} | {z: chunk 3 2 -> sigmoid} | {o: from y -> part C 0 16} | from x -> deform_conv 4 2x2 @o s=2 g=2 mask=@z bias=false", "conv 4 2 s=2 g=2 bias=false", "conv 3 3 p=same bias=position", "dwconv 3 s=2 p=1", "tconv 3 2 s=2",
+    "conv 3 3 p=1", "conv 3 2 p=[0,1] weight_norm=filter", "dwconv 3 p=1 weight_norm=tap", "tconv 3 2 s=2 p=[0,1] weight_norm=filter", "fc 3 weight_norm=filter", "{y: global_avgpool -> flatten} | from x -> modconv 3 3 @y p=1", "{y: conv 18 3 p=1} | from x -> deform_conv 3 3 @y p=1", "{y: conv 24 3 s=2 p=1} | {z: chunk 3 2 -> sigmoid} | {o: from y -> part C 0 16} | from x -> deform_conv 4 2x2 @o s=2 g=2 mask=@z bias=false", "conv 4 2 s=2 g=2 bias=false", "conv 3 3 p=same bias=position", "dwconv 3 s=2 p=1", "tconv 3 2 s=2",
     "maxpool 2", "maxpool 3 s=2 p=1", "maxpool 2 d=2 ceil=true", "maxpool 3 s=2 p=same", "avgpool 2",
     "avgpool 3 s=2 p=1 ceil=true", "avgpool 3 s=2 p=1 count_include_pad=false", "avgpool 3 s=2 p=same",
     "global_avgpool", "global_maxpool", "adaptive_avgpool 3", "adaptive_avgpool 1", "adaptive_maxpool 3",
@@ -61,7 +61,7 @@ CHAINS = [
     "window_attention 2 2", "window_attention 2 3 shift=1 relative=true", "window_attention 2 2 grid=true continuous=3 cosine=true",
     "windows 2", "windows 2 -> attention 2 relative=2x2 -> unwindows 2 like=@x", "windows 2 grid=true -> unwindows 2 H=8 W=6 grid=true",
     "unwindows 5 W=10", *(f"roll {axis} 3" for axis in SIZES), "sdpa 2 keys=@x values=@x", "attention 2 kv_heads=1 rope=true qk_norm=rms",
-    "mla 2 3 2 2 q_rank=3 causal=true", "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "cls_token",
+    "mla 2 3 2 2 q_rank=3 causal=true", "embed 7 3", "attention 2", "attention 2 causal=true", "attention 2 kv=@x", "pos_embed", "pos_embed 7", "pos_embed learned=false", "cls_token",
     "{y: reshape R={quarter} C=4} | from x -> roipool 2 rois=@y", "{y: reshape R={quarter} C=4} | from x -> roialign 2 rois=@y", "{y: conv 8 1} | from x -> conv 4 1 -> proposals 3 box=@y",
     "flatten | {y: reshape T={numel}} | grid H={numel}", "{y: tokens} | grid like=@x", "from x -> grid like=@x",
     "{y: fc 3} | fc 4 tie=@y", "{y: conv 3 2 s=2} | tconv 4 2 s=2 tie=@y",

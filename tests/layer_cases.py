@@ -127,6 +127,25 @@ CASES = [
         macs=7 * 12,
         connections=7 * 14,
     ),
+    # a length for each of 4 input channels, whose kernels have 6x3 weights
+    row(
+        make("tconv", 6, 3, stride=2, weight_norm="filter"),
+        "C4 W7",
+        "C6 W15",
+        weights=72 + 4,
+        biases=6,
+        macs=7 * 72,
+        connections=7 * 72 + 15 * 6,
+    ),
+    row(
+        make("fc", 3, weight_norm="filter"),
+        "T4 C6",
+        "T4 C3",
+        weights=18 + 3,
+        biases=3,
+        macs=72,
+        connections=84,
+    ),
     # weights that a style of 4 numbers scales: 6 filters of 3x3 on 4 channels, at 5x3 positions
     row(
         make("modconv", 6, 3, "style", padding=(1, 0)),
@@ -463,6 +482,7 @@ CASES = [
     # tokens
     unchanged(make("pos_embed"), "T5 C8", weights=40),
     unchanged(make("pos_embed", 7), "R2 T5 C8", weights=56),
+    unchanged(make("pos_embed", 7, learned=False), "T5 C3", buffers=21),
     row(make("cls_token"), "T5 C8", "T6 C8", weights=8),
     # attention: 4C² weights and 4C biases; MACs 4*T*C² + 2*T²*C
     unchanged(make("attention", 4), "T5 C8", weights=256, biases=32, macs=5 * 256 + 2 * 25 * 8),

@@ -117,6 +117,8 @@ def tconv(draw: Draw, x: Shape) -> Values:
         values["out_channels"] = values["groups"] * number(draw, 1, 3)
     elif choice == 1 and x.C <= 8:
         values["connect"] = table(draw, x.C, values["out_channels"])
+    elif choice == 2:
+        values["weight_norm"] = lengths(draw, x)
     return values
 
 
@@ -320,6 +322,8 @@ def features(draw: Draw, x: Shape) -> Values:
     """A matrix product."""
     values: Values = {"out_features": number(draw, 1, 12)}
     maybe(draw, values, "bias", st.booleans())
+    if draw(st.integers(0, 5)) == 0:
+        values["weight_norm"] = "filter"
     return values
 
 
@@ -526,7 +530,7 @@ TOKENS: dict[str, Callable[[Draw, Shape], Values]] = {
     "rnn": recurrence, "lstm": lstm, "gru": recurrence, "attention": attention, "mla": latent, "cls_token": _none, "grid": grid,
     "topk": topk,
     "unwindows": unwindows,
-    "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}])),
+    "pos_embed": lambda draw, x: draw(st.sampled_from([{}, {"num_positions": x["T"] + 3}, {"learned": False}])),
     "select": lambda draw, x: {"index": number(draw, -x["T"], x["T"] - 1)},
 }  # fmt: skip
 """Kinds that want tokens with features."""

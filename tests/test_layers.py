@@ -754,6 +754,39 @@ def test_weight_norm_is_pytorchs_parametrization(weight_norm: str, axis: int) ->
 
 
 @pytest.mark.torch
+def test_weight_norm_of_other_layers_is_pytorchs() -> None:
+    """Of transposed convolutions the input channels have lengths, as the first axis of the weight is theirs."""
+    import torch
+    from torch.nn.utils.parametrizations import weight_norm as parametrized
+
+    plain = torch.nn.ConvTranspose1d(4, 6, 4, stride=2, padding=1, output_padding=1), torch.nn.Linear(9, 5)
+    layers = (
+        make("tconv", 6, 4, stride=2, padding=1, output_padding=1, weight_norm="filter"),
+        make("fc", 5, weight_norm="filter"),
+    )
+    for norm, other, x in zip(layers, map(parametrized, plain), (Shape(C=4, W=9), Shape(T=4, C=9)), strict=True):
+        module, value = norm.torch_module(x), torch.rand(3, 4, 9)
+        assert sum(each.numel() for each in other.parameters()) == norm.params(x)
+        with torch.no_grad():
+            module.length.copy_(other.parametrizations.weight.original0.uniform_(0.5, 2))
+            module.module.weight.copy_(other.parametrizations.weight.original1)
+            module.module.bias.copy_(other.bias)
+        torch.testing.assert_close(other(value), module(value))
+
+
+@pytest.mark.torch
+def test_sinusoids_are_the_papers() -> None:
+    """PE(t, 2i) = sin(t / 10000^(2i/d)), PE(t, 2i+1) = cos(t / 10000^(2i/d)); a longer table has the same rows."""
+    import torch
+
+    x = torch.rand(2, 5, 7)
+    added = make("pos_embed", 9, learned=False).torch_module(Shape(T=5, C=7))(x) - x
+    for t, c in product(range(5), range(7)):
+        angle = t / 10000 ** (c // 2 * 2 / 7)
+        assert (math.cos(angle) if c % 2 else math.sin(angle)) == pytest.approx(float(added[0, t, c]), abs=1e-6)
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize("skip", [True, False])
 def test_a_selective_scan_is_its_closed_form(skip: bool) -> None:
     """Each output is a sum over the tokens up to it, in which what was written decays as by then, for all pairs at once."""

@@ -124,6 +124,27 @@ ERRORS = [
         "",
     ),
     (
+        make("fc", 8, tie="other", weight_norm="filter"),
+        "C6",
+        "E211",
+        "weight_norm=filter doesn't go with tie",
+        "",
+    ),
+    (
+        make("fc", 8, weight_norm="tap"),
+        "C6",
+        "E211",
+        "weight_norm=tap is for convolutions; write weight_norm=filter",
+        "",
+    ),
+    (
+        make("tconv", 8, 3, tie="other", weight_norm="filter"),
+        "C6 W14",
+        "E211",
+        "weight_norm goes neither with a connection table nor with tie",
+        "",
+    ),
+    (
         make("conv", 8, 3, weight_norm="tap"),
         "C6 H14 W14",
         "E211",

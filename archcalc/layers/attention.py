@@ -466,19 +466,23 @@ class MatrixProduct(Layer):
 
 @layer("pos_embed")
 class PositionEmbedding(Layer):
-    """Adds a learned vector for each position; the table may be longer than the input. Shapes: (T, C), unchanged.
+    """Adds a vector for each position, learned or of sines; the table may be longer than the input. Shapes: (T, C).
 
     Source: Vaswani et al. 2017, section 3.5; learned: Dosovitskiy et al. 2021, equation 1.
     """
 
-    also = ("positional_embedding", "position_embedding", "positional_encoding")
+    also = ("positional_embedding", "position_embedding", "positional_encoding", "sinusoidal", "sinusoids")
 
     num_positions: Dim | None = None
+    learned: bool = True
 
     by_position = True
     is_table = True
     uncounted = "additions"
-    sentences = Sentences(weights="a vector of {C_in} numbers for each position")
+    sentences = Sentences(
+        weights="a vector of {C_in} numbers for each position",
+        buffers="a vector of {C_in} sines and cosines for each position",
+    )
 
     def output_shape(self, x: Shape) -> Shape:
         if exceeds(token_count(x), self.table_length(x)):
@@ -490,7 +494,10 @@ class PositionEmbedding(Layer):
         return token_count(x) if self.num_positions is None else self.num_positions
 
     def weights(self, x: Shape) -> Dim:
-        return self.table_length(x) * x.C
+        return self.table_length(x) * x.C if self.learned else 0
+
+    def buffers(self, x: Shape) -> Dim:
+        return 0 if self.learned else self.table_length(x) * x.C
 
     def parameter_sizes(self, x: Shape) -> tuple[Dim, ...]:
         return self.table_length(x), x.C
@@ -498,7 +505,8 @@ class PositionEmbedding(Layer):
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens
 
-        return torch_tokens.PositionEmbedding(known(self.table_length(x)), known(x.C))
+        make = torch_tokens.PositionEmbedding if self.learned else torch_tokens.Sinusoids
+        return make(known(self.table_length(x)), known(x.C))
 
 
 @layer("cls_token")

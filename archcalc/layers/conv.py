@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import (
@@ -46,6 +46,8 @@ class Convolution(Sliding):
 
     weight_layer = True
     linear = True
+    normed_parts: ClassVar[Mapping[str, str]] = {"filter": "filter", "tap": "tap"}
+    """What has a learned length with `weight_norm`: a part of the weight along its first axis, or its last."""
     sentences = Sentences(
         weights="each of the {C_out} filters has {taps} taps on each of the {fan} channels that it sees",
         biases="one for each filter",
@@ -62,7 +64,7 @@ class Convolution(Sliding):
             taps, fan = "*".join(map(str, self.taps(x))), str(self.kernels(x)[1])
             text = text.replace("{taps}", taps).replace("{fan}", fan)
             if self._is_normed():
-                text += f"; a learned length for each {self.weight_norm}"
+                text += f"; a learned length for each {self.normed_parts[self.weight_norm]}"
         return text
 
     def filters(self, x: Shape) -> Dim:
@@ -115,7 +117,7 @@ class Convolution(Sliding):
         """How many parts of the weight have a learned length; 0 without `weight_norm`."""
         if not self._is_normed():
             return 0
-        return self.filters(x) if self.weight_norm == "filter" else prod(self.taps(x))
+        return self.kernels(x)[0] if self.weight_norm == "filter" else prod(self.taps(x))
 
     def taps(self, x: Shape) -> tuple[Dim, ...]:
         """The kernel's sides, one per spatial axis."""
@@ -344,7 +346,9 @@ class TransposedConv(Convolution):
     bias: Bias = True
     tie: Tie | None = None
     connect: Table | None = None
+    weight_norm: WeightNorm = "none"
 
+    normed_parts: ClassVar[Mapping[str, str]] = {"filter": "input channel", "tap": "tap"}
     sentences = Convolution.sentences._replace(
         weights="each of the {C_in} input channels has a kernel of {taps} taps for each output channel of its group",
         macs="every weight is used once at each input position",

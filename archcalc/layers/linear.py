@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
-from archcalc.layers.arguments import Channels, Tie
+from archcalc.layers.arguments import Channels, Tie, WeightNorm
 from archcalc.layers.base import Layer, Sentences, layer
-from archcalc.layers.kept import INPUT, Extra, Kept, Moments
+from archcalc.layers.kept import INPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Relation
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, known, prod
@@ -52,28 +52,42 @@ class FullyConnected(OverFeatures):
     out_features: Channels
     bias: bool = True
     tie: Tie | None = None
+    weight_norm: WeightNorm = "none"
 
     weight_layer = True
     linear = True
-    keeps = INPUT
     sentences = Sentences(
         weights="each of the {C_out} outputs has a weight for each of the {C_in} inputs",
         biases="one for each output",
         macs="every weight is used once (for each token or region, if there are several)",
     )
 
+    def output_shape(self, x: Shape) -> Shape:
+        if self._is_normed() and (self.tie or self.weight_norm == "tap"):
+            wrong = "doesn't go with tie" if self.tie else "is for convolutions; write weight_norm=filter"
+            raise ShapeError(f"weight_norm={self.weight_norm} {wrong}", code="E211")
+        return super().output_shape(x)
+
+    def sentence(self, quantity: str, x: Shape) -> str:
+        more = "; a learned length for each output" if quantity == "weights" and self._is_normed() else ""
+        return super().sentence(quantity, x) + more
+
     def needs_dense(self, x: Shape) -> bool:
         return len(x) > 1  # other axes join the batch first
 
+    def _is_normed(self) -> bool:
+        return self.weight_norm != "none"
+
     def weight_shape(self, x: Shape) -> tuple[Dim, ...]:
         """(out, in)."""
-        return (self.out_features, x.C)
+        return () if self._is_normed() else (self.out_features, x.C)  # what has lengths apart can't be shared
 
     def weight_factors(self, x: Shape) -> tuple[Dim, ...]:
         return self.weight_shape(x)[::-1]
 
     def weights(self, x: Shape) -> Dim:
-        return 0 if self.tie else prod(self.weight_shape(x))
+        lengths = self.out_features if self._is_normed() else 0
+        return 0 if self.tie else self.out_features * x.C + lengths
 
     def biases(self, x: Shape) -> Dim:
         return self.out_features if self.bias else 0
@@ -84,10 +98,27 @@ class FullyConnected(OverFeatures):
     def connections(self, x: Shape) -> Dim:
         return self.macs(x) + (self.output_shape(x).numel if self.bias else 0)
 
+    def kept(self, needs: Sequence[bool], x: Shape) -> Kept:
+        """The input; with `weight_norm` the lengths that it had, and, for the input's gradient, the weight."""
+        return Kept((0,), extras=self._normed(x)[0 if needs[0] else 1 :])
+
+    def working(self, x: Shape) -> Moments:
+        made = (Extra(self.output_shape(x).numel),)
+        return (self._normed(x), (*made, self._normed(x)[0])) if self._is_normed() else (made,)
+
+    def _normed(self, x: Shape) -> tuple[Extra, ...]:
+        if not self._is_normed():
+            return ()
+        weight = Extra(self.out_features * x.C, per_example=False)
+        return weight, Extra(self.out_features, Width.statistic, per_example=False)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
-        return nn.Linear(known(x.C), known(self.out_features), bias=self.bias)
+        from archcalc.layers import torch_modules as tm
+
+        module = nn.Linear(known(x.C), known(self.out_features), bias=self.bias)
+        return tm.WeightNorm(module) if self._is_normed() else module
 
 
 @layer("rbf")

@@ -561,16 +561,16 @@ class SelectiveScan(nn.Module):
 
 
 class WeightNorm(nn.Module):
-    """A convolution with learned lengths of its weight along an axis, apart from directions. Salimans & Kingma 2016."""
+    """A layer with learned lengths of its weight along an axis, apart from directions. Salimans & Kingma 2016."""
 
-    def __init__(self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d, axis: int) -> None:
+    def __init__(self, module: nn.Module, axis: int = 0) -> None:
         super().__init__()
         self.module, self.axis = module, axis
-        self.length = nn.Parameter(torch.norm_except_dim(module.weight.detach(), 2, axis))
+        self.length = nn.Parameter(torch.norm_except_dim(module.get_parameter("weight").detach(), 2, axis))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = torch._weight_norm(self.module.weight, self.length, self.axis)
-        result: Tensor = self.module._conv_forward(x, weight, self.module.bias)
+        weight = torch._weight_norm(self.module.get_parameter("weight"), self.length, self.axis)
+        result: Tensor = torch.func.functional_call(self.module, {"weight": weight}, (x,))
         return result
 
 

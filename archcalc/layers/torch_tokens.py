@@ -335,6 +335,21 @@ class PositionEmbedding(nn.Module):
         return x + self.weight[: x.shape[-2]]
 
 
+class Sinusoids(nn.Module):
+    """Add sines and cosines of each token's place, ever slower ones, to pairs of features. Vaswani et al. 2017, 3.5."""
+
+    def __init__(self, positions: int, channels: int) -> None:
+        super().__init__()
+        self.positions, self.channels = positions, channels
+        slower = 10000 ** (-torch.arange(0, channels, 2) / channels)
+        angles = torch.arange(positions).unsqueeze(1) * slower
+        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :channels]
+        self.register_buffer("table", table.contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.table[: x.shape[-2]]  # type: ignore[index]  # a buffer
+
+
 class ClassToken(nn.Module):
     """Put a learned token in front."""
 
