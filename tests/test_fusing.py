@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402  # it may not be there
 
+from archcalc import UsageError  # noqa: E402
 from archcalc.importers.operations.exported import exported  # noqa: E402
 from archcalc.importers.operations.fusing import fused  # noqa: E402
 from archcalc.pytorch.network import Network  # noqa: E402
@@ -122,8 +123,111 @@ def test_tokens_are_not_padding() -> None:
             mask = ids.ne(1).int()
             return self.words(ids) + self.places((torch.cumsum(mask, 1) * mask).long() + 1)  # type: ignore[no-any-return]
 
-    assert "embed 9 8 -> pos_embed num_positions=12" in text_of(
-        Padded(sought=False), torch.ones(2, 5, dtype=torch.long)
-    )
+    assert "-> pos_embed num_positions=12" in text_of(Padded(sought=False), torch.ones(2, 5, dtype=torch.long))
     made = fused(exported(Padded(sought=True), [torch.ones(2, 5, dtype=torch.long)])).operations
     assert "argmax" in [each.name for each in made]
+
+
+# --- rotary positions -------------------------------------------------------------------------------------------------
+
+
+class Turned(nn.Module):
+    """Attention whose queries and keys are turned by functions that a test gives."""
+
+    def __init__(self, query: Callable[[Tensor], Tensor], key: Callable[[Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(24, 24) for _ in range(4))
+        self.query, self.key = query, key or query
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each(x).view(*x.shape[:2], 3, 8).transpose(1, 2) for each in (self.q, self.k, self.v))
+        y = nn.functional.scaled_dot_product_attention(self.query(q), self.key(k), v)
+        return self.o(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def angles(tokens: int, size: int = 8, base: float = 500.0, first: int = 0, factor: float = 1.0) -> Tensor:
+    """How far pairs of features are turned at each position."""
+    return torch.outer(torch.arange(first, first + tokens) * factor, base ** (-torch.arange(0, size, 2) / size))
+
+
+def halves(x: Tensor, table: Tensor | None = None, scale: float = 1.0) -> Tensor:
+    """As Llama turns."""
+    table = angles(x.shape[2]) if table is None else table
+    cosines, sines = ((torch.cat([each, each], -1) * scale).expand(2, 1, -1, -1) for each in (table.cos(), table.sin()))
+    one, other = x.chunk(2, -1)
+    return x * cosines + torch.cat([-other, one], -1) * sines
+
+
+def neighbours(x: Tensor) -> Tensor:
+    """As GPT-J turns."""
+    table = angles(x.shape[2]).repeat_interleave(2, -1)
+    return x * table.cos() + torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2) * table.sin()
+
+
+def complex_(x: Tensor) -> Tensor:
+    """As Llama's first code turned."""
+    table = torch.polar(torch.ones(x.shape[2], 4), angles(x.shape[2]))
+    return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], 4, 2)) * table).flatten(3)
+
+
+def some(x: Tensor) -> Tensor:
+    """As GPT-NeoX turns: the first half of the features."""
+    return torch.cat([halves(x[..., :4], angles(x.shape[2], 4)), x[..., 4:]], -1)
+
+
+def permuted(x: Tensor) -> Tensor:
+    """As DeepSeek-V3 turns: neighbours, whose first ones then stand ahead of the others."""
+    return halves(x.view(*x.shape[:-1], 4, 2).transpose(-1, -2).reshape(x.shape))
+
+
+TURNED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "halves": (halves, "rope=true rope_base=500"),
+    "neighbours": (neighbours, "rope=true rope_base=500 rope_interleaved=true"),
+    "complex": (complex_, "rope=true rope_base=500 rope_interleaved=true"),
+    "some": (some, "rope=true rotary_dim=4 rope_base=500"),
+    "permuted": (permuted, "rope=true rope_base=500 rope_interleaved=true"),
+    "another base": (lambda x: halves(x, angles(x.shape[2], base=26492.8)), "rope=true rope_base=26492.8"),
+}
+STAYS: dict[str, Callable[[Tensor], Tensor]] = {
+    "back": lambda x: halves(x, -angles(x.shape[2])),
+    "scaled": lambda x: halves(x, angles(x.shape[2], factor=0.5)),
+    "longer": lambda x: halves(x, scale=1.2),
+    "later": lambda x: halves(x, angles(x.shape[2], first=1)),
+    "features": lambda x: halves(x.transpose(2, 3)[:, :, :6].transpose(2, 3), torch.zeros(6, 3) + 1),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_rotary_positions_in_their_spellings(name: str) -> None:
+    """The same rotation, however it's written; outputs are equal with the module's weights."""
+    import archcalc
+    from archcalc.importers.imported import imported
+    from archcalc.pytorch.original import _copied
+
+    way, arguments = TURNED[name]
+    module, x = Turned(way).eval(), torch.randn(2, 6, 24)
+    found = imported(module, [x], "net")
+    assert f"attention heads {arguments}\n" in found.text
+    network = Network(archcalc.build(found.spec)).eval()
+    with torch.no_grad():
+        assert [] == list(_copied(network, found, module))
+        torch.testing.assert_close(module(x), network(x))
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_other_rotations_stay_what_they_are(name: str) -> None:
+    """Back, faster, from a later position on, over another axis, or longer."""
+    made = fused(
+        exported(Turned(STAYS[name], lambda x: x[..., :6] if name == "features" else x), [torch.randn(2, 6, 24)])
+    )
+    assert "rotation" not in [each.name for each in made.operations]
+
+
+def test_queries_are_turned_as_keys_are() -> None:
+    """A rotation of queries alone isn't that of rotary positions."""
+    made = [each.name for each in fused(exported(Turned(halves, lambda x: x), [torch.randn(2, 6, 24)])).operations]
+    assert 1 == made.count("rotation")
+    with pytest.raises(UsageError, match="queries that aren't those of keys"):
+        text_of(Turned(halves, lambda x: x), torch.randn(2, 6, 24))
+    with pytest.raises(UsageError, match="not by their token's position"):
+        text_of(Turned(lambda x: halves(x.transpose(1, 2), angles(3)).transpose(1, 2)), torch.randn(2, 6, 24))

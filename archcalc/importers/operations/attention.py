@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archcalc.importers.operations.exported import Operation, Stored
 from archcalc.importers.operations.lifting import Lifter, Unknown, Waiting, argument, number, operator
-from archcalc.importers.operations.views import BATCH, COPIES, Factor, TensorView, whole
+from archcalc.importers.operations.views import BATCH, COPIES, Factor, Rotation, TensorView, whole
 from archcalc.shape import Shape
 
 FIRST = 10**9
@@ -49,10 +49,27 @@ def _masked(lifter: Lifter, op: Operation, tokens: Any) -> dict[str, Any]:
     return {"causal": True, **({"window": window} if window < int(tokens) else {})}
 
 
-def _turned(query: int | None, key: int | None) -> dict[str, Any]:
+def _turned(query: Rotation | None, key: Rotation | None, size: int) -> dict[str, Any]:
+    """What is said of rotary positions, in heads with so many features."""
     if query != key:
         raise Unknown("rotary positions of queries that aren't those of keys")
-    return {} if query is None else {"rope": True, "rope_base": query}
+    if query is None:
+        return {}
+    found: dict[str, Any] = {"rope": True, "rope_base": number(query.base)}
+    if query.size != size:
+        found["rotary_dim"] = query.size
+    if query.interleaved:
+        found["rope_interleaved"] = True
+    return found
+
+
+@operator("rotation")
+def rotation(lifter: Lifter, op: Operation) -> TensorView:
+    """Queries or keys that are turned by their positions."""
+    x, found, tokens = lifter.view(op.arguments[0]), *op.arguments[1:]
+    if x.dims[tokens] != whole("T", lifter.shape(x.step).get("T", 0)):
+        raise Unknown("features that are turned, but not by their token's position")
+    return x._replace(rope=found)
 
 
 @operator("scaled_dot_product_attention")
@@ -61,7 +78,8 @@ def attention(lifter: Lifter, op: Operation) -> TensorView:
     q, k, v = (_divided(lifter, lifter.view(each)) for each in op.arguments[:3])
     scale = argument(op, 6, "scale")
     arguments = _masked(lifter, op, lifter.shape(q.step)["T"])
-    arguments |= _turned(*(lifter.view(each).rope for each in op.arguments[:2]))
+    query, key = (lifter.view(each).rope for each in op.arguments[:2])
+    arguments |= _turned(query, key, q.size)
     if scale is not None and not isclose(scale, q.size**-0.5):
         arguments["scale"] = number(scale)
     if k.heads != q.heads:

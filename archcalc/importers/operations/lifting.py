@@ -43,7 +43,7 @@ class Lifted(NamedTuple):
     outputs: tuple[int, ...]
 
 
-Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant | Sketch"]
+Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant"]
 L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
 
@@ -62,14 +62,6 @@ class Constant(NamedTuple):
     """A tensor that depends on nothing that enters, nor on what is learned."""
 
     value: Any
-
-
-class Sketch(NamedTuple):
-    """A part of a pattern: what has been done to a tensor, which is no layer by itself, with a number or a constant."""
-
-    what: str
-    view: TensorView
-    value: Any = None
 
 
 class Waiting(NamedTuple):
@@ -94,7 +86,7 @@ class Lifter:
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[TensorView] | Stored | Constant | Sketch | None] = []
+        self.views: list[list[TensorView] | Stored | Constant | None] = []
         self.waiting: dict[int, Waiting] = {}
         self.products: set[int] = set()
         """Steps that are matrix products over C."""
@@ -179,11 +171,6 @@ class Lifter:
     def constant(self, operand: Any) -> Any:
         """The value of what depends on nothing; None if it depends on something."""
         return self.constants.value(operand)
-
-    def sketch(self, operand: Any, what: str) -> Sketch | None:
-        """A part of a pattern."""
-        found = self.views[operand.operation] if isinstance(operand, Result) else None
-        return found if isinstance(found, Sketch) and found.what == what else None
 
     def stored(self, operand: Any) -> Stored | None:
         """A parameter or a buffer, perhaps of another shape than the module's."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archcalc.importers.operations import patterns
 from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
 from archcalc.importers.operations.lifting import (
     Lifter,
-    Sketch,
     Unknown,
     argument,
     extent,
@@ -347,13 +345,11 @@ def rms_norm(lifter: Lifter, op: Operation) -> TensorView:
 
 
 @operator("add", "mul")
-def merge(lifter: Lifter, op: Operation) -> TensorView | Sketch:
+def merge(lifter: Lifter, op: Operation) -> TensorView:
     """A sum or a product of two volumes, or of one with what is learned; a gate comes second."""
     kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
     if op.named.get("alpha", 1) != 1:
         raise Unknown("a sum with a factor")
-    if (found := patterns.merged(lifter, kind, one, other)) is not None:
-        return found
     if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
         return _with_constant(lifter, kind, one, other)
     return merged(lifter, kind, lifter.view(one), lifter.view(other))
@@ -393,11 +389,9 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
 
 
 @operator("cat")
-def concat(lifter: Lifter, op: Operation) -> TensorView | Sketch:
+def concat(lifter: Lifter, op: Operation) -> TensorView:
     """Volumes joined along an axis; a learned token in front of others."""
     tensors, dim = op.arguments[0], argument(op, 1, "dim", 0)
-    if (turned := patterns.turned(lifter, tensors)) is not None:
-        return turned
     if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim == 1:
         return lifter.made("cls_token", [lifter.volume(lifter.view(tensors[1]))], [token])
     views = [lifter.view(each) for each in tensors]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,10 @@ class Program:
         self.exported, self.original = exported, exported.operations
         self.constants = Constants(exported.operations, exported.constants, exported.tokens)
         self.now = list(exported.operations)
+        self.changed = {made.arguments[0] for made in self.original if made.name.partition(".")[0].endswith("_")}
+        self.numbers: dict[int, int] = {}
+        self.known: dict[Hashable, int] = {}
+        self.findings: dict[Hashable, Any] = {}
 
     def base_name(self, number: int) -> str:
         """An operation's name without its overload."""
@@ -42,14 +46,48 @@ class Program:
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two operands are the same values: one operation's, or those of two that do the same to the same."""
-        if isinstance(one, list) and isinstance(other, list):
-            return len(one) == len(other) and all(map(self.same, one, other))
-        if one == other or not (isinstance(one, Result) and isinstance(other, Result) and one.part == other.part):
-            return bool(one == other)
-        first, second = (self.original[each.operation] for each in (one, other))
-        if (first.name, first.shape, first.named) != (second.name, second.shape, second.named):
-            return False
-        return len(first.arguments) == len(second.arguments) and all(map(self.same, first.arguments, second.arguments))
+        return one is not None and self.alike(one) == self.alike(other)
+
+    def alike(self, operand: Any) -> Hashable:
+        """What operands have in common that are the same values."""
+        if isinstance(operand, list):
+            return tuple(map(self.alike, operand))
+        if not isinstance(operand, Result) or operand in self.changed:
+            return operand if isinstance(operand, Hashable) else id(operand)
+        if operand.operation not in self.numbers:
+            made = self.original[operand.operation]
+            named = tuple((name, self.alike(each)) for name, each in made.named.items())
+            key = made.name, made.shape, tuple(map(self.alike, made.arguments)), named
+            self.numbers[operand.operation] = self.known.setdefault(key, len(self.known))
+        return "made", self.numbers[operand.operation], operand.part
+
+    def written(self, cone: Sequence[int], base: Any) -> Hashable:
+        """What cones have in common that do the same to their bases."""
+        places = {number: place for place, number in enumerate(cone)}
+
+        def of(operand: Any) -> Hashable:
+            if isinstance(operand, list):
+                return tuple(map(of, operand))
+            if operand == base:
+                return "base"
+            if isinstance(operand, Result) and operand.operation in places:
+                return "inside", places[operand.operation], operand.part
+            return self.alike(operand)
+
+        made = [self.original[number] for number in cone]
+        return tuple((each.name, tuple(map(of, each.arguments)), tuple(map(of, each.named.values()))) for each in made)
+
+    def kept(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What has been found for such a key before, or is found now."""
+        if key not in self.findings:
+            self.findings[key] = find()
+        return self.findings[key]
+
+    def shape(self, operand: Result | Entered) -> tuple[int, ...]:
+        """The shape of a tensor; of one of several that an operation makes it isn't known."""
+        if isinstance(operand, Entered):
+            return self.exported.inputs[operand.number][1]
+        return self.original[operand.operation].shape if not operand.part else ()
 
     def depends(self, operand: Any) -> bool:
         """Whether an operand is a tensor that isn't a constant."""
@@ -72,15 +110,15 @@ class Program:
 
     def values(self, number: int, base: Result | Entered, value: Any) -> Any:
         """What an original operation gives if a base has this value."""
-        known: dict[Any, Any] = {base: value}
+        known: dict[Result, Any] = {}
 
         def of(operand: Any) -> Any:
-            if operand in known:
-                return known[operand]
-            found = self.constants.value(operand)
-            if found is None and isinstance(operand, Result) and operand._replace(part=0) in known:
-                found = known[operand._replace(part=0)][operand.part]
-            return found
+            if operand == base:
+                return value
+            made = known.get(operand._replace(part=0)) if isinstance(operand, Result) else None
+            if made is None:
+                return self.constants.value(operand)
+            return made[operand.part] if isinstance(made, (list, tuple)) else made
 
         for at in self.cone(number, base):
             made = self.original[at]
@@ -96,6 +134,8 @@ class Program:
         if not through(self.original[number]):
             return
         while frontier and all(isinstance(each, (Result, Entered)) for each in frontier):
+            if frontier & self.changed:  # it isn't what it was
+                return
             if len(frontier) == 1:
                 yield next(iter(frontier))
             results = [each for each in frontier if isinstance(each, Result)]

@@ -31,16 +31,29 @@ class Factor(NamedTuple):
 Dimension = tuple[Factor, ...]
 
 
+class Rotation(NamedTuple):
+    """How features are turned by their token's position: the first `size` of each head, in pairs.
+
+    Pairs are of a feature in the first half and one in the second, or of neighbours; after the latter features may be
+    `permuted`, the first ones of pairs ahead of the others.
+    """
+
+    base: float
+    size: int
+    interleaved: bool = False
+    permuted: bool = False
+
+
 class TensorView(NamedTuple):
     """A volume, by the number of the step that made it (or ~k for the k-th input), as a tensor with these dimensions.
 
-    `starts` says where a part of an axis begins; `rope` is the base by which pairs of features were turned, if any.
+    `starts` says where a part of an axis begins; `rope` is how features were turned, if they were.
     """
 
     step: int
     dims: tuple[Dimension, ...]
     starts: tuple[tuple[str, int], ...] = ()
-    rope: int | None = None
+    rope: Rotation | None = None
 
     def sizes(self) -> tuple[int, ...]:
         """The tensor's shape."""
