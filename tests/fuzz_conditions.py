@@ -98,6 +98,8 @@ class Draft:
             return pick(["true", "false", *argument.type.words])
         if argument.type.words:
             return pick([word for word in argument.type.words if word in self.axes] or argument.type.words)
+        if kind == "Operator":
+            return "mine"
         if kind == "Factor":
             return pick(["0", "1/3", "7", *self.symbols])
         return str(self.random.randint(0, 20) / 20) if kind == "Number" else ""
@@ -178,7 +180,17 @@ def _focus(draft: Draft, kind: str) -> Iterator[str]:
     spatial = bool(set(draft.axes) & set("HW"))
     steps = ["conv", "maxpool", "avgpool", "adaptive_avgpool", "upsample", "crop"] if spatial else ["fc", "ln"]
     branch = f"{draft.call(draft.random.choice(steps), 5)}"
-    if kind in MERGES:
+    if kind == "opaque":
+        sizes = _tight(draft.expression())
+        yield draft.random.choice(
+            [
+                draft.call(kind),
+                f"opaque mine learned=[{sizes},2x3]",
+                "opaque mine pointwise=true",
+                "opaque mine C=x.C on=4",
+            ]
+        )
+    elif kind in MERGES:
         others = [branch, "identity", "global_avgpool" if spatial else "relu", f"from start -> {branch}"]
         first, second = draft.random.choice([branch, "identity"]), draft.random.choice(others)
         axis = f", axis: {draft.random.choice(draft.axes)}" if kind == "concat" and draft.one_in(3) else ""

@@ -624,6 +624,19 @@ CASES = [
     row(make("matmul", "b"), "T5 C8, T8 C3", "T5 C3", macs=5 * 8 * 3),
     row(make("matmul", "b", transpose=True), "T5 C8, T3 C8", "T5 C3", macs=5 * 8 * 3),
     row(make("matmul", "b"), "R2 C8, R2 T8 C3", "R2 C3", macs=2 * 8 * 3),
+    # of operations that specs don't know, the outside
+    row(make("opaque", "fft_rfft2", C=4, H=6, W=4, on=((4, 6, 6),)), "C4 H6 W6", "C4 H6 W4"),
+    unchanged(make("opaque", "erfinv", pointwise=True), "C4 H6 W6"),
+    row(make("opaque", "where", pointwise=True), "C4 H6 W6, C4 H1 W1, C1 H1 W6", "C4 H6 W6"),
+    row(
+        make("opaque", "mine", T=3, C=2, learned=((4, 3), (2,)), stored=((5, 1),), products=7),
+        "T5 C4, C8",
+        "T3 C2",
+        weights=14,
+        buffers=5,
+        macs=7,
+    ),
+    row(make("opaque", "topk", T=3, C=2, output=2), "T5 C2", "T3 C2"),
     # regions
     row(make("roipool", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),
     row(make("roialign", 7, rois="rois"), "C4 H9 W12, R5 C4", "R5 C4 H7 W7"),

@@ -193,7 +193,7 @@ def test_agreement_is_1_or_0() -> None:
 REQUIRED = {
     "out_channels": 4, "kernel_size": 3, "out_features": 4, "num_embeddings": 10, "dim": 4, "num_heads": 2, "num_groups": 2,
     "index": 0, "top": 2, "groups": 2, "output_size": 2, "factor": 2, "num_proposals": 3, "stride": 2,
-    "hidden": 4, "parts": 4, "kv_rank": 4, "head_dim": 4, "rope_dim": 4, "axis": "C", "size": 2,
+    "hidden": 4, "parts": 4, "kv_rank": 4, "head_dim": 4, "rope_dim": 4, "axis": "C", "size": 2, "operator": "mine",
 }  # fmt: skip
 """Values of arguments that must be given, with which a layer works on a volume of 12 channels."""
 BEFORE = {

@@ -62,9 +62,9 @@ layers:
 """
 
 
-def text_of(module: nn.Module, *inputs: Tensor) -> str:
+def text_of(module: nn.Module, *inputs: Tensor, strict: bool = True) -> str:
     """The spec of a module."""
-    return archcalc.from_torch(module, list(inputs)).spec.source.text
+    return archcalc.from_torch(module, list(inputs), strict=strict).spec.source.text
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -183,24 +183,29 @@ def test_what_is_no_layer_says_where() -> None:
             return torch.cumsum(x, 1)
 
     with pytest.raises(UsageError, match=r"cumsum isn't a layer that specs know") as error:
-        archcalc.from_torch(Odd(), torch.randn(2, 3, 4, 4))
+        archcalc.from_torch(Odd(), torch.randn(2, 3, 4, 4), strict=True)
     assert Path(__file__).name in str(error.value)
 
 
-def test_parameters_of_two_submodules_are_refused() -> None:
-    """They would be counted twice."""
+def test_parameters_of_two_submodules_are_counted_once() -> None:
+    """The second one shares the first one's matrix; where it can't, it's an opaque layer without parameters."""
 
     class Shared(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, bias: bool) -> None:
             super().__init__()
             self.one, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
             self.other.weight = self.one.weight
+            self.other.bias = self.one.bias if bias else self.other.bias
 
         def forward(self, x: Tensor) -> Tensor:
             return self.other(self.one(x))  # type: ignore[no-any-return]
 
-    with pytest.raises(UsageError, match=r"one\.weight is read by two layers, the second at .*test_importers"):
-        archcalc.from_torch(Shared(), torch.randn(2, 3, 4, 4))
+    for bias, text in ((False, "conv 3 1x1 tie=@one"), (True, "opaque conv C=3 H=4 W=4 on=3x4x4 products=144")):
+        module = Shared(bias)
+        found = archcalc.from_torch(module, torch.randn(2, 3, 4, 4))
+        totals = archcalc.analyze(found.build()).totals
+        assert text in found.spec.source.text
+        assert (sum(each.numel() for each in module.parameters()), 288) == (totals["params"], totals["macs"])
 
 
 def test_what_cant_be_exported_says_so() -> None:

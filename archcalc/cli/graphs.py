@@ -155,14 +155,15 @@ def refuse_unused_folder(names: Sequence[str], folder: Path | None) -> None:
 
 
 def warn_of_unread(architecture: Architecture, sets: Mapping[str, Any], sizes: Mapping[str, Any]) -> None:
-    """On stderr, the warnings about values of hparams that nothing reads, as far as the network can be built."""
-    if not sets:
-        return
+    """On stderr, the warnings about values of hparams that nothing reads, as far as the network can be built.
+
+    And about layers whose share of sums isn't known.
+    """
     try:
         graph = build(architecture.spec, architecture.variant, sets, sizes)
     except (SpecError, OutOfBounds):
         return  # the answer will say so
-    tell_diagnostics(tuple(each for each in graph.warnings if each.code == "W406"))
+    tell_diagnostics(tuple(each for each in graph.warnings if each.code in ("W406", "W409")))
 
 
 def warn_of_order(

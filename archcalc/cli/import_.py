@@ -33,13 +33,15 @@ def import_(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="A new file, net.yaml.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse operations that no layer of specs is.")] = False,
 ) -> None:
     """Write the spec of a PyTorch module, or of the model that a Hugging Face config describes.
 
     A config (`config.json`, or the folder that holds it) is read as data: no code runs, and PyTorch isn't needed. A
     module is built, without memory for weights, and traced once with an input of `--input`, or of the size that its
     library names. Its operations become layers, its submodules scopes, equal ones blocks and loops. What is written
-    is built again and compared with what ran. This runs the code that SOURCE names.
+    is built again and compared with what ran. An operation that no layer of specs is becomes an `opaque` layer, whose
+    shapes and params are known. This runs the code that SOURCE names.
 
     Wherever a NAME is asked for, such a SOURCE will do: `archcalc table torchvision:resnet50`.
 
@@ -53,7 +55,7 @@ def import_(
     if output is not None and output.exists() and not force:
         raise UsageError(f"'{output}' is there already", "--force writes over it")
     config = config_at(Path(source)) if ":" not in source else None
-    text = _text_of_config(config, sizes) if config else _text_of_code(source, sizes)
+    text = _text_of_config(config, sizes) if config else _text_of_code(source, sizes, strict)
     write(text.rstrip("\n").split("\n"), output)
 
 
@@ -65,7 +67,7 @@ def _text_of_config(path: Path, sizes: Sequence[str]) -> str:
     return spec_of_config(path).source.text
 
 
-def _text_of_code(source: str, sizes: Sequence[str]) -> str:
+def _text_of_code(source: str, sizes: Sequence[str], strict: bool) -> str:
     need_torch()
     from archcalc.importers.code import import_code
     from archcalc.importers.sources import source_of
@@ -73,4 +75,4 @@ def _text_of_code(source: str, sizes: Sequence[str]) -> str:
     named = source_of(source)
     if named is None:
         raise UsageError(f"'{source:.80}' names no code", "torchvision:resnet50, models.py:build, or a config.json")
-    return import_code(named, sizes).text
+    return import_code(named, sizes, strict).text

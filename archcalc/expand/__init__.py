@@ -16,6 +16,7 @@ from archcalc.expand.hparams import Given, Module, Sizes, UnknownHparam, is_over
 from archcalc.expand.overrides import Overrides, Unheeded, argument_called, flat
 from archcalc.expand.scope import Context, Scope
 from archcalc.graph import Change, Graph, Tree, layout_of
+from archcalc.graph.tree import layers_of
 from archcalc.language.arithmetic import Word, integer
 from archcalc.language.expression import Reported, decide
 from archcalc.language.items import given_names
@@ -179,6 +180,7 @@ class _Build:
             self.overrides.check(self.spec.name, tree.some_names())
             self.warn_of_dangling(tree, outputs)
             self.warn_of_unread()
+            self.warn_of_opaque(tree)
         if tree is None or self.diagnostics.failed:
             raise SpecError(self.diagnostics.sorted())
         return Graph(
@@ -265,6 +267,17 @@ class _Build:
                 about = f" in variant {self.variant}" if self.variant else ""
                 message = f"nothing reads hparam '{name}'{about}: its value has no effect"
                 self.diagnostics.report(self.spec.source, "W406", message, mark)
+
+    def warn_of_opaque(self, tree: Tree) -> None:
+        """Warn of layers of which only the outside is known: sums over them are less than the truth."""
+        found = {at: at.layer for at in self.expander.made.applications.values() if at.layer.is_opaque}
+        if not found:
+            return
+        first = next(layers_of(tree.root, found.keys()), None)
+        mark = (None if first is None else tree.node(first.start).mark) or self.spec.source.start
+        what = "bytes" if all(layer.has_known_macs for layer in found.values()) else "MACs and bytes"
+        message = f"what an opaque layer computes isn't known: {what} are at least what is said"
+        self.diagnostics.report(self.spec.source, "W409", message, mark)
 
     def load(self, module: Module, use: Use) -> Spec:
         """The spec that `use` names: a file below the folder of the spec that uses it.

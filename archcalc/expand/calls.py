@@ -78,7 +78,7 @@ def _convert(kind: str, argument: Argument, given: Given, env: Environment) -> A
             raw = value.evaluate(env)
         if isinstance(raw, Reference) and argument.type.name not in ("Tensor", "Tie"):
             raise ExpressionError("takes no tensor", code="E086")
-        if isinstance(raw, Word) and raw not in argument.type.words:
+        if isinstance(raw, Word) and raw not in argument.type.words and not argument.type.any_word:
             raise UnknownName(raw, env.visible() | set(argument.type.words))
         return argument.type.convert(raw)
     except ExpressionError as error:

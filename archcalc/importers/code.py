@@ -22,12 +22,12 @@ def spec_of_code(source: Source, inputs: Sequence[str] = ()) -> Spec:
     return import_code(source, inputs).spec
 
 
-def import_code(source: Source, inputs: Sequence[str] = ()) -> Imported:
-    """The same with the spec's text, and what the module ran."""
+def import_code(source: Source, inputs: Sequence[str] = (), strict: bool = False) -> Imported:
+    """The same with the spec's text, and what the module ran; where it's `strict`, all has to be known."""
     sizes = input_sizes(source, inputs)
     module = built(source, "meta")
     constants = buffers(source) if any(True for _ in module.buffers()) else {}
-    return imported(module, examples(sizes, "meta"), source.label, source.name, constants)
+    return imported(module, examples(sizes, "meta"), source.label, source.name, constants, strict)
 
 
 def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sizes:

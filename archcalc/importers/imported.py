@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from archcalc.data import dataclass
@@ -12,7 +13,7 @@ from archcalc.graph import Graph, Node
 from archcalc.importers.operations import attention, operators
 from archcalc.importers.operations.exported import Inputs, exported
 from archcalc.importers.operations.fusing import fused
-from archcalc.importers.operations.lifting import Lifted, Lifter, Step
+from archcalc.importers.operations.lifting import Lifted, Lifter, NotLifted, Step
 from archcalc.importers.writing.outline import arguments_of
 from archcalc.importers.writing.text import spec_text
 from archcalc.language.model import Spec
@@ -37,23 +38,36 @@ class Imported:
     spec: Spec
     text: str
     steps: tuple[Step | None, ...]
+    not_lifted: tuple[NotLifted, ...] = ()
+    """The operations that became opaque layers."""
+    shapes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """The tensors, with their batch, of nodes whose volume PyTorch has in another form than it has such volumes."""
 
 
 def imported(
-    module: nn.Module, inputs: Inputs, name: str, source: str = "", constants: Mapping[str, Any] | None = None
+    module: nn.Module,
+    inputs: Inputs,
+    name: str,
+    source: str = "",
+    constants: Mapping[str, Any] | None = None,
+    strict: bool = False,
 ) -> Imported:
     """A module as a spec, found out by exporting it with example inputs; `constants` are buffers that it has elsewhere.
 
+    An operation that isn't a layer that specs know is an opaque layer, or, where that's asked for (`strict`), an error.
     Raises: UsageError: PyTorch can't export it, or an operation isn't a layer that specs know.
     """
-    found = Lifter(fused(exported(module, inputs, name, constants))).lift()
+    found = Lifter(fused(exported(module, inputs, name, constants)), strict).lift()
     text, order = spec_text(found, name, source)
     try:
         spec = parse_spec(Text(f"{name}.yaml", text, None))
         graph = build(spec)
     except SpecError as error:
         raise UsageError(f"{name} can't be said as a spec: {error.diagnostics[0].message}", REPORT) from error
-    return Imported(spec, text, _matched(graph, found, order))
+    steps = _matched(graph, found, order)
+    numbers = {step: number for number, step in enumerate(steps, len(graph.inputs)) if step}
+    shapes = {numbers[found.steps[place]]: sizes for place, sizes in found.shapes.items()}
+    return Imported(spec, text, steps, found.not_lifted, shapes)
 
 
 def _matched(graph: Graph, lifted: Lifted, order: Sequence[int]) -> tuple[Step | None, ...]:

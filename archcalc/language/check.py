@@ -321,6 +321,8 @@ class _Checker:
                 name = next(iter(assign(called, CallUnit(called, (given,), 0), tuple(arguments))))
             except ArgumentError:
                 return
+            if arguments[name].type.any_word:
+                return
             if given.name:
                 words = frozenset(arguments[name].type.words)
         self.expression(expr, names, mark, 1 if chain is None else 0, chain, words)

@@ -28,9 +28,9 @@ from archcalc.language.tree import Map, Scalar, Seq, Tree
 from archcalc.language.tree_reader import TreeReader
 from archcalc.layers import REGISTRY
 
-MERGES = ("add", "mul", "concat")
+MERGES = ("add", "mul", "concat", "opaque")
 MERGED_BY = ("axis", "broadcast")
-"""The arguments of merges, which stand beside their branches."""
+"""The arguments of sums, products and concatenations, which stand beside their branches."""
 MIXTURE = ("moe", "experts", "shared", "router")
 """The keys of a mixture of experts, beside which the arguments of its choice, `topk`, stand."""
 STRUCTS = (*MERGES, "residual", "moe", "for", "if", "op")
@@ -69,7 +69,7 @@ class ItemReader(TreeReader):
             "moe": (*MIXTURE, *REGISTRY["topk"].arguments()),
             "for": ("for", "do"),
             "if": ("if", "then", "else"),
-        }.get(kind, (kind, *MERGED_BY))
+        }.get(kind, (kind, *merged_by(kind)))
         if kind != "op":
             self.check_keys(tree, (*known, "from", "note"))
         item: Item
@@ -115,7 +115,7 @@ class ItemReader(TreeReader):
             self.error("E018", f"{kind} needs branches", value.mark, hint="a list, or a mapping of names")
         for name in [name for name, count in Counter(name for name, _ in branches if name).items() if count > 1]:
             self.error("E007", f"two branches are called '{name}'", value.mark)
-        values = {name: found for name in MERGED_BY if (found := tree.get(name)) is not None}
+        values = {name: found for name in merged_by(kind) if (found := tree.get(name)) is not None}
         read = {name: self.expression(found) for name, found in values.items()}
         given = tuple(Given(name, expr, 0) for name, expr in read.items() if expr is not None)
         return Merge(CallUnit(kind, given, 0), tuple(branches), tree.mark, each)
@@ -187,6 +187,11 @@ class ItemReader(TreeReader):
                 arguments.append(Given(key.text, value, 0))
                 marks.append(entry.mark)
         return Long(CallUnit(name, tuple(arguments), 0), tuple(marks), mark)
+
+
+def merged_by(kind: str) -> tuple[str, ...]:
+    """The arguments that may stand beside a merge's branches."""
+    return tuple(REGISTRY[kind].arguments()) if kind == "opaque" else MERGED_BY
 
 
 def _branch(item: Item) -> tuple[str, Item]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from archcalc.language.budgets import BUDGET
-from archcalc.language.item_reader import MERGES
+from archcalc.language.item_reader import MERGES, merged_by
 from archcalc.layers import REGISTRY
 from archcalc.layers.base import SHORTHANDS
 from archcalc.quantities import BYTES, claimable
@@ -149,7 +149,7 @@ def _item() -> dict[str, Any]:
     structs = [
         *(
             _closed(
-                {kind: {"$ref": "#/$defs/branches"}, "axis": _TEXT, "broadcast": _VALUE, **common},
+                {kind: {"$ref": "#/$defs/branches"}, **dict.fromkeys(merged_by(kind), _VALUE), **common},
                 f"{kind} of branches",
                 required=[kind],
             )

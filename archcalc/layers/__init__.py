@@ -11,6 +11,7 @@ from archcalc.layers import (  # noqa: F401  # importing a family registers its 
     merge,
     modulated,
     norm,
+    opaque,
     pool,
     recurrent,
     region,

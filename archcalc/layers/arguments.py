@@ -31,6 +31,10 @@ Tie: TypeAlias = str
 """A path to an earlier layer whose weights this one shares."""
 Table: TypeAlias = "tuple[tuple[bool, ...], ...]"
 """A connection table: one row per input channel, one entry per output channel."""
+Operator: TypeAlias = str
+"""An operation by PyTorch's name."""
+Shapes: TypeAlias = "tuple[tuple[Dim, ...], ...]"
+"""Sizes of several tensors: `64x3x3`, `[64x64,64]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,12 @@ class ArgumentType:
     convert: Callable[[Any], Any]
     words: tuple[str, ...] = ()
     label: str = ""
+    any_word: bool = False
+    """Whether any name is a value."""
 
     def write(self, value: Any) -> str:
         """The value as a spec writes it."""
-        return _write(value)
+        return _write_shapes(value) if self.name == "Shapes" and value is not None else _write(value)
 
 
 def _write(value: Any) -> str:
@@ -61,6 +67,11 @@ def _write(value: Any) -> str:
     if isinstance(value, Fraction):
         return f"{float(value):g}" if Fraction(f"{float(value):g}") == value else str(value)
     return str(value)
+
+
+def _write_shapes(value: Shapes) -> str:
+    each = ["x".join(map(str, sizes)) for sizes in value]
+    return each[0] if len(each) == 1 else f"[{','.join(each)}]"
 
 
 def _integer(value: Any, least: int | None) -> Dim:
@@ -148,6 +159,11 @@ def _table(value: Any) -> Table:
     return value
 
 
+def _shapes(value: Any) -> Shapes:
+    each = value if isinstance(value, list) else [value]
+    return tuple(tuple(map(_size, sizes if isinstance(sizes, tuple) else (sizes,))) for sizes in each)
+
+
 def _word(value: Any) -> str:
     if not isinstance(value, str):
         raise ExpressionError(f"takes a word, not {describe(value)}", code="E086")
@@ -191,6 +207,8 @@ ARGUMENT_TYPES = {
         ArgumentType("Tensor", "an earlier tensor, @path", _reference),
         ArgumentType("Tie", "an earlier layer whose weights are shared, @path", _reference),
         ArgumentType("Table", "the name of a table under 'tables'", _table),
+        ArgumentType("Operator", "the name of an operation, as PyTorch has it", _word, any_word=True),
+        ArgumentType("Shapes", "the sizes of a tensor (64x3x3), or a list of such", _shapes),
         words("Axis", "R", "T", "C", "D", "H", "W"),
         words("Interpolation", "nearest", "bilinear"),
         words("Sampling", "nearest", "bilinear", "bicubic"),

@@ -86,6 +86,8 @@ class Layer:
     """Makes one volume of several; of a single one, that; of what its like has made, the same as of all those."""
     undrawn: ClassVar[tuple[int, ...]] = ()
     """The inputs, by position, that a picture leaves out, since what is before the layer reads them as well."""
+    is_opaque: ClassVar[bool] = False
+    """What it computes isn't known, nor what it keeps or needs meanwhile."""
     by_position: ClassVar[bool] = False
     """Does something else at each token, by its place among the others."""
     normalises: ClassVar[bool] = False
@@ -95,6 +97,11 @@ class Layer:
     def counters(self) -> int:
         """The 64-bit integers that its module stores beside its buffers."""
         return 0
+
+    @property
+    def has_known_macs(self) -> bool:
+        """Whether `macs` are all of its multiply-adds."""
+        return True
 
     @property
     def is_turned(self) -> bool:

@@ -35,7 +35,7 @@ class Elementwise(Layer):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if self.broadcast:
-            return _stretched(inputs)
+            return stretched(inputs)
         try:
             return self.unstretched(*inputs)
         except ShapeError:
@@ -63,7 +63,7 @@ class Elementwise(Layer):
         return tm.Stretched(plain, [tuple(known(x.get(axis, 1)) for axis in y) for x in inputs])
 
 
-def _stretched(inputs: Sequence[Shape]) -> Shape:
+def stretched(inputs: Sequence[Shape]) -> Shape:
     """The shape that all inputs are stretched to."""
     sizes = {axis: [x[axis] for x in inputs if axis in x] for axis in AXES if any(axis in x for x in inputs)}
     result = Shape(**{axis: maximum(*found) for axis, found in sizes.items()})

@@ -6,7 +6,7 @@ Tensors have the batch first, then the axes of their shape in the order R, T, C,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -511,6 +511,50 @@ class Learned(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.weight.repeat(x.shape[0], *[1] * len(self.sizes))
+
+
+class Opaque(nn.Module):
+    """An operation that specs don't know, with the parameters that it holds: it can't be run.
+
+    Where it `stands_in`, to have the others run, it makes zeros, and sends zeros back.
+    """
+
+    stands_in = False
+
+    def __init__(
+        self,
+        operator: str,
+        made: Sequence[int],
+        learned: Sequence[tuple[int, ...]] = (),
+        stored: Sequence[tuple[int, ...]] = (),
+    ) -> None:
+        super().__init__()
+        self.operator, self.made = operator, tuple(made)
+        for number, sizes in enumerate(learned, 1):
+            self.register_parameter(f"learned{number}", nn.Parameter(torch.zeros(sizes)))
+        for number, sizes in enumerate(stored, 1):
+            self.register_buffer(f"stored{number}", torch.zeros(sizes))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if not self.stands_in:
+            raise NotImplementedError(f"{self.operator} is an operation that specs don't know: it can't be run")
+        return cast("Tensor", _Zeros.apply(self.made, *inputs))  # type: ignore[no-untyped-call]
+
+
+class _Zeros(torch.autograd.Function):
+    """Zeros that gradients go through, though none arrives."""
+
+    @staticmethod
+    def forward(ctx: Any, made: tuple[int, ...], *inputs: Tensor) -> Tensor:
+        ctx.shapes = [(x.shape, x.is_floating_point()) for x in inputs]
+        floats = [x for x in inputs if x.is_floating_point()]
+        dtype = floats[0].dtype if floats else None
+        return torch.zeros(inputs[0].shape[0], *made, device=inputs[0].device, dtype=dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,) = gradients
+        return None, *(gradient.new_zeros(shape) if floats else None for shape, floats in ctx.shapes)
 
 
 class Recurrent(nn.Module):

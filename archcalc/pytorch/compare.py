@@ -94,6 +94,8 @@ class Verification:
 
 QUANTITIES = ("output shape", "params", "buffers", "MACs", "activations", "saved bytes", "least bytes")
 """What is compared for every layer of every net."""
+OUTSIDE = ("output shape", "params", "buffers")
+"""What is known, and compared, of opaque layers, too; in other numbers they have no share."""
 
 
 _TOTALS: Mapping[str, Callable[..., Any]] = {"output shape": lambda _: None, "least bytes": max}
@@ -103,9 +105,12 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
     """One check for each of `QUANTITIES`, over all nodes; the counts are those of the report's batch."""
     pairs = list(zip((_predicted(row) for row in report.rows), measured, strict=True))
     names = [node.name for node in report.graph.nodes]
+    hidden = [node.layer.is_opaque for node in report.graph.nodes]
     checks = []
     for quantity in QUANTITIES:
         values = [(_value(predicted, quantity), _value(found, quantity)) for predicted, found in pairs]
+        if quantity not in OUTSIDE:
+            values = [(pair[1],) * 2 if opaque else pair for pair, opaque in zip(values, hidden, strict=True)]
         differences = [
             Difference(name, quantity, *map(_shown, pair))
             for name, pair in zip(names, values, strict=True)
@@ -113,7 +118,8 @@ def compare(report: Report, measured: Sequence[Measured]) -> list[Check]:
         ]
         predicted, found = zip(*values, strict=True)
         total = _TOTALS.get(quantity, sum)
-        checks.append(Check(quantity, len(pairs), total(predicted), total(found), tuple(differences)))
+        compared = len(pairs) - (0 if quantity in OUTSIDE else sum(hidden))
+        checks.append(Check(quantity, compared, total(predicted), total(found), tuple(differences)))
     return checks
 
 

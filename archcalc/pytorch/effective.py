@@ -10,7 +10,7 @@ from torch import nn
 from archcalc.analyses.effective_field import Measurement, Profile, profile
 from archcalc.analyses.positions import positions_of
 from archcalc.graph import Graph
-from archcalc.pytorch.network import Network
+from archcalc.pytorch.network import Network, refuse_opaque
 from archcalc.shape import Shape
 
 SEEDS = 5
@@ -26,6 +26,7 @@ def measured_field(
     Returns: None where no gradient arrives, or none that is a number, from any initialisation.
     Source: Luo et al. 2016, section 3.
     """
+    refuse_opaque(graph, "the effective field can't be measured")
     graph = Graph.of(graph.name, graph.nodes[: index + 1], {"y": index}, {})
     with torch.random.fork_rng():  # the seeds are ours alone
         drawn = [_shares(graph, position, source, seed) for seed in range(seeds)]

@@ -12,6 +12,7 @@ from archcalc.analyses.memory import switches, token_volumes
 from archcalc.analyses.storages import places
 from archcalc.errors import UsageError
 from archcalc.graph import Application, Graph, Node
+from archcalc.graph.opaque import opaque_layers
 from archcalc.symbolic import Dim, is_symbolic, known
 
 
@@ -63,6 +64,12 @@ class Network(nn.Module):
             holder, self._scopes[path] = self._scope(outer), Scope()
             holder.add_module(_attribute(holder, last), self._scopes[path])
         return self._scopes[path]
+
+    def stand_in(self) -> None:
+        """Let opaque layers, which can't be run, make zeros, so that all others can be."""
+        for module in self.modules_in_order:
+            if hasattr(module, "stands_in"):
+                module.__dict__["stands_in"] = True
 
     def module_at(self, index: int) -> nn.Module:
         """The module of the node with this index."""
@@ -135,6 +142,15 @@ def example_inputs(
         else:
             found.append(torch.randn(sizes, device=device, dtype=dtype))
     return tuple(found)
+
+
+def refuse_opaque(graph: Graph, what: str) -> None:
+    """See that every layer can be run.
+
+    Raises: UsageError: there are opaque ones; `what` can't be done with them.
+    """
+    if layers := opaque_layers(graph):
+        raise UsageError(f"{what}: what {layers[0]} computes isn't known", "it's an opaque layer")
 
 
 def module_of(at: Application, overwrites: bool, copies: bool, keeps_switches: bool) -> nn.Module:

@@ -14,6 +14,7 @@ from archcalc.errors import UsageError, spelled
 from archcalc.expand import Given, Sizes
 from archcalc.expand.given import mapping_of
 from archcalc.graph import Graph
+from archcalc.graph.opaque import lower_bounds, opaque_layers
 from archcalc.quantities import QUANTITIES, TOTALLED, Total, names, sums
 from archcalc.questions.changes import Change, Matching, changes, less
 from archcalc.questions.networks import Network, report_of
@@ -61,6 +62,7 @@ class Comparison(Answer):
             share = percent(self.alike, places=0)
             few = f"{share} of the layers are alike, too few for a list of changes"
             notes = [spelled(f"{few}: --changes lists them")]
+        notes += [f"{report.name}: {left}" for report in self.reports if (left := lower_bounds(report.graph))]
         sections: list[Callable[[], Table | None]] = [partial(_parts, self, column) for column in columns]
         sections += [partial(changes_table, self.changes, columns)] if shown else []
         return Table(
@@ -296,6 +298,8 @@ def comparison_data(found: Comparison) -> Mapping[str, object]:
             {"name": part.name, **{name: list(each) for name, each in part.amounts.items()}} for part in found.parts
         ],
     }
+    if any(opaque := [[each._asdict() for each in opaque_layers(report.graph)] for report in found.reports]):
+        data["opaque"] = opaque
     if len(found.reports) == 2:
         listed = all(report.graph.is_listed for report in found.reports)
         data["changes"] = [_change_data(change) for change in found.changes] if listed else None

@@ -27,6 +27,7 @@ from archcalc.formulas.symbols import opened, with_values
 from archcalc.graph import Graph
 from archcalc.graph.composite import counts, depth_symbols
 from archcalc.graph.labels import UNNAMED
+from archcalc.graph.opaque import lower_bounds
 from archcalc.graph.tree import NoNumber, TooManyLayers, layers_of
 from archcalc.identifiers import Namespace
 from archcalc.quantities import DTYPE, QUANTITIES, Total, fields
@@ -64,6 +65,8 @@ class Formulas(Answer):
     fixed: tuple[str, ...] = ()
     left_open: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    left_out: str = ""
+    """What isn't in totals, where they are less than the truth."""
 
     def __getitem__(self, name: str) -> Dim:
         found: Mapping[str, Dim] = {each.name: each.general for each in self.formulas}
@@ -177,7 +180,7 @@ class Formulas(Answer):
 
     def _needs(self, notation: Notation) -> list[str]:
         needs = "; ".join(condition_text(condition, notation) for condition in self.conditions)
-        return [f"needs {needs}"] if needs else []
+        return [f"needs {needs}"] * bool(needs) + [self.left_out] * bool(self.left_out)
 
     def _steps(self, formula: Formula, notation: Notation) -> Iterable[str]:
         """The formula, with numbers put in, and its value; no step twice."""
@@ -201,6 +204,7 @@ class Formulas(Answer):
             "values": {each.name: each.value for each in self},
             "symbols": dict(self.values),
             "conditions": [str(condition) for condition in self.conditions],
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
         yield text.json(found, default=str)
 
@@ -372,7 +376,9 @@ def of_totals(
             formulas += [Formula(name, size, put_in(size, values)) for name, size in _seen(row)]
             needs = report.open_fields().needs(row.index) if graph.is_open else []
     conditions = (*graph.conditions, *needs)
-    return Formulas(f"{where}, in total", tuple(formulas), values, conditions, warnings=graph.warnings)
+    return Formulas(
+        f"{where}, in total", tuple(formulas), values, conditions, warnings=graph.warnings, left_out=lower_bounds(graph)
+    )
 
 
 def _seen(row: Row) -> Iterator[tuple[str, Dim]]:

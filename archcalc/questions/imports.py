@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 
 def from_torch(
-    module: nn.Module, example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor], name: str = ""
+    module: nn.Module,
+    example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+    name: str = "",
+    *,
+    strict: bool = False,
 ) -> Architecture:
     """A PyTorch module as a spec, found out by exporting it once with example inputs, in order or by name.
 
     The examples come in batches; of a batch of one, two are made, since it can't be told from an axis of one. The spec
-    is `architecture.spec.source.text`.
-    Raises: UsageError: PyTorch isn't installed or can't export the module, or an operation isn't a layer that specs
-    know; the message says where.
+    is `architecture.spec.source.text`. An operation that isn't a layer that specs know is an `opaque` one.
+    Raises: UsageError: PyTorch isn't installed or can't export the module; or, with `strict`, an operation isn't a
+    layer that specs know: the message says where.
 
     >>> import archcalc, torch
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
@@ -50,8 +54,8 @@ def from_torch(
         examples = [torch.cat([each, each]) for each in examples]
     if isinstance(given, Mapping):
         named = dict(zip(given, examples, strict=True))
-        return Architecture(imported(module, named, name or type(module).__name__).spec, "")
-    return Architecture(imported(module, examples, name or type(module).__name__).spec, "")
+        return Architecture(imported(module, named, name or type(module).__name__, strict=strict).spec, "")
+    return Architecture(imported(module, examples, name or type(module).__name__, strict=strict).spec, "")
 
 
 def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture:

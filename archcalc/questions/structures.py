@@ -29,6 +29,8 @@ from archcalc.zoo import Architecture
 
 MAX_BUILDS = 2_000
 """Values of unknowns that change the structure, each of which is built."""
+TOLD = ("W406", "W409")
+"""Warnings about what is asked: values that nothing reads, and sums that are less than the truth."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Found:
     where: str = ""
     """The layer whose output is meant."""
     warnings: tuple[Diagnostic, ...] = ()
-    """About values that nothing reads."""
+    """About values that nothing reads, and sums that are less than the truth."""
     changed: tuple[tuple[str, str], ...] = ()
     """The arguments of layers, by layer and name, that are unknown, or given otherwise than in the spec."""
 
@@ -128,7 +130,7 @@ class _Question:
         where, wanted, totals = self._wanted(found, unknowns, tried)
         conditions = found.graph.conditions
         solved = solved_for([*conditions, *wanted], self._domains(found, unknowns, [*totals.values()]))
-        unread = tuple(each for each in found.graph.warnings if each.code == "W406")
+        unread = tuple(each for each in found.graph.warnings if each.code in TOLD)
         changed = tuple((change.name, change.argument) for change in found.graph.changes)
         return Found(solved, totals, conditions, found.fixed, tuple(tried), {}, where, unread, changed)
 

@@ -10,6 +10,7 @@ from archcalc.analyses.memory import UNTRAINED
 from archcalc.errors import spelled
 from archcalc.graph import Change, NoNumber, TooManyLayers
 from archcalc.graph.labels import UNNAMED
+from archcalc.graph.opaque import opaque_layers, uncounted
 from archcalc.graph.shared import calls
 from archcalc.graph.tree import modules
 from archcalc.quantities import BYTES
@@ -42,13 +43,15 @@ def facts(report: Values) -> Iterator[tuple[str, str]]:
     if shared := list(_shared(report)):
         more = f" and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
         yield "shared", ", ".join(shared[:SHOWN]) + more
-    yield "MACs", f"{counts['macs']} ({counts['flops']} FLOPs)"
+    missing = uncounted(report.graph)
+    macs = f"{counts['macs']} ({counts['flops']} FLOPs)"
+    yield "MACs", f"at least {macs}: {missing}" if missing else macs
     yield "memory", f"{counts['activations']} activations, {memory(totals['activation_bytes'])} as {report.dtype}"
     if report.has("saved_bytes"):
-        yield "training", _if_known(_training, report)
-    yield "inference", _if_known(_peak, report)
+        yield "training", _at_least(_if_known(_training, report), report)
+    yield "inference", _at_least(_if_known(_peak, report), report)
     if _decodes(report):
-        yield "decoding", _if_known(_decoding, report)
+        yield "decoding", _at_least(_if_known(_decoding, report), report)
     if BYTES[report.dtype] < BYTES["float32"] and report.dtype not in UNTRAINED:
         yield "dtype", ALL_NARROW.format(report.dtype)
     yield "depth", f"{counts['depth']} weight layers on the longest path"
@@ -91,6 +94,11 @@ def _if_known(told: Callable[[Values], str], report: Values) -> str:
         return told(report)
     except (NoNumber, TooManyLayers) as error:
         return f"not known: {error.args[0]}"
+
+
+def _at_least(told: str, report: Values) -> str:
+    """What is said of bytes and steps, which are more where some layers are opaque."""
+    return f"at least {told}" if opaque_layers(report.graph) and not told.startswith("not known") else told
 
 
 def _training(report: Values) -> str:

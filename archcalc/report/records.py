@@ -10,6 +10,7 @@ from typing import Any
 
 from archcalc import text
 from archcalc.graph import Application, Node, NoNumber, TooManyLayers
+from archcalc.graph.opaque import opaque_layers
 from archcalc.quantities import Total, fields, names
 from archcalc.report.values import Row, Values, shared
 from archcalc.symbolic import is_symbolic
@@ -36,6 +37,7 @@ def framed(report: Values, layers: Iterable[str]) -> Iterator[str]:
         "batch": report.batch,
         "dtype": report.dtype,
         "conditions": list(map(str, graph.conditions)),
+        **({"opaque": [each._asdict() for each in found]} if (found := opaque_layers(graph)) else {}),
         **({"changes": [change._asdict() for change in graph.changes]} if graph.changes else {}),
     }
     before = dump(head)[:-1] + ', "layers": ['

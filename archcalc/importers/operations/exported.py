@@ -88,6 +88,8 @@ class Operation:
     around: tuple[Around, ...]
     line: str
     target: Any = None
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Those of all outputs, if there are several."""
 
     def replaced(self, name: str, *arguments: Operand, **named: Operand) -> Operation:
         """Another operation in its place."""
@@ -218,8 +220,8 @@ class _Reader:
             self.values[node.name] = Result(len(self.operations))
             arguments = tuple(map(self._operand, node.args))
             named = {key: self._operand(value) for key, value in node.kwargs.items()}
-            name = _sorts(node) if CAST.match(name) else name
-            made = Operation(name, arguments, named, _shape(node), _around(node), _line(node), node.target)
+            name, target = _sorts(node) if CAST.match(name) else name, node.target
+            made = Operation(name, arguments, named, _shape(node), _around(node), _line(node), target, _shapes(node))
             self.operations.append(made)
 
     def _operand(self, value: Any) -> Operand:
@@ -259,6 +261,12 @@ def _shape(node: FxNode) -> tuple[int, ...]:
     if isinstance(value, (list, tuple)) and value:
         value = value[0]
     return tuple(int(size) for size in value.shape) if hasattr(value, "shape") else ()
+
+
+def _shapes(node: FxNode) -> tuple[tuple[int, ...], ...]:
+    value: Any = node.meta.get("val")
+    several = value if isinstance(value, (list, tuple)) else ()
+    return tuple(tuple(int(size) for size in getattr(each, "shape", ())) for each in several)
 
 
 def _around(node: FxNode) -> tuple[Around, ...]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
-from archcalc.importers.operations.constants import Constants
+from archcalc.importers.operations.constants import Constants, tensors
 from archcalc.importers.operations.exported import NOTHING, Around, Entered, Exported, Operation, Result, Stored
+from archcalc.importers.operations.opaque import (
+    held_once,
+    learned_volume,
+    opaque,
+    rearranged,
+    standing_for,
+    written_over,
+)
 from archcalc.importers.operations.rearranging import moves
 from archcalc.importers.operations.views import BATCH, COPIES, Dimension, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
@@ -41,8 +51,12 @@ class Lifted(NamedTuple):
     inputs: tuple[tuple[str, Shape], ...]
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
+    not_lifted: tuple[NotLifted, ...] = ()
+    shapes: Mapping[int, tuple[int, ...]] = {}
+    """The tensors of outputs that PyTorch has in another form than it has such volumes, by step."""
 
 
+Made: TypeAlias = "list[TensorView] | Stored | Constant"
 Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant"]
 L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
@@ -76,11 +90,20 @@ class Unknown(Exception):
     """An operation that isn't a layer that specs know, or not on such dimensions."""
 
 
-class Lifter:
-    """Lifts operations one after the other."""
+class NotLifted(NamedTuple):
+    """An operation that became an opaque layer, and why."""
 
-    def __init__(self, exported: Exported) -> None:
-        self.exported = exported
+    operator: str
+    reason: str
+    line: str
+    path: str
+
+
+class Lifter:
+    """Lifts operations one after the other; `strict` refuses those that aren't layers."""
+
+    def __init__(self, exported: Exported, strict: bool = False) -> None:
+        self.exported, self.strict = exported, strict
         ran = exported.original or exported.operations
         self.constants = Constants(ran, exported.constants, exported.tokens)
         self.steps: list[Step] = []
@@ -90,7 +113,13 @@ class Lifter:
         self.waiting: dict[int, Waiting] = {}
         self.products: set[int] = set()
         """Steps that are matrix products over C."""
+        self.plains: dict[int, TensorView] = {}
+        """Steps whose volume isn't as PyTorch has such volumes: those of opaque layers."""
+        self.not_lifted: dict[int, NotLifted] = {}
+        """Operations that became opaque layers, by their number."""
         self.operation: Operation | None = None
+        self.parameters: dict[Stored, int] = {}
+        """Steps that have a parameter as a volume."""
         self.moved: dict[tuple[TensorView, tuple[str, ...]], int] = {}
         """Steps that hold what views show, in axes of their own."""
         self.free: set[int] = set()
@@ -104,38 +133,111 @@ class Lifter:
         Raises: UsageError: an operation is no layer.
         """
         for number, operation in enumerate(self.exported.operations):
-            if operation is NOTHING:
-                self.views.append(None)
-                continue
-            self.operation = operation
-            name = operation.name.partition(".")[0]
-            lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
-            try:
-                value = self.constant(Result(number))
-                if value is None and lift is None:
-                    raise Unknown(f"{operation.name} isn't a layer that specs know")
-                found: Any = Constant(value) if lift is None or value is not None else lift(self, operation)
-                if isinstance(found, TensorView):
-                    found = [found]
-                if isinstance(found, list):
-                    found = [_regions_joined(each, operation.shape) for each in found]
-                if isinstance(found, list) and found[0].sizes() != operation.shape:
-                    raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
-                if isinstance(found, list) and name.endswith("_"):
-                    self._change(self.view(operation.arguments[0]), found[0])
-            except (Unknown, ShapeError) as error:
-                at = ".".join(around.path for around in operation.around[-1:])
-                raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
-            self.views.append(found)
+            self.views.append(None if operation is NOTHING else self._lifted(number, operation))
         try:
-            outputs = [self.volume(self.view(each)) for each in self.exported.outputs]
-        except (Unknown, ShapeError) as error:
+            outputs = [self.volume(self.spelled_out(each)) for each in self.exported.outputs]
+        except (Unknown, ShapeError) as error:  # if that's what is asked for: see `strict`
             raise UsageError(f"an output can't be said: {error}") from None
         names = [name for name, _, _ in self.exported.inputs]
         inputs = tuple(zip(names, self.shapes, strict=True))
         steps, given = _needed(self.steps, outputs)
-        _refuse_shared(steps)
-        return Lifted(self.exported.name, inputs, steps, given)
+        found = held_once(steps, self.shapes), given, tuple(self.not_lifted.values())
+        shapes = {
+            now: self.plains[step].sizes() for now, step in zip(given, outputs, strict=True) if step in self.plains
+        }
+        return Lifted(self.exported.name, inputs, *found, shapes)
+
+    def _lifted(self, number: int, operation: Operation) -> Made:
+        """What one operation makes: a layer, another view of one, a part of a pattern; or by an opaque layer.
+
+        Raises: UsageError: it's no layer, and has to be one.
+        """
+        self.operation = operation
+        before = len(self.steps)
+        try:
+            found = self._known(operation)
+        except Exception as error:
+            if self.strict:
+                if not isinstance(error, (Unknown, ShapeError)):
+                    raise
+                at = ".".join(around.path for around in operation.around[-1:])
+                raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
+            return self._as_opaque(number, operation, before, str(error))
+        return found
+
+    def _known(self, operation: Operation) -> Made:
+        """What an operation makes that is known.
+
+        Raises: Unknown, ShapeError: it isn't known, or not with such operands.
+        """
+        name = operation.name.partition(".")[0]
+        lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
+        value = self.constant(Result(len(self.views)))
+        if value is None and lift is None:
+            raise Unknown(f"{operation.name} isn't a layer that specs know")
+        found: Any = Constant(value) if lift is None or value is not None else lift(self, operation)
+        if isinstance(found, TensorView):
+            found = [found]
+        if isinstance(found, list):
+            found = [_regions_joined(each, operation.shape) for each in found]
+            if found[0].sizes() != operation.shape:
+                raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
+            if name.endswith("_"):
+                self._change(self.view(operation.arguments[0]), found[0])
+        return found  # type: ignore[no-any-return]
+
+    def _as_opaque(self, number: int, operation: Operation, before: int, reason: str) -> list[TensorView]:
+        """An operation as an opaque layer, in place of the steps that were added for it."""
+        self._forget(before)
+        found = opaque(self, self._note(number, reason))
+        if operation.name.partition(".")[0].endswith("_"):
+            self._change(self.spelled_out(operation.arguments[0]), found[0])
+        return found
+
+    def _forget(self, count: int) -> None:
+        """Take back all steps but so many."""
+        del self.steps[count:]
+        self.plains = {step: view for step, view in self.plains.items() if step < count}
+        self.parameters = {stored: step for stored, step in self.parameters.items() if step < count}
+        self.products = {step for step in self.products if step < count}
+        self.free = {step for step in self.free if step < count}
+        self.moved = {view: step for view, step in self.moved.items() if step < count}
+
+    def spelled_out(self, operand: Any) -> TensorView:
+        """A tensor as a volume: a parameter, or a constant, too."""
+        made = self.views[operand.operation] if isinstance(operand, Result) else None
+        stored = made if isinstance(made, Stored) else operand
+        if isinstance(stored, Stored):
+            return self.plain(learned_volume(self, self.whole(stored)))
+        if isinstance(made, Constant):
+            with self._again(operand.operation, "a constant") as operation:
+                self.views[operand.operation] = opaque(self, operation)
+        return self.view(operand)
+
+    def whole(self, stored: Stored) -> Stored:
+        """All of a parameter or buffer of which a part or another view is read."""
+        return self._wholes.get(stored.name, stored)
+
+    @cached_property
+    def _wholes(self) -> dict[str, Stored]:
+        operands = (each for op in self.exported.operations for each in (*op.arguments, *op.named.values()))
+        return {each.name: each for each in tensors(operands) if isinstance(each, Stored)}
+
+    def sizes(self, operand: Any) -> tuple[int, ...]:
+        """The shape of any operand."""
+        made = self.views[operand.operation] if isinstance(operand, Result) else operand
+        if isinstance(made, Stored):
+            return made.shape
+        if isinstance(made, Constant):
+            return tuple(int(size) for size in made.value.shape)
+        if isinstance(operand, Entered):
+            return self.exported.inputs[operand.number][1]
+        operation: Operation = self.exported.operations[operand.operation]
+        return operation.shapes[operand.part] if operation.shapes else operation.shape
+
+    def is_constant(self, operand: Any) -> bool:
+        """Whether an operand depends on nothing."""
+        return isinstance(operand, Result) and isinstance(self.views[operand.operation], Constant)
 
     # --- what operations read -------------------------------------------------------------------------------------
 
@@ -159,6 +261,8 @@ class Lifter:
             return
         if after == before._replace(step=after.step) and before.is_all_of(self.plain(before.step)):
             self.changed[before.step] = after.step
+        elif not self.strict and before.step not in self.waiting:
+            self.changed[before.step] = written_over(self, before.step, self.volume(after))
         else:
             self.spoiled.setdefault(before.step, []).append(before)
 
@@ -186,6 +290,8 @@ class Lifter:
 
     def plain(self, step: int) -> TensorView:
         """A whole volume as a tensor."""
+        if step in self.plains:
+            return self.plains[step]
         return of_volume(step, self.shape(step), 1 if step in self.free else self.batch)
 
     def volume(self, view: TensorView, axes: Sequence[str] = ()) -> int:
@@ -194,11 +300,57 @@ class Lifter:
         `axes` are those of the volume, in the order of all volumes; without them they are found by the view's rank.
         """
         if view.step in self.waiting:
-            view = view._replace(step=self.waiting[view.step].alone(self))
+            view = view._replace(step=self._alone(view.step))
         if view == self.plain(view.step) and tuple(axes or self.shape(view.step)) == tuple(self.shape(view.step)):
             return view.step
         if (done := self.moved.get((view, tuple(axes)))) is not None:
             return done
+        try:
+            step = self._rearranged(view, axes)
+        except Unknown:
+            if self.strict or axes:
+                raise
+            step = rearranged(self, view)
+        self.moved[view, tuple(axes)] = step
+        return step
+
+    def _alone(self, step: int) -> int:
+        """The step of attention that waits for its last projection no longer.
+
+        Raises: Unknown: it's no layer without that.
+        """
+        before = len(self.steps)
+        try:
+            return self.waiting[step].alone(self)
+        except Exception as error:
+            if self.strict:
+                raise Unknown(f"attention without projections: {error}") from error
+            self._forget(before)
+            number = next(n for n, made in enumerate(self.views) if isinstance(made, list) and made[0].step == step)
+            with self._again(number, str(error)) as operation:
+                return standing_for(self, operation, self.waiting[step].shape)
+
+    @contextmanager
+    def _again(self, number: int, reason: str) -> Iterator[Operation]:
+        """An earlier operation, of which an opaque layer is made after all."""
+        now, self.operation = self.operation, self.exported.operations[number]
+        try:
+            yield self._note(number, reason)
+        finally:
+            self.operation = now
+
+    def _note(self, number: int, reason: str) -> Operation:
+        """An operation that becomes an opaque layer."""
+        operation = self.exported.operations[number]
+        path = operation.around[-1].path if operation.around else ""
+        self.not_lifted[number] = NotLifted(operation.name, reason, operation.line, path)
+        return operation
+
+    def _rearranged(self, view: TensorView, axes: Sequence[str]) -> int:
+        """The step whose volume a view is of another one, by layers that move values.
+
+        Raises: Unknown: there are none.
+        """
         dims = self._without_batch(view)
         shape, named = self.shape(view.step), axes or _usual_axes(dims)
         found = moves(shape, dims, dict(view.starts), named) if len(named) == len(dims) else None
@@ -207,7 +359,6 @@ class Lifter:
         step = view.step
         for kind, arguments in found:
             step = self.add(kind, (step,), inner=False, **arguments)
-        self.moved[view, tuple(axes)] = step
         return step
 
     def _without_batch(self, view: TensorView) -> tuple[Dimension, ...]:
@@ -251,7 +402,7 @@ class Lifter:
     # --- what they make -------------------------------------------------------------------------------------------
 
     def add(
-        self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), inner: bool = True, **arguments: Any
+        self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), /, inner: bool = True, **arguments: Any
     ) -> int:
         """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
         layer = REGISTRY[kind](**arguments)
@@ -262,6 +413,8 @@ class Lifter:
         kept = tuple(each for each in stored if isinstance(each, Stored))
         around = self.operation.around if inner else self.operation.around[:-1]
         self.steps.append(Step(layer, tuple(inputs), shape, around, self.operation.line, kept))
+        if inputs and inputs[0] in self.plains and shape == self.shape(inputs[0]):
+            self.plains[len(self.steps) - 1] = self.plains[inputs[0]]._replace(step=len(self.steps) - 1)
         return len(self.steps) - 1
 
     def owner(self, weight: Stored) -> int | None:
@@ -283,8 +436,14 @@ class Lifter:
         step = self.add(kind, (view.step,), stored, **arguments)
         if self.shape(step) == shape:
             return view._replace(step=step)
-        dims = tuple(whole("C", self.shape(step).C) if dim == whole("C", shape.C) else dim for dim in view.dims)
-        return TensorView(step, dims)
+
+        def widened(dims: Sequence[Any]) -> TensorView:
+            made = whole("C", self.shape(step).C)
+            return TensorView(step, tuple(made if dim == whole("C", shape.C) else dim for dim in dims))
+
+        if view.step in self.plains:
+            self.plains[step] = widened(self.plains[view.step].dims)
+        return widened(view.dims)
 
 
 def _regions_joined(view: TensorView, shape: Sequence[int]) -> TensorView:
@@ -299,20 +458,6 @@ def _usual_axes(dims: Sequence[Dimension]) -> tuple[str, ...]:
     if len(dims) == 3 and not (dims[0] and dims[0][0].axis == "C"):
         return TOKENS
     return ((), ("C",), ("T", "C"), ("C", "H", "W"), ("C", "D", "H", "W"), AXES[1:], AXES, ())[min(len(dims), 7)]
-
-
-def _refuse_shared(steps: Sequence[Step]) -> None:
-    """See that no parameter is held twice.
-
-    Raises: UsageError: one is, by layers of different submodules.
-    """
-    held: dict[tuple[str, Any], Step] = {}
-    for step in steps:
-        for stored in step.stored:
-            again = any(around.call for around in step.around) or step.tied is not None
-            if stored.learned and held.setdefault((stored.name, stored.rows), step) is not step and not again:
-                hint = "a spec shares modules, and matrices of fc and embed"
-                raise UsageError(f"{stored.name} is read by two layers, the second at {step.line}", hint)
 
 
 def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[tuple[Step, ...], tuple[int, ...]]:

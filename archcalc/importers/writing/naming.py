@@ -36,6 +36,9 @@ class Namer:
                 return f"{self._inputs[item.main]}_{item.block}"
             self._again[item.block] += 1
             return f"{item.block}_{self._again[item.block]}"
+        leaf = item.leaf if isinstance(item, Join) else item
+        if isinstance(leaf, Leaf) and (operator := dict(leaf.arguments).get("operator")):
+            return f"{operator}_out"
         if isinstance(item, Join) or (isinstance(item, Leaf) and item.word in MERGED):
             return MERGED[(item.leaf if isinstance(item, Join) else item).word]
         return (

@@ -16,7 +16,7 @@ from archcalc.importers.operations.lifting import Lifted, Step
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 
-JOINS = ("add", "mul", "concat")
+JOINS = ("add", "mul", "concat", "opaque")
 ACTIVATIONS = (
     "relu", "relu6", "leaky", "elu", "selu", "celu", "gelu", "quick_gelu", "mish", "silu", "hardswish", "hardsigmoid",
     "sigmoid", "tanh", "softplus", "softsign",
@@ -161,7 +161,7 @@ class Outline:
     def _with_joins(self, items: Sequence[Item]) -> tuple[Item, ...]:
         done: list[Item] = []
         for item in items:
-            if isinstance(item, Leaf) and item.word in JOINS:
+            if isinstance(item, Leaf) and item.word in JOINS and (item.reads or item.word != "opaque"):
                 done = self._join(done, item)
             else:
                 done.append(item)
@@ -341,6 +341,8 @@ def usual_arguments(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
     """
     each: dict[str, list[dict[str, str]]] = defaultdict(list)
     for step in steps:
+        if step.layer.is_opaque:  # each is about an operation of its own
+            continue
         each[step.layer.kind].append(dict(arguments_of(step.layer, step.shape)))
     for kind, alike in each.items():
         for name, argument in REGISTRY[kind].arguments().items():

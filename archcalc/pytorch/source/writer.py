@@ -18,7 +18,7 @@ from archcalc.graph.composite import depth_symbols
 from archcalc.graph.shared import owner_of
 from archcalc.identifiers import Namespace, docstring, literal
 from archcalc.layers import torch_experts, torch_modules, torch_regions, torch_tokens, torch_windows
-from archcalc.pytorch.network import check_numbers, weighted_path
+from archcalc.pytorch.network import check_numbers, refuse_opaque, weighted_path
 from archcalc.pytorch.source.check import check_program, loaded
 from archcalc.pytorch.source.layout import wrapped
 from archcalc.pytorch.source.names import variables
@@ -57,6 +57,7 @@ def _written(graph: Graph) -> tuple[str, Planner]:
     """The program, and the plan that it was written by; its last class is the network's."""
     _check_depth(graph)
     check_numbers(graph)
+    refuse_opaque(graph, f"{graph.name} can't be written as code")
     try:
         planner = _planned(laid(graph), graph.name)
     except Unrolled:
