@@ -235,6 +235,22 @@ def read_bytes(path: Path, most: int, follow: bool = True) -> bytes:
         return file.read(most + 1)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file to be read in part, and its size in bytes: for files of any size of which the start says all.
+
+    Raises: UsageError: it can't be read; or it's no regular file, which is never opened.
+    """
+    _use(path)
+    with _telling(path, "read"):
+        _check_regular(os.stat(path))
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(path, flags), "rb") as file:
+            found = os.fstat(file.fileno())
+            _check_regular(found)
+            yield file, found.st_size
+
+
 def _check_regular(found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(21, "it is a directory")

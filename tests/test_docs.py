@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import json
 import os
 import re
 import runpy
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,6 +43,7 @@ from archcalc.symbolic.arithmetic import MAX_FUNCTIONS, MAX_PARTS
 from archcalc.tables.formats import FORMATS
 from archcalc.work import LISTED, STEPS
 from tests import layer_cases
+from tests.checkpoints import write_safetensors
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -295,6 +298,15 @@ def unlike(spec: str, network: str) -> list[Diagnostic]:
     return list(archcalc.check(found, against=said))
 
 
+def unlike_weights(spec: str, shapes: str) -> list[Diagnostic]:
+    """How a checkpoint with tensors of these shapes isn't a network's."""
+    network = archcalc.Architecture(parse_spec(Source("t.yaml", complete(spec), None)), "")
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "t.safetensors")
+        write_safetensors(file, {name: ("F32", shape) for name, shape in json.loads(shapes).items()})
+        return list(archcalc.check(network, weights=file))
+
+
 ERRORS = {row[0]: row for row in table(DOCS["docs/errors.md"], "Code", "Meaning", "Example", "Message")}
 
 
@@ -312,7 +324,8 @@ def test_error_examples(error: str) -> None:
     _, _, example, told = ERRORS[error]
     fragment = "" if example == "an empty file" else "\n".join(code(example))
     message, *hint = code(told)
-    told_of = unlike(*code(example)) if error.startswith("E3") else diagnostics(fragment)
+    ask = {"E3": unlike, "E4": unlike_weights}.get(error[:2])
+    told_of = ask(*code(example)) if ask else diagnostics(fragment)
     found = [(d.code, d.message, d.hint) for d in told_of]
     assert (error, message, "".join(hint)) in found, found
 

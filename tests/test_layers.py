@@ -340,6 +340,19 @@ def standing_in(module: Any) -> Any:
 
 @pytest.mark.torch
 @each_case
+def test_tensors_are_those_of_the_torch_module(case: Case) -> None:
+    """Parameters and buffers one by one, but for axes of size 1 and the count of batches that a norm has seen."""
+    module = case.layer.torch_module(*case.inputs)
+    counted = {name: each for name, each in module.state_dict().items() if not name.endswith("num_batches_tracked")}
+    expected = sorted([size for size in each.shape if size != 1] for each in counted.values())
+    actual = case.layer.tensors(*case.inputs).values()
+    assert expected == sorted([size for size in each if size != 1] for each in actual)
+    held = case.layer.params(*case.inputs) + case.layer.buffers(*case.inputs)
+    assert held == sum(math.prod(each) for each in actual)  # type: ignore[arg-type]  # they are numbers
+
+
+@pytest.mark.torch
+@each_case
 def test_torch_module_agrees(case: Case) -> None:
     """Output shape, parameters, buffers and MACs are those that PyTorch finds by running the module."""
     from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -18,6 +18,28 @@ from archcalc.questions.check import check as find
 from archcalc.questions.sizes import sizes_of
 from archcalc.zoo import Architecture
 
+Against = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="The spec that says what the files, code or configs must be.",
+        autocompletion=complete_name,
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="PATH",
+        help="A checkpoint that must be the network's: safetensors, their index or folder, GGUF.",
+        show_default=False,
+    ),
+]
+Ignore = Annotated[
+    list[str],
+    typer.Option(metavar="PATTERN", help="Tensors of it to pass over: '*.attn.bias'; repeatable.", show_default=False),
+]
+
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
@@ -29,14 +51,10 @@ def check(
     symbolic: Symbolic = "",
     sets: Set = [],  # noqa: B006  # typer copies it
     sizes: Input = [],  # noqa: B006  # likewise
-    against: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC", help="The spec that says what the files, code or configs must be.", show_default=False,
-            autocompletion=complete_name,
-        ),
-    ] = "",
-) -> None:  # fmt: skip
+    against: Against = "",
+    weights: Weights = "",
+    ignore: Ignore = [],  # noqa: B006  # likewise
+) -> None:
     """Find all errors and warnings of specs, in all of their variants. The exit code is 1 if there are errors.
 
     Published figures are compared by `archcalc claims`; here is found what no figure could make right: claims about
@@ -45,6 +63,9 @@ def check(
     With `--against`, each of what is named must be what that spec says, with the values of `--set` and `--input`: layer
     by layer, whatever scopes are called. Code (`models.py:Net`) is traced with the spec's input.
 
+    With `--weights`, all tensors of a checkpoint must be the network's: their shapes, block by block. Only headers are
+    read, and nothing is run.
+
     Examples:
     ```
     archcalc check net.yaml
@@ -52,6 +73,7 @@ def check(
     archcalc check resnet --set classes=10
     archcalc check unet --symbolic H,W
     archcalc check 'models.py:Net(depth=4)' --against net.yaml
+    archcalc check llama3_8b --weights Meta-Llama-3-8B/
     ```
     """
     given, names = read_sets(sets), symbol_names(symbolic)
@@ -61,7 +83,8 @@ def check(
         raise UsageError("GitHub reads workflow commands from a log, not from a file", "leave out --output")
     refused: list[ArchcalcError] = []
     spec, axes = _spec(against, sizes)
-    found = find(*files, hparams=given, symbolic=names, on_error=refused.append, against=spec, sizes=axes)
+    whole = {"against": spec, "sizes": axes, **_checkpoint(weights, ignore)}
+    found = find(*files, hparams=given, symbolic=names, on_error=refused.append, **whole)
     if found.specs and chosen == "github":
         write_commands(found.commands())
     elif found.specs and chosen == "text":
@@ -81,3 +104,10 @@ def _spec(against: str, sizes: list[str]) -> tuple[Architecture | None, Mapping[
         return None, {}
     found, left = loaded(against, sizes)
     return found, sizes_of(found, left)
+
+
+def _checkpoint(weights: str, ignore: list[str]) -> dict[str, Any]:
+    """The checkpoint that networks are compared with."""
+    if ignore and not weights:
+        raise UsageError("--ignore goes with --weights", "archcalc check net.yaml --weights model.safetensors")
+    return {"weights": weights, "ignore": ignore} if weights else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from archcalc.errors import ShapeError
@@ -15,6 +15,8 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, minimum, p
 
 if TYPE_CHECKING:
     from torch import nn
+
+PROJECTIONS = ("queries", "keys", "values", "mix")
 
 
 class Sizes(NamedTuple):
@@ -139,6 +141,11 @@ class Attending(Layer):
     def own_positions(self, heads: Dim) -> Dim:
         """Those of them that aren't another layer's."""
         return 0 if self.tie is not None else self.positions(heads)
+
+    def shared_tensors(self, heads: Dim) -> Mapping[str, tuple[Dim, ...]]:
+        """The table of positions, if it's its own, and the heads' sinks."""
+        table = self.table_shape(heads) if self.own_positions(heads) != 0 else ()
+        return {**({"positions": table} if table else {}), **({"sinks": (heads,)} if self.sinks else {})}
 
     def table_shape(self, heads: Dim) -> tuple[Dim, ...]:
         """The table as PyTorch stores it, if there is one."""

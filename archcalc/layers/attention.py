@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Channels, Extent, HeadNorm, Number, Tensor, Tie
-from archcalc.layers.attending import Attending, Sizes
+from archcalc.layers.attending import PROJECTIONS, Attending, Sizes
 from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import ALL, Everywhere, Groups, Part, Reads, Repeated, over
@@ -166,6 +166,18 @@ class Attention(Attending):
         queries, keys, values, out = self._widths(x, kv)
         matrices = x.C * queries + source.C * (keys + values) + sizes.heads * sizes.value * out
         return matrices + self._normed(x, kv) + self.own_positions(sizes.heads)
+
+    def tensors(self, x: Shape, kv: Shape | None = None) -> Mapping[str, tuple[Dim, ...]]:
+        source, sizes = kv if kv is not None else x, self.sizes(x, kv)
+        found: dict[str, tuple[Dim, ...]] = {}
+        reads = (x.C, source.C, source.C, sizes.heads * sizes.value)
+        for name, width, read, has in zip(PROJECTIONS, self._widths(x, kv), reads, self._biases, strict=True):
+            found |= {f"{name}.weight": (width, read), **({f"{name}.bias": (width,)} if has else {})}
+        for name, width in zip(("query_norm", "key_norm"), self._widths(x, kv), strict=False):
+            if self.qk_norm != "none":
+                own = (width if self.qk_norm_whole else sizes.head,)
+                found |= {f"{name}.weight": own, **({f"{name}.bias": own} if self.qk_norm == "ln" else {})}
+        return {**found, **self.shared_tensors(sizes.heads)}
 
     def weight_shape(self, x: Shape, kv: Shape | None = None) -> tuple[Dim, ...]:
         """Of the table of positions: that is what another one can share."""
@@ -363,6 +375,9 @@ class ScaledDotProduct(Attending):
     def weights(self, x: Shape, keys: Shape, values: Shape) -> Dim:
         return self.own_positions(self.num_heads)
 
+    def tensors(self, x: Shape, keys: Shape, values: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return self.shared_tensors(self.num_heads)
+
     def weight_shape(self, x: Shape, keys: Shape, values: Shape) -> tuple[Dim, ...]:
         return self.table_shape(self.num_heads)
 
@@ -498,6 +513,9 @@ class PositionEmbedding(Layer):
 
     def buffers(self, x: Shape) -> Dim:
         return 0 if self.learned else self.table_length(x) * x.C
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return {"weight": (self.table_length(x), x.C)}
 
     def parameter_sizes(self, x: Shape) -> tuple[Dim, ...]:
         return self.table_length(x), x.C

@@ -94,6 +94,11 @@ class Layer:
     """Scales and shifts what another layer made: a picture draws it with a weight layer."""
 
     @property
+    def sets(self) -> Dim:
+        """How many sets of weights it holds, one beside the other: of a layer in an expert one for each expert."""
+        return 1
+
+    @property
     def counters(self) -> int:
         """The 64-bit integers that its module stores beside its buffers."""
         return 0
@@ -146,6 +151,17 @@ class Layer:
     def params(self, *inputs: Shape) -> Dim:
         """Learnable scalars: weights and biases."""
         return self.weights(*inputs) + self.biases(*inputs)
+
+    def tensors(self, *inputs: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        """What it learns and stores, tensor by tensor, as PyTorch's module has them, but for axes of size 1."""
+        found: dict[str, tuple[Dim, ...]] = {}
+        if (weights := self.weights(*inputs)) != 0:
+            found["weight"] = self.weight_shape(*inputs) or (weights,)
+        if (biases := self.biases(*inputs)) != 0:
+            found["bias"] = (biases,)
+        if (buffers := self.buffers(*inputs)) != 0:
+            found["buffer"] = (buffers,)
+        return found
 
     def active_params(self, *inputs: Shape) -> Dim:
         """Learnable scalars that one token, or one example, meets: of experts those of the ones that it's sent to."""

@@ -141,6 +141,15 @@ class Convolution(Sliding):
     def weights(self, x: Shape) -> Dim:
         return 0 if self.tie else prod(self.kernels(x)) + self.lengths(x)
 
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        """Beside the kernels their lengths, if these are learned apart; a bias of each position is a volume."""
+        found = {"weight": self.kernels(x)} if self.weights(x) != 0 else {}
+        if self._is_normed():
+            found["length"] = (self.lengths(x),)
+        if self.bias == "position":
+            return {**found, "bias": tuple(self.output_shape(x).without("R", "T").values())}
+        return {**found, "bias": (self.filters(x),)} if self.bias else found
+
     def biases(self, x: Shape) -> Dim:
         if self.bias == "position":
             return self.output_shape(x).without("R", "T").numel

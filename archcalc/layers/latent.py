@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
@@ -88,6 +88,21 @@ class LatentAttention(Attending):
     def weights(self, x: Shape) -> Dim:
         """The projections' matrices, and the norms' factors."""
         return self._matrices(x) + self.kv_rank + (0 if self.q_rank is None else self.q_rank)
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        sizes, rank = self.sizes(x), self.q_rank
+        queries, values = sizes.heads * sizes.head, sizes.heads * sizes.value
+        asked: dict[str, tuple[Dim, ...]] = {"queries": (queries, x.C)}
+        if rank is not None:
+            asked = {"narrow": (rank, x.C), "query_norm": (rank,), "queries": (queries, rank)}
+        expand = (sizes.heads * (self.head_dim + sizes.value), self.kv_rank)
+        return {
+            **asked,
+            "compress": (self.latents, x.C),
+            "norm": (self.kv_rank,),
+            "expand": expand,
+            "mix": (x.C, values),
+        }
 
     def macs(self, x: Shape) -> Dim:
         """The projections, keys and values expanded for all heads, and both products over all pairs of tokens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
@@ -138,6 +138,9 @@ class RadialBasis(OverFeatures):
 
     def buffers(self, x: Shape) -> Dim:
         return self.out_features * x.C
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return {"codes": (self.out_features, x.C)}
 
     def connections(self, x: Shape) -> Dim:
         return self.output_shape(x).numel * x.C

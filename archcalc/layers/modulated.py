@@ -62,6 +62,11 @@ class ModulatedConv(Sliding):
     def weights(self, x: Shape, style: Shape) -> Dim:
         return self.out_channels * x.C * prod(per_axis(self.kernel_size, x.spatial, "kernel").values())
 
+    def tensors(self, x: Shape, style: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        sides = per_axis(self.kernel_size, x.spatial, "kernel").values()
+        weight: tuple[Dim, ...] = (self.out_channels, x.C, *sides)
+        return {"weight": weight, **({"bias": (self.out_channels,)} if self.bias else {})}
+
     def biases(self, x: Shape, style: Shape) -> Dim:
         return self.out_channels if self.bias else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,10 @@ class BatchNorm(Channelwise):
 
     def buffers(self, x: Shape) -> Dim:
         return (4 if self.frozen and self.affine else 2) * x.C
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        names = (*(("weight", "bias") if self.affine else ()), "running_mean", "running_var")
+        return dict.fromkeys(names, (x.C,))
 
     def sentence(self, quantity: str, *inputs: Shape) -> str:
         said = super().sentence(quantity, *inputs)

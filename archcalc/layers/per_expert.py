@@ -49,6 +49,10 @@ class PerExpert(Layer):
         return {**self.inner.arguments(), **own}
 
     @property
+    def sets(self) -> Dim:
+        return self.experts
+
+    @property
     def about(self) -> str:
         return f"{self.inner.about} Each of {self.experts} experts has one of its own."
 
@@ -80,6 +84,9 @@ class PerExpert(Layer):
     def weight_factors(self, x: Shape, router: Shape) -> tuple[Dim | tuple[Dim, ...], ...]:
         factors = self.inner.weight_factors(x)
         return (*factors, self.experts) if factors else ()
+
+    def tensors(self, x: Shape, router: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return {name: (self.experts, *sizes) for name, sizes in self.inner.tensors(x).items()}
 
     def weights(self, x: Shape, router: Shape) -> Dim:
         return self.experts * self.inner.weights(x)

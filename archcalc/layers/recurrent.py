@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from archcalc.errors import ShapeError
@@ -61,6 +61,11 @@ class Recurrence(Layer):
 
     def biases(self, x: Shape) -> Dim:
         return 2 * self.blocks * self.hidden if self.bias else 0
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        rows = self.blocks * self.hidden
+        found: dict[str, tuple[Dim, ...]] = {"weight_ih_l0": (rows, x.C), "weight_hh_l0": (rows, self.state())}
+        return {**found, "bias_ih_l0": (rows,), "bias_hh_l0": (rows,)} if self.bias else found
 
     def macs(self, x: Shape) -> Dim:
         return x.without("C").numel * self.weights(x)
@@ -154,6 +159,10 @@ class LongShortTermMemory(Recurrence):
     def weights(self, x: Shape) -> Dim:
         return super().weights(x) + (0 if self.projection is None else self.projection * self.hidden)
 
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        found = super().tensors(x)
+        return found if self.projection is None else {**found, "weight_hr_l0": (self.projection, self.hidden)}
+
     def steps(self) -> Dim:
         return 5 * self.hidden + (0 if self.projection is None else self.hidden)
 
@@ -218,6 +227,9 @@ class SelectiveScan(Layer):
 
     def weights(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Dim:
         return x.C * b.C + (x.C if self.skip else 0)
+
+    def tensors(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return {"rates": (x.C, b.C), **({"past": (x.C,)} if self.skip else {})}
 
     def macs(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> Dim:
         return x.numel * b.C

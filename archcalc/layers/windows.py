@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
 from archcalc.layers.arguments import Amounts, Axis, Extent, Index, Number, Tensor, are_equal, per_axis
-from archcalc.layers.attending import Attending, Sizes
+from archcalc.layers.attending import PROJECTIONS, Attending, Sizes
 from archcalc.layers.base import Layer, Sentences, layer, spatial_axes
 from archcalc.layers.kept import Extra, Kept, Moments, Width
 from archcalc.layers.reads import Blocks, Everywhere, Factors, Reads, Relation, Rolled, Spaced, factored, over
@@ -143,6 +143,21 @@ class WindowAttention(Attending):
         table = self.num_heads * self.displacements(x) if self.relative else 0
         made = 0 if self.continuous is None else self.continuous * (len(x.spatial) + self.num_heads)
         return 4 * x.C * x.C + table + made + (self.num_heads if self.cosine else 0)
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        has = (self.bias, self.bias if self.k_bias is None else self.k_bias, self.bias, self.bias)
+        found: dict[str, tuple[Dim, ...]] = {}
+        for name, biased in zip(PROJECTIONS, has, strict=True):
+            found |= {f"{name}.weight": (x.C, x.C), **({f"{name}.bias": (x.C,)} if biased else {})}
+        if self.relative:
+            found["positions"] = (self.displacements(x), self.num_heads)
+        if (inner := self.continuous) is not None:
+            found |= {
+                "first.weight": (inner, len(x.spatial)),
+                "first.bias": (inner,),
+                "second": (self.num_heads, inner),
+            }
+        return {**found, **({"factors": (self.num_heads,)} if self.cosine else {})}
 
     def biases(self, x: Shape) -> Dim:
         keys = self.bias if self.k_bias is None else self.k_bias

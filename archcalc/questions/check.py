@@ -27,7 +27,7 @@ from archcalc.zoo import Architecture
 def check(
     *networks: Named, hparams: Mapping[str, Given] | None = None, symbolic: str | Iterable[str] = (),
     specs: str | PathLike[str] | None = None, on_error: OnError = None, against: Named | None = None,
-    sizes: Sizes | None = None,
+    sizes: Sizes | None = None, weights: str | PathLike[str] | None = None, ignore: Iterable[str] = (),
 ) -> Findings:  # fmt: skip
     """Find all errors and warnings of specs, in all of their variants.
 
@@ -37,6 +37,8 @@ def check(
     sizes a network works, too.
     `against` is a spec that says what the networks must be, with these `hparams` and `sizes`: then each is compared
     with it, layer by layer, whatever its scopes are called. Code that builds one is traced with the spec's input.
+    `weights` is a checkpoint: a safetensors or GGUF file, the index of several, or their folder. Its header is compared
+    with the networks: each tensor has to be one of theirs, but for those whose names fit `ignore` (`*.attn.bias`).
     With `on_error`, which is called with them, names that mean nothing don't keep the others from being checked.
     Raises: UsageError: there is no such name, it's a graph, or an hparam or size is unknown, or given and open.
 
@@ -48,6 +50,12 @@ def check(
     """
     names, given = names_of(symbolic), flat(mapping_of(hparams, "hparams"))
     refuse_both(given, names)
+    if weights is not None:
+        from archcalc.questions.weights import holding  # few checks do
+
+        if against is not None or names or not networks:
+            raise UsageError("a checkpoint is compared with networks that have numbers", "check('net.yaml', weights=…)")
+        return Findings(answered(holding(weights, ignore, given, sizes), networks, specs, on_error))
     if against is not None:
         from archcalc.questions.against import held_to  # few checks compare
 
@@ -57,7 +65,7 @@ def check(
             )
         return Findings(answered(held_to(against, given, sizes, folder_of(specs)), networks, specs, on_error))
     if sizes:
-        raise UsageError("sizes are for a comparison with a spec", "against='net.yaml'")
+        raise UsageError("sizes are for comparisons, with a spec or a checkpoint", "against='net.yaml'")
     return Findings(answered(partial(_checked, given=given, names=names), networks, specs, on_error))
 
 
