@@ -135,6 +135,11 @@ FAMILIES: dict[str, Family] = {
     r"bloom_": Family("BloomConfig", "BloomForCausalLM", plain),
     r"mpt_": Family("MptConfig", "MptForCausalLM", lambda s: {
         "vocab_size": s.vocabulary, "d_model": s.d, "n_layers": s.layers, "n_heads": s.heads}),
+    r"gpt_neo_\d.*[mb]$": Family("GPTNeoConfig", "GPTNeoForCausalLM", lambda s: {
+        "vocab_size": s.vocabulary, "hidden_size": s.d, "num_layers": s.layers, "num_heads": s.heads,
+        "max_position_embeddings": s.positions, "attention_types": [[["global", "local"], s.layers // 2]],
+        "window_size": next(filter(None, s.windows)), "activation_function": s.gelu}),
+    r"stablelm_": Family("StableLmConfig", "StableLmForCausalLM", rotary),
     r"gptj_": Family("GPTJConfig", "GPTJForCausalLM", lambda s: {
         **gpt(s), "n_positions": 64, "rotary_dim": round(s.turned * s.head)}),
     r"phi[12]": Family("PhiConfig", "PhiForCausalLM", rotary),
