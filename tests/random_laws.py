@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from random import Random
 
-PLAIN = ("relu", "bn", "ln", "dropout 0.5", "gelu", "maxpool 3x3 s=1 p=1", "lrn 5", "instancenorm", "identity")
+PLAIN = ("relu", "bn", "ln", "dropout 0.5", "gelu", "maxpool 3x3 s=1 p=1", "lrn 5", "instancenorm", "identity",
+         "window_attention 1 2", "window_attention 1 3 shift=1")  # fmt: skip
 KERNELS = ("1x1", "1x1", "3x3 p=1", "3x3 p=1 bias=false", "3x3 p=half d=2", "3x3", "5x5 p=2")
 SHRINKING = ("maxpool 2", "maxpool 2 s=1", "avgpool 3 s=1", "conv x.C 3x3 s=2 p=1")
 GROWING = ("upsample 2", "tconv x.C 2x2 s=2", "tconv x.C 3x3", "tconv x.C*2 2x2 s=2")

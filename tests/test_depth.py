@@ -153,6 +153,21 @@ def test_fields_without_a_formula_say_why(layers: str, reason: str) -> None:
     assert 1 == report["input"]["receptive_field"]["H"]
 
 
+@pytest.mark.parametrize("before", ["conv 4 1x1", "conv 4 3x3 s=2", "tconv 4 3x3 s=2 p=1"])
+def test_fields_of_windows_that_are_shifted_again_and_again(before: str) -> None:
+    """As in Swin's stages: positions take turns, and paths meet whose fields are formulas."""
+    layers = (
+        f"\n  - {before}\n  - b: (both)*n\n  - conv 4 1x1\nblocks:\n"
+        "  both(): [{residual: window_attention 1 4}, {residual: window_attention 1 4 shift=2}]"
+    )
+    fields = field_formulas(open_graph(layers), counted := Counter[str]())
+    for number in range(1, 9):
+        there = Report(build(spec_of(f"{SPEC}layers: {layers}\n"), hparams={"n": number}))
+        assert [] == list(fields.wrong(there, {"n": number}, counted))
+    assert "b" in fields.found
+    assert 0 < counted["fields compared"] - counted["fields that need more passes"]
+
+
 def test_few_passes_are_special_for_fields() -> None:
     """What later passes see may be no law for the first of them: then the formulas say what they need."""
     layers = (

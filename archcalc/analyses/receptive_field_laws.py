@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
+from math import lcm
 from typing import Any
 
 from archcalc.analyses.field import Field, Fields
@@ -395,11 +396,10 @@ def _check_comparable(one: Field, other: Field) -> None:
     """
     if one == other or not (_is_symbolic(one) or _is_symbolic(other)):
         return
-    if len(one.windows) != 1 or len(other.windows) != 1:
-        raise NoLaw("positions take turns in what they see, where paths meet whose fields are formulas")
-    differences = [one.advance - other.advance]
-    if one.windows[0] and other.windows[0]:
-        differences.append(sum(one.windows[0]) - sum(other.windows[0]))
+    differences = [one.advance * len(other.windows) - other.advance * len(one.windows)]
+    for position in range(lcm(len(one.windows), len(other.windows))):
+        if (seen := one.at(position)) and (beside := other.at(position)):
+            differences.append(sum(seen) - sum(beside))
     for difference in map(tidy, differences):
         if is_symbolic(difference) and not is_never_zero(difference):
             raise NoLaw(f"whether paths are aligned depends on whether {difference} is 0")
