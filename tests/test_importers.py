@@ -307,7 +307,7 @@ def test_what_a_spec_cant_say_is_never_another_network(name: str) -> None:
 def test_axes_that_are_tokens_or_examples_are_no_channels() -> None:
     """Attention over the batch isn't that over tokens, and norms of tokens aren't those of channels."""
     encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=False)
-    with pytest.raises(UsageError, match="attention over other axes than tokens"):
+    with pytest.raises(UsageError, match="attention with a mask or heads that specs don't know"):
         text_of(encoder, torch.randn(2, 5, 8))
     text = text_of(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(5)), torch.randn(2, 5, 8))
     assert "  - fc 8 -> reshape C=5 W=8 -> bn\n" in text

@@ -166,6 +166,8 @@ def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
     found = values[stored.name].T if stored.turned else values[stored.name]
+    if stored.places:
+        return found.flatten()[list(stored.places)]
     if stored.rows is not None:
         found = torch.cat([found[start:stop] for start, stop in stored.rows])
     return found + stored.plus if stored.plus else found

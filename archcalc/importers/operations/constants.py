@@ -10,6 +10,9 @@ from archcalc.importers.operations.exported import Entered, Operation, Result, S
 ELSEWHERE = ("device", "pin_memory")
 """Arguments that say where a tensor is to be: here it's on the CPU."""
 
+FILLED = {"new_zeros": 0, "new_ones": 1, "zeros_like": 0, "ones_like": 1}
+"""What tensors are filled with of which only the sizes depend on others."""
+
 
 class Constants:
     """The values of operands that depend on nothing, each computed once."""
@@ -43,8 +46,13 @@ class Constants:
             return None  # it takes another device, or values that aren't there
 
     def _assumed(self, operation: Operation) -> Any:
-        """Which tokens are one of a kind, such as padding: none, unless it's asked where the first of them is."""
+        """What takes only a size from another tensor.
+
+        Which tokens are one of a kind, such as padding: none, unless it's asked where the first of them is.
+        """
         name = operation.name.partition(".")[0]
+        if name in FILLED:
+            return _filled(operation, FILLED[name])
         if name not in ("eq", "ne") or getattr(operation.arguments[0], "number", None) not in self.tokens:
             return None
         if not isinstance(operation.arguments[1], int) or self._is_sought(operation):
@@ -62,6 +70,14 @@ class Constants:
             or (each.name in ("cast", "rounded") and self._is_sought(each))
             for each in readers
         )
+
+
+def _filled(operation: Operation, value: float) -> Any:
+    """A tensor of one value, as large as another one or as is said."""
+    import torch
+
+    kind = operation.named.get("dtype") or torch.get_default_dtype()
+    return torch.full(operation.shape, value, dtype=kind, device="cpu")
 
 
 def tensors(operands: Any) -> Iterator[Any]:

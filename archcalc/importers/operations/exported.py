@@ -37,6 +37,7 @@ class Stored(NamedTuple):
     `rows` are those of it that are meant, if not all, and in which order: stretches of them, each from the first to
     the one after the last. A matrix that is `turned` has its inputs as rows. What is learned is `plus` less than what
     is meant.
+    `places` are those of its numbers in ours, if they are in another order than rows.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stored(NamedTuple):
     rows: tuple[tuple[int, int], ...] | None = None
     turned: bool = False
     plus: int = 0
+    places: tuple[int, ...] = ()
 
 
 class Result(NamedTuple):
@@ -98,6 +100,10 @@ class Operation:
     def given(self, *arguments: Operand) -> Operation:
         """The same with other operands."""
         return Operation(self.name, arguments, {}, self.shape, self.around, self.line)
+
+    def reading(self, arguments: Sequence[Operand]) -> Operation:
+        """The same with operands in the places of its own."""
+        return Operation(self.name, tuple(arguments), self.named, self.shape, self.around, self.line, self.target)
 
 
 NOTHING = Operation("", (), {}, (), (), "")

@@ -19,7 +19,7 @@ from archcalc.importers.operations.opaque import (
     standing_for,
     written_over,
 )
-from archcalc.importers.operations.rearranging import moves
+from archcalc.importers.operations.rearranging import moves, parts
 from archcalc.importers.operations.views import BATCH, COPIES, Dimension, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import AXES, Shape
@@ -56,10 +56,11 @@ class Lifted(NamedTuple):
     """The tensors of outputs that PyTorch has in another form than it has such volumes, by step."""
 
 
-Made: TypeAlias = "list[TensorView] | Stored | Constant"
-Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant"]
+Made: TypeAlias = "list[TensorView] | Stored | Constant | Pending"
+Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant | Pending"]
 L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
+PATTERNS: dict[str, Callable[[Lifter, Operation], Any]] = {}
 
 
 def operator(*names: str) -> Callable[[L], L]:
@@ -72,18 +73,39 @@ def operator(*names: str) -> Callable[[L], L]:
     return declare
 
 
+def pattern(what: str) -> Callable[[Callable[[Lifter, Operation], Any]], Callable[[Lifter, Operation], Any]]:
+    """Declare what recognises operations that may be parts of a pattern: it says what has been done, or nothing."""
+
+    def declare(recognise: Callable[[Lifter, Operation], Any]) -> Callable[[Lifter, Operation], Any]:
+        PATTERNS[what] = recognise
+        return recognise
+
+    return declare
+
+
 class Constant(NamedTuple):
     """A tensor that depends on nothing that enters, nor on what is learned."""
 
     value: Any
 
 
+class Pending(NamedTuple):
+    """What may become a part of a pattern: what was done, to what; and the tensor of layers, if it's read alone."""
+
+    what: str
+    value: Any
+    make: Callable[[], Any]
+
+
 class Waiting(NamedTuple):
-    """Attention that waits for its last projection: what it makes, and how it's added, with that and without."""
+    """Attention that waits for its last projection: what it makes, and how it's added, with that and without.
+
+    With that it's a tensor whose dimensions are the batch, regions if there are any, tokens, and features.
+    """
 
     shape: Shape
     alone: Callable[[Lifter], int]
-    mixed: Callable[[Lifter, Stored, Stored | None], int | None]
+    mixed: Callable[[Lifter, Stored, Stored | None], TensorView | None]
 
 
 class Unknown(Exception):
@@ -109,8 +131,10 @@ class Lifter:
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[TensorView] | Stored | Constant | None] = []
+        self.views: list[list[TensorView] | Stored | Constant | Pending | None] = []
         self.waiting: dict[int, Waiting] = {}
+        self.alone: dict[int, int] = {}
+        """Steps of attention that waited in vain."""
         self.products: set[int] = set()
         """Steps that are matrix products over C."""
         self.plains: dict[int, TensorView] = {}
@@ -124,6 +148,10 @@ class Lifter:
         """Steps that hold what views show, in axes of their own."""
         self.free: set[int] = set()
         """Steps whose volumes are the same for all examples: what is made of parameters alone."""
+        self.settled: dict[int, tuple[Pending, list[TensorView]]] = {}
+        """What was pending and is read alone, by its identity, with the tensor."""
+        self.rolled: dict[int, tuple[int, dict[str, int]]] = {}
+        """Steps that are rolled, of which steps, and by how much along each axis."""
         self.changed: dict[int, int] = {}
         self.spoiled: dict[int, list[TensorView]] = {}
 
@@ -170,20 +198,11 @@ class Lifter:
 
         Raises: Unknown, ShapeError: it isn't known, or not with such operands.
         """
-        name = operation.name.partition(".")[0]
-        lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
         value = self.constant(Result(len(self.views)))
-        if value is None and lift is None:
-            raise Unknown(f"{operation.name} isn't a layer that specs know")
-        found: Any = Constant(value) if lift is None or value is not None else lift(self, operation)
-        if isinstance(found, TensorView):
-            found = [found]
-        if isinstance(found, list):
-            found = [_regions_joined(each, operation.shape) for each in found]
-            if found[0].sizes() != operation.shape:
-                raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
-            if name.endswith("_"):
-                self._change(self.view(operation.arguments[0]), found[0])
+        found: Any = self._recognised(operation) if value is None else Constant(value)
+        found = self._as_it_is(self._layers(operation) if found is None else found, operation)
+        if operation.name.partition(".")[0].endswith("_"):
+            self._write(operation.arguments[0], found)
         return found  # type: ignore[no-any-return]
 
     def _as_opaque(self, number: int, operation: Operation, before: int, reason: str) -> list[TensorView]:
@@ -202,6 +221,9 @@ class Lifter:
         self.products = {step for step in self.products if step < count}
         self.free = {step for step in self.free if step < count}
         self.moved = {view: step for view, step in self.moved.items() if step < count}
+        self.alone = {waiting: step for waiting, step in self.alone.items() if step < count}
+        self.rolled = {step: of for step, of in self.rolled.items() if step < count}
+        self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
 
     def spelled_out(self, operand: Any) -> TensorView:
         """A tensor as a volume: a parameter, or a constant, too."""
@@ -239,14 +261,87 @@ class Lifter:
         """Whether an operand depends on nothing."""
         return isinstance(operand, Result) and isinstance(self.views[operand.operation], Constant)
 
+    def _layers(self, operation: Operation) -> Any:
+        """The layer that an operation is, or what it has instead of one."""
+        name = operation.name.partition(".")[0]
+        lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
+        if lift is None:
+            raise Unknown(f"{operation.name} isn't a layer that specs know")
+        return lift(self, operation)
+
+    def _recognised(self, operation: Operation) -> Pending | None:
+        """A part of a pattern; layers, where it's read by what isn't one."""
+        for what, recognise in PATTERNS.items():
+            value = recognise(self, operation)
+            if value is not None:
+                read = self._reader([*operation.arguments])
+                return Pending(what, value, lambda: self._layers(operation.reading(read())))  # noqa: B023  # it returns
+        return None
+
+    def _write(self, operand: Any, found: Any) -> None:
+        """An operation in place: what it read is now what it made."""
+        if isinstance(found, Pending) and isinstance(operand, Result):
+            self.views[operand.operation] = found
+        elif isinstance(found, list):
+            self._change(self.view(operand), found[0])
+
+    @staticmethod
+    def _as_it_is(found: Any, operation: Operation) -> Any:
+        """What an operation gives, with the shape that it has.
+
+        Raises: Unknown: it has another one.
+        """
+        if isinstance(found, TensorView):
+            found = [found]
+        if isinstance(found, list):
+            found = [_regions_joined(each, operation.shape) for each in found]
+            if found[0].sizes() != operation.shape:
+                raise Unknown(f"{operation.name} whose result has the shape {operation.shape}")
+        return found
+
+    def _reader(self, operand: Any) -> Callable[[], Any]:
+        """What gives an operand as it is now, for when it's read: an operation in place may change what is pending."""
+        if isinstance(operand, list):
+            each = [self._reader(one) for one in operand]
+            return lambda: [read() for read in each]
+        before = self.views[operand.operation] if isinstance(operand, Result) else None
+        if isinstance(before, Pending):
+            return lambda: self._resolved(operand.operation, before)[operand.part]
+        return lambda: operand
+
+    def _resolved(self, number: int, pending: Pending) -> list[TensorView]:
+        """The tensor of an operation that is no part of a pattern after all, with layers where it was."""
+        if id(pending) not in self.settled:
+            now, self.operation, before = self.operation, self.exported.operations[number], len(self.steps)
+            try:
+                found = self._as_it_is(pending.make(), self.operation)
+            except Exception as error:
+                if self.strict:
+                    raise
+                self._forget(before)
+                found = opaque(self, self._note(number, str(error)))
+            finally:
+                self.operation = now
+            self.settled[id(pending)] = pending, found
+        return self.settled[id(pending)][1]
+
     # --- what operations read -------------------------------------------------------------------------------------
 
     def view(self, operand: Any) -> TensorView:
         """A tensor that was computed."""
+        if isinstance(operand, TensorView):
+            return operand
         if isinstance(operand, Entered):
             found = of_volume(~operand.number, self.shapes[operand.number], self.batch)
         elif isinstance(operand, Result) and isinstance(made := self.views[operand.operation], list):
             found = made[operand.part]
+        elif isinstance(operand, Result) and isinstance(made, Pending):
+            found = self._resolved(operand.operation, made)[operand.part]
+        elif (stored := self.stored(operand)) is not None and stored.learned and not stored.rows:
+            whole_of = self.plain(learned_volume(self, self.whole(stored))).reshaped(stored.shape)
+            if whole_of is None:
+                raise Unknown(f"a part of {stored.name}")
+            return whole_of
         else:
             raise Unknown("reads what is no volume")
         if any(found.overlaps(part) for part in self.spoiled.get(found.step, ())):
@@ -276,6 +371,11 @@ class Lifter:
         """The value of what depends on nothing; None if it depends on something."""
         return self.constants.value(operand)
 
+    def pending(self, operand: Any, what: str) -> Any:
+        """What has been done to what, if that's what an operand is."""
+        found = self.views[operand.operation] if isinstance(operand, Result) else None
+        return found.value if isinstance(found, Pending) and found.what == what else None
+
     def stored(self, operand: Any) -> Stored | None:
         """A parameter or a buffer, perhaps of another shape than the module's."""
         if isinstance(operand, Result):
@@ -299,8 +399,7 @@ class Lifter:
 
         `axes` are those of the volume, in the order of all volumes; without them they are found by the view's rank.
         """
-        if view.step in self.waiting:
-            view = view._replace(step=self._alone(view.step))
+        view = self._settled(view)
         if view == self.plain(view.step) and tuple(axes or self.shape(view.step)) == tuple(self.shape(view.step)):
             return view.step
         if (done := self.moved.get((view, tuple(axes)))) is not None:
@@ -384,10 +483,35 @@ class Lifter:
         assert found is not None  # a dimension is an axis, or the batch and regions, or several axes together
         return found
 
+    def cut(self, view: TensorView) -> TensorView:
+        """The same tensor, of a volume that has no more than it, in whatever order."""
+        view = self._settled(view)
+        if view.is_all_of(self.plain(view.step)):
+            return view
+        found, shape, dims, starts = parts(self.shape(view.step), view.dims, dict(view.starts))
+        less = TensorView(view.step, tuple(dims))
+        if starts or not less.is_all_of(of_volume(view.step, shape, 1 if view.step in self.free else self.batch)):
+            return self.laid(view)
+        for kind, arguments in found:
+            less = less._replace(step=self.add(kind, (less.step,), inner=False, **arguments))
+        return less
+
+    def _settled(self, view: TensorView) -> TensorView:
+        """A tensor whose volume is there, and as it is.
+
+        Raises: Unknown: it's turned by rotary positions.
+        """
+        if view.step in self.waiting:
+            if view.step not in self.alone:
+                self.alone[view.step] = self._alone(view.step)
+            view = view._replace(step=self.alone[view.step])
+        if view.rope is not None:
+            raise Unknown("rotary positions outside of attention")
+        return view
+
     def with_features(self, view: TensorView) -> TensorView:
         """The same with its last dimension as the features of tokens, C; others are regions and tokens."""
-        if view.step in self.waiting:
-            view = view._replace(step=self.waiting[view.step].alone(self))
+        view = self._settled(view)
         if view.dims[-1] == whole("C", self.shape(view.step).get("C", 1)) and view.is_all_of(self.plain(view.step)):
             return view
         dims = self._without_batch(view)
@@ -398,6 +522,12 @@ class Lifter:
         found = self.laid(few, TOKENS).reshaped(view.sizes())
         assert found is not None  # its middle is an axis that is divided again
         return found
+
+    def distance(self, view: TensorView, axes: Sequence[str]) -> int:
+        """How many layers make this volume."""
+        view = self._settled(view)
+        found = moves(self.shape(view.step), self._without_batch(view), dict(view.starts), axes)
+        return 99 if found is None else len(found)
 
     # --- what they make -------------------------------------------------------------------------------------------
 
@@ -430,8 +560,7 @@ class Lifter:
 
     def along(self, view: TensorView, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
-        if not view.is_all_of(self.plain(view.step)):
-            view = self.laid(view)
+        view = self.cut(view)
         shape = self.shape(view.step)
         step = self.add(kind, (view.step,), stored, **arguments)
         if self.shape(step) == shape:

@@ -95,9 +95,10 @@ def learned_volume(lifter: Lifter, stored: Stored) -> int:
     """The step that has a parameter as a volume, the same for each example."""
     if stored in lifter.parameters:
         return lifter.parameters[stored]
-    labels = _by_number(stored.shape)
+    ahead = 1 if stored.shape[:1] == (1,) and len(stored.shape) > 1 else 0
+    labels = _by_number(stored.shape[ahead:])
     step = lifter.parameters[stored] = lifter.add("param", [~0], [stored], **_sizes(labels))
-    lifter.plains[step] = TensorView(step, _dimensions(labels))
+    lifter.plains[step] = TensorView(step, ((),) * ahead + _dimensions(labels))
     return step
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
@@ -16,7 +16,7 @@ from archcalc.importers.operations.lifting import (
     padding_of,
 )
 from archcalc.importers.operations.merging import merged
-from archcalc.importers.operations.views import COPIES, Factor, TensorView, whole
+from archcalc.importers.operations.views import COPIES, Dimension, Factor, TensorView, joined, stretch, whole
 from archcalc.symbolic import known
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -25,10 +25,15 @@ from archcalc.symbolic import known
 @operator("conv1d", "conv2d", "conv3d")
 def convolution(lifter: Lifter, op: Operation) -> TensorView:
     """A convolution, depthwise where each channel has filters of its own."""
-    x, weight, bias = lifter.as_map(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
+    view, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
     kernel = weight.shape[2:]
     rank, groups = len(kernel), argument(op, 6, "groups", 1)
     padding = argument(op, 4, "padding", 0)
+    if set(kernel) == {1} and groups == 1 and op.shape[2:] == view.sizes()[2:]:
+        mixed = _mixing(lifter, view, 1, weight._replace(shape=weight.shape[:2]), bias)
+        if mixed is not None:
+            return mixed
+    x = lifter.as_map(op.arguments[0])
     arguments = {
         "kernel_size": extent(kernel, rank),
         "stride": extent(argument(op, 3, "stride"), rank),
@@ -39,7 +44,10 @@ def convolution(lifter: Lifter, op: Operation) -> TensorView:
     channels = known(lifter.shape(x).C)
     if groups == channels > 1 and weight.shape[0] % channels == 0:
         return lifter.made("dwconv", [x], [weight, bias], multiplier=weight.shape[0] // channels, **arguments)
-    return lifter.made("conv", [x], [weight, bias], out_channels=weight.shape[0], groups=groups, **arguments)
+    found = lifter.made("conv", [x], [weight, bias], out_channels=weight.shape[0], groups=groups, **arguments)
+    if set(kernel) == {1} and groups == 1 and op.shape[2:] == view.sizes()[2:]:
+        lifter.products.add(found.step)
+    return found
 
 
 @operator("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -61,10 +69,8 @@ def linear(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
     x, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
     shape = lifter.shape(x.step)
-    if x.step in lifter.waiting and x.dims[-1] == whole("C", shape.C) and x.is_all_of(lifter.plain(x.step)):
-        mixed = lifter.waiting[x.step].mixed(lifter, weight, bias)
-        if mixed is not None:
-            return TensorView(mixed, (*x.dims[:-1], whole("C", weight.shape[0])))
+    if (mixed := _mixing(lifter, x, len(x.dims) - 1, weight, bias)) is not None:
+        return mixed
     if shape.spatial and x.is_all_of(lifter.plain(x.step)) and x.dims[-1] == whole("C", shape.C) and len(x.dims) > 2:
         found = lifter.along(
             x, "conv", [weight, bias], out_channels=weight.shape[0], kernel_size=1, bias=bias is not None
@@ -78,6 +84,30 @@ def linear(lifter: Lifter, op: Operation) -> TensorView:
     found = lifter.along(x, "fc", [weight, bias], out_features=weight.shape[0], bias=bias is not None, **tie)
     lifter.steps[-1] = lifter.steps[-1]._replace(tied=owner)
     lifter.products.add(found.step)
+    return found
+
+
+def _mixing(lifter: Lifter, x: TensorView, place: int, weight: Stored, bias: Any) -> TensorView | None:
+    """Attention with a product over its features, which are this dimension; None if it's something else."""
+    waiting = lifter.waiting.get(x.step)
+    if waiting is None or x.dims[place] != whole("C", waiting.shape.C) or not x.is_all_of(lifter.plain(x.step)):
+        return None
+    found = waiting.mixed(lifter, weight, bias)
+    if found is None:
+        return None
+    axes = dict(zip(["N", *waiting.shape], found.dims, strict=True))
+    dims = [
+        joined([f for factor in dim for f in stretch(axes[factor.axis], factor.stride, factor.size) or ()])
+        for dim in x.dims
+    ]
+    dims[place] = whole("C", weight.shape[0])
+    return found._replace(dims=tuple(dims))
+
+
+def _part_of(axes: Mapping[str, Dimension], factor: Factor) -> Dimension:
+    found = stretch(axes[factor.axis], factor.stride, factor.size)
+    if found is None:
+        raise Unknown("windows of attention that are divided")
     return found
 
 
@@ -277,10 +307,15 @@ def upsample(lifter: Lifter, op: Operation) -> TensorView:
 @operator("pad", "constant_pad_nd")
 def pad(lifter: Lifter, op: Operation) -> TensorView:
     """Zeros around spatial axes."""
-    x, amounts = lifter.as_map(op.arguments[0]), list(op.arguments[1])
+    view, amounts = lifter.view(op.arguments[0]), list(op.arguments[1])
     mode, value = argument(op, 2, "mode", "constant"), argument(op, 3, "value", 0)
+    if not any(amounts):
+        return view
     if mode not in ("constant", 0, 0.0) or value or any(amount < 0 for amount in amounts):
         raise Unknown(f"padding with {mode if mode != 'constant' else value}")
+    if (found := _padded_as_it_lies(lifter, view, amounts)) is not None:
+        return found
+    x = lifter.as_map(op.arguments[0])
     rank = len(lifter.shape(x).spatial)
     if len(amounts) > 2 * rank:
         raise Unknown("zeros along channels")
@@ -288,6 +323,23 @@ def pad(lifter: Lifter, op: Operation) -> TensorView:
     sides = tuple((amounts[at], amounts[at + 1]) for at in range(2 * rank - 2, -2, -2))
     equal = all(before == after for before, after in sides)
     return lifter.made("zeropad", [x], padding=extent([before for before, _ in sides], rank, 0) if equal else sides)
+
+
+def _padded_as_it_lies(lifter: Lifter, x: TensorView, amounts: list[int]) -> TensorView | None:
+    """Zeros along dimensions that are spatial axes, wherever they are; None if they aren't."""
+    x = lifter.cut(x)
+    shape, dims, sides = lifter.shape(x.step), list(x.dims), dict[str, tuple[int, int]]()
+    for place, (before, after) in enumerate(zip(amounts[::2], amounts[1::2], strict=True), 1):
+        axis = next((axis for axis in shape.spatial if dims[-place] == whole(axis, shape[axis])), None)
+        if (before or after) and axis is None:
+            return None
+        if axis is not None:
+            sides[axis] = before, after
+            dims[-place] = whole(axis, known(shape[axis]) + before + after)
+    pads = tuple(sides.get(axis, (0, 0)) for axis in shape.spatial)
+    equal = all(before == after for before, after in pads)
+    padding = extent([before for before, _ in pads], len(pads), 0) if equal else pads
+    return TensorView(lifter.add("zeropad", [x.step], padding=padding), tuple(dims))
 
 
 @operator("embedding")
@@ -357,7 +409,7 @@ def merge(lifter: Lifter, op: Operation) -> TensorView:
 
 def _is_tensor(lifter: Lifter, operand: Any) -> bool:
     known = lifter.stored(operand) is not None or lifter.constant(operand) is not None
-    return isinstance(operand, (Result, Entered)) and not known
+    return isinstance(operand, (Result, Entered, TensorView)) and not known
 
 
 def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorView:
@@ -385,6 +437,8 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
             there = sum(stop - start for start, stop in other.rows or ())
             more = {"num_positions": there} if other.rows and there != shape.T else {}
             return lifter.made("pos_embed", [x.step], [other], **more)
+    if isinstance(other, Stored) and not other.rows:
+        return merged(lifter, kind, x, lifter.view(other))
     raise Unknown(f"{kind} with {other.name if isinstance(other, Stored) else other}")
 
 

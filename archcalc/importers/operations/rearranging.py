@@ -47,7 +47,7 @@ def moves(
     """
     if "T" in shape and (*axes,) == (*shape.without("T"),) and set(starts) <= {"T"} and [*dims] == _plain(shape, axes):
         return (Move("select", {"index": starts.get("T", 0)}),)
-    cuts, shape, dims, starts = _cut(shape, dims, starts)
+    cuts, shape, dims, starts = parts(shape, dims, starts)
     found = _in_a_word(shape, dims, axes) if not starts else None
     if found is not None:
         return (*cuts, *found)
@@ -66,7 +66,7 @@ def _plain(shape: Shape, axes: Sequence[str]) -> list[Dimension]:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _cut(
+def parts(
     shape: Shape, dims: Sequence[Dimension], starts: Mapping[str, int]
 ) -> tuple[list[Move], Shape, Sequence[Dimension], Mapping[str, int]]:
     """Parts of axes that are a stretch of positions with equal gaps; and what is to be done with those."""

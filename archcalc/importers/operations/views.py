@@ -60,10 +60,12 @@ class TensorView(NamedTuple):
         return tuple(prod(factor.size for factor in dim) for dim in self.dims)
 
     def is_all_of(self, plain: TensorView) -> bool:
-        """Whether its dimensions are those of a whole volume, in some order."""
-        return not self.starts and sorted(f for dim in self.dims for f in dim) == sorted(
-            f for dim in plain.dims for f in dim
+        """Whether its dimensions are those of a whole volume, or stretches of them, in some order."""
+        one, other = (
+            joined(sorted((f for dim in view.dims for f in dim), key=lambda f: (f.axis, -f.stride)))
+            for view in (self, plain)
         )
+        return not self.starts and one == other
 
     def overlaps(self, other: TensorView) -> bool:
         """Whether it and another view of the same volume may share values."""
@@ -148,6 +150,29 @@ def joined(factors: Sequence[Factor]) -> Dimension:
         elif factor.size != 1:
             found.append(factor)
     return tuple(found)
+
+
+def stretch(dim: Dimension, stride: int, size: int) -> Dimension | None:
+    """So many positions of a dimension, with so many between one and the next; None if its factors don't divide so."""
+    found: list[Factor] = []
+    inner, left = 1, size
+    for factor in reversed(dim):
+        skipped = max(1, stride // inner)
+        if stride % inner and inner % stride:
+            return None
+        if factor.size % skipped or left == 1:
+            if skipped % factor.size or left == 1:
+                return None if left != 1 else joined(found[::-1])
+            inner *= factor.size
+            continue
+        taken = min(factor.size // skipped, left)
+        if left % taken or (factor.size // skipped) % taken:
+            return None
+        if taken > 1:
+            found.append(factor._replace(stride=factor.stride * skipped, size=taken))
+        left //= taken
+        inner *= factor.size
+    return joined(found[::-1]) if left == 1 else None
 
 
 def whole(axis: str, size: Dim) -> Dimension:

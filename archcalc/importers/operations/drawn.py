@@ -1,0 +1,73 @@
+"""Learned numbers that a program draws from a parameter by their places, such as those of a table of positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from archcalc.importers.operations.exported import Operation, Result, Stored
+from archcalc.importers.operations.lifting import Lifter, pattern
+
+MOVES = (
+    "view", "reshape", "permute", "transpose", "t", "index", "select", "slice", "unsqueeze", "squeeze", "expand",
+    "flatten", "unflatten", "flip", "index_select", "_unsafe_view", "expand_as",
+)  # fmt: skip
+DRAWS = ("index", "permute", "transpose", "t", "select", "slice", "flip", "index_select")
+"""Those that take others of a parameter's numbers than all, or in another order."""
+MOST = 1 << 22
+"""Numbers of a parameter whose places are followed."""
+
+
+class Drawn(NamedTuple):
+    """Numbers of a parameter: a tensor of their places in it."""
+
+    stored: Stored
+    places: Any
+
+
+@pattern("drawn")
+def drawn(lifter: Lifter, op: Operation) -> Drawn | None:
+    """A parameter's numbers after an operation that only moves them."""
+    import torch
+
+    name = op.name.partition(".")[0]
+    if name not in MOVES or op.target is None or not op.arguments:
+        return None
+    found = drawn_of(lifter, op.arguments[0])
+    if found is None or (name not in DRAWS and lifter.pending(op.arguments[0], "drawn") is None):
+        return None
+    constants = [lifter.constant(each) for each in _tensors(op.arguments[1:])]
+    if any(each is None for each in constants):
+        return None
+    left = iter(constants)
+
+    def given(operand: Any) -> Any:
+        if isinstance(operand, list):
+            return [given(each) for each in operand]
+        return next(left) if isinstance(operand, (Result, Stored)) else operand
+
+    with torch.device("cpu"):
+        return found._replace(places=op.target(found.places, *map(given, op.arguments[1:]), **op.named))
+
+
+def _tensors(operands: Any) -> Iterator[Any]:
+    for operand in operands:
+        if isinstance(operand, list):
+            yield from _tensors(operand)
+        elif isinstance(operand, (Result, Stored)):
+            yield operand
+
+
+def drawn_of(lifter: Lifter, operand: Any) -> Drawn | None:
+    """Of which parameter an operand's numbers are, and where they are in it."""
+    import torch
+
+    if (found := lifter.pending(operand, "drawn")) is not None:
+        return found  # type: ignore[no-any-return]
+    stored = lifter.stored(operand)
+    if stored is None or not stored.learned or stored.rows or stored.turned:
+        return None
+    count = 1
+    for size in stored.shape:
+        count *= size
+    return Drawn(stored, torch.arange(count, device="cpu").reshape(stored.shape)) if count <= MOST else None
