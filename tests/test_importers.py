@@ -274,6 +274,7 @@ SAID: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
     "in place": (lambda m, x: changed(m.conv(x), lambda y: y.sigmoid_()) * 2, "-> sigmoid -> times 2"),
     "lower limit": (lambda m, x: m.conv(x).clamp(min=0), "- conv 8 3x3 p=half -> relu"),
     "scale": (lambda m, x: m.conv(x) * m.w[:, None, None], "-> layerscale"),
+    "columns": (lambda m, x: m.conv(x) * m.w, "broadcast: true"),
     "order": (lambda m, x: m.conv(x).permute(0, 2, 3, 1), "-> windows 1x8"),
     "gate": (lambda m, x: x * m.conv(x).mean((2, 3), True).expand_as(x), "- mul:"),
 }
@@ -283,7 +284,6 @@ UNSAID: dict[str, tuple[Callable[[Written, Tensor], Tensor], str]] = {
     "factor": (lambda m, x: torch.add(m.conv(x), x, alpha=2), "a sum with a factor"),
     "buffer": (lambda m, x: nn.functional.conv2d(x, m.fixed, groups=8), "a weight that isn't a parameter"),  # type: ignore[arg-type]
     "computed": (lambda m, x: nn.functional.conv2d(x, m.w.view(1, 8, 1, 1)), "a weight that isn't a parameter"),
-    "columns": (lambda m, x: m.conv(x) * m.w, "mul with w"),
     "batch statistics": (lambda m, x: m.norm(m.conv(x)), "without running statistics"),
     "divisor": (lambda m, x: nn.functional.avg_pool2d(m.conv(x), 2, divisor_override=3), "a divisor of their own"),
 }

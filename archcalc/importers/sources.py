@@ -139,11 +139,14 @@ def buffers(source: Source) -> dict[str, Any]:
 
     nn.Module.register_parameter = without_memory  # type: ignore[assignment,method-assign]
     try:
-        return dict(built(source, "cpu").named_buffers())
+        found = dict(built(source, "cpu").named_buffers())
     except UsageError:  # it computes with values of its parameters
         return {}
     finally:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
+    if any(each.is_meta for each in found.values()):  # it makes them where its parameters are
+        return dict(built(source, "cpu").named_buffers())
+    return found
 
 
 def _factory(source: Source) -> Any:

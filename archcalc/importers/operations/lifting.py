@@ -514,7 +514,12 @@ class Lifter:
         view = self._settled(view)
         if view.dims[-1] == whole("C", self.shape(view.step).get("C", 1)) and view.is_all_of(self.plain(view.step)):
             return view
-        dims = self._without_batch(view)
+        dims, spatial = self._without_batch(view), self.shape(view.step).spatial
+        if len(spatial) > 1 and len(dims) == len(view.dims) - 1 == len(spatial) + 1:  # as a map it has them, too
+            last = len(view.dims) - 1
+            return self.laid(view.permuted([0, last, *range(1, last)]), ("C", *spatial)).permuted(
+                [0, *range(2, last + 1), 1]
+            )
         if len(dims) <= len(TOKENS):
             return self.laid(view, TOKENS[-len(dims) :])
         middle = tuple(factor for dim in dims[1:-1] for factor in dim)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from archcalc.importers.operations.lifting import Lifter
-from archcalc.importers.operations.views import BATCH, Factor, TensorView
+from archcalc.importers.operations.lifting import Lifter, Unknown
+from archcalc.importers.operations.views import BATCH, Factor, TensorView, whole
 from archcalc.shape import Shape
+from archcalc.symbolic import known
 
 
 def merged(lifter: Lifter, kind: str, one: TensorView, other: TensorView) -> TensorView:
@@ -37,6 +38,85 @@ def merged(lifter: Lifter, kind: str, one: TensorView, other: TensorView) -> Ten
     step = lifter.volume(fitted, tuple(shape))
     pair = (base.step, step) if whole[0] == 0 or lifter.shape(step) != shape else (step, base.step)
     return base._replace(step=lifter.add(kind, pair, **_stretching(kind, [shape, lifter.shape(step)])))
+
+
+def concatenated(lifter: Lifter, views: Sequence[TensorView], place: int) -> TensorView:
+    """Tensors joined along a dimension.
+
+    Raises: Unknown: that's the batch.
+    """
+    if place == 0:
+        raise Unknown("examples that are joined")
+    if (found := _blocks_as_channels(lifter, views, place)) is not None:
+        return found
+    views = [view._replace(dims=((), *view.dims[1:])) if view.step in lifter.free else view for view in views]
+    first = next((view for view in views if view.step not in lifter.free), views[0])
+    base = lifter.cut(first)
+    shape = lifter.shape(base.step)
+    if base.dims[place] not in [whole(axis, shape[axis]) for axis in shape] or not base.dims[place]:
+        base = lifter.laid(first, _axes_of(first))
+        shape = lifter.shape(base.step)
+    axes = _axes_of(base) if not base.dims[place] else [factor.axis for factor in base.dims[place]]
+    axis = axes[0] if base.dims[place] else axes[place - (len(base.dims) - len(axes))]
+    steps = [_beside(lifter, base, axis, place, view) for view in views]
+    step = lifter.add("concat", steps, axis=axis)
+    dims = [*base.dims]
+    dims[place] = whole(axis, lifter.shape(step)[axis])
+    return base._replace(step=step, dims=tuple(dims))
+
+
+def _beside(lifter: Lifter, base: TensorView, axis: str, place: int, view: TensorView) -> int:
+    """The volume of a tensor with its dimensions where that of another one has them, but for one axis' size."""
+    shape = lifter.shape(base.step).with_(**{axis: view.sizes()[place]})
+    dims = [*base.dims]
+    dims[place] = (Factor(axis, 1, view.sizes()[place]),)
+    alike = base._replace(dims=tuple(dims))
+    factors = [(at, factor) for at, dim in enumerate(alike.dims) for factor in dim]
+    sizes = [1 if at == 0 and view.step in lifter.free else factor.size for at, factor in factors]
+    apart = view.reshaped(sizes)
+    if apart is None:
+        apart = lifter.laid(view).reshaped(sizes)
+    assert apart is not None  # each of its dimensions is an axis, or the batch with regions
+    order = [BATCH, *shape]
+    natural = sorted(range(len(factors)), key=lambda at: _place(factors[at][1], order))
+    made = apart.permuted(natural).reshaped(
+        [1 if view.step in lifter.free else lifter.batch, *(known(size) for size in shape.values())]
+    )
+    assert made is not None  # its factors are those of the other
+    return lifter.volume(made, tuple(shape))
+
+
+def _blocks_as_channels(lifter: Lifter, views: Sequence[TensorView], place: int) -> TensorView | None:
+    """Every second row and column and so on, one after the other: blocks of places become channels."""
+    first, shape = views[0], lifter.shape(views[0].step)
+    if first.dims[place] != whole("C", shape.get("C", 1)) or not shape.spatial or {"R", "T"} & {*shape}:
+        return None
+    gaps = {factor.axis: factor.stride for dim in first.dims for factor in dim if factor.axis in shape.spatial}
+    if len(views) != prod(gaps.values()) or len(views) == 1 or any(shape[axis] % gap for axis, gap in gaps.items()):
+        return None
+    if any((view.step, view.dims) != (first.step, first.dims) for view in views):
+        return None
+    for order in ("hwc", "whc"):
+        axes = shape.spatial if order == "hwc" else shape.spatial[::-1]
+        starts = [tuple(sorted(each)) for each in _places([(axis, gaps.get(axis, 1)) for axis in axes])]
+        if [view.starts for view in views] == starts:
+            gap = [gaps.get(axis, 1) for axis in shape.spatial]
+            factor = gap[0] if len({*gap}) == 1 else tuple(gap)
+            step = lifter.add("pixel_unshuffle", [first.step], factor=factor, order=order)
+            made = lifter.shape(step)
+            dims = tuple(
+                whole(dim[0].axis, made[dim[0].axis]) if dim and dim[0].axis in made else dim for dim in first.dims
+            )
+            return TensorView(step, dims)
+    return None
+
+
+def _places(gaps: Sequence[tuple[str, int]]) -> list[tuple[tuple[str, int], ...]]:
+    """Where parts of axes start, those of the last axis one after the other; starts of 0 are left out."""
+    found: list[tuple[tuple[str, int], ...]] = [()]
+    for axis, gap in gaps:
+        found = [(*ahead, *([(axis, at)] if at else [])) for ahead in found for at in range(gap)]
+    return found
 
 
 def _lies_whole(lifter: Lifter, view: TensorView) -> bool:

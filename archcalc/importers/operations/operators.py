@@ -15,7 +15,7 @@ from archcalc.importers.operations.lifting import (
     operator,
     padding_of,
 )
-from archcalc.importers.operations.merging import merged
+from archcalc.importers.operations.merging import concatenated, merged
 from archcalc.importers.operations.views import COPIES, Dimension, Factor, TensorView, joined, stretch, whole
 from archcalc.symbolic import known
 
@@ -68,16 +68,17 @@ def transposed(lifter: Lifter, op: Operation) -> TensorView:
 def linear(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
     x, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
-    shape = lifter.shape(x.step)
     if (mixed := _mixing(lifter, x, len(x.dims) - 1, weight, bias)) is not None:
         return mixed
-    if shape.spatial and x.is_all_of(lifter.plain(x.step)) and x.dims[-1] == whole("C", shape.C) and len(x.dims) > 2:
+    if lifter.shape(x.step).spatial and len(x.dims) == 2:
+        x = lifter.laid(x, ("C",)) if x.dims[0] == whole("N", lifter.batch) else x
+    x = lifter.with_features(x)
+    if lifter.shape(x.step).spatial:
         found = lifter.along(
             x, "conv", [weight, bias], out_channels=weight.shape[0], kernel_size=1, bias=bias is not None
         )
         lifter.products.add(found.step)
         return found
-    x = lifter.with_features(x) if not shape.spatial else lifter.with_features(lifter.laid(x))
     again = any(around.call for around in op.around)  # then the whole submodule is shared
     owner = None if again else lifter.owner(weight)
     tie = {"tie": ""} if owner is not None else {}
@@ -449,17 +450,16 @@ def concat(lifter: Lifter, op: Operation) -> TensorView:
     if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim == 1:
         return lifter.made("cls_token", [lifter.volume(lifter.view(tensors[1]))], [token])
     views = [lifter.view(each) for each in tensors]
-    place = dim % len(views[0].dims)
-    axes = {view.dims[place][0].axis if view.dims[place] else "" for view in views}
-    plain = [lifter.plain(lifter.volume(view)) for view in views]
-    axis = next(iter(axes)) if len(axes) == 1 else _axis_at(lifter, plain[0], place)
-    return lifter.made("concat", [view.step for view in plain], axis=axis)
+    return concatenated(lifter, views, dim % len(op.shape))
 
 
-def _axis_at(lifter: Lifter, view: TensorView, place: int) -> str:
-    shape = lifter.shape(view.step)
-    order = ["N", *(["T", "C"] if "T" in shape and not shape.spatial else ["C", *shape.spatial])]
-    return order[place]
+@operator("stack")
+def stack(lifter: Lifter, op: Operation) -> TensorView:
+    """Tensors joined along a dimension of its own."""
+    place = argument(op, 1, "dim", 0) % len(op.shape)
+    views = [lifter.view(each) for each in op.arguments[0]]
+    apart = [view._replace(dims=(*view.dims[:place], (), *view.dims[place:])) for view in views]
+    return concatenated(lifter, apart, place)
 
 
 # --- views ----------------------------------------------------------------------------------------------------------

@@ -22,10 +22,13 @@ def within_windows(
 ) -> TensorView | None:
     """Attention within windows of a map, as a tensor of regions, tokens and features; None if it's something else."""
     shape = lifter.shape(source.step)
-    if not shape.spatial or {"R", "T"} & {*shape} or len(source.dims) != len(TOKENS) + 1:
+    if not shape.spatial or {"R", "T"} & {*shape} or not {*arguments} <= SAID:
         return None
-    found = moves(shape, source.dims[1:], dict(source.starts), TOKENS)
-    if found is None or [kind for kind, _ in found] != ["windows"] or not {*arguments} <= SAID:
+    if len(source.dims) < len(TOKENS) + 1 and "relative" not in arguments:
+        return None  # all places see each other, wherever they are
+    apart = source._replace(dims=(source.dims[0], (), *source.dims[1:])) if len(source.dims) == len(TOKENS) else source
+    found = moves(shape, apart.dims[1:], dict(source.starts), TOKENS)
+    if found is None or [kind for kind, _ in found] != ["windows"]:
         return None
     size, grid = found[0].arguments["size"], found[0].arguments.get("grid", False)
     sides = dict(zip(shape.spatial, size if isinstance(size, tuple) else [size] * len(shape.spatial), strict=True))
