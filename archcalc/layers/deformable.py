@@ -97,6 +97,11 @@ class DeformableConv(Sliding):
     def weights(self, x: Shape, *others: Shape) -> Dim:
         return self.out_channels * shared_out(x.C, self.groups) * self._taps(x)
 
+    def tensors(self, x: Shape, *others: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        sides = per_axis(self.kernel_size, x.spatial, "kernel").values()
+        found: dict[str, tuple[Dim, ...]] = {"weight": (self.out_channels, shared_out(x.C, self.groups), *sides)}
+        return {**found, "bias": (self.out_channels,)} if self.bias else found
+
     def biases(self, x: Shape, *others: Shape) -> Dim:
         return self.out_channels if self.bias else 0
 

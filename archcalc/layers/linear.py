@@ -89,6 +89,12 @@ class FullyConnected(OverFeatures):
         lengths = self.out_features if self._is_normed() else 0
         return 0 if self.tie else self.out_features * x.C + lengths
 
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        found = super().tensors(x)
+        if self._is_normed():
+            return {**found, "weight": (self.out_features, x.C), "length": (self.out_features,)}
+        return found
+
     def biases(self, x: Shape) -> Dim:
         return self.out_features if self.bias else 0
 

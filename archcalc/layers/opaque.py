@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archcalc.errors import ShapeError
@@ -81,6 +81,10 @@ class Opaque(Layer):
 
     def buffers(self, *inputs: Shape) -> Dim:
         return sum(prod(sizes) for sizes in self.stored or ())
+
+    def tensors(self, *inputs: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        every = [*(self.learned or ()), *(self.stored or ())]
+        return {str(number): tuple(sizes) for number, sizes in enumerate(every, 1)}
 
     def macs(self, *inputs: Shape) -> Dim:
         return self.products or 0
