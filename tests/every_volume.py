@@ -38,7 +38,7 @@ CHAINS = [
     "crop size=2", "crop size=2 copy=true", "{y: slice 2} | from x -> crop like=@y", "zeropad 6", "zeropad p=1", "zeropad 6 p=1",
     # features
     "fc 3", "fc 3 bias=false", "rbf 3", "bn", "bn affine=false", "ln", "ln bias=false", "groupnorm 2", "instancenorm",
-    "instancenorm affine=true", "lrn", "lrn 3 alpha=0.5", "scale", "scale bias=false", "layerscale 0.5",
+    "instancenorm affine=true", "lrn", "lrn 3 alpha=0.5", "scale", "scale bias=false", "layerscale 0.5", "noise",
     "channel_shuffle 2", "softmax", "log_softmax", "prelu", "prelu 4", "dropout", "identity", "relu", "relu6", "leaky",
     "elu", "gelu", "gelu tanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "softmax T", "softmax H",
     "log_softmax axis=R", "clamp", "clamp -0.5 2", "selu", "celu 0.5", "quick_gelu", "mish", "softsign", "exp", "square",

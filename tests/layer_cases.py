@@ -389,6 +389,8 @@ CASES = [
     unchanged(make("scale"), "C6 H14 W14", weights=6, biases=6, connections=1176),  # with avgpool's 4,704: S2's 5,880
     unchanged(make("scale", bias=False), "T3 C6", weights=6),
     unchanged(make("layerscale"), "C6 H5 W5", weights=6),
+    unchanged(make("noise"), "C6 H5 W4", weights=1, buffers=20),
+    unchanged(make("noise"), "R2 C3 W7", weights=1, buffers=7),
     # activations
     unchanged(make("relu"), "C6 H5 W5"),
     unchanged(make("relu6"), "C6 H5 W5"),

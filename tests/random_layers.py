@@ -478,7 +478,7 @@ def _none(draw: Draw, x: Shape) -> Values:
 
 SPATIAL: dict[str, Callable[[Draw, Shape], Values]] = {
     "conv": conv, "dwconv": dwconv, "tconv": tconv, "maxpool": maxpool, "avgpool": avgpool, "unpool": unpool,
-    "global_avgpool": _none, "global_maxpool": _none, "tokens": _none, "crop": crop,
+    "global_avgpool": _none, "global_maxpool": _none, "noise": _none, "tokens": _none, "crop": crop,
     "resize": resize, "pixel_shuffle": shuffled, "pixel_unshuffle": unshuffled,
     "window_attention": window_attention, "windows": windows,
     "slice": lambda draw, x: {"stride": draw(extents(len(x.spatial), 3))}, "instancenorm": norm("affine"),

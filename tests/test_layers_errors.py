@@ -384,6 +384,7 @@ ERRORS = [
         "in_channels=4 is not divisible by groups=3",
         "",
     ),
+    (make("noise"), "T3 C8", "E203", "needs a spatial axis (D, H or W); the input is 3x8 (T,C)", ""),
     (make("celu", 0), "C8", "E211", "alpha=0 divides by zero", ""),
     (make("prelu", 3), "C8", "E211", "num_parameters=3 is neither 1 nor C=8", ""),
     (make("reshape"), "C8", "E211", "needs at least one axis", "write 'reshape C=64 H=4 W=4'"),

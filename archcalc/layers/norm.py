@@ -417,3 +417,38 @@ class LayerScale(Channelwise):
         from archcalc.layers import torch_modules as tm
 
         return tm.Scale((known(x.C), *[1] * len(x.spatial)), float(self.init))
+
+
+@layer("noise")
+class Noise(Layer):
+    """Adds noise that all channels share, a stored number for each position, times a learned strength. Shapes: any.
+
+    Source: Karras et al. 2019 (StyleGAN), section 3.2; one strength for all channels: Karras et al. 2020, section 2.1.
+    """
+
+    also = ("noise_injection",)
+
+    linear = True
+    uncounted = "elementwise"
+    sentences = Sentences(weights="the strength, for all positions", buffers="the noise, a number for each position")
+
+    def output_shape(self, x: Shape) -> Shape:
+        spatial_axes(x)  # fails if there are none
+        return x
+
+    def weights(self, x: Shape) -> Dim:
+        return 1
+
+    def buffers(self, x: Shape) -> Dim:
+        return prod(x[axis] for axis in x.spatial)
+
+    def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
+        return {"strength": (1,), "noise": tuple(x[axis] for axis in x.spatial)}
+
+    def working(self, x: Shape) -> Moments:
+        return ((Extra(x.numel), Extra(self.buffers(x), per_example=False)),)
+
+    def torch_module(self, x: Shape) -> nn.Module:
+        from archcalc.layers import torch_modules as tm
+
+        return tm.Noise(tuple(known(x[axis]) for axis in x.spatial))

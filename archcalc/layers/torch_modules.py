@@ -696,3 +696,16 @@ class DeformableConv(nn.Module):
         regular = [[(2 * (first + i * self.stride[axis]) + 1) / size - 1 for i in range(count)] for first in firsts]
         unmoved = torch.tensor(regular, dtype=x.dtype, device=x.device).unsqueeze(2 - axis)
         return torch.add(unmoved, moved, alpha=2 / size)
+
+
+class Noise(nn.Module):
+    """Add the same noise to all channels and examples, times a learned strength. Karras et al. 2019."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+        self.strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise", torch.randn(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.noise * self.strength  # type: ignore[operator]  # a buffer
