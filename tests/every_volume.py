@@ -26,7 +26,7 @@ VOLUMES = [
 ]  # fmt: skip
 CHAINS = [
     # windows
-    "conv 3 3 p=1", "conv 3 2 p=[0,1] weight_norm=filter", "dwconv 3 p=1 weight_norm=tap", "tconv 3 2 s=2 p=[0,1] weight_norm=filter", "fc 3 weight_norm=filter", "{y: global_avgpool -> flatten} | from x -> modconv 3 3 @y p=1", "{y: conv 18 3 p=1} | from x -> deform_conv 3 3 @y p=1", "{y: conv 24 3 s=2 p=1} | {z: chunk 3 2 -> sigmoid} | {o: from y -> part C 0 16} | from x -> deform_conv 4 2x2 @o s=2 g=2 mask=@z bias=false", "conv 4 2 s=2 g=2 bias=false", "conv 3 3 p=same bias=position", "dwconv 3 s=2 p=1", "tconv 3 2 s=2",
+    "conv 3 3 p=1", "conv 3 2 p=[0,1] weight_norm=filter", "dwconv 3 p=1 weight_norm=tap", "conv 3 3 weight_norm=standard", "conv 3 3 p=1 weight_norm=gain weight_scale=1.7", "tconv 3 2 s=2 p=[0,1] weight_norm=filter", "fc 3 weight_norm=filter", "{y: global_avgpool -> flatten} | from x -> modconv 3 3 @y p=1", "{y: conv 18 3 p=1} | from x -> deform_conv 3 3 @y p=1", "{y: conv 24 3 s=2 p=1} | {z: chunk 3 2 -> sigmoid} | {o: from y -> part C 0 16} | from x -> deform_conv 4 2x2 @o s=2 g=2 mask=@z bias=false", "conv 4 2 s=2 g=2 bias=false", "conv 3 3 p=same bias=position", "dwconv 3 s=2 p=1", "tconv 3 2 s=2",
     "maxpool 2", "maxpool 3 s=2 p=1", "maxpool 2 d=2 ceil=true", "maxpool 3 s=2 p=same", "avgpool 2",
     "avgpool 3 s=2 p=1 ceil=true", "avgpool 3 s=2 p=1 count_include_pad=false", "avgpool 3 s=2 p=same",
     "global_avgpool", "global_maxpool", "adaptive_avgpool 3", "adaptive_avgpool 1", "adaptive_maxpool 3",

@@ -146,6 +146,33 @@ CASES = [
         macs=72,
         connections=84,
     ),
+    # standardised filters, without and with learned factors
+    row(
+        make("conv", 6, 3, padding=1, groups=2, weight_norm="standard", weight_eps=Fraction(1, 10**8)),
+        "C4 H5 W5",
+        "C6 H5 W5",
+        weights=6 * 18,
+        biases=6,
+        macs=25 * 108,
+        connections=25 * 114,
+    ),
+    row(
+        make("conv", 6, 3, padding="same", weight_norm="gain", weight_scale=Fraction(17, 10), bias=False),
+        "C4 W6",
+        "C6 W6",
+        weights=6 * 12 + 6,
+        macs=6 * 72,
+        connections=6 * 72,
+    ),
+    row(
+        make("dwconv", 3, padding=1, weight_norm="gain"),
+        "C4 H5 W5",
+        "C4 H5 W5",
+        weights=36 + 4,
+        biases=4,
+        macs=25 * 36,
+        connections=25 * 40,
+    ),
     # weights that a style of 4 numbers scales: 6 filters of 3x3 on 4 channels, at 5x3 positions
     row(
         make("modconv", 6, 3, "style", padding=(1, 0)),

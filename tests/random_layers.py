@@ -67,13 +67,18 @@ def conv(draw: Draw, x: Shape) -> Values:
     elif choice == 1 and x.C <= 8:
         values["connect"] = table(draw, x.C, values["out_channels"])
     elif choice == 2:
-        values["weight_norm"] = lengths(draw, x)
+        _normed(draw, values, x)
     return values
 
 
-def lengths(draw: Draw, x: Shape) -> str:
-    """What parts of a weight have lengths of their own."""
-    return draw(st.sampled_from(["filter", "tap"])) if len(x.spatial) == 1 else "filter"
+def _normed(draw: Draw, values: Values, x: Shape) -> None:
+    """What parts of a weight have lengths of their own, or are standardised."""
+    norm = draw(st.sampled_from(["filter", "standard", "gain", *(["tap"] if len(x.spatial) == 1 else [])]))
+    values["weight_norm"] = norm
+    if norm in ("standard", "gain"):
+        maybe(draw, values, "weight_eps", st.sampled_from([Fraction(1, 10**8), Fraction(1, 100)]))
+    if norm == "gain":
+        maybe(draw, values, "weight_scale", st.sampled_from([2, Fraction(17, 10)]))
 
 
 def _bias(draw: Draw, values: Values) -> None:
@@ -96,7 +101,7 @@ def dwconv(draw: Draw, x: Shape) -> Values:
     maybe(draw, values, "dilation", extents(rank, 2))
     maybe(draw, values, "multiplier", st.integers(1, 3))
     if draw(st.integers(0, 3)) == 0:
-        values["weight_norm"] = lengths(draw, x)
+        _normed(draw, values, x)
     _bias(draw, values)
     return values
 

@@ -809,6 +809,24 @@ def test_sinusoids_are_the_papers() -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("gain", [False, True])
+def test_standardised_filters_have_no_mean_and_one_deviation(gain: bool) -> None:
+    """Each is less its mean over its deviation, and with factors those over the root of its size."""
+    import torch
+
+    norm = {"weight_norm": "gain", "weight_scale": Fraction(17, 10)} if gain else {"weight_norm": "standard"}
+    module = make("conv", 6, 3, groups=2, weight_eps=Fraction(1, 100), **norm).torch_module(Shape(C=4, H=5, W=5))
+    weight, value = module.module.weight.detach(), torch.rand(2, 4, 5, 5)
+    rows = weight.flatten(1)
+    made = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, unbiased=False, keepdim=True) + 0.01).sqrt()
+    if gain:
+        with torch.no_grad():
+            made = made * module.gain.uniform_()[:, None] * 1.7 / 18**0.5
+    expected = torch.conv2d(value, made.reshape(weight.shape), module.module.bias, groups=2)
+    torch.testing.assert_close(expected, module(value))
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize("skip", [True, False])
 def test_a_selective_scan_is_its_closed_form(skip: bool) -> None:
     """Each output is a sum over the tokens up to it, in which what was written decays as by then, for all pairs at once."""

@@ -110,6 +110,20 @@ ERRORS = [
     ),
     # E211: lengths of kernels
     (
+        make("conv", 16, 5, weight_norm="filter", weight_eps=1),
+        "C6 H14 W14",
+        "E211",
+        "weight_eps goes with weight_norm=standard or gain",
+        "",
+    ),
+    (
+        make("conv", 16, 5, weight_norm="standard", weight_scale=2),
+        "C6 H14 W14",
+        "E211",
+        "weight_scale goes with weight_norm=gain",
+        "",
+    ),
+    (
         make("conv", 16, 5, connect=C3_TABLE, weight_norm="filter"),
         "C6 H14 W14",
         "E211",

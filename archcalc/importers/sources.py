@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -156,7 +157,9 @@ def _factory(source: Source) -> Any:
         known = models.list_models()
         if source.what not in known:
             raise UsageError(f"torchvision has no model '{source.what}'", suggestion(source.what, known))
-        return lambda **given: models.get_model(source.what, weights=None, **given)
+        asked = signature(models.get_model_builder(source.what)).parameters
+        fetched = [name for name in ("weights", "weights_backbone") if name in asked]  # by default the latter are
+        return lambda **given: models.get_model(source.what, **(dict.fromkeys(fetched) | given))
     if source.home == "timm":
         timm = library("timm")
         if not timm.is_model(source.what):

@@ -216,6 +216,7 @@ ARGUMENT_TYPES = {
         words("Gate", "sigmoid", "silu", "gelu", "relu", "identity"),
         words("HeadNorm", "none", "rmsnorm", "ln"),
         words("WeightNorm", "none", "filter", "tap"),
+        words("FilterNorm", "none", "filter", "tap", "standard", "gain"),
         words("BlockOrder", "chw", "hwc", "whc"),
         words("Score", "softmax", "sigmoid"),
     )
@@ -230,6 +231,7 @@ Approximation: TypeAlias = str
 Gate: TypeAlias = str
 HeadNorm: TypeAlias = str
 WeightNorm: TypeAlias = str
+FilterNorm: TypeAlias = str
 BlockOrder: TypeAlias = str
 Score: TypeAlias = str
 

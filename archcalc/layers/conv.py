@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,8 @@ from archcalc.layers.arguments import (
     Bias,
     Channels,
     Extent,
+    FilterNorm,
+    Number,
     Padding,
     Table,
     Tie,
@@ -30,6 +33,9 @@ from archcalc.symbolic import Dim, agreement, differ, exceeds, floor_div, is_sym
 if TYPE_CHECKING:
     from torch import nn
 
+STANDARDISED = ("standard", "gain")
+"""Where each filter is less its mean, over its deviation. Sources: Qiao et al. 2019; with factors Brock et al. 2021."""
+
 
 class Convolution(Sliding):
     """What all convolutions share; a kind says how many filters in how many groups, and where its kernel is applied."""
@@ -42,10 +48,11 @@ class Convolution(Sliding):
 
     connect: Table | None = None
     tie: Tie | None = None
-    weight_norm: WeightNorm = "none"
+    weight_norm: FilterNorm = "none"
+    weight_eps: Number = Fraction(1, 1_000_000)
+    weight_scale: Number = 1
 
     weight_layer = True
-    linear = True
     normed_parts: ClassVar[Mapping[str, str]] = {"filter": "filter", "tap": "tap"}
     """What has a learned length with `weight_norm`: a part of the weight along its first axis, or its last."""
     sentences = Sentences(
@@ -53,6 +60,11 @@ class Convolution(Sliding):
         biases="one for each filter",
         macs="every weight is used once at each output position",
     )
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        """Whether weights of 1 add up what it reads: standardised, they'd be 0."""
+        return self.weight_norm not in STANDARDISED
 
     def sentence(self, quantity: str, x: Shape) -> str:
         text = super().sentence(quantity, x)
@@ -64,8 +76,15 @@ class Convolution(Sliding):
             taps, fan = "*".join(map(str, self.taps(x))), str(self.kernels(x)[1])
             text = text.replace("{taps}", taps).replace("{fan}", fan)
             if self._is_normed():
-                text += f"; a learned length for each {self.normed_parts[self.weight_norm]}"
+                text += f"; {self._sentence_of_norm()}"
         return text
+
+    def _sentence_of_norm(self) -> str:
+        if self.weight_norm == "standard":
+            return "each filter is standardised"
+        if self.weight_norm == "gain":
+            return "a learned factor for each filter, which is standardised"
+        return f"a learned length for each {self.normed_parts[self.weight_norm]}"
 
     def filters(self, x: Shape) -> Dim:
         """How many channels the output has."""
@@ -92,8 +111,7 @@ class Convolution(Sliding):
             raise ShapeError(f"in_channels={inputs} is not divisible by groups={groups}", code="E205")
         if differ(outputs % groups, 0):
             raise ShapeError(f"out_channels={outputs} is not divisible by groups={groups}", code="E205")
-        if self._is_normed():
-            self._check_norm(x)
+        self._check_norm(x)
         if self.connect is None:
             return
         rows, columns = len(self.connect), len(self.connect[0])
@@ -105,6 +123,12 @@ class Convolution(Sliding):
             raise ShapeError("takes either groups or a connection table", code="E206")
 
     def _check_norm(self, x: Shape) -> None:
+        if self.weight_norm not in STANDARDISED and self.weight_eps != Convolution.weight_eps:
+            raise ShapeError("weight_eps goes with weight_norm=standard or gain", code="E211")
+        if self.weight_norm != "gain" and self.weight_scale != 1:
+            raise ShapeError("weight_scale goes with weight_norm=gain", code="E211")
+        if not self._is_normed():
+            return
         if self.connect is not None or self.tie:
             raise ShapeError("weight_norm goes neither with a connection table nor with tie", code="E211")
         if self.weight_norm == "tap" and len(x.spatial) > 1:
@@ -114,10 +138,10 @@ class Convolution(Sliding):
         return self.weight_norm != "none"
 
     def lengths(self, x: Shape) -> Dim:
-        """How many parts of the weight have a learned length; 0 without `weight_norm`."""
-        if not self._is_normed():
+        """How many parts of the weight have a learned length or factor; 0 without `weight_norm`."""
+        if self.weight_norm in ("none", "standard"):
             return 0
-        return self.kernels(x)[0] if self.weight_norm == "filter" else prod(self.taps(x))
+        return prod(self.taps(x)) if self.weight_norm == "tap" else self.kernels(x)[0]
 
     def taps(self, x: Shape) -> tuple[Dim, ...]:
         """The kernel's sides, one per spatial axis."""
@@ -207,10 +231,16 @@ class Convolution(Sliding):
         return tuple(steps)
 
     def _normed(self, x: Shape) -> tuple[Extra, ...]:
-        """The weight that is made of parameters, and the lengths that its parts had; nothing without `weight_norm`."""
+        """The weight that is made of parameters, and the lengths that its parts had; nothing without `weight_norm`.
+
+        Of one that is standardised each filter's mean and deviation, and its factor.
+        """
         if not self._is_normed():
             return ()
         weight = Extra(prod(self.kernels(x)), per_example=False)
+        if self.weight_norm in STANDARDISED:
+            statistics = Extra(2 * self.filters(x), Width.statistic, per_example=False)
+            return weight, statistics, *((Extra(self.filters(x), per_example=False),) if self.lengths(x) else ())
         return weight, Extra(self.lengths(x), Width.statistic, per_example=False)
 
     def _before_crop(self, leaving: Shape, x: Shape) -> tuple[Dim, Dim]:
@@ -259,7 +289,10 @@ class Convolution(Sliding):
             bias=self.bias is True and not links,
             **({"output_padding": extra} if extra else {}),
         )
-        if self._is_normed():
+        if self.weight_norm in STANDARDISED:
+            scale = float(self.weight_scale) if self.weight_norm == "gain" else None
+            kernels = tm.Standardised(kernels, float(self.weight_eps), scale)
+        elif self._is_normed():
             kernels = tm.WeightNorm(kernels, 0 if self.weight_norm == "filter" else 2)
         if even:
             # slow_conv_transpose3d starts from memory like its input's
@@ -292,7 +325,9 @@ class Conv(Convolution):
     bias: Bias = True
     connect: Table | None = None
     tie: Tie | None = None
-    weight_norm: WeightNorm = "none"
+    weight_norm: FilterNorm = "none"
+    weight_eps: Number = Fraction(1, 1_000_000)
+    weight_scale: Number = 1
 
     def filters(self, x: Shape) -> Dim:
         return self.out_channels
@@ -321,7 +356,9 @@ class DepthwiseConv(Convolution):
     multiplier: Dim = 1
     bias: Bias = True
     tie: Tie | None = None
-    weight_norm: WeightNorm = "none"
+    weight_norm: FilterNorm = "none"
+    weight_eps: Number = Fraction(1, 1_000_000)
+    weight_scale: Number = 1
 
     sentences = Convolution.sentences._replace(weights="each filter sees one channel only, with {taps} taps")
 

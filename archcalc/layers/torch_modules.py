@@ -618,6 +618,30 @@ class WeightNorm(nn.Module):
         return result
 
 
+class Standardised(nn.Module):
+    """A convolution whose filters are standardised, and may have learned factors over the root of their size.
+
+    Sources: Qiao et al. 2019, equation 3; with factors Brock et al. 2021, equation 1.
+    """
+
+    def __init__(self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d, eps: float, scale: float | None = None) -> None:
+        super().__init__()
+        self.module, self.eps, self.scale = module, eps, scale
+        self.gain = None if scale is None else nn.Parameter(torch.ones(len(module.weight)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.module._conv_forward(x, self.standardised(self.module.weight), self.module.bias)
+        return result
+
+    def standardised(self, weight: Tensor) -> Tensor:
+        """Each filter less its mean, over its deviation, times its factor."""
+        factors = None
+        if self.gain is not None and self.scale is not None:
+            factors = self.gain * (self.scale * weight[0].numel() ** -0.5)
+        rows = weight.reshape(1, len(weight), -1)
+        return F.batch_norm(rows, None, None, factors, training=True, momentum=0, eps=self.eps).reshape(weight.shape)
+
+
 class ModulatedConv(nn.Module):
     """A convolution whose weights a style scales for each example; each filter may get length 1. Karras et al. 2020."""
 

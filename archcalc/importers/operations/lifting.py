@@ -56,8 +56,8 @@ class Lifted(NamedTuple):
     """The tensors of outputs that PyTorch has in another form than it has such volumes, by step."""
 
 
-Made: TypeAlias = "list[TensorView] | Stored | Constant | Pending"
-Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant | Pending"]
+Made: TypeAlias = "list[TensorView] | Stored | Constant | Pending | Weight"
+Lift = Callable[["Lifter", Operation], "TensorView | list[TensorView] | Stored | Constant | Pending | Weight"]
 L = TypeVar("L", bound=Lift)
 OPERATORS: dict[str, Lift] = {}
 PATTERNS: dict[str, Callable[[Lifter, Operation], Any]] = {}
@@ -97,6 +97,18 @@ class Pending(NamedTuple):
     make: Callable[[], Any]
 
 
+class Weight(NamedTuple):
+    """What a convolution learns, in the order in which ours has it, if its weight is computed from that.
+
+    `shape` is that of the weight, by now; it's computed for each of so many `filters`, in a way that `arguments` say.
+    """
+
+    stored: tuple[Stored, ...]
+    shape: tuple[int, ...]
+    filters: int
+    arguments: Mapping[str, Any]
+
+
 class Waiting(NamedTuple):
     """Attention that waits for its last projection: what it makes, and how it's added, with that and without.
 
@@ -131,7 +143,7 @@ class Lifter:
         self.steps: list[Step] = []
         self.shapes = [_input_shape(exported, number) for number in range(len(exported.inputs))]
         self.batch = exported.inputs[0][1][0]
-        self.views: list[list[TensorView] | Stored | Constant | Pending | None] = []
+        self.views: list[list[TensorView] | Stored | Constant | Pending | Weight | None] = []
         self.waiting: dict[int, Waiting] = {}
         self.alone: dict[int, int] = {}
         """Steps of attention that waited in vain."""
@@ -366,6 +378,23 @@ class Lifter:
         if isinstance(operand, Stored) and operand.learned:
             return operand
         raise Unknown("a weight that isn't a parameter, or is computed")
+
+    def computed_weight(self, operand: Any) -> Weight | None:
+        """A weight that is computed."""
+        found = self.views[operand.operation] if isinstance(operand, Result) else None
+        return found if isinstance(found, Weight) else None
+
+    def kernels(self, operand: Any) -> Weight:
+        """The weight of a convolution, a parameter or computed from some.
+
+        Raises: Unknown: it's neither.
+        """
+        if (found := self.computed_weight(operand)) is None:
+            stored = self.weight(operand)
+            return Weight((stored,), stored.shape, stored.shape[0], {})
+        if found.shape[0] != found.filters:
+            raise Unknown("a weight that is computed for other parts than filters")
+        return found
 
     def constant(self, operand: Any) -> Any:
         """The value of what depends on nothing; None if it depends on something."""

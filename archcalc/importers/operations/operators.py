@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archcalc.importers.operations import weights
 from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
 from archcalc.importers.operations.lifting import (
     Lifter,
     Unknown,
+    Weight,
     argument,
     extent,
     number,
@@ -25,12 +27,13 @@ from archcalc.symbolic import known
 @operator("conv1d", "conv2d", "conv3d")
 def convolution(lifter: Lifter, op: Operation) -> TensorView:
     """A convolution, depthwise where each channel has filters of its own."""
-    view, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
+    view, weight, bias = lifter.view(op.arguments[0]), lifter.kernels(op.arguments[1]), argument(op, 2, "bias")
     kernel = weight.shape[2:]
     rank, groups = len(kernel), argument(op, 6, "groups", 1)
     padding = argument(op, 4, "padding", 0)
-    if set(kernel) == {1} and groups == 1 and op.shape[2:] == view.sizes()[2:]:
-        mixed = _mixing(lifter, view, 1, weight._replace(shape=weight.shape[:2]), bias)
+    is_product = not weight.arguments and set(kernel) == {1} and groups == 1 and op.shape[2:] == view.sizes()[2:]
+    if is_product:
+        mixed = _mixing(lifter, view, 1, weight.stored[0]._replace(shape=weight.shape[:2]), bias)
         if mixed is not None:
             return mixed
     x = lifter.as_map(op.arguments[0])
@@ -40,12 +43,13 @@ def convolution(lifter: Lifter, op: Operation) -> TensorView:
         "padding": "same" if padding == "same" else padding_of(padding, kernel, rank),
         "dilation": extent(argument(op, 5, "dilation"), rank),
         "bias": bias is not None,
+        **weight.arguments,
     }
     channels = known(lifter.shape(x).C)
     if groups == channels > 1 and weight.shape[0] % channels == 0:
-        return lifter.made("dwconv", [x], [weight, bias], multiplier=weight.shape[0] // channels, **arguments)
-    found = lifter.made("conv", [x], [weight, bias], out_channels=weight.shape[0], groups=groups, **arguments)
-    if set(kernel) == {1} and groups == 1 and op.shape[2:] == view.sizes()[2:]:
+        return lifter.made("dwconv", [x], [*weight.stored, bias], multiplier=weight.shape[0] // channels, **arguments)
+    found = lifter.made("conv", [x], [*weight.stored, bias], out_channels=weight.shape[0], groups=groups, **arguments)
+    if is_product:
         lifter.products.add(found.step)
     return found
 
@@ -116,12 +120,12 @@ def _part_of(axes: Mapping[str, Dimension], factor: Factor) -> Dimension:
 
 
 @operator("batch_norm")
-def batch_norm(lifter: Lifter, op: Operation) -> TensorView:
-    """Batch normalisation."""
+def batch_norm(lifter: Lifter, op: Operation) -> TensorView | Weight:
+    """Batch normalisation; without running statistics that of a weight."""
     x, weight, bias, mean, variance, *_, eps, _ = op.arguments
     affine = weight is not None
     if mean is None:
-        raise Unknown("batch normalisation without running statistics")
+        return weights.standardised(lifter, op)
     return lifter.made("bn", [lifter.as_map(x)], [weight, bias, mean, variance], affine=affine, eps=number(eps))
 
 
@@ -474,9 +478,11 @@ def expand(lifter: Lifter, op: Operation) -> TensorView | Stored:
     return x if x.sizes() == op.shape else x.expanded(op.shape)
 
 
-@operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view")
-def reshape(lifter: Lifter, op: Operation) -> TensorView | Stored:
+@operator("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view", "reshape_as", "view_as")
+def reshape(lifter: Lifter, op: Operation) -> TensorView | Stored | Weight:
     """The same values under another shape."""
+    if (weight := lifter.computed_weight(op.arguments[0])) is not None:
+        return weight._replace(shape=op.shape)
     if (stored := lifter.stored(op.arguments[0])) is not None:
         return stored._replace(shape=op.shape)
     found = lifter.view(op.arguments[0]).reshaped(op.shape)

@@ -257,8 +257,8 @@ class _Writer:
     def _opened(self, items: Sequence[Item], current: int, indent: int) -> Iterator[Item]:
         """Items, and in place of numbered scopes that need several lines what is in them, without the names there."""
         for item in items:
-            if isinstance(item, Scope) and not own_name(item) and item.out not in self.names and item.main == current:
-                text = self.chain(item.items, current)
+            if isinstance(item, Scope) and not own_name(item) and item.out not in self.names:
+                text = self.chain([item], current)
                 if text is None or len(text) > WIDTH - indent:
                     yield from self._opened(list(map(_unnamed, item.items)), current, indent)
                     current = item.out
