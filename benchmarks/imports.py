@@ -41,7 +41,7 @@ from archcalc.pytorch.original import imported_checks
 
 TIMM = 300
 """Names of timm's in its set."""
-OP = "op"
+OP = "opaque"
 """The kind of layer that stands for an operation that specs don't know."""
 MiB = 1 << 20
 CHECKED = ("params", "shapes", "MACs", "outputs", "gradients")

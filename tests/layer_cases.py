@@ -446,6 +446,7 @@ CASES = [
     unchanged(make("exp"), "C6 H5 W5"),
     unchanged(make("square"), "T5 C6"),
     unchanged(make("times", Fraction(1, 30)), "T5 C6"),
+    unchanged(make("times", -1), "T5 C6"),
     unchanged(make("times", 48, Fraction(1, 2)), "C6 H5 W5"),
     # the first half of the channels times the gate of the second
     row(make("glu"), "C6 H5 W5", "C3 H5 W5"),

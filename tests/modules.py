@@ -289,6 +289,69 @@ def plain() -> nn.Module:
     )  # fmt: skip
 
 
+class Gated(nn.Module):
+    """Channels weighted by what is known of them all: by a perceptron of vectors, and by a filter along channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(8, 2), nn.Linear(2, 8)
+        self.stem, self.along = nn.Conv2d(3, 8, 1), nn.Conv1d(1, 1, 3, padding=1, bias=False)
+        self.place = nn.Conv2d(2, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        batch, channels, _, _ = x.size()
+        y = torch.sigmoid(self.fc2(functional.relu(self.fc1(x.mean((2, 3))))))
+        x = x * y.view(batch, channels, 1, 1)
+        y = self.along(functional.adaptive_avg_pool2d(x, 1).squeeze(-1).transpose(1, 2)).transpose(1, 2).unsqueeze(-1)
+        x = y.sigmoid().expand_as(x) * x
+        both = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.place(both))
+
+
+class Reduced(nn.Module):
+    """Sums and greatest values over several sets of dimensions, and a difference."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.avg_pool2d(x, 3, 1, 1) - x
+        rows, columns = y.amax(3, keepdim=True), 0 + 1 * y.sum(2, keepdim=True)
+        spread = (y - rows) * (y - columns)
+        return torch.cat([spread.sum((1, 2)), spread.flatten(2).amax(-1), y.amax((2, 3)) - y.mean((-1, -2))], 1)
+
+
+class Standardised(nn.Conv2d):
+    """A convolution whose filters are standardised, and may have factors."""
+
+    def __init__(self, channels: int, out: int, groups: int = 1, gain: float = 0, eps: float = 1e-6) -> None:
+        super().__init__(channels, out, 3, padding=1, groups=groups)
+        self.scale, self.eps = gain * self.weight[0].numel() ** -0.5, eps
+        self.gain = nn.Parameter(torch.ones(out, 1, 1, 1)) if gain else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        factors = None if self.gain is None else (self.gain * self.scale).view(-1)
+        rows = self.weight.reshape(1, self.out_channels, -1)
+        weight = functional.batch_norm(rows, None, None, factors, training=True, momentum=0.0, eps=self.eps)
+        return functional.conv2d(x, weight.reshape_as(self.weight), self.bias, 1, 1, 1, self.groups)
+
+
+def normed() -> nn.Module:
+    """Convolutions whose weights are made of others."""
+    lengths = nn.utils.parametrizations.weight_norm
+    return nn.Sequential(
+        lengths(nn.Conv1d(3, 4, 3)), lengths(nn.Conv1d(4, 4, 3, groups=2), dim=2), nn.Unflatten(2, (3, 4)),
+        Standardised(4, 6, 2), nn.ReLU(), Standardised(6, 6, 6, 1.7, 1e-3), Standardised(6, 4, 1, 1.0),
+    )  # fmt: skip
+
+
+def activations() -> nn.Module:
+    """Activations with arguments, norms of instances, pools of the greatest, and pixels that are moved."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ELU(0.5), nn.InstanceNorm2d(8, affine=True), nn.CELU(2), nn.PReLU(), nn.InstanceNorm2d(8),
+        nn.PReLU(8), nn.GLU(1), nn.Softplus(), nn.PixelUnshuffle(2), nn.PixelShuffle(2), nn.AdaptiveMaxPool2d((3, 2)),
+        nn.SELU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+
+
 MODULES: dict[str, Sample] = {
     "plain": Sample(plain),
     "resnet": Sample(ResNet),
@@ -309,6 +372,10 @@ MODULES: dict[str, Sample] = {
         lambda: nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.ConvTranspose1d(8, 2, 4, 2)), ((4, 20),)
     ),
     "three_dimensions": Sample(lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4)), ((3, 5, 6, 7),)),
+    "gated": Sample(Gated),
+    "reduced": Sample(Reduced, ((3, 6, 5),)),
+    "normed": Sample(normed, ((3, 16),)),
+    "activations": Sample(activations),
     "tokens": Sample(lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 6)), ((5, 6),)),
 }
 """By name; `build_NAME` builds one."""

@@ -71,9 +71,14 @@ def conv(draw: Draw, x: Shape) -> Values:
     return values
 
 
+def lengths(draw: Draw, x: Shape) -> str:
+    """What parts of a weight have lengths of their own."""
+    return draw(st.sampled_from(["filter", "tap"])) if len(x.spatial) == 1 else "filter"
+
+
 def _normed(draw: Draw, values: Values, x: Shape) -> None:
     """What parts of a weight have lengths of their own, or are standardised."""
-    norm = draw(st.sampled_from(["filter", "standard", "gain", *(["tap"] if len(x.spatial) == 1 else [])]))
+    norm = draw(st.sampled_from([lengths(draw, x), "standard", "gain"]))
     values["weight_norm"] = norm
     if norm in ("standard", "gain"):
         maybe(draw, values, "weight_eps", st.sampled_from([Fraction(1, 10**8), Fraction(1, 100)]))
@@ -286,9 +291,10 @@ def positive(name: str) -> Callable[[Draw, Shape], Values]:
 
 
 def times(draw: Draw, x: Shape) -> Values:
-    """A positive factor, perhaps a power of it."""
-    values: Values = {"factor": draw(st.sampled_from([2, 48, Fraction(1, 30)]))}
-    maybe(draw, values, "power", st.sampled_from([Fraction(1, 2), Fraction(-1, 2), 2]))
+    """A factor, perhaps a power of it."""
+    values: Values = {"factor": draw(st.sampled_from([2, 48, Fraction(1, 30), -1]))}
+    powers = [Fraction(1, 2), Fraction(-1, 2)] if values["factor"] > 0 else []
+    maybe(draw, values, "power", st.sampled_from([*powers, 2]))
     return values
 
 

@@ -64,7 +64,7 @@ CATALOGUE = [
         "t.yaml:6:10: E088 conv: C = 33/2 is not an integer",
         "use // or ceil(...)",
     ),
-    (f"{HEAD}layers:\n  - times 1-1 2\n", "t.yaml:5:11: E088 times: factor = 0 is not greater than 0", ""),
+    (f"{HEAD}layers:\n  - times 1-1 2\n", "t.yaml:5:11: E088 times: factor = 0 leaves nothing", ""),
     (
         f"{HEAD}layers:\n  - maxpool 8\n  - conv 64 7x7\n",
         "t.yaml:6:5: E204 conv: kernel 7 is larger than the padded input 4",

@@ -556,6 +556,7 @@ def test_activations_without_a_class_in_pytorch_compute_their_formulas() -> None
         make("square"): x * x,
         make("times", Fraction(1, 4)): x / 4,
         make("times", 48, Fraction(-1, 2)): x / 48**0.5,
+        make("times", -2, 3): -8 * x,
         make("glu"): values / (1 + (-gates).exp()),
         make("glu", "silu"): values * F.silu(gates),
         make("glu", "gelu"): values * F.gelu(gates),

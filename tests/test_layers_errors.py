@@ -273,6 +273,7 @@ ERRORS = [
         "needs a factor, a size or like",
         "write 'resize 3/2', 'resize size=56' or 'resize like=@path'",
     ),
+    (make("times", -2, Fraction(1, 2)), "C8", "E211", "factor=-2 has no power of 1/2", ""),
     (make("resize", 0), "C8 W8", "E211", "factor=0 is not greater than 0", ""),
     (make("resize", Fraction(1, 9)), "C8 W8", "E208", "factor=1/9 leaves nothing of W=8", ""),
     (make("resize", 2, align_corners=True), "C8 W8", "E211", "mode=nearest has no corners to align", ""),

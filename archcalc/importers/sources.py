@@ -242,6 +242,7 @@ def _first_line(error: BaseException) -> str:
 def usual_sizes(source: Source) -> Sizes | None:
     """The inputs that a library says its network is made for; None for other code."""
     if source.home == "timm":
+        _factory(source)  # it may not be there
         return [tuple(library("timm").get_pretrained_cfg(source.what).input_size)]
     if source.home == "torchvision":
         weights = library("torchvision.models").get_model_weights(source.what)

@@ -12,7 +12,7 @@ from archcalc.layers.base import Layer, Sentences, layer
 from archcalc.layers.kept import INPUT, NOTHING, OUTPUT, Extra, Kept, Moments, Width
 from archcalc.layers.reads import Everywhere, Reads, over
 from archcalc.shape import Shape, Window
-from archcalc.symbolic import Dim, differ, floor_div, known, none_equal
+from archcalc.symbolic import Dim, differ, floor_div, is_symbolic, known, none_equal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -275,7 +275,7 @@ class Times(Activation):
     """x times a fixed number: `factor` to the `power`, which isn't learned. `times d 1/2` is √d times x.
 
     So embeddings are multiplied (Vaswani et al. 2017, section 3.4), and logits are held below a cap:
-    `times 1/30 -> tanh -> times 30` (Gemma 2, section 2).
+    `times 1/30 -> tanh -> times 30` (Gemma 2, section 2). A sum with `times -1` is a difference.
     """
 
     also = ("rescale", "rescaling", "multiply_by", "logit_scale")
@@ -285,6 +285,11 @@ class Times(Activation):
 
     keeps = NOTHING
     linear = True
+
+    def output_shape(self, x: Shape) -> Shape:
+        if not is_symbolic(self.factor) and self.factor < 0 and self.power.denominator != 1:
+            raise ShapeError(f"factor={self.factor} has no power of {self.power}", code="E211")
+        return x
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

@@ -142,8 +142,8 @@ def _factor(value: Any) -> Factor:
     if is_symbolic(value):
         return _size(value)
     number = _number(value)
-    if number <= 0:
-        raise ExpressionError(f"= {number} is not greater than 0")
+    if number == 0:
+        raise ExpressionError("= 0 leaves nothing")
     return number
 
 
@@ -203,7 +203,7 @@ ARGUMENT_TYPES = {
         ArgumentType("bool", "true or false", _flag),
         ArgumentType("Bias", "true, false, or position (one per output position)", _bias, ("position",)),
         ArgumentType("Number", "a number", _number),
-        ArgumentType("Factor", "a number greater than 0", _factor),
+        ArgumentType("Factor", "a number other than 0", _factor),
         ArgumentType("Tensor", "an earlier tensor, @path", _reference),
         ArgumentType("Tie", "an earlier layer whose weights are shared, @path", _reference),
         ArgumentType("Table", "the name of a table under 'tables'", _table),

@@ -62,7 +62,7 @@ class Convolution(Sliding):
     )
 
     @property
-    def linear(self) -> bool:  # type: ignore[override]
+    def linear(self) -> bool:
         """Whether weights of 1 add up what it reads: standardised, they'd be 0."""
         return self.weight_norm not in STANDARDISED
 

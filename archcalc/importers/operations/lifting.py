@@ -243,8 +243,9 @@ class Lifter:
         stored = made if isinstance(made, Stored) else operand
         if isinstance(stored, Stored):
             return self.plain(learned_volume(self, self.whole(stored)))
-        if isinstance(made, Constant):
-            with self._again(operand.operation, "a constant") as operation:
+        if isinstance(made, (Constant, Weight)):
+            what = "a constant" if isinstance(made, Constant) else "a weight that is computed"
+            with self._again(operand.operation, what) as operation:
                 self.views[operand.operation] = opaque(self, operation)
         return self.view(operand)
 

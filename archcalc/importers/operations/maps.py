@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 from archcalc.importers.operations.exported import Operation
 from archcalc.importers.operations.lifting import Lifter, Unknown, argument, extent, number, operator
 from archcalc.importers.operations.merging import merged
-from archcalc.importers.operations.views import TensorView, whole
+from archcalc.importers.operations.views import Dimension, Factor, TensorView, whole
+from archcalc.shape import Shape
 
 # --- pools ----------------------------------------------------------------------------------------------------------
 
@@ -19,23 +24,76 @@ def adaptive_max_pool(lifter: Lifter, op: Operation) -> list[TensorView]:
     return [lifter.made("adaptive_maxpool", [x], output_size=extent(size, len(size)))]
 
 
+@operator("mean")
+def mean(lifter: Lifter, op: Operation) -> TensorView:
+    """The mean along dimensions."""
+    return reduced(lifter, op, "global_avgpool")
+
+
 @operator("amax")
 def greatest(lifter: Lifter, op: Operation) -> TensorView:
-    """The greatest value of all positions of a map."""
-    return over_positions(lifter, op, "global_maxpool", "the greatest value")
+    """The greatest value along dimensions."""
+    return reduced(lifter, op, "global_maxpool")
 
 
-def over_positions(lifter: Lifter, op: Operation, kind: str, what: str) -> TensorView:
-    """One value for each channel of a map, whose axes are kept or dropped."""
+@operator("sum")
+def total(lifter: Lifter, op: Operation) -> TensorView:
+    """The sum along dimensions: so many times the mean."""
+    found = reduced(lifter, op, "global_avgpool")
+    count = prod(lifter.view(op.arguments[0]).sizes()) // prod(found.sizes())
+    return lifter.along(found, "times", factor=count) if count != 1 else found
+
+
+def reduced(lifter: Lifter, op: Operation, kind: str) -> TensorView:
+    """One value, as a pool makes it, for all along some dimensions, which are kept with one value or dropped."""
     x, dims, keep = lifter.view(op.arguments[0]), argument(op, 1, "dim"), argument(op, 2, "keepdim", False)
-    shape, places = lifter.shape(x.step), sorted(dim % len(x.dims) for dim in dims or range(len(x.dims)))
-    over = [factor for place in places for factor in x.dims[place]]
-    spatial = [factor for axis in shape.spatial for factor in whole(axis, shape[axis])]
-    if x.starts or not shape.spatial or over != spatial:
-        raise Unknown(f"{what} over other axes than all spatial ones")
-    found = x._replace(step=lifter.add(kind, [x.step]))
-    kept = [() if place in places else dim for place, dim in enumerate(found.dims) if keep or place not in places]
-    return found._replace(dims=tuple(kept))
+    over = sorted({dim % len(x.dims) for dim in ([dims] if isinstance(dims, int) else dims or range(len(x.dims)))})
+    left = [place for place in range(len(x.dims)) if place not in over]
+    if not left or left[0] != 0:
+        raise Unknown("a value for all examples")
+    once = x.without_copies()
+    x = x._replace(dims=tuple((once if place in over else x).dims[place] for place in range(len(x.dims))))
+    if (pooled := _pooled(lifter, x, [factor for place in over for factor in x.dims[place]], kind)) is not None:
+        return pooled._replace(dims=_kept([pooled.dims[place] for place in left], over, keep))
+    sizes = x.sizes()
+    counts = [sizes[0], *(prod(sizes[place] for place in places) for places in (left[1:], over))]
+    line = x.permuted([*left, *over]).reshaped(counts)
+    assert line is not None  # whole dimensions are joined
+    step = lifter.add(kind, [lifter.volume(line, ("C", "W"))])
+    if over == [1] and lifter.plain(x.step) == x and lifter.shape(x.step).spatial:
+        return _of_one_channel(lifter, step, lifter.shape(x.step), keep)
+    rest = lifter.plain(step).reshaped([sizes[place] for place in left])
+    assert rest is not None  # its channels are what is left
+    return rest._replace(dims=_kept(rest.dims, over, keep))
+
+
+def _pooled(lifter: Lifter, x: TensorView, over: Sequence[Factor], kind: str) -> TensorView | None:
+    """A map of which these factors are pooled, if they are spatial axes, all or some; itself if there are none."""
+    shape = lifter.shape(x.step)
+    axes = [axis for axis in shape.spatial if whole(axis, shape[axis]) and whole(axis, shape[axis])[0] in over]
+    if not over:
+        return x
+    if not x.is_all_of(lifter.plain(x.step)) or len(axes) != len(over):
+        return None
+    if all(axis in axes or shape[axis] == 1 for axis in shape.spatial):
+        return x._replace(step=lifter.add(kind, [x.step]))
+    sizes = tuple(1 if axis in axes else shape[axis] for axis in shape.spatial)
+    return x._replace(step=lifter.add(kind.replace("global", "adaptive"), [x.step], output_size=sizes))
+
+
+def _of_one_channel(lifter: Lifter, line: int, shape: Shape, keep: bool) -> TensorView:
+    """Values for the positions of a map, which are channels, as a map."""
+    sizes: dict[str, Any] = {axis: shape[axis] for axis in shape.spatial}
+    found = lifter.plain(lifter.add("reshape", [line], C=1, **sizes))
+    return found if keep else found.without(1)
+
+
+def _kept(dims: Sequence[Dimension], over: Sequence[int], keep: bool) -> tuple[Dimension, ...]:
+    """Dimensions with those of one value that are kept."""
+    found = list(dims)
+    for place in over if keep else ():
+        found.insert(place, ())
+    return tuple(found)
 
 
 # --- values by themselves -------------------------------------------------------------------------------------------
@@ -93,7 +151,9 @@ def difference(lifter: Lifter, op: Operation) -> TensorView:
     one, other = op.arguments[:2]
     if isinstance(one, (int, float)) or isinstance(other, (int, float)):
         raise Unknown("a difference with a number")
-    return merged(lifter, "add", lifter.view(one), lifter.along(lifter.view(other).without_copies(), "times", factor=-1))
+    return merged(
+        lifter, "add", lifter.view(one), lifter.along(lifter.view(other).without_copies(), "times", factor=-1)
+    )
 
 
 # --- norms ----------------------------------------------------------------------------------------------------------

@@ -273,30 +273,6 @@ def adaptive_pool(lifter: Lifter, op: Operation) -> TensorView:
     return lifter.made("adaptive_avgpool", [x], output_size=extent(size, len(size)))
 
 
-@operator("mean")
-def mean(lifter: Lifter, op: Operation) -> TensorView:
-    """The mean over all positions."""
-    x, keep = lifter.view(op.arguments[0]), argument(op, 2, "keepdim", False)
-    shape = lifter.shape(x.step)
-    dims = sorted(dim % len(x.dims) for dim in op.arguments[1])
-    over = [factor for dim in dims for factor in x.dims[dim]]
-    if not x.starts and over == list(whole("T", shape.get("T", 1))) and not shape.spatial and over:
-        return _mean_of_tokens(lifter, x, dims, keep)
-    if x.starts or not shape.spatial or over != [f for axis in shape.spatial for f in whole(axis, shape[axis])]:
-        raise Unknown("a mean over other axes than all spatial ones")
-    found = x._replace(step=lifter.add("global_avgpool", [x.step]))
-    kept = [() if place in dims else dim for place, dim in enumerate(found.dims) if keep or place not in dims]
-    return found._replace(dims=tuple(kept))
-
-
-def _mean_of_tokens(lifter: Lifter, x: TensorView, dims: list[int], keep: bool) -> TensorView:
-    """The mean over tokens, as positions of an axis."""
-    line = lifter.add("transpose", [x.step], inner=False, axis="T", other="D")
-    step = lifter.add("flatten", [lifter.add("global_avgpool", [line])], inner=False)
-    kept = [() if place in dims else dim for place, dim in enumerate(x.dims) if keep or place not in dims]
-    return TensorView(step, tuple(kept))
-
-
 @operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_bicubic2d")
 def upsample(lifter: Lifter, op: Operation) -> TensorView:
     """A map sampled anew, by a factor where that is a whole one."""
@@ -428,6 +404,8 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
         other = float(value) if value.numel() == 1 else other
     if isinstance(other, Stored) and not other.learned:
         raise Unknown(f"{kind} with {other.name}, which isn't learned")
+    if (kind, other) in (("add", 0), ("mul", 1)):
+        return x
     if isinstance(other, (int, float)) and kind == "mul":
         return lifter.along(x, "times", factor=number(other))
     if isinstance(other, Stored) and kind == "mul":

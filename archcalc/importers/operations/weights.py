@@ -35,7 +35,7 @@ def standardised(lifter: Lifter, op: Operation) -> Weight:
         argument(op, 2, ""),
         op.arguments[7],
     )
-    if weight is None or not weight.learned or bias is not None or len(weight.shape) != 3 or weight.shape[0] != 1:
+    if weight is None or bias is not None or not _is_plain(weight) or len(weight.shape) != 3 or weight.shape[0] != 1:
         raise Unknown("batch normalisation without running statistics")
     _, filters, size = weight.shape
     if factors is None:
@@ -51,16 +51,21 @@ def standardised(lifter: Lifter, op: Operation) -> Weight:
 
 def _multiple(lifter: Lifter, operand: Any) -> tuple[Stored, float]:
     """A parameter, and the number that it's multiplied by."""
-    if (stored := lifter.stored(operand)) is not None and stored.learned:
+    if (stored := lifter.stored(operand)) is not None and _is_plain(stored):
         return stored, 1.0
     while isinstance(operand, Result):
         op = lifter.exported.operations[operand.operation]
         name, operand = op.name.partition(".")[0], op.arguments[0]
-        if name == "mul" and isinstance(operand, Stored) and operand.learned and isinstance(op.arguments[1], float):
+        if name == "mul" and isinstance(operand, Stored) and _is_plain(operand) and isinstance(op.arguments[1], float):
             return operand, op.arguments[1]
         if name not in VIEWS:
             break
     raise Unknown("factors of filters that are computed")
+
+
+def _is_plain(stored: Stored) -> bool:
+    """Whether it's a parameter as the module has it."""
+    return stored.learned and stored.rows is None and not stored.turned and not stored.plus
 
 
 def _number(value: float, size: int, product: float) -> Any:
