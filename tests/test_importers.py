@@ -23,7 +23,7 @@ RESNET = """\
 archcalc: 1
 name: ResNet
 input: {C: 3, H: size, W: size}
-hparams: {size: 16, classes: 10}
+hparams: {size: 16, classes: 10, width: 8}
 defaults: {conv: {p: half, bias: false}}
 blocks:
   residual():
@@ -34,7 +34,7 @@ blocks:
       shortcut: conv 2*x.C 1x1 s=2 -> bn
     - relu
 layers:
-  - conv 8 3x3 bias=true
+  - conv width 3x3 bias=true
   - stage0: (residual)*3
   - stage{i}:
       for: {i: 1..2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -153,6 +154,10 @@ class Lifter:
         """Steps whose volume isn't as PyTorch has such volumes: those of opaque layers."""
         self.not_lifted: dict[int, NotLifted] = {}
         """Operations that became opaque layers, by their number."""
+        self.concatenated: dict[tuple[str, tuple[int, ...]], int] = {}
+        """Steps that join volumes, by the axis and the volumes."""
+        self.origins: dict[TensorView, tuple[Around, ...]] = {}
+        """For views the submodules that made them."""
         self.operation: Operation | None = None
         self.parameters: dict[Stored, int] = {}
         """Steps that have a parameter as a volume."""
@@ -215,6 +220,8 @@ class Lifter:
         found = self._as_it_is(self._layers(operation) if found is None else found, operation)
         if operation.name.partition(".")[0].endswith("_"):
             self._write(operation.arguments[0], found)
+        for view in found if isinstance(found, list) else ():
+            self.origins.setdefault(view, operation.around)
         return found  # type: ignore[no-any-return]
 
     def _as_opaque(self, number: int, operation: Operation, before: int, reason: str) -> list[TensorView]:
@@ -233,6 +240,7 @@ class Lifter:
         self.products = {step for step in self.products if step < count}
         self.free = {step for step in self.free if step < count}
         self.moved = {view: step for view, step in self.moved.items() if step < count}
+        self.concatenated = {row: step for row, step in self.concatenated.items() if step < count}
         self.alone = {waiting: step for waiting, step in self.alone.items() if step < count}
         self.rolled = {step: of for step, of in self.rolled.items() if step < count}
         self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
@@ -485,10 +493,30 @@ class Lifter:
         found = moves(shape, dims, dict(view.starts), named) if len(named) == len(dims) else None
         if found is None:
             raise Unknown(f"{shape.text()} in another order, as {'x'.join(map(str, view.sizes()[1:]))}")
-        step = view.step
+        step, around = view.step, self._around(view)
         for kind, arguments in found:
             step = self.add(kind, (step,), inner=False, **arguments)
+            self.steps[-1] = self.steps[-1]._replace(around=around)
         return step
+
+    def _around(self, view: TensorView) -> tuple[Around, ...]:
+        """The submodules around what moves values: those that made the view, if they ran last."""
+        assert self.operation is not None
+        origin = self.origins.get(view)
+        if origin is not None and self.steps and self.steps[-1].around[: len(origin)] == origin:
+            return origin
+        return self._ahead()
+
+    def _ahead(self) -> tuple[Around, ...]:
+        """The submodules around what is done for an operation ahead of it: not the one that is nothing but it."""
+        assert self.operation is not None
+        around = self.operation.around
+        return around if around and self._does[around[-1].path] > 1 else around[:-1]
+
+    @cached_property
+    def _does(self) -> Counter[str]:
+        """How many operations each submodule runs itself."""
+        return Counter(op.around[-1].path for op in self.exported.operations if op is not NOTHING and op.around)
 
     def _without_batch(self, view: TensorView) -> tuple[Dimension, ...]:
         """A view's dimensions, those without the batch; what it has beside the batch in one comes first.
@@ -576,7 +604,7 @@ class Lifter:
             self.free.add(len(self.steps))
         assert self.operation is not None
         kept = tuple(each for each in stored if isinstance(each, Stored))
-        around = self.operation.around if inner else self.operation.around[:-1]
+        around = self.operation.around if inner else self._ahead()
         self.steps.append(Step(layer, tuple(inputs), shape, around, self.operation.line, kept))
         if inputs and inputs[0] in self.plains and shape == self.shape(inputs[0]):
             self.plains[len(self.steps) - 1] = self.plains[inputs[0]]._replace(step=len(self.steps) - 1)
@@ -595,7 +623,10 @@ class Lifter:
 
     def along(self, view: TensorView, kind: str, stored: Sequence[Any] = (), **arguments: Any) -> TensorView:
         """Add a layer that treats all positions alike, on a tensor with its dimensions in any order."""
-        view = self.cut(view)
+        assert self.operation is not None
+        plain, in_place = self.plain(view.step), self.operation.name.partition(".")[0].endswith("_")
+        is_flat = len(view.dims) == 2 < len(plain.dims) and view.dims[0] == plain.dims[0]
+        view = self.laid(view) if is_flat and not in_place else self.cut(view)
         shape = self.shape(view.step)
         step = self.add(kind, (view.step,), stored, **arguments)
         if self.shape(step) == shape:

@@ -47,6 +47,8 @@ def concatenated(lifter: Lifter, views: Sequence[TensorView], place: int) -> Ten
     """
     if place == 0:
         raise Unknown("examples that are joined")
+    if len(views) == 1:
+        return views[0]
     if (found := _blocks_as_channels(lifter, views, place)) is not None:
         return found
     views = [view._replace(dims=((), *view.dims[1:])) if view.step in lifter.free else view for view in views]
@@ -59,10 +61,22 @@ def concatenated(lifter: Lifter, views: Sequence[TensorView], place: int) -> Ten
     axes = _axes_of(base) if not base.dims[place] else [factor.axis for factor in base.dims[place]]
     axis = axes[0] if base.dims[place] else axes[place - (len(base.dims) - len(axes))]
     steps = [_beside(lifter, base, axis, place, view) for view in views]
-    step = lifter.add("concat", steps, axis=axis)
+    step = _with_earlier(lifter, tuple(steps), axis)
     dims = [*base.dims]
     dims[place] = whole(axis, lifter.shape(step)[axis])
     return base._replace(step=step, dims=tuple(dims))
+
+
+def _with_earlier(lifter: Lifter, steps: tuple[int, ...], axis: str) -> int:
+    """Volumes joined; the first of them as what they were joined to before: dense blocks do so time and again."""
+    row = steps
+    for length in range(len(steps) - 1, 1, -1):
+        if (before := lifter.concatenated.get((axis, steps[:length]))) is not None:
+            row = (before, *steps[length:])
+            break
+    found = lifter.add("concat", row, axis=axis)
+    lifter.concatenated.setdefault((axis, steps), found)
+    return found
 
 
 def _beside(lifter: Lifter, base: TensorView, axis: str, place: int, view: TensorView) -> int:

@@ -63,6 +63,9 @@ def _plain(shape: Shape, axes: Sequence[str]) -> list[Dimension]:
     return [whole(axis, shape[axis]) for axis in axes]
 
 
+FEW_PARTS = 4
+"""Equal parts of channels that programs divide them into."""
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
@@ -78,14 +81,20 @@ def parts(
         in_a_row = all(one.stride * one.size == other.stride for one, other in pairwise(factors))
         if not in_a_row or (length == size and not start):
             continue
-        stop = start + (length - 1) * gap + 1
-        to_the_end = -(-(size - start) // gap) == length
-        arguments = {"axis": axis, "start": start, "step": gap, **({} if to_the_end else {"stop": stop})}
-        found.append(Move("part", arguments))
+        found.append(_part(axis, size, start, length, gap))
         shape = shape.with_(**{axis: length})
         left.pop(axis, None)
         dims = [tuple(_narrowed(f, gap) if f.axis == axis else f for f in dim) for dim in dims]
     return found, shape, dims, left
+
+
+def _part(axis: str, size: int, start: int, length: int, gap: int) -> Move:
+    """Positions along an axis; of channels one of a few equal parts is called so."""
+    if axis == "C" and gap == 1 and size % length == start % length == 0 and size // length <= FEW_PARTS:
+        return Move("chunk", {"parts": size // length, "index": start // length})
+    stop = start + (length - 1) * gap + 1
+    to_the_end = -(-(size - start) // gap) == length
+    return Move("part", {"axis": axis, "start": start, "step": gap, **({} if to_the_end else {"stop": stop})})
 
 
 def _narrowed(factor: Factor, gap: int) -> Factor:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from archcalc.errors import UsageError
 from archcalc.importers.operations.lifting import Step
-from archcalc.importers.writing.formals import ACTIVATION, Formals, numbered
+from archcalc.importers.writing.formals import ACTIVATION, VOLUME, Formals, numbered
 from archcalc.importers.writing.outline import (
     UNNAMED,
     Call,
@@ -45,6 +45,8 @@ class Block(NamedTuple):
     """For each formal the argument of a layer that it gives."""
     base: str
     traits: tuple[str, ...]
+    others: tuple[tuple[str, int], ...] = ()
+    """The formals that are volumes, with those of the first call."""
     shared: bool = False
 
 
@@ -121,29 +123,39 @@ class Blocks:
         return found
 
     def _is_closed(self, scope: Scope) -> bool:
-        """Whether nothing but its one volume enters it, and nothing but what it makes is read from outside."""
+        """Whether nothing but what it makes is read from outside; a module that is shared takes one volume."""
         inside = {leaf.step for leaf in leaves(scope.items)}
         read = Counter(read for step in inside for read in self.steps[step].inputs)
-        if any(volume not in inside and volume != scope.main for volume in read):
+        if scope.shared and self._others(scope):
             return False
         if any(self.steps[step].tied is not None for step in inside):
             return False
         return all(read[step] == self.readers[step] for step in inside if step != scope.out)
 
+    def _others(self, scope: Scope) -> tuple[int, ...]:
+        """The volumes that enter a scope, besides its main one."""
+        inside = {leaf.step for leaf in leaves(scope.items)} | {scope.main}
+        read = (read for leaf in leaves(scope.items) for read in self.steps[leaf.step].inputs)
+        return tuple(dict.fromkeys(volume for volume in read if volume not in inside))
+
     def _pattern(self, items: Sequence[Item], scope: Scope) -> Hashable:
         """What is the same in scopes that are alike."""
         place = {leaf.step: number for number, leaf in enumerate(leaves(scope.items))} | {scope.main: -1}
+        place |= {volume: -2 - number for number, volume in enumerate(self._others(scope))}
         return tuple(_pattern(item, place) for item in items)
 
     def _add(self, base: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> str:
         """Add a block of scopes that are alike, and its calls. Returns: its name, with a number if it's taken."""
         name = numbered(base, set(self.found))
         roles = {block.name: block.roles for block in self.found.values()}
-        formals = Formals(self.steps, self.defaults, roles, scopes)
+        others = list(map(self._others, scopes))
+        formals = Formals(self.steps, self.defaults, roles, scopes, others)
         items = tuple(formals.written(item) for item in scopes[0].items)
-        self.found[name] = Block(name, formals.declared(), items, formals.roles, base, _traits(scopes[0]))
+        volumes = [name for name, role in formals.roles.items() if role == VOLUME]
+        named = tuple(zip(volumes, others[0], strict=True))
+        self.found[name] = Block(name, formals.declared(), items, formals.roles, base, _traits(scopes[0]), named)
         for number, scope in enumerate(scopes):
-            calls[scope.out] = Call(scope, name, formals.given(number))
+            calls[scope.out] = Call(scope, name, formals.given(number), others[number])
         return name
 
     def _share(self, path: str, scopes: Sequence[Scope], calls: dict[int, Call]) -> None:
@@ -165,7 +177,7 @@ def _names(blocks: Sequence[Block]) -> dict[str, str]:
     found: dict[str, str] = {}
     for block in sorted(blocks, key=lambda block: len(block.traits)):
         plain = min((other.traits for other in blocks if other.base == block.base), key=len)
-        own = [trait for trait in block.traits if trait not in plain]
+        own = [trait for trait in block.traits if trait not in plain and trait not in block.base]
         found[block.name] = numbered("_".join([block.base, *own[:1]]), set(found.values()))
     return found
 
@@ -269,7 +281,7 @@ def _pattern(item: Item, place: dict[int, int]) -> Hashable:
         word = ACTIVATION if item.is_activation else item.word
         return word, place.get(item.main), tuple(place.get(read) for read in item.reads)
     if isinstance(item, Call):
-        return COUNT.sub("", item.scope.name), item.block, place.get(item.main)
+        return COUNT.sub("", item.scope.name), item.block, *(place.get(read) for read in (item.main, *item.reads))
     if isinstance(item, Scope):
         return COUNT.sub("", item.name), tuple(_pattern(each, place) for each in item.items)
     return item.leaf.word, tuple(tuple(_pattern(each, place) for each in branch) for branch in item.branches)

@@ -26,6 +26,8 @@ FORMALS = {
 CHANNELS = ("out_channels", "out_features")
 MANY = 16
 """The largest multiple of another number that isn't a coincidence."""
+VOLUME = "volume"
+"""The role of a formal that stands for an earlier volume."""
 ACTIVATION = "activation"
 """The role of a formal that stands for a kind of layer."""
 
@@ -39,11 +41,15 @@ class Formals:
         defaults: Mapping[str, Mapping[str, str]],
         roles: Mapping[str, Mapping[str, str]],
         scopes: Sequence[Scope],
+        others: Sequence[Sequence[int]],
     ) -> None:
         self.steps, self.defaults, self.scopes, self._roles = steps, defaults, scopes, roles
         self.rows: dict[str, tuple[str, ...]] = {}
         self.roles: dict[str, str] = {}
         self._taken = set(shown_names(scopes[0].items))
+        for place in range(len(others[0])):
+            name = numbered("t", {*self._taken, *self.rows}, "")
+            self.rows[name], self.roles[name] = tuple(f"@{volumes[place]}" for volumes in others), VOLUME
         names = [list(_scope_names(scope.items)) for scope in scopes]
         self._differing = {place for place, row in enumerate(zip(*names, strict=True)) if len(set(row)) > 1}
         self._place = -1
@@ -73,7 +79,8 @@ class Formals:
     def declared(self) -> Arguments:
         """The formals: channels first, and those with a default last."""
         found = [(name, self._default(row)) for name, row in self.rows.items()]
-        return tuple(sorted(found, key=lambda formal: (formal[1] != "", self.roles[formal[0]] not in CHANNELS)))
+        order = (*CHANNELS, VOLUME)
+        return tuple(sorted(found, key=lambda formal: (formal[1] != "", self.roles[formal[0]] not in order)))
 
     def given(self, number: int) -> Arguments:
         """What a call gives for each formal, in their order."""
@@ -81,6 +88,8 @@ class Formals:
 
     def _default(self, row: Sequence[str]) -> str:
         value, times = Counter(row).most_common(1)[0]
+        if value.startswith("@"):
+            return ""
         return value if 2 * times > len(row) and len(row) > 2 else ""
 
     def _values(self, place: int) -> list[dict[str, str]]:
@@ -119,6 +128,8 @@ class Formals:
     def _named(self, argument: str, row: tuple[str, ...], place: int) -> str:
         """An expression for a row of values: of a formal, of channels that enter, or a formal of its own."""
         role = self._role(place, argument)
+        if role == VOLUME:
+            return row[0]  # the same place in each
         for name, values in self.rows.items():
             if values == row and (role in CHANNELS) is (self.roles[name] in CHANNELS):
                 return name

@@ -26,12 +26,15 @@ WIDTHS = (*CHANNELS, "dim")
 """Arguments that say how many channels there are."""
 PASSING = (
     "softmax", "log_softmax", "sigmoid", "tanh", "flatten", "dropout", "resize", "upsample", "identity", "select",
+    "relu", "global_avgpool", "global_maxpool",
 )  # fmt: skip
 """What may stand between the last matrix and what goes out."""
-COMMON = 64
-"""The largest multiple of a width that is one."""
+DOUBLED = (1, 2, 4, 8, 16, 32)
+"""Multiples of a width of maps that are one."""
+WIDER = 8
+"""The largest multiple of a width of tokens."""
 OFTEN = 3
-"""Times that a width occurs, to be worth a name."""
+"""Layers with more than so many of which a width is worth a name."""
 DEEP = 3
 """Passes of the one loop of a network that are worth a name."""
 LOOPED = re.compile(r"(?<=\)\*)(\d+)|(?<=for: \{i: )(\d+)\.\.(\d+)")
@@ -73,7 +76,11 @@ class _Finder:
         return {key: hparam._replace(name=self._free(key, hparam.name)) for key, hparam in named.items()}
 
     def _free(self, key: str, name: str) -> str:
-        for each in (name, {"d": "width", "groups": "kv_heads", "heads": "num_heads"}.get(name, f"{name}s"), f"{key}_"):
+        for each in (
+            name,
+            {"d": "d_model", "groups": "kv_heads", "heads": "num_heads"}.get(name, f"{name}s"),
+            f"{key}_",
+        ):
             if each not in self.taken:
                 return each
         return f"{name}_of_all"
@@ -112,8 +119,13 @@ class _Finder:
             others = [value for value in widths if value % self.d or value > 8 * self.d]
             if len(others) == 1 and others[0] > self.d:
                 yield "ffn", Hparam("ffn", others[0])
-        elif widths and widths.total() >= OFTEN and all(_times(value, min(widths)) for value in widths):
-            yield "width", Hparam("width", min(widths))
+            return
+        ends = {known(self.steps[each].shape["C"]) for each in self.lifted.outputs if each >= 0}
+        made = [step for step in self.steps if set(CHANNELS) & set(step.layer.arguments())]
+        maps = {value for name, value in self.sites if name == "out_channels"} or set(widths)
+        base = Hparam("width", min(maps - ends - apart, default=0))
+        if base.value > 1 and len(made) > OFTEN and all(_times(value, base) for value in maps - ends - apart):
+            yield "width", base
 
 
 def is_matrix(layer: Layer) -> bool:
@@ -131,9 +143,11 @@ def _same(values: Iterator[object]) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _times(value: int, base: int) -> int:
-    """How many times another number one is; 0 if it isn't."""
-    return value // base if base > 1 and value % base == 0 and value // base <= COMMON else 0
+def _times(value: int, width: Hparam) -> int:
+    """How many times a width a number is; 0 if that's none that is common."""
+    times, rest = divmod(value, width.value)
+    common = times in DOUBLED if width.name.startswith("width") else 0 < times <= WIDER
+    return times if not rest and common else 0
 
 
 def _numbers(items: Sequence[Item], blocks: Sequence[Block]) -> Iterator[tuple[str, int]]:
@@ -209,7 +223,7 @@ def _width(value: int, named: Named, goes_out: bool) -> str:
     for key in ("vocabulary", "classes") if goes_out else ():
         if key in named and named[key].value == value:
             return named[key].name
-    if "width" in named and (times := _times(value, named["width"].value)):
+    if "width" in named and (times := _times(value, named["width"])):
         return named["width"].name if times == 1 else f"{times}*{named['width'].name}"
     return named["ffn"].name if "ffn" in named and named["ffn"].value == value else str(value)
 

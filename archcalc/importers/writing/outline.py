@@ -90,11 +90,12 @@ class Scope(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A scope that is a call of a block."""
+    """A scope that is a call of a block; `reads` are volumes besides the one that enters."""
 
     scope: Scope
     block: str
     arguments: Arguments
+    reads: tuple[int, ...] = ()
 
     @property
     def main(self) -> int:
@@ -146,9 +147,18 @@ class Outline:
             if not name:
                 found += [leaves[place] for place in group]
                 continue
+            while group and not shared and self._enters(leaves, group):
+                found.append(leaves[group.pop(0)])
+            if not group:
+                continue
             inside = self._arranged([leaves[place] for place in group], [paths[place] for place in group], depth + 1)
             found += [_scope(name, kind, inside, shared)] if self._gives_one(inside) else inside
         return self._joined(found)
+
+    def _enters(self, leaves: Sequence[Leaf], group: Sequence[int]) -> bool:
+        """Whether a submodule begins by joining volumes: one volume enters what comes after it."""
+        first, inside = leaves[group[0]], {leaves[place].step for place in group}
+        return first.word in JOINS and bool(first.reads) and not inside & {first.main, *first.reads}
 
     def _joined(self, items: Sequence[Item]) -> tuple[Item, ...]:
         """Items with branches together; in another order if more of them are found so."""
@@ -350,7 +360,11 @@ def usual_arguments(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
                 arguments.get(name, "") for arguments in alike if name != "padding" or not _is_point(arguments)
             )
             value = max(values, key=lambda one: values[one], default="")
-            if value and not argument.required and (argument.default is not None or len(values) == 1):
+            if (
+                value
+                and not argument.required
+                and (len(values) == 1 or (argument.default is not None and name != "stride"))
+            ):
                 yield kind, name, value
 
 
@@ -387,7 +401,9 @@ def _reads(items: Sequence[Item], current: int) -> Iterator[int]:
         elif isinstance(item, Join):
             for branch in item.branches:
                 yield from _reads(branch, item.main)
+        elif isinstance(item, Call):
+            yield from item.reads
         else:
-            yield from _reads((item.scope if isinstance(item, Call) else item).items, item.main)
+            yield from _reads(item.items, item.main)
         jumps = not merges and (jumps or item.main != current)
         current = item.out

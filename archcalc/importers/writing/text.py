@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from archcalc.importers.operations.lifting import Lifted
@@ -23,6 +23,7 @@ from archcalc.importers.writing.hparams import (
 )
 from archcalc.importers.writing.naming import Namer
 from archcalc.importers.writing.outline import (
+    GROUP,
     JOINS,
     Arguments,
     Call,
@@ -90,7 +91,10 @@ def _draft(lifted: Lifted, defaults: Mapping[str, Mapping[str, str]]) -> _Draft:
     found = tuple(blocks.found.values())
     namer = Namer(lifted, _wanted(lifted, found, items))
     found = tuple(block._replace(items=namer.grouped(block.items, block.items[-1].out)) for block in found)
-    return _Draft(namer.grouped(items), found, defaults, namer)
+    items = namer.grouped(items)
+    while len(items) == 1 and isinstance(items[0], Scope) and not items[0].shared and items[0].class_name != GROUP:
+        items = items[0].items  # what is the whole network needs no name
+    return _Draft(items, found, defaults, namer)
 
 
 def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named) -> str:
@@ -121,7 +125,7 @@ def _wanted(lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item]) -> s
     """The volumes that need names."""
     found = set(reads(items))
     for block in blocks:
-        found |= set(reads(block.items)) - {block.items[0].main}
+        found |= set(reads(block.items)) - {block.items[0].main, *(volume for _, volume in block.others)}
     last = items[-1].out if items else ~0
     return found | set(lifted.outputs) if lifted.outputs != (last,) else found
 
@@ -186,11 +190,7 @@ class _Writer:
         texts = self._words(items, current, named)
         if texts is None:
             return None
-        words = []
-        for text, same in groupby(texts):
-            times = len(list(same))
-            words.append(text if times == 1 else f"({text})*{times}")
-        return " -> ".join(words)
+        return " -> ".join(_repeated(texts))
 
     def _words(self, items: Sequence[Item], current: int, named: bool) -> list[str] | None:
         found: list[str] = []
@@ -215,11 +215,19 @@ class _Writer:
 
     def _leaf(self, leaf: Leaf) -> str:
         tie = [] if leaf.tied is None else [f"tie=@{self.paths[leaf.tied]}"]
-        return " ".join([self._step(leaf.word, leaf.arguments), *tie])
+        layer = self.lifted.steps[leaf.step].layer
+        read = [
+            argument.short
+            for name, argument in layer.arguments().items()
+            if argument.type.name == "Tensor" and getattr(layer, name) is not None
+        ]
+        volumes = [f"{name}=@{self.names[volume]}" for name, volume in zip(read, leaf.reads, strict=False)]
+        return " ".join([self._step(leaf.word, leaf.arguments), *volumes, *tie])
 
     def _step(self, kind: str, arguments: Arguments) -> str:
         if kind in self.blocks:
-            return " ".join([kind, *_given(arguments, self.blocks[kind].formals)])
+            named = tuple((name, self._volume(value)) for name, value in arguments)
+            return " ".join([kind, *_given(named, self.blocks[kind].formals)])
         if not arguments:
             return kind
         declared = REGISTRY[kind].arguments()
@@ -227,6 +235,10 @@ class _Writer:
         for name, value in arguments:
             words.append(value if declared[name].required else f"{declared[name].short}={value}")
         return " ".join(words)
+
+    def _volume(self, value: str) -> str:
+        """An argument, by its name if it's a volume."""
+        return f"@{self.names[int(value[1:])]}" if value.startswith("@") else value
 
     # --- structure ------------------------------------------------------------------------------------------------
 
@@ -239,6 +251,9 @@ class _Writer:
             longer = self.chain([*line, *run], begun) if times == 1 else None
             if longer is not None and (not line or len(longer) <= WIDTH - len(indent)):
                 line += run
+            elif longer is not None and (start := _break(line, run[0])):
+                yield f"{indent}- {_plain(self.chain(line[:start], begun) or '')}"
+                line, begun = [*line[start:], *run], line[start - 1].out
             else:
                 if line:
                     yield f"{indent}- {_plain(self.chain(line, begun) or '')}"
@@ -387,7 +402,7 @@ class _Writer:
             yield f"{head} {_plain(lines[0])}"
         else:
             yield head
-            yield from lines
+            yield from _without_dash(lines)
 
     def _join(self, item: Item, indent: str) -> Lines:
         """A merge with its branches."""
@@ -437,9 +452,52 @@ class _Writer:
         """A block's declaration."""
         formals = ", ".join(f"{name}={default}" if default else name for name, default in block.formals)
         main, names = block.items[0].main, self.names
-        self.names = {**names, main: "in"}
+        self.names = {**names, main: "in"} | {volume: name for name, volume in block.others}
         yield from self._under(f"{INDENT}{block.name}({formals}):", self._listed(block.items, main, INDENT * 2))
         self.names = names
+
+
+def _repeated(texts: Sequence[str]) -> Iterator[str]:
+    """Steps of a chain, those that repeat in brackets."""
+    place = 0
+    while place < len(texts):
+        length, times = 1, 1
+        for each in range(1, min(LONGEST, (len(texts) - place) // 2) + 1):
+            once, found = texts[place : place + each], 1
+            while texts[place + found * each : place + (found + 1) * each] == once:
+                found += 1
+            if found > 1 and found * each > length * times:
+                length, times = each, found
+        goes_on = texts[place + length * times : place + length * times + 1] == [texts[place]]
+        if times > 1 and goes_on and not _begins_group(texts[place]):
+            length, times = 1, 1  # it repeats from the next step on, too, which is a better beginning
+        inside = " -> ".join(texts[place : place + length])
+        yield inside if times == 1 else f"({inside})*{times}"
+        place += length * times
+
+
+def _break(line: Sequence[Item], item: Item) -> int:
+    """Where a line that has become too long is divided: ahead of its last layer with a matrix; 0 if not there."""
+    weighty = [place for place, each in enumerate([*line, item]) if not isinstance(each, Leaf) or _is_weighty(each)]
+    return weighty[-1] if weighty and weighty[-1] < len(line) else 0
+
+
+def _is_weighty(leaf: Leaf) -> bool:
+    return _begins_group(leaf.word)
+
+
+def _begins_group(text: str) -> bool:
+    """Whether a step, or a kind of layer, is one that others go with."""
+    kind = text.partition(" ")[0]
+    return kind not in REGISTRY or bool(WEIGHTY & set(REGISTRY[kind].arguments()))
+
+
+def _without_dash(lines: Sequence[str]) -> Iterator[str]:
+    """A list of one structure as that structure."""
+    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    alone = STRUCTURE.match(lines[0]) and not any(line.startswith(f"{indent}- ") for line in lines[1:])
+    for line in lines:
+        yield f"{indent}{line[len(indent) + 2 :]}" if alone else line
 
 
 def _unnamed(item: Item) -> Item:
@@ -458,6 +516,10 @@ SEVERAL = 3
 """Times that a text says the same of layers of a kind, before it's worth a default."""
 LONGEST = 8
 """Items in a pass of a loop."""
+WEIGHTY = {"out_channels", "out_features", "multiplier"}
+"""Arguments of layers that begin a group of them: a norm and an activation go with the matrix ahead of them."""
+STRUCTURE = re.compile(r" *- (for|concat|add|mul|residual):")
+"""How a structure begins in a list."""
 COUNTED = re.compile(r"(.*\D)(\d+)")
 """A name that ends in a number."""
 
