@@ -136,6 +136,8 @@ def measured(network: Network, outputs: bool) -> dict[str, Any]:
     kinds = Counter(step.layer.kind for step in found.steps if step)
     row |= {"imported": True, "seconds": seconds, "peak": peak, "lines": found.text.count("\n")}
     row |= {"layers": sum(kinds.values()), "ops": kinds[OP]}
+    if kinds[OP]:
+        row["opaque"] = sorted({f"{each.operator}: {each.reason} at {each.line}" for each in found.not_lifted})
     try:
         return row | _compared(found, source, network.inputs, outputs)
     except Exception as error:  # of our own graph, or of the library's module
@@ -232,7 +234,7 @@ def line(row: dict[str, Any]) -> str:
         return f"{name} {row['why']} {row.get('hint') or ''}".rstrip()
     counts = f"{row['lines']:5} {row['layers']:6} {row['ops']:4}"
     marks = " ".join(f"{MARKS[row.get(what)]:>{len(what)}}" for what in CHECKED)
-    wrong = row.get("why") or row.get("unlike", "")
+    wrong = row.get("why") or row.get("unlike") or "; ".join(row.get("opaque", []))
     return f"{name} {counts}  {marks}  {row['seconds']:6.1f} {row['peak'] / MiB:6.0f}  {wrong}".rstrip()
 
 
@@ -253,12 +255,12 @@ def summary(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         seconds = sorted(row["seconds"] for row in done)
         yield f"{'seconds':<28} median {statistics.median(seconds):.1f}, most {seconds[-1]:.1f}"
         yield f"{'lines':<28} median {statistics.median(row['lines'] for row in done):.0f}"
-    causes: dict[str, list[str]] = defaultdict(list)
+    causes: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
-        for text in filter(None, (row.get("why"), row.get("unlike"))):
-            causes[_cause(text)].append(row["name"])
+        for text in filter(None, (row.get("why"), row.get("unlike"), *row.get("opaque", []))):
+            causes[_cause(text)][row["name"]] = None
     for cause, names in sorted(causes.items(), key=lambda each: -len(each[1])):
-        yield f"{len(names):4}  {cause}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+        yield f"{len(names):4}  {cause}: {', '.join(list(names)[:3])}{' …' if len(names) > 3 else ''}"
 
 
 def _share(what: str, some: int, of: int) -> str:

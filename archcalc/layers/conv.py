@@ -168,8 +168,8 @@ class Convolution(Sliding):
     def tensors(self, x: Shape) -> Mapping[str, tuple[Dim, ...]]:
         """Beside the kernels their lengths, if these are learned apart; a bias of each position is a volume."""
         found = {"weight": self.kernels(x)} if self.weights(x) != 0 else {}
-        if self._is_normed():
-            found["length"] = (self.lengths(x),)
+        if self.weight_norm not in ("none", "standard"):
+            found["gain" if self.weight_norm == "gain" else "length"] = (self.lengths(x),)
         if self.bias == "position":
             return {**found, "bias": tuple(self.output_shape(x).without("R", "T").values())}
         return {**found, "bias": (self.filters(x),)} if self.bias else found
