@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from archcalc.questions.findings import Findings
     from archcalc.questions.formula import Formulas, formula
     from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
-    from archcalc.questions.imports import from_config, from_torch
+    from archcalc.questions.imports import from_config, from_onnx, from_torch
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
@@ -76,7 +76,7 @@ _HOMES = {
     "archcalc.questions.revisions": ("Differences", "diff"),
     "archcalc.questions.findings": ("Findings",),
     "archcalc.questions.formula": ("Formulas", "formula"),
-    "archcalc.questions.imports": ("from_config", "from_torch"),
+    "archcalc.questions.imports": ("from_config", "from_onnx", "from_torch"),
     "archcalc.questions.show": ("Description", "show"),
     "archcalc.questions.verify": ("Verifications", "verify", "verify_against"),
     "archcalc.questions.solve": ("Solution", "solve"),
@@ -144,6 +144,7 @@ __all__ = [
     "explain",
     "formula",
     "from_config",
+    "from_onnx",
     "from_torch",
     "golden_check",
     "golden_update",

@@ -21,6 +21,10 @@ from archcalc.language.tree import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 """Of files with specs."""
+NETWORKS = (".onnx", ".pt2")
+"""Of files with networks that other tools write."""
+WEIGHTS = (".pt", ".pth", ".ckpt")
+"""Of files that hold weights, or code of PyTorch's own."""
 CODE = re.compile(r"^(torchvision|timm|transformers):|\.py:")
 """In names of what libraries and Python files build."""
 
@@ -81,8 +85,9 @@ def load(
     """Load a spec by zoo name (`vgg16`, `resnet:plain34`) or by path (`net.yaml`, `net.yaml:VARIANT`, a `Path`).
 
     Names are looked up in the zoo, or in a folder of `specs`. A Hugging Face config (`config.json`, or the folder that
-    holds it) is read as data, without PyTorch. A name of code is imported: `torchvision:resnet50`,
-    `models.py:build(depth=4)`; its module is built and traced, with `inputs` such as `"3x64x64"`.
+    holds it) is read as data, without PyTorch, and so is a network of another tool: `net.onnx`, `net.pt2`. A name of
+    code is imported: `torchvision:resnet50`, `models.py:build(depth=4)`; its module is built and traced, with `inputs`
+    such as `"3x64x64"`.
 
     Raises: UsageError: there is no such name. SpecError: the spec is wrong.
 
@@ -103,6 +108,8 @@ def load(
             return found
         raise UsageError(f"'{name:.80}' names no code", "models.py:build, or models.py:build(depth=4)")
     if path is not None:
+        if path.suffix.lower() in (*NETWORKS, *WEIGHTS):
+            return _from_file(path, inputs)
         if config := config_at(path):
             return _from_config(config)
         _refuse_folder(path)
@@ -138,6 +145,12 @@ def _from_config(path: Path) -> Architecture:
     return Architecture(spec_of_config(path), "")
 
 
+def _from_file(path: Path, inputs: Sequence[str]) -> Architecture:
+    from archcalc.importers.network_files import import_file  # few names are
+
+    return Architecture(import_file(path, inputs).spec, "", (path, tuple(inputs)))
+
+
 def _from_code(name: str, inputs: Sequence[str]) -> Architecture | None:
     """The architecture of a module that is built by code, if a name is one of code."""
     from archcalc.importers.code import spec_of_code  # few names are
@@ -167,7 +180,8 @@ def _split(name: str) -> tuple[Path | None, str]:
     """A path and a variant, if `name` looks like a path."""
     if match := re.fullmatch(r"(.*\.ya?ml)(?::([^:/]*))?", name, re.DOTALL):
         return Path(match[1]), match[2] or ""
-    return (Path(name), "") if "/" in name or name.lower().endswith(".json") or name.startswith(".") else (None, "")
+    is_file = name.lower().endswith((".json", *NETWORKS, *WEIGHTS))
+    return (Path(name), "") if is_file or "/" in name or name.startswith(".") else (None, "")
 
 
 def _chosen(spec: Spec, variant: str) -> str:

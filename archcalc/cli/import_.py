@@ -13,7 +13,7 @@ from archcalc.cli.options import Input
 from archcalc.cli.output import write
 from archcalc.errors import UsageError
 from archcalc.pytorch import need_torch
-from archcalc.zoo import config_at
+from archcalc.zoo import NETWORKS, WEIGHTS, config_at
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -25,7 +25,7 @@ def import_(
         typer.Argument(
             metavar="SOURCE",
             help="torchvision:MODEL, timm:MODEL, transformers:MODEL, code (package:build, models.py:Net(depth=4)), "
-            "or a config.json.",
+            "net.onnx, net.pt2, or a config.json.",
         ),
     ],
     sizes: Input = [],  # noqa: B006  # typer copies it
@@ -35,13 +35,14 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse operations that no layer of specs is.")] = False,
 ) -> None:
-    """Write the spec of a PyTorch module, or of the model that a Hugging Face config describes.
+    """Write the spec of a PyTorch module, of a network in a file, or of the model that a Hugging Face config describes.
 
     A config (`config.json`, or the folder that holds it) is read as data: no code runs, and PyTorch isn't needed. A
     module is built, without memory for weights, and traced once with an input of `--input`, or of the size that its
     library names. Its operations become layers, its submodules scopes, equal ones blocks and loops. What is written
     is built again and compared with what ran. An operation that no layer of specs is becomes an `opaque` layer, whose
-    shapes and params are known. This runs the code that SOURCE names.
+    shapes and params are known. This runs the code that SOURCE names; a file (`net.onnx`, `net.pt2`) is read as data,
+    and its tensors stay where they are.
 
     Wherever a NAME is asked for, such a SOURCE will do: `archcalc table torchvision:resnet50`.
 
@@ -49,14 +50,24 @@ def import_(
     ```
     archcalc import torchvision:resnet50 -o resnet50.yaml
     archcalc import 'models.py:Net(depth=4)' --input 3x64x64
+    archcalc import net.onnx -o net.yaml
     archcalc import llama/config.json -o llama.yaml
     ```
     """
     if output is not None and output.exists() and not force:
         raise UsageError(f"'{output}' is there already", "--force writes over it")
-    config = config_at(Path(source)) if ":" not in source else None
-    text = _text_of_config(config, sizes) if config else _text_of_code(source, sizes, strict)
+    text = _text_of(source, sizes, strict)
     write(text.rstrip("\n").split("\n"), output)
+
+
+def _text_of(source: str, sizes: Sequence[str], strict: bool) -> str:
+    path = Path(source)
+    if path.suffix.lower() in (*NETWORKS, *WEIGHTS):
+        from archcalc.importers.network_files import import_file
+
+        return import_file(path, sizes, strict).text
+    config = config_at(path) if ":" not in source else None
+    return _text_of_config(config, sizes) if config else _text_of_code(source, sizes, strict)
 
 
 def _text_of_config(path: Path, sizes: Sequence[str]) -> str:

@@ -55,7 +55,8 @@ def described(**lists: Iterable[str]) -> Callable[[F], F]:
 def _name(metavar: str) -> Any:
     return typer.Argument(
         metavar=metavar,
-        help="A zoo name (vgg16, resnet:plain34), a spec file (net.yaml, net.yaml:VARIANT), or a config.json.",
+        help="A zoo name (vgg16, resnet:plain34), a spec file (net.yaml, net.yaml:VARIANT), a network in a file "
+        "(net.onnx, net.pt2), or a config.json.",
         autocompletion=complete_name,
         show_default=False,
     )

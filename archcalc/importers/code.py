@@ -57,7 +57,7 @@ def named_size(text: str) -> tuple[str, Size]:
     found = INPUT.fullmatch(re.sub(r"\s", "", text))
     if not found:
         raise UsageError(
-            f"--input '{text:.60}' isn't the size of what enters a module", "--input 3x224x224, --input T=128"
+            f"--input '{text:.60}' isn't the size of what enters a network", "--input 3x224x224, --input T=128"
         )
     size = int(found["tokens"]) if found["tokens"] else tuple(map(int, found["sizes"].split("x")))
     return found["name"] or "", size

@@ -11,7 +11,7 @@ from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
 from archcalc.importers.operations import attention, drawn, maps, operators, scores, weights, windowing
-from archcalc.importers.operations.exported import Inputs, exported
+from archcalc.importers.operations.exported import Exported, Inputs, exported
 from archcalc.importers.operations.fusing import fused
 from archcalc.importers.operations.lifting import Lifted, Lifter, NotLifted, Step
 from archcalc.importers.writing.outline import arguments_of
@@ -57,7 +57,15 @@ def imported(
     An operation that isn't a layer that specs know is an opaque layer, or, where that's asked for (`strict`), an error.
     Raises: UsageError: PyTorch can't export it, or an operation isn't a layer that specs know.
     """
-    found = Lifter(fused(exported(module, inputs, name, constants)), strict).lift()
+    return imported_operations(exported(module, inputs, name, constants), source, strict)
+
+
+def imported_operations(operations: Exported, source: str = "", strict: bool = False) -> Imported:
+    """The same of operations that are at hand, wherever they are from.
+
+    Raises: UsageError: an operation isn't a layer that specs know.
+    """
+    found, name = Lifter(fused(operations), strict).lift(), operations.name
     text, order = spec_text(found, name, source)
     try:
         spec = parse_spec(Text(f"{name}.yaml", text, None))

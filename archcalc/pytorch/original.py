@@ -58,7 +58,7 @@ def imported_checks(report: Report, found: Imported, source: Source, sizes: Size
     module = _varied(built(source, "cpu").eval())
     network = Network(report.graph).eval()
     with torch.no_grad():
-        unlike = list(_copied(network, found, module))
+        unlike = list(copied(network, found, _held(module)))
     yield Check("original's weights", len(found.steps), differences=tuple(unlike))
     if layers := opaque_layers(report.graph):
         reason = f"not compared: what {layers[0]} computes isn't known"
@@ -82,7 +82,7 @@ def _ran(module: nn.Module, inputs: Inputs) -> Ran:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), device, Reading():  # type: ignore[no-untyped-call]
         outputs = module(*in_order, **named)
-    shapes = tuple(tuple(each.shape) for each in _tensors(outputs))
+    shapes = tuple(tuple(each.shape) for each in tensors_of(outputs))
     return Ran(frozenset(read), counter.get_total_flops() // 2 // BATCH, shapes)
 
 
@@ -136,11 +136,13 @@ def _varied(module: nn.Module) -> nn.Module:
     return module
 
 
-def _copied(network: Network, found: Imported, module: nn.Module) -> Iterator[Difference]:
-    """Copy a module's weights into ours; what doesn't fit."""
-    values: Mapping[str, Tensor] = dict(module.named_parameters(remove_duplicate=False)) | dict(
-        module.named_buffers(remove_duplicate=False)
-    )
+def _held(module: nn.Module) -> dict[str, Tensor]:
+    """A module's parameters and buffers by all their names."""
+    return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+
+
+def copied(network: Network, found: Imported, values: Mapping[str, Tensor]) -> Iterator[Difference]:
+    """Copy weights, which an original has by these names, into ours; what doesn't fit."""
     for number, step in enumerate(found.steps):
         if step is None:
             continue
@@ -179,14 +181,14 @@ def _run(network: Network, module: nn.Module, inputs: Inputs) -> Iterator[Check]
     given, theirs = (list(map(_watched, values)) for _ in range(2))
     copies = [each.clone() for each in theirs]
     in_order, named = called(module, dict(zip(inputs, copies, strict=True)) if isinstance(inputs, Mapping) else copies)
-    ours = _tensors(network(*(each.clone() for each in given)))
-    original = _tensors(module(*in_order, **named))
-    yield Check("original's outputs", len(original), differences=tuple(_unlike("output", ours, original)))
+    ours = tensors_of(network(*(each.clone() for each in given)))
+    original = tensors_of(module(*in_order, **named))
+    yield Check("original's outputs", len(original), differences=tuple(unlike_each("output", ours, original)))
     if len(ours) == len(original):
         for outputs in (ours, original):
             sum(output.float().square().mean() for output in outputs).backward()  # type: ignore[union-attr]
         mine, other = ([each.grad for each in side if each.requires_grad] for side in (given, theirs))
-        yield Check("original's gradients", len(mine), differences=tuple(_unlike("gradient of input", mine, other)))
+        yield Check("original's gradients", len(mine), differences=tuple(unlike_each("gradient of input", mine, other)))
 
 
 def _watched(value: Tensor) -> Tensor:
@@ -194,14 +196,16 @@ def _watched(value: Tensor) -> Tensor:
     return value.clone().requires_grad_() if value.is_floating_point() else value.clone()
 
 
-def _tensors(outputs: object) -> list[Tensor]:
+def tensors_of(outputs: object) -> list[Tensor]:
+    """What a module gives out, however it's wrapped."""
     if isinstance(outputs, Tensor):
         return [outputs]
     each = [outputs[name] for name in meant(list(outputs))] if isinstance(outputs, Mapping) else outputs
-    return [tensor for one in each for tensor in _tensors(one)]  # type: ignore[attr-defined]
+    return [tensor for one in each for tensor in tensors_of(one)]  # type: ignore[attr-defined]
 
 
-def _unlike(what: str, ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> Iterator[Difference]:
+def unlike_each(what: str, ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> Iterator[Difference]:
+    """Where tensors of ours and of the original differ by more than rounding."""
     if len(ours) != len(theirs):
         yield Difference("network", f"{what}s", len(ours), len(theirs))
         return

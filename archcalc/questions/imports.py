@@ -82,6 +82,21 @@ def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture
     return Architecture(spec_of_config(path), "")
 
 
+def from_onnx(path: str | PathLike[str], inputs: Sequence[str] = ()) -> Architecture:
+    """The network in an ONNX file, which needs `pip install archcalc[onnx]`, and PyTorch for few.
+
+    `inputs` say the sizes of what enters, without the batch, where the file leaves them open: `["3x224x224"]`,
+    `["T=128"]`. The file's tensors aren't read. The spec is `architecture.spec.source.text`.
+    Raises: UsageError: onnx isn't installed, the file can't be read, sizes are open, or an operation isn't a layer
+    that specs know; the message says where.
+    """
+    if not isinstance(path, (str, PathLike)):
+        raise UsageError(f"an ONNX file is given by its path, not by {path!r:.60}", "from_onnx('net.onnx')")
+    from archcalc.importers.onnx.file import spec_of_onnx
+
+    return Architecture(spec_of_onnx(Path(path), inputs), "", (Path(path), tuple(inputs)))
+
+
 def _values(inputs: Any) -> Sequence[Any]:
     if isinstance(inputs, Mapping):
         return list(inputs.values())

@@ -263,11 +263,20 @@ def _has_symbols(report: Report) -> bool:
 def _verified(case: _Case, device: str, progress: Progress) -> Verification:
     found = case.described(_ran(case.report, device, progress))
     if case.origin is not None:
-        from archcalc.pytorch.original import original_checks
-
-        found = replace(found, checks=(*found.checks, *original_checks(case.report, *case.origin)))
+        found = replace(found, checks=(*found.checks, *_origin_checks(case.report, *case.origin)))
     progress.end(found)
     return found
+
+
+def _origin_checks(report: Report, origin: Any, inputs: tuple[str, ...]) -> Iterator[Check]:
+    """What an imported network has in common with the code or the file that it's from."""
+    if isinstance(origin, Path):
+        from archcalc.pytorch.original_file import file_checks
+
+        return file_checks(report, origin, inputs)
+    from archcalc.pytorch.original import original_checks
+
+    return original_checks(report, origin, inputs)
 
 
 def _ran(report: Report, device: str, progress: Progress) -> Verification:

@@ -37,8 +37,10 @@ class Constants:
         if (assumed := self._assumed(operation)) is not None:
             return assumed
         read = list(tensors([*operation.arguments, *operation.named.values()]))
+        if operation.target is None or any(isinstance(each, Entered) or _is_learned(each) for each in read):
+            return None  # found out before a buffer's values are read, which may be in a file
         values = [self.value(each) for each in read]
-        if operation.target is None or any(value is None for value in values):
+        if any(value is None for value in values):
             return None
         try:
             return run(operation, dict(zip(read, values, strict=True)))
@@ -78,6 +80,10 @@ def _filled(operation: Operation, value: float) -> Any:
 
     kind = operation.named.get("dtype") or torch.get_default_dtype()
     return torch.full(operation.shape, value, dtype=kind, device="cpu")
+
+
+def _is_learned(operand: Any) -> bool:
+    return isinstance(operand, Stored) and operand.learned
 
 
 def tensors(operands: Any) -> Iterator[Any]:

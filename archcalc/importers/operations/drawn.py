@@ -28,11 +28,11 @@ class Drawn(NamedTuple):
 @pattern("drawn")
 def drawn(lifter: Lifter, op: Operation) -> Drawn | None:
     """A parameter's numbers after an operation that only moves them."""
-    import torch
-
     name = op.name.partition(".")[0]
     if name not in MOVES or op.target is None or not op.arguments:
         return None
+    import torch
+
     found = drawn_of(lifter, op.arguments[0])
     if found is None or (name not in DRAWS and lifter.pending(op.arguments[0], "drawn") is None):
         return None
@@ -60,8 +60,6 @@ def _tensors(operands: Any) -> Iterator[Any]:
 
 def drawn_of(lifter: Lifter, operand: Any) -> Drawn | None:
     """Of which parameter an operand's numbers are, and where they are in it."""
-    import torch
-
     if (found := lifter.pending(operand, "drawn")) is not None:
         return found  # type: ignore[no-any-return]
     stored = lifter.stored(operand)
@@ -70,4 +68,6 @@ def drawn_of(lifter: Lifter, operand: Any) -> Drawn | None:
     count = 1
     for size in stored.shape:
         count *= size
+    import torch
+
     return Drawn(stored, torch.arange(count, device="cpu").reshape(stored.shape)) if count <= MOST else None

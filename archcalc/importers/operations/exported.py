@@ -105,6 +105,10 @@ class Operation:
         """The same with operands in the places of its own."""
         return Operation(self.name, tuple(arguments), self.named, self.shape, self.around, self.line, self.target)
 
+    def within(self, around: tuple[Around, ...]) -> Operation:
+        """The same in other submodules."""
+        return Operation(self.name, self.arguments, self.named, self.shape, around, self.line, self.target)
+
 
 NOTHING = Operation("", (), {}, (), (), "")
 """What is in the place of an operation that nothing reads any more."""
