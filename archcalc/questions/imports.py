@@ -89,9 +89,17 @@ def from_onnx(path: str | PathLike[str], inputs: Sequence[str] = ()) -> Architec
     `["T=128"]`. The file's tensors aren't read. The spec is `architecture.spec.source.text`.
     Raises: UsageError: onnx isn't installed, the file can't be read, sizes are open, or an operation isn't a layer
     that specs know; the message says where.
+
+    >>> import archcalc
+    >>> archcalc.from_onnx("weights.txt")
+    Traceback (most recent call last):
+    ...
+    archcalc.errors.UsageError: an ONNX file ends in .onnx, not as 'weights.txt'
     """
     if not isinstance(path, (str, PathLike)):
         raise UsageError(f"an ONNX file is given by its path, not by {path!r:.60}", "from_onnx('net.onnx')")
+    if Path(path).suffix.lower() != ".onnx":
+        raise UsageError(f"an ONNX file ends in .onnx, not as '{path!s:.200}'")
     from archcalc.importers.onnx.file import spec_of_onnx
 
     return Architecture(spec_of_onnx(Path(path), inputs), "", (Path(path), tuple(inputs)))
