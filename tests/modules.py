@@ -352,6 +352,38 @@ def activations() -> nn.Module:
     )  # fmt: skip
 
 
+class Spectrum(nn.Module):
+    """Operations that specs don't know: at the start, in the middle with parameters, and at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.filter = nn.Parameter(torch.rand(6, 16, 9))
+        self.register_buffer("window", torch.rand(16, 9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.fft.fftshift(x)
+        spectrum = torch.fft.rfft2(self.norm(self.conv(x)))
+        spectrum = torch.polar(spectrum.abs().lerp(self.filter, 0.5), spectrum.angle() * self.window)
+        return torch.fft.irfft2(spectrum).cummax(-1).values
+
+
+class Ranks(nn.Module):
+    """Unknown operations on vectors, tokens, pairs of tokens, and on parameters alone; several outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.scale = nn.Linear(8, 8), nn.Parameter(torch.rand(8))
+        self.head = nn.Linear(8, 4)
+        self.head.bias = nn.Parameter(torch.rand(4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.linear(x) * torch.cumsum(self.scale.exp(), 0)
+        pairs = torch.cdist(x, x).sort(-1)
+        near = torch.gather(x, 1, pairs.indices[:, :, :1].expand_as(x))
+        return self.head(near.cummax(1).values[:, -1]), pairs.values, torch.histc(self.scale)
+
+
 MODULES: dict[str, Sample] = {
     "plain": Sample(plain),
     "resnet": Sample(ResNet),

@@ -124,6 +124,8 @@ class Exported:
     outputs: tuple[Operand, ...]
     constants: Mapping[str, Any]
     """The values of buffers, where they are known."""
+    buffers: frozenset[str] = frozenset()
+    """The names of all buffers; other tensors that aren't learned are constants in the code."""
     original: tuple[Operation, ...] = ()
     """Its operations as they ran, where `operations` has others in their place, or nothing."""
 
@@ -185,10 +187,12 @@ class _Reader:
     """Reads a `torch.export.ExportedProgram`."""
 
     def __init__(self, module: nn.Module, program: Any, constants: Mapping[str, Any]) -> None:
+        import torch
         from torch.export.graph_signature import InputKind
 
         self.graph, self.out_spec = program.graph, program.call_spec.out_spec
         self.constants = {name: each for name, each in module.named_buffers() if not each.is_meta} | dict(constants)
+        self.buffers = frozenset(name for name, _ in module.named_buffers())
         self.values: dict[str, Operand] = {}
         self.operations: list[Operation] = []
         self.inputs: list[tuple[str, tuple[int, ...], bool]] = []
@@ -196,12 +200,19 @@ class _Reader:
         stored = dict(module.named_parameters(remove_duplicate=False)) | dict(
             module.named_buffers(remove_duplicate=False)
         )
-        first: dict[int, str] = {}
+        first: dict[int, str] = {id(each): name for name, each in reversed(stored.items())}
         for spec in program.graph_signature.input_specs:
             at = spec.arg.name
             if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-                owner = first.setdefault(id(stored[spec.target]), spec.target) if spec.target in stored else spec.target
-                self.values[at] = Stored(owner, _shape(shapes[at]), spec.kind is InputKind.PARAMETER)
+                known = stored.get(spec.target)
+                if known is None:  # a tensor that no module has by a name: perhaps another name of a parameter
+                    known = program.constants.get(spec.target)
+                    alike = (each for each in stored.values() if _is_same(each, known))
+                    known = next(alike, known)
+                    if not isinstance(known, torch.nn.Parameter) and known is not None and not known.is_meta:
+                        self.constants[spec.target] = known
+                owner = first.setdefault(id(known), spec.target)
+                self.values[at] = Stored(owner, _shape(shapes[at]), isinstance(known, torch.nn.Parameter))
             elif at in shapes and hasattr(shapes[at].meta.get("val"), "shape"):
                 self.values[at] = Entered(len(self.inputs))
                 value = shapes[at].meta["val"]
@@ -215,7 +226,7 @@ class _Reader:
             elif node.op == "output":
                 flat = [self._operand(each) for each in _meant(node.args[0], self.out_spec)]
                 outputs = tuple(each for each in flat if isinstance(each, (Result, Entered)))
-        return Exported(name, tuple(self.inputs), tuple(self.operations), outputs, self.constants)
+        return Exported(name, tuple(self.inputs), tuple(self.operations), outputs, self.constants, self.buffers)
 
     def _call(self, node: FxNode) -> None:
         name = _name(node.target)
@@ -238,6 +249,11 @@ class _Reader:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
         return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two tensors are one in memory."""
+    return other is not None and one.shape == other.shape and one.data_ptr() == other.data_ptr() != 0
 
 
 def _sorts(node: FxNode) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
+from math import prod
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from archcalc.errors import ShapeError, UsageError
@@ -224,6 +225,22 @@ class Lifter:
             self.origins.setdefault(view, operation.around)
         return found  # type: ignore[no-any-return]
 
+    def _check_held(self, before: int) -> None:
+        """See that the layers added since have as many parameters as the module has for them.
+
+        Raises: Unknown: one has others.
+        """
+        for step in self.steps[before:]:
+            held = sum(self._held(stored) for stored in step.stored if stored.learned)
+            made = step.layer.params(*map(self.shape, step.inputs))
+            if held != made and step.tied is None:
+                raise Unknown(f"{step.layer.kind} has {made} params, not {held}")
+
+    def _held(self, stored: Stored) -> int:
+        """How many numbers of a parameter are meant."""
+        first, *others = self.whole(stored).shape or (1,)
+        return (first if stored.rows is None else sum(stop - start for start, stop in stored.rows)) * prod(others)
+
     def _as_opaque(self, number: int, operation: Operation, before: int, reason: str) -> list[TensorView]:
         """An operation as an opaque layer, in place of the steps that were added for it."""
         self._forget(before)
@@ -288,7 +305,10 @@ class Lifter:
         lift = OPERATORS.get(name) or OPERATORS.get(name.removesuffix("_"))
         if lift is None:
             raise Unknown(f"{operation.name} isn't a layer that specs know")
-        return lift(self, operation)
+        before = len(self.steps)
+        found = lift(self, operation)
+        self._check_held(before)
+        return found
 
     def _recognised(self, operation: Operation) -> Pending | None:
         """A part of a pattern; layers, where it's read by what isn't one."""
@@ -442,11 +462,13 @@ class Lifter:
             return view.step
         if (done := self.moved.get((view, tuple(axes)))) is not None:
             return done
+        before = len(self.steps)
         try:
             step = self._rearranged(view, axes)
-        except Unknown:
+        except Exception:  # whatever is too odd for layers that move values
             if self.strict or axes:
                 raise
+            self._forget(before)
             step = rearranged(self, view)
         self.moved[view, tuple(axes)] = step
         return step

@@ -108,7 +108,8 @@ def _operands(lifter: Lifter, op: Operation) -> tuple[list[TensorView], list[Sto
     held: dict[str, Stored] = {}
     for operand in tensors([*op.arguments, *op.named.values()]):
         if (stored := lifter.stored(operand)) is not None:
-            held.setdefault(stored.name, lifter.whole(stored))
+            if stored.learned or stored.name in lifter.exported.buffers:
+                held.setdefault(stored.name, lifter.whole(stored))
         elif isinstance(operand, Entered) or not lifter.is_constant(operand):
             views.append(lifter.spelled_out(operand))
     return views, list(held.values())
