@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -147,7 +149,7 @@ class Turned(nn.Module):
 
 def angles(tokens: int, size: int = 8, base: float = 500.0, first: int = 0, factor: float = 1.0) -> Tensor:
     """How far pairs of features are turned at each position."""
-    return torch.outer(torch.arange(first, first + tokens) * factor, base ** (-torch.arange(0, size, 2) / size))
+    return torch.outer(torch.arange(first, first + tokens) * factor, base ** (-torch.arange(0, size, 2) / size))  # type: ignore[no-any-return]
 
 
 def halves(x: Tensor, table: Tensor | None = None, scale: float = 1.0) -> Tensor:
@@ -155,24 +157,24 @@ def halves(x: Tensor, table: Tensor | None = None, scale: float = 1.0) -> Tensor
     table = angles(x.shape[2]) if table is None else table
     cosines, sines = ((torch.cat([each, each], -1) * scale).expand(2, 1, -1, -1) for each in (table.cos(), table.sin()))
     one, other = x.chunk(2, -1)
-    return x * cosines + torch.cat([-other, one], -1) * sines
+    return x * cosines + torch.cat([-other, one], -1) * sines  # type: ignore[no-any-return]
 
 
 def neighbours(x: Tensor) -> Tensor:
     """As GPT-J turns."""
     table = angles(x.shape[2]).repeat_interleave(2, -1)
-    return x * table.cos() + torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2) * table.sin()
+    return x * table.cos() + torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2) * table.sin()  # type: ignore[no-any-return]
 
 
 def complex_(x: Tensor) -> Tensor:
     """As Llama's first code turned."""
     table = torch.polar(torch.ones(x.shape[2], 4), angles(x.shape[2]))
-    return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], 4, 2)) * table).flatten(3)
+    return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], 4, 2)) * table).flatten(3)  # type: ignore[no-any-return]
 
 
 def some(x: Tensor) -> Tensor:
     """As GPT-NeoX turns: the first half of the features."""
-    return torch.cat([halves(x[..., :4], angles(x.shape[2], 4)), x[..., 4:]], -1)
+    return torch.cat([halves(x[..., :4], angles(x.shape[2], 4)), x[..., 4:]], -1)  # type: ignore[no-any-return]
 
 
 def permuted(x: Tensor) -> Tensor:
@@ -231,3 +233,116 @@ def test_queries_are_turned_as_keys_are() -> None:
         text_of(Turned(halves, lambda x: x), torch.randn(2, 6, 24))
     with pytest.raises(UsageError, match="not by their token's position"):
         text_of(Turned(lambda x: halves(x.transpose(1, 2), angles(3)).transpose(1, 2)), torch.randn(2, 6, 24))
+
+
+# --- experts ----------------------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("archcalc_tests::grouped_mm", mutates_args=())  # type: ignore[untyped-decorator]
+def grouped_mm(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """Stretches of rows, each times a matrix of its own."""
+    starts = [0, *ends.tolist()]
+    return torch.cat([x[one:other] @ weights[place] for place, (one, other) in enumerate(pairwise(starts))])  # type: ignore[no-any-return]
+
+
+@grouped_mm.register_fake  # type: ignore[untyped-decorator]
+def _(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], weights.shape[-1])
+
+
+class Experts(nn.Module):
+    """As transformers writes a mixture: copies are sorted by their experts, whose matrices lie together."""
+
+    def __init__(
+        self, choice: Callable[[Tensor], tuple[Tensor, Tensor]], turned: bool = False, wrong: str = ""
+    ) -> None:
+        super().__init__()
+        self.gate, self.choice, self.turned, self.wrong = nn.Linear(8, 6, bias=turned), choice, turned, wrong
+        self.up = nn.Parameter(torch.randn((6, 8, 10) if turned else (6, 10, 8)) / 3)
+        self.down = nn.Parameter(torch.randn((6, 5, 8) if turned else (6, 8, 5)) / 3)
+        self.bias = nn.Parameter(torch.randn(6, 10)) if turned else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, 8)
+        shares, chosen = self.choice(self.gate(rows))
+        experts, top = chosen.reshape(-1), chosen.shape[1]
+        experts, order = torch.sort(experts)
+        ends = torch.cumsum(torch.histc(experts.float(), 6, 0, 5), 0, dtype=torch.int32)
+        sent = rows[order // (top + 1 if self.wrong == "tokens" else top)]
+        up, down = (self.up, self.down) if self.turned else (self.up.mT, self.down.mT)
+        y = grouped_mm(sent, up, ends)
+        if self.bias is not None:
+            y = y + self.bias[experts]
+            y = y[:, ::2].clamp(-1, 1) * y[:, 1::2]
+        else:
+            one, other = y.chunk(2, -1)
+            y = nn.functional.silu(one) * other
+        y = grouped_mm(y, down, ends) * shares.reshape(-1)[order].unsqueeze(-1)
+        back = torch.argsort(order) if self.wrong != "order" else order
+        y = y[back].view(-1, top, 8).sum(1)
+        return y.view(x.shape)  # type: ignore[no-any-return]
+
+
+def softmax_first(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """As Mixtral chooses."""
+    shares, chosen = scores.softmax(-1).topk(2)
+    shares /= shares.sum(-1, keepdim=True)
+    return shares, chosen
+
+
+def softmax_last(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """As gpt-oss chooses."""
+    shares, chosen = scores.topk(2)
+    return shares.softmax(-1), chosen
+
+
+def limited(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """As DeepSeek-V3 chooses: of the best groups."""
+    scores = scores.sigmoid()
+    groups = scores.view(-1, 3, 2)
+    best = groups.topk(2, -1)[0].sum(-1).topk(2, -1)[1]
+    mask = torch.zeros_like(groups[..., 0])
+    mask.scatter_(1, best, 1)
+    inside = mask.unsqueeze(-1).expand_as(groups).reshape_as(scores)
+    chosen = scores.masked_fill(~inside.bool(), -torch.inf).topk(2, -1)[1]
+    shares = scores.gather(1, chosen)
+    return 2.5 * shares / (shares.sum(-1, keepdim=True) + 1e-20), chosen
+
+
+CHOSEN: dict[str, tuple[Callable[[Tensor], tuple[Tensor, Tensor]], str]] = {
+    "softmax first": (softmax_first, "top: 2\nrenormalise: true"),
+    "softmax last": (softmax_last, "top: 2\nrenormalise: true"),
+    "shares of all": (lambda scores: scores.softmax(-1).topk(3), "top: 3\n"),
+    "limited": (limited, "score: sigmoid\nrenormalise: true\nfactor: 2.5\ngroups: 3\ntop_groups: 2\ngroup_best: 2"),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", CHOSEN)
+def test_experts_whose_matrices_lie_together(name: str, turned: bool) -> None:
+    """They are a mixture, and how they're chosen is said as `topk` says it; outputs are equal."""
+    import archcalc
+    from archcalc.importers.imported import imported
+    from archcalc.pytorch.original import _copied
+
+    choice, text = CHOSEN[name]
+    module, x = Experts(choice, turned).eval(), torch.randn(2, 20, 8)
+    found = imported(module, [x], "net")
+    assert text in re.sub(r"\n +", "\n", found.text.partition("experts: 6")[2])
+    network = Network(archcalc.build(found.spec)).eval()
+    with torch.no_grad():
+        assert [] == list(_copied(network, found, module))
+        torch.testing.assert_close(module(x), network(x))
+
+
+@pytest.mark.parametrize("wrong", ["tokens", "order", "shares"])
+def test_what_only_resembles_a_mixture_is_none(wrong: str) -> None:
+    """Other tokens, sums of other copies, or shares that don't follow from the scores as `topk` says."""
+
+    def squares(scores: Tensor) -> tuple[Tensor, Tensor]:
+        shares, chosen = scores.softmax(-1).topk(2)
+        return shares.square(), chosen
+
+    module = Experts(squares if wrong == "shares" else softmax_first, wrong=wrong)
+    made = fused(exported(module, [torch.randn(2, 20, 8)])).operations
+    assert "from_experts" not in [each.name for each in made]

@@ -10,7 +10,7 @@ from archcalc.data import dataclass
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
-from archcalc.importers.operations import attention, drawn, maps, operators, scores, weights, windowing
+from archcalc.importers.operations import attention, drawn, experts, maps, operators, scores, weights, windowing
 from archcalc.importers.operations.exported import Exported, Inputs, exported
 from archcalc.importers.operations.fusing import fused
 from archcalc.importers.operations.lifting import Lifted, Lifter, NotLifted, Step
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 IDENTITY = REGISTRY["identity"]()
 """What a spec has where a branch is empty; no operation is one."""
 REPORT = "please report it"
-OPERATORS = (attention, drawn, maps, operators, scores, weights, windowing)
+OPERATORS = (attention, drawn, experts, maps, operators, scores, weights, windowing)
 """The modules that say how operators are lifted."""
 
 
@@ -105,7 +105,9 @@ def _matched(graph: Graph, lifted: Lifted, order: Sequence[int]) -> tuple[Step |
 
 def _is_same(step: Step, node: Node, reads: tuple[int, ...]) -> bool:
     """Whether a node is a step. Terms have no order: the longest branch of a sum is written first."""
-    if (type(step.layer), step.shape) != (type(node.layer), node.shape):
+    if (type(step.layer), step.layer.kind, step.shape) != (type(node.layer), node.layer.kind, node.shape):
+        return False
+    if getattr(step.layer, "experts", None) != getattr(node.layer, "experts", None):
         return False
     one, other = (dict(arguments_of(layer, node.shape)) for layer in (step.layer, node.layer))
     for each in (one, other):

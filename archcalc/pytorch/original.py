@@ -23,6 +23,8 @@ from archcalc.pytorch.network import Network
 from archcalc.report import Report
 from archcalc.symbolic import known
 
+GROUPED = "grouped_mm"
+"""Products of stretches of rows, each with a matrix of its own."""
 ROUNDING = 1e-4
 """How much outputs and gradients may differ, as a share of the greatest: sums of floats in another order."""
 
@@ -72,18 +74,20 @@ def _ran(module: nn.Module, inputs: Inputs) -> Ran:
     in_order, named = called(module, inputs)
     device = next(each.device for each in (*in_order, *named.values()) if isinstance(each, Tensor))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    read = set[str]()
+    read, uncounted = set[str](), list[int]()
 
     class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
             read.update(names[id(each)] for each in tree_leaves((args, kwargs)) if id(each) in names)
+            if GROUPED in func.__name__:  # PyTorch's counter doesn't know it
+                uncounted.append(args[0].shape[0] * args[1].shape[-2:].numel())
             return func(*args, **(kwargs or {}))
 
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), device, Reading():  # type: ignore[no-untyped-call]
         outputs = module(*in_order, **named)
     shapes = tuple(tuple(each.shape) for each in tensors_of(outputs))
-    return Ran(frozenset(read), counter.get_total_flops() // 2 // BATCH, shapes)
+    return Ran(frozenset(read), (counter.get_total_flops() // 2 + sum(uncounted)) // BATCH, shapes)
 
 
 def _params(report: Report, ran: Ran, module: nn.Module) -> Check:
@@ -167,11 +171,12 @@ def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _value(values: Mapping[str, Tensor], stored: Stored) -> Tensor:
-    found = values[stored.name].T if stored.turned else values[stored.name]
+    found = values[stored.name].mT if stored.turned else values[stored.name]
     if stored.places:
         return found.flatten()[list(stored.places)]
     if stored.rows is not None:
-        found = torch.cat([found[start:stop] for start, stop in stored.rows])
+        ahead = (slice(None),) * stored.axis
+        found = torch.cat([found[*ahead, slice(*stretch)] for stretch in stored.rows], stored.axis)
     return found + stored.plus if stored.plus else found
 
 

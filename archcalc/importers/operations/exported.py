@@ -35,18 +35,19 @@ class Stored(NamedTuple):
     """A parameter or a buffer: the name by which the module has it, and its shape.
 
     `rows` are those of it that are meant, if not all, and in which order: stretches of them, each from the first to
-    the one after the last. A matrix that is `turned` has its inputs as rows. What is learned is `plus` less than what
-    is meant.
+    the one after the last, perhaps with steps; along another `axis` of matrices that lie together. A matrix that is
+    `turned` has its inputs as rows. What is learned is `plus` less than what is meant.
     `places` are those of its numbers in ours, if they are in another order than rows.
     """
 
     name: str
     shape: tuple[int, ...]
     learned: bool
-    rows: tuple[tuple[int, int], ...] | None = None
+    rows: tuple[tuple[int, ...], ...] | None = None
     turned: bool = False
     plus: int = 0
     places: tuple[int, ...] = ()
+    axis: int = 0
 
 
 class Result(NamedTuple):

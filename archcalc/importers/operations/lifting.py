@@ -170,6 +170,8 @@ class Lifter:
         """What was pending and is read alone, by its identity, with the tensor."""
         self.rolled: dict[int, tuple[int, dict[str, int]]] = {}
         """Steps that are rolled, of which steps, and by how much along each axis."""
+        self.chosen: dict[Any, int] = {}
+        """Steps that are shares of experts, by how they were chosen."""
         self.changed: dict[int, int] = {}
         self.spoiled: dict[int, list[TensorView]] = {}
 
@@ -261,6 +263,7 @@ class Lifter:
         self.alone = {waiting: step for waiting, step in self.alone.items() if step < count}
         self.rolled = {step: of for step, of in self.rolled.items() if step < count}
         self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
+        self.chosen = {choice: step for choice, step in self.chosen.items() if step < count}
 
     def spelled_out(self, operand: Any) -> TensorView:
         """A tensor as a volume: a parameter, or a constant, too."""
@@ -617,16 +620,28 @@ class Lifter:
     # --- what they make -------------------------------------------------------------------------------------------
 
     def add(
-        self, kind: str, inputs: Sequence[int], stored: Sequence[Any] = (), /, inner: bool = True, **arguments: Any
+        self,
+        kind: str,
+        inputs: Sequence[int],
+        stored: Sequence[Any] = (),
+        /,
+        inner: bool = True,
+        around: tuple[Around, ...] | None = None,
+        **arguments: Any,
     ) -> int:
         """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
-        layer = REGISTRY[kind](**arguments)
-        shape = layer.output_shape(*map(self.shape, inputs))
         if kind == "param" or all(step in self.free for step in inputs):
             self.free.add(len(self.steps))
         assert self.operation is not None
+        if around is None:
+            around = self.operation.around if inner else self._ahead()
+        return self.add_layer(REGISTRY[kind](**arguments), inputs, stored, around)
+
+    def add_layer(self, layer: Layer, inputs: Sequence[int], stored: Sequence[Any], around: tuple[Around, ...]) -> int:
+        """Add a layer that is made already. Returns: its step."""
+        shape = layer.output_shape(*map(self.shape, inputs))
+        assert self.operation is not None
         kept = tuple(each for each in stored if isinstance(each, Stored))
-        around = self.operation.around if inner else self._ahead()
         self.steps.append(Step(layer, tuple(inputs), shape, around, self.operation.line, kept))
         if inputs and inputs[0] in self.plains and shape == self.shape(inputs[0]):
             self.plains[len(self.steps) - 1] = self.plains[inputs[0]]._replace(step=len(self.steps) - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from archcalc.importers.operations.constants import tensors
@@ -264,13 +264,13 @@ def held_once(steps: Sequence[Step], inputs: Sequence[Shape]) -> tuple[Step, ...
 
     Who reads it again in another submodule shares it by `tie`, or is an opaque layer that holds the rest.
     """
-    held: dict[str, list[tuple[int, int]]] = {}
+    held: dict[str, set[int]] = {}
     first: dict[Stored, int] = {}
     found: list[Step] = []
     for number, step in enumerate(steps):
         again = any(around.call for around in step.around) or step.tied is not None
         own = [
-            left for stored in step.stored if (left := stored if again else _left(stored, held.get(stored.name, ())))
+            left for stored in step.stored if (left := stored if again else _left(stored, held.get(stored.name, set())))
         ]
         if own != list(step.stored):
             owner = first.get(step.stored[0])
@@ -280,21 +280,22 @@ def held_once(steps: Sequence[Step], inputs: Sequence[Shape]) -> tuple[Step, ...
         else:
             found.append(step)
         for stored in step.stored:
-            held.setdefault(stored.name, []).extend(_rows(stored))
+            held.setdefault(stored.name, set()).update(_rows(stored))
         for stored in step.stored[:1]:
             first.setdefault(stored, number)
     return tuple(found)
 
 
-def _rows(stored: Stored) -> tuple[tuple[int, int], ...]:
-    """The stretches of rows of a parameter that are meant."""
-    return stored.rows or ((0, (stored.shape or (1,))[0]),)
+def _rows(stored: Stored) -> set[int]:
+    """The rows of a parameter that are meant."""
+    stretches = stored.rows or ((0, (stored.shape or (1,))[0]),)
+    return {row for stretch in stretches for row in range(*stretch)}
 
 
-def _left(stored: Stored, held: Sequence[tuple[int, int]]) -> Stored | None:
+def _left(stored: Stored, held: Set[int]) -> Stored | None:
     """What is left of a parameter, of which others hold these rows already."""
-    mine = {row for start, stop in _rows(stored) for row in range(start, stop)} if stored.learned and held else None
-    if mine is None or not (left := mine - {row for start, stop in held for row in range(start, stop)}):
+    mine = _rows(stored) if stored.learned and held else None
+    if mine is None or not (left := mine - held):
         return stored if mine is None else None
     return stored if left == mine else stored._replace(shape=(len(left), *stored.shape[1:]), rows=None)
 

@@ -417,7 +417,7 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
         x = lifter.plain(lifter.volume(x))
         shape = lifter.shape(x.step)
         if "T" in shape and [size for size in other.shape if size != 1] == [shape.T, shape.C]:
-            there = sum(stop - start for start, stop in other.rows or ())
+            there = sum(stretch[1] - stretch[0] for stretch in other.rows or ())
             more = {"num_positions": there} if other.rows and there != shape.T else {}
             return lifter.made("pos_embed", [x.step], [other], **more)
     if isinstance(other, Stored) and not other.rows:

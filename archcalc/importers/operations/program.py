@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -62,7 +62,7 @@ class Program:
         return "made", self.numbers[operand.operation], operand.part
 
     def written(self, cone: Sequence[int], base: Any) -> Hashable:
-        """What cones have in common that do the same to their bases."""
+        """What operations have in common that do the same to their bases, and to what they read besides."""
         places = {number: place for place, number in enumerate(cone)}
 
         def of(operand: Any) -> Hashable:
@@ -157,15 +157,27 @@ class Program:
         changed = [number for number, made in enumerate(self.now) if made is not self.original[number]]
         if not changed:
             return self.exported
-        inside = self._inside(changed)
-        readers = Counter(each for made in self.now for each in _results(made))
-        readers.update(each.operation for each in self.exported.outputs if isinstance(each, Result))
-        for number in reversed(range(len(self.now))):
-            made = self.now[number]
-            if number in inside and not readers[number] and not made.name.partition(".")[0].endswith("_"):
-                self.now[number] = NOTHING
-                readers.subtract(_results(made))
-        return replace(self.exported, operations=tuple(self.now), original=self.original)
+        alive = self._alive(self._inside(changed))
+        operations = tuple(made if number in alive else NOTHING for number, made in enumerate(self.now))
+        return replace(self.exported, operations=operations, original=self.original)
+
+    def _alive(self, inside: set[int]) -> set[int]:
+        """Operations that are read, whatever isn't inside a pattern, and those that change in place what is read."""
+        writers: dict[Any, list[int]] = defaultdict(list)
+        for number, made in enumerate(self.now):
+            if made.name.partition(".")[0].endswith("_"):
+                writers[made.arguments[0]].append(number)
+        left = [each.operation for each in self.exported.outputs if isinstance(each, Result)]
+        left += [number for number in range(len(self.now)) if number not in inside]
+        found = set[int]()
+        while left:
+            number = left.pop()
+            if number not in found:
+                found.add(number)
+                for each in tensors([*self.now[number].arguments, *self.now[number].named.values()]):
+                    left += [each.operation] if isinstance(each, Result) else []
+                    left += writers[each]
+        return found
 
     def _inside(self, changed: Sequence[int]) -> set[int]:
         """Operations that were read for those that something stands for now."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from archcalc.importers.operations.lifting import Lifted
 from archcalc.importers.writing.outline import GROUP, Call, Item, Join, Leaf, Scope, own_name
 
-MERGED = {"add": "sum", "mul": "product", "concat": "joined"}
+MERGED = {"add": "sum", "mul": "product", "concat": "joined", "combine": "mixture"}
 """What a merge is called whose volume has no other name."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 from archcalc.importers.operations.lifting import Lifted, Step
@@ -17,6 +17,8 @@ from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import Shape
 
 JOINS = ("add", "mul", "concat", "opaque")
+COMBINE = "combine"
+"""The last layer of a mixture of experts: as a join its branches are the router with its choice, and the experts."""
 ACTIVATIONS = (
     "relu", "relu6", "leaky", "elu", "selu", "celu", "gelu", "quick_gelu", "mish", "silu", "hardswish", "hardsigmoid",
     "sigmoid", "tanh", "softplus", "softsign",
@@ -138,7 +140,8 @@ class Outline:
                 value = None if _means(value, values, own[name]) else value or written_default(step.layer.kind, name)
             if value is not None:
                 found.append((name, value))
-        return Leaf(number, step.layer.kind, tuple(found), step.inputs[0], step.inputs[1:], step.tied)
+        reads = () if is_inside(step.layer) else step.inputs[1:]
+        return Leaf(number, step.layer.kind, tuple(found), step.inputs[0], reads, step.tied)
 
     def _arranged(self, leaves: Sequence[Leaf], paths: Sequence[Path], depth: int) -> tuple[Item, ...]:
         """Leaves in one submodule as items: those in a submodule of it together, then branches together."""
@@ -173,6 +176,8 @@ class Outline:
         for item in items:
             if isinstance(item, Leaf) and item.word in JOINS and (item.reads or item.word != "opaque"):
                 done = self._join(done, item)
+            elif isinstance(item, Leaf) and item.word == COMBINE:
+                done = self._mixture(done, item)
             else:
                 done.append(item)
         return tuple(done)
@@ -189,6 +194,20 @@ class Outline:
                         branches = tuple(sorted(branches, key=lambda branch: -sum(1 for _ in leaves(branch))))
                     return [*done[:start], Join(leaf, branches, fork)]
         return [*done, leaf]
+
+    def _mixture(self, done: list[Item], leaf: Leaf) -> list[Item]:
+        """The items with a mixture in place of its router, its choice, and all that its experts do."""
+        makes = {item.out: place for place, item in enumerate(done)}
+        expert = _back(done, makes, leaf.main, lambda item: isinstance(item, Leaf) and item.word == "dispatch")
+        if not expert or not isinstance(first := done[expert[0]], Leaf):
+            return [*done, leaf]
+        shares = self.steps[first.step].inputs[1]
+        router = _back(done, makes, shares, lambda item: item.main == first.main)
+        if not router or set(router) & set(expert):
+            return [*done, leaf]
+        rows = tuple(tuple(done[place] for place in row) for row in (router, expert))
+        left = [item for place, item in enumerate(done) if place not in {*router, *expert}]
+        return [*left, Join(leaf, rows, first.main)]
 
     def _branches(self, items: Sequence[Item], fork: int, ends: Sequence[int]) -> tuple[tuple[Item, ...], ...] | None:
         """Items as rows that start from one volume and end in these; None if they aren't."""
@@ -217,6 +236,24 @@ class Outline:
         inside = {leaf.step for leaf in leaves(items)} - {items[-1].out}
         read = Counter(read for leaf in leaves(items) for read in self.steps[leaf.step].inputs)
         return all(read[step] == self.readers[step] for step in inside)
+
+
+def _back(
+    done: Sequence[Item], makes: Mapping[int, int], volume: int, is_first: Callable[[Item], bool]
+) -> tuple[int, ...]:
+    """The places of the items that a volume comes from, one after the other; none if the first one isn't there."""
+    found: list[int] = []
+    while volume in makes:
+        found.insert(0, makes[volume])
+        if is_first(done[found[0]]):
+            return tuple(found)
+        volume = done[found[0]].main
+    return ()
+
+
+def is_inside(layer: Layer) -> bool:
+    """Whether a layer reads where tokens are sent, which its mixture says."""
+    return layer.kind in ("dispatch", COMBINE) or hasattr(layer, "inner")
 
 
 def _left(items: Sequence[Item]) -> int:
@@ -314,7 +351,11 @@ def shown_names(items: Sequence[Item]) -> Iterator[str]:
 
 
 def arguments_of(layer: Layer, made: Shape) -> tuple[tuple[str, str], ...]:
-    """A layer's arguments by name, as a spec writes them: those that have another value than their default."""
+    """A layer's arguments by name, as a spec writes them: those that have another value than their default.
+
+    Of one that each expert has of its own they are those of one.
+    """
+    layer = getattr(layer, "inner", layer)
     found, rank = [], len(made.spatial) or 1
     for name, argument in layer.arguments().items():
         value = getattr(layer, name)

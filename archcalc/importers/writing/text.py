@@ -23,6 +23,7 @@ from archcalc.importers.writing.hparams import (
 )
 from archcalc.importers.writing.naming import Namer
 from archcalc.importers.writing.outline import (
+    COMBINE,
     GROUP,
     JOINS,
     Arguments,
@@ -149,6 +150,7 @@ class _Writer:
 
     def __init__(self, lifted: Lifted, blocks: Sequence[Block], items: Sequence[Item], namer: Namer) -> None:
         self.lifted, self.namer = lifted, namer
+        self.steps = lifted.steps
         self.blocks = {block.name: block for block in blocks}
         self.names: dict[int, str] = {~number: name for number, (name, _) in enumerate(lifted.inputs)}
         self.names[~0] = "in" if len(lifted.inputs) == 1 else self.names[~0]
@@ -416,6 +418,9 @@ class _Writer:
             yield from extra
             return
         assert isinstance(item, Join)
+        if leaf.word == COMBINE:
+            yield from self._mixture(item, indent)
+            return
         branches = [_inlined(branch) for branch in item.branches]
         if leaf.word == "add" and len(branches) == 2 and not leaf.arguments:
             body, shortcut = branches
@@ -439,6 +444,22 @@ class _Writer:
                 yield f"{indent}{INDENT}- {inner[0].lstrip()}"
                 yield from inner[1:]
         yield from extra
+
+    def _mixture(self, item: Join, indent: str) -> Lines:
+        """A mixture of experts: what an expert is, how many there are, and how they are chosen."""
+        (*router, choice), (sent, *expert) = item.branches
+        assert isinstance(choice, Leaf)
+        inside = _inlined(tuple(expert))
+        text = self.chain(inside, sent.out, False)
+        fits = text is not None and len(text) <= WIDTH - len(indent)
+        yield from self._under(
+            f"{indent}moe:", [text or ""] if fits else list(self.items(inside, sent.out, indent + INDENT))
+        )
+        layer, experts = self.steps[choice.main].layer, self.steps[choice.step].shape.C
+        yield f"{indent}experts: {experts}"
+        if len(router) > 1 or layer != REGISTRY["fc"](out_features=experts, bias=False):
+            yield f"{indent}router: {_plain(self.chain(router, item.main, False) or '')}"
+        yield from (f"{indent}{name}: {value}" for name, value in choice.arguments)
 
     def _branch(self, key: str, items: Sequence[Item], main: int, indent: str) -> Lines:
         text = self.chain(items, main, False)
