@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from archcalc import dim, draw, load
+from archcalc import Report, dim, draw, load
 from archcalc.drawings.fold import Block, Cell, Folding, Item
 from archcalc.drawings.picture import Picture, picture
 from archcalc.errors import SpecError, UsageError
@@ -191,8 +191,32 @@ def test_what_can_not_be_unfolded() -> None:
         picture(load("resnet:cifar").build(n=10**9), fold=False)
 
 
-def test_passes_that_change_are_not_drawn_as_one() -> None:
-    """DenseNet's layers get wider: one of them doesn't stand for a symbolic number of them."""
-    graph = draw("densenet", symbolic="depths")
-    with pytest.raises(NoNumber, match="sizes change from pass to pass, of which there are depths_1"):
-        graph.to("dot")
+def test_passes_that_change_by_a_law_are_drawn_as_one() -> None:
+    """Its sizes are formulas in the number of the pass, those of all passes; what leaves them is the last one's."""
+    text = f"""{HEAD}hparams: {{n: 3}}
+layers:
+  - stem: conv 16 3x3 p=1
+  - dense: {{for: {{i: 1..n}}, do: {{concat: [identity, bn -> conv 4 3x3 p=1]}}}}
+  - wide: {{for: {{i: 1..n}}, do: conv 2*x.C 3x3 p=1 -> relu}}
+  - fc: global_avgpool -> flatten -> fc 10
+"""
+    graph = build(spec_of(text), hparams={"n": dim("n")})
+    shown = picture(graph)
+    cells = [cell for cell, _ in shown.cells]
+    size = graph.input["H"]
+    leaving = [(cells[edge.tail].path, cells[edge.head].path, edge.shape.C) for edge in shown.edges]
+    assert ("dense/i' = 1/concat", "wide/i' = 1/conv", 4 * dim("n") + 16) in leaving
+    assert ("stem", "dense/i' = 1/b/bn", 16) in leaving
+    compared = 0
+    for number, cell in product((3, 6), cells):
+        there = build(spec_of(text), hparams={"n": number})
+        for passed in range(1, number + 1) if "i' = 1" in cell.path else ():
+            path = cell.path.replace("i' = 1", str(passed))
+            drawn, node = graph.node(cell.nodes[0]), there[path]
+            numbers = {"i'": passed, "n": number}
+            assert (node.shape.C, size) == (value_at(drawn.shape.C, numbers), drawn.shape["H"])
+            found = [value_at(Report(graph).value(drawn.application, "params"), numbers)]
+            assert [Report(there).value(node.application, "params")] == found
+            compared += 1
+    assert 4 * (3 + 6) == compared
+    assert "depths_1" in draw("densenet", symbolic="depths").to("dot").decode()

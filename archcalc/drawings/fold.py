@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from archcalc.graph import Application, Composite, Graph, NoNumber, Repeat
+from archcalc.graph import Application, Composite, Graph, Repeat
 from archcalc.graph.composite import NONE, exits, passes, shared_exits
 from archcalc.graph.labels import UNNAMED, Numbered
 from archcalc.graph.tree import Place, inside, one_pass
+from archcalc.shape import Shape
 from archcalc.symbolic import Dim, is_symbolic
 from archcalc.work import spend
 
@@ -60,15 +61,17 @@ Item: TypeAlias = Cell | Block
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """A layer, a scope, or passes that are drawn as their first: where that stands, and how often it's run.
+    """A layer, a scope, or passes that are drawn as one of them: where that stands, and how often it's run.
 
-    `nodes` are those drawn in it: its own, and those that act on them in place from outside.
+    `nodes` are those drawn in it: its own, and those that act on them in place from outside. With an `index`,
+    its sizes are formulas in that, the number of the pass.
     """
 
     at: Place
     around: _Part | None
     times: Dim
     last: str
+    index: Any = None
     parts: list[_Part] = field(default_factory=list)
     nodes: list[int] = field(default_factory=list)
 
@@ -76,7 +79,8 @@ class _Part:
 class Folding:
     """A graph as blocks and cells, with a note of which nodes are copies of which.
 
-    Nodes are known by their numbers in the graph; of passes that are drawn once, those of the first.
+    Nodes are known by their numbers in the graph; of passes that are drawn once, those of the first, or, where sizes
+    change by a law, of the one that is laid out for all between.
     """
 
     def __init__(self, graph: Graph, fold: bool) -> None:
@@ -139,19 +143,19 @@ class Folding:
         return part
 
     def _passes(self, at: Place, around: _Part, seen: frozenset[int]) -> Iterator[_Part]:
-        """The passes of a repeat, those that are drawn once together: all up to one that is read from elsewhere.
-
-        Raises: NoNumber: sizes change from pass to pass, and there's no number of them.
-        """
+        """The passes of a repeat, those that are drawn once together: all up to one that is read from elsewhere."""
         repeat = at.call
         assert isinstance(repeat, Repeat)
         if not repeat.size:
             return
         if repeat.index is not None:
-            message = (
-                f"{self.graph.name} can't be drawn: sizes change from pass to pass, of which there are {repeat.times}"
-            )
-            raise NoNumber(message, "give the symbol a value")
+            place, last = _named(at, repeat.between, repeat.times)
+            entered = place._replace(reads=at.reads)  # as the first pass is
+            outside = frozenset([repeat.output] if repeat.output >= 0 else [])
+            part = self._part(entered, around, outside, repeat.times, last)
+            part.index = repeat.index
+            yield part
+            return
         ends = passes(repeat, seen) if self.fold else dict.fromkeys(range(repeat.count), NONE)
         first = 0
         for end, outside in ends.items():
@@ -167,6 +171,28 @@ class Folding:
             part = part.parts[bisect_right(part.parts, node, key=lambda each: each.at.start) - 1]
             node = part.at.start + (node - part.at.start) % part.at.call.size
         return node
+
+    def shape_read(self, source: int, reader: int) -> Shape:
+        """The shape of a drawn node's volume as a reader has it: what leaves passes is what the last of them makes."""
+        mine, yours = ([*self._by_law(node)] for node in (source, reader))
+        if all(part in yours for part in mine):
+            return self.application(source).output_shape
+        from archcalc.symbolic.sums import at  # few passes change
+
+        reads = [self.source(each) for each in self._layers[reader].at.reads]
+        shape = self.application(reader).input_shapes[reads.index(source)]
+        for part in yours:
+            if part not in mine:  # it enters the first pass
+                shape = Shape(**{axis: at(size, part.index, 1) for axis, size in shape.items()})
+        return shape
+
+    def _by_law(self, node: int) -> Iterator[_Part]:
+        """The passes around a drawn node that stand for others of other sizes, the inner ones first."""
+        part: _Part | None = self._layers[node]
+        while part is not None:
+            if part.index is not None:
+                yield part
+            part = part.around
 
     # --- cells ----------------------------------------------------------------------------------------------------
 
@@ -280,5 +306,11 @@ def _named(at: Place, number: int, times: Dim) -> tuple[Place, str]:
         return place, names.name(number + times - 1)
     before, after, first = names.before.removeprefix(UNNAMED), names.after, names.numbers[0]
     last = first + (times - 1) * names.numbers.step
-    named = place._replace(path=f"{at.prefix}{before}{first}{after}")
+    repeat = at.call
+    assert isinstance(repeat, Repeat)
+    by_law = "" if repeat.index is None else f"{repeat.index} = 1"
+    name = f"{before}{first}{after}"
+    if by_law:
+        name = f"{name}, {by_law}" if before or after or first != 1 else by_law
+    named = place._replace(path=f"{at.prefix}{name}")
     return named, f"{before}{{{last}}}{after}" if before or after else str(last)

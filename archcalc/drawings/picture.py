@@ -174,9 +174,7 @@ def _edges(folding: Folding, cells: Sequence[Cell], homes: dict[int, int]) -> tu
             like = getattr(folding.application(node).layer, "like", None) is not None
             for place, source in enumerate(folding.inputs[node]):
                 if homes[source] != head:
-                    found.setdefault(
-                        (homes[source], head, folding.application(source).output_shape), like and place > 0
-                    )
+                    found.setdefault((homes[source], head, folding.shape_read(source, node)), like and place > 0)
     tails: list[dict[int, bool]] = [{} for _ in cells]
     for (tail, head, _), like in found.items():
         tails[head][tail] = like
