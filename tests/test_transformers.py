@@ -68,7 +68,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "llama:llama_7b": GROUPED,
     "llama:llama3.2_1b": GROUPED,
     "llama:mistral_7b": {**GROUPED, "window": 3},
-    "llama:mistral_nemo_12b": {**GROUPED, "head": 16},
+    "llama:mistral_nemo": {**GROUPED, "head": 16},
     "llama:phi3_mini": {**GROUPED, "window": 3},
     "qwen:qwen2.5_7b": {**GROUPED, "head": 12},
     "qwen:qwen3_0.6b": {**GROUPED, "head": 16},
