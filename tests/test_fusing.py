@@ -91,7 +91,7 @@ def test_what_is_spelled_out_is_the_layer_that_it_is(name: str) -> None:
     """However it's written; with the module's weights it gives the same values."""
     import archcalc
     from archcalc.importers.imported import imported
-    from archcalc.pytorch.original import _copied
+    from archcalc.pytorch.original import copied
 
     way, kind = SPELLED[name]
     module, x = Written(way).eval(), torch.randn(2, 5, 8)
@@ -99,7 +99,7 @@ def test_what_is_spelled_out_is_the_layer_that_it_is(name: str) -> None:
     assert kind in found.text.partition("layers:")[2]
     network = Network(archcalc.build(found.spec)).eval()
     with torch.no_grad():
-        assert [] == list(_copied(network, found, module))
+        assert [] == list(copied(network, found, dict(module.named_parameters())))
         torch.testing.assert_close(module(x), network(x))
 
 
@@ -204,7 +204,7 @@ def test_rotary_positions_in_their_spellings(name: str) -> None:
     """The same rotation, however it's written; outputs are equal with the module's weights."""
     import archcalc
     from archcalc.importers.imported import imported
-    from archcalc.pytorch.original import _copied
+    from archcalc.pytorch.original import copied
 
     way, arguments = TURNED[name]
     module, x = Turned(way).eval(), torch.randn(2, 6, 24)
@@ -212,7 +212,7 @@ def test_rotary_positions_in_their_spellings(name: str) -> None:
     assert f"attention heads {arguments}\n" in found.text
     network = Network(archcalc.build(found.spec)).eval()
     with torch.no_grad():
-        assert [] == list(_copied(network, found, module))
+        assert [] == list(copied(network, found, dict(module.named_parameters())))
         torch.testing.assert_close(module(x), network(x))
 
 
@@ -233,6 +233,66 @@ def test_queries_are_turned_as_keys_are() -> None:
         text_of(Turned(halves, lambda x: x), torch.randn(2, 6, 24))
     with pytest.raises(UsageError, match="not by their token's position"):
         text_of(Turned(lambda x: halves(x.transpose(1, 2), angles(3)).transpose(1, 2)), torch.randn(2, 6, 24))
+
+
+# --- norms of queries and keys, and how heads lie ---------------------------------------------------------------------
+
+
+class Heads(nn.Module):
+    """Attention whose queries, keys and values are parts of one product, and normalised as a test says."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.qkv, self.o, self.form = nn.Linear(24, 72), nn.Linear(24, 24), form
+        size = 24 if form == "whole" else 8
+        self.q_norm, self.k_norm, self.v_norm = (nn.RMSNorm(size, 1e-6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        every = self.qkv(x)
+        if self.form == "interleaved":
+            q, k, v = every.view(2, 6, 3, 24).transpose(1, 2).chunk(3, -1)
+            return self.mixed(self.q_norm(q), self.k_norm(k), v)
+        q, k, v = every.chunk(3, -1)
+        if self.form == "whole":
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (each.view(2, 6, 3, 8).transpose(1, 2) for each in (q, k, v))
+        if self.form == "query":
+            q = self.q_norm(q)
+        if self.form in ("each", "values"):
+            q, k = halves(self.q_norm(q)), halves(self.k_norm(k))
+        return self.mixed(q, k, self.v_norm(v) if self.form == "values" else v)
+
+    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.o(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("each", "attention heads rope=true rope_base=500 qk_norm=rmsnorm eps=1e-6"),
+        ("whole", "attention heads qk_norm=rmsnorm qk_norm_whole=true eps=1e-6"),
+        ("interleaved", "attention heads qk_norm=rmsnorm eps=1e-6"),
+        ("query", ""),
+        ("values", ""),
+    ],
+)
+def test_norms_of_queries_and_keys_are_attention_s(form: str, said: str) -> None:
+    """Of each head or of all together, wherever features of a head lie; those of one alone, or of values, aren't."""
+    import archcalc
+    from archcalc.importers.imported import imported
+    from archcalc.pytorch.original import copied
+
+    module, x = Heads(form).eval(), torch.randn(2, 6, 24)
+    found = imported(module, [x], "net")
+    if not said:
+        assert "qk_norm" not in found.text
+        return
+    assert f"{said}\n" in found.text
+    network = Network(archcalc.build(found.spec)).eval()
+    with torch.no_grad():
+        assert [] == list(copied(network, found, dict(module.named_parameters())))
+        torch.testing.assert_close(module(x), network(x))
 
 
 # --- experts ----------------------------------------------------------------------------------------------------------
@@ -323,7 +383,7 @@ def test_experts_whose_matrices_lie_together(name: str, turned: bool) -> None:
     """They are a mixture, and how they're chosen is said as `topk` says it; outputs are equal."""
     import archcalc
     from archcalc.importers.imported import imported
-    from archcalc.pytorch.original import _copied
+    from archcalc.pytorch.original import copied
 
     choice, text = CHOSEN[name]
     module, x = Experts(choice, turned).eval(), torch.randn(2, 20, 8)
@@ -331,7 +391,7 @@ def test_experts_whose_matrices_lie_together(name: str, turned: bool) -> None:
     assert text in re.sub(r"\n +", "\n", found.text.partition("experts: 6")[2])
     network = Network(archcalc.build(found.spec)).eval()
     with torch.no_grad():
-        assert [] == list(_copied(network, found, module))
+        assert [] == list(copied(network, found, dict(module.named_parameters())))
         torch.testing.assert_close(module(x), network(x))
 
 

@@ -13,9 +13,20 @@ from archcalc.importers.operations.lifting import TOKENS, Lifter, Unknown, Waiti
 from archcalc.importers.operations.merging import merged
 from archcalc.importers.operations.positions import Added, Around, added_by, added_to, regrouped
 from archcalc.importers.operations.products import product
-from archcalc.importers.operations.views import BATCH, COPIES, Dimension, Factor, Rotation, TensorView, joined, whole
+from archcalc.importers.operations.views import (
+    BATCH,
+    COPIES,
+    Dimension,
+    Factor,
+    Norm,
+    Rotation,
+    TensorView,
+    joined,
+    whole,
+)
 from archcalc.importers.operations.windowing import within_windows
 from archcalc.shape import Shape
+from archcalc.symbolic import known
 
 FIRST = 10**9
 """The number of the first attention that waits; steps have smaller ones."""
@@ -125,6 +136,9 @@ def _before_factors(lifter: Lifter, view: TensorView) -> tuple[TensorView, float
             view = view._replace(step=step.inputs[0])
         elif step.layer.kind == "part" and step.layer.step == 1:  # type: ignore[attr-defined]
             view = view._replace(step=step.inputs[0]).moved(step.layer.axis, step.layer.start)  # type: ignore[attr-defined]
+        elif step.layer.kind == "chunk":
+            axis, place = step.layer.axis, step.layer.index  # type: ignore[attr-defined]
+            view = view._replace(step=step.inputs[0]).moved(axis, known(step.shape[axis]) * known(place))
         else:
             break
     return view, factor
@@ -177,7 +191,7 @@ def attend(lifter: Lifter, scores: Scores, values: TensorView) -> TensorView | N
     for heads in (True, False):
         parts = [divided(lifter, view, heads) for view in (scores.queries, scores.keys, values)]
         q, k, v = parts
-        if q is None or k is None or v is None or v.factor != 1:
+        if q is None or k is None or v is None or v.factor != 1 or v.view.norm or v.view.rope:
             continue
         if q.kinds != k.kinds or q.kinds != v.kinds or len(dict(q.kinds)) != len(q.kinds):
             continue
@@ -194,6 +208,7 @@ def _waiting(lifter: Lifter, parts: tuple[Divided, Divided, Divided], scale: flo
     heads = prod(size for kind, size in q.kinds if kind == "heads")
     arguments: dict[str, Any] = dict(added.arguments)
     arguments |= _turned(q.view.rope, k.view.rope, q.size)
+    arguments |= _normed(q.view.norm, k.view.norm)
     if not isclose(scale, q.size**-0.5, rel_tol=1e-5):
         arguments["scale"] = number(scale)
     if k.heads != heads and "heads" in dict(q.kinds):
@@ -219,6 +234,22 @@ def _turned(query: Rotation | None, key: Rotation | None, size: int) -> dict[str
     if query.interleaved:
         found["rope_interleaved"] = True
     return found
+
+
+def _normed(query: Norm | None, key: Norm | None, whole: bool = False) -> dict[str, Any]:
+    """What is said of norms of queries and keys, of each head or of all together.
+
+    Raises: Unknown: they differ, or not all that a norm can learn is there.
+    """
+    if query is None and key is None:
+        return {}
+    if query is None or key is None or (query.kind, query.arguments) != (key.kind, key.arguments):
+        raise Unknown("norms of queries that aren't those of keys")
+    said = dict(query.arguments)
+    if not said["affine"] or not said.get("bias", True):
+        raise Unknown("norms of queries that learn less than specs' do")
+    found: dict[str, Any] = {"qk_norm": query.kind, "eps": said["eps"]}
+    return found | ({"qk_norm_whole": True} if whole else {})
 
 
 @operator("rotation")
@@ -253,8 +284,8 @@ def _dims(lifter: Lifter, q: Divided, size: int, heads: int, tokens: int) -> tup
 
 def _alone(lifter: Lifter, parts: tuple[Divided, Divided, Divided], heads: int, added: Added, **arguments: Any) -> int:
     """Attention of volumes that are there."""
-    if "rope" in arguments or added.regions is not None:
-        raise Unknown("rotary positions, or masks of regions, without projections")
+    if "rope" in arguments or "qk_norm" in arguments or added.regions is not None:
+        raise Unknown("rotary positions, norms, or masks of regions, without projections")
     steps = [lifter.volume(each, TOKENS[-len(each.dims) + 1 :]) for each in (part.as_tokens() for part in parts)]
     return lifter.add("sdpa", steps, added.stored, num_heads=heads, keys="", values="", **arguments)
 
@@ -269,23 +300,26 @@ def _mixed(
     **arguments: Any,
 ) -> TensorView | None:
     """Attention with its projections, if each of the three is a part of a product that reads what the others read."""
-    q, _, v = parts
-    if any(part.view.step not in lifter.products or not _side_by_side(part) for part in parts):
+    parts = (_before_norm(lifter, parts[0]), _before_norm(lifter, parts[1]), parts[2])
+    q, k, v = parts
+    rows = [_rows(part) for part in parts]
+    if any(part.view.step not in lifter.products for part in parts) or None in rows:
         return None
     if heads != q.heads or prod(size for kind, size in q.kinds if kind == "heads") != heads:
         return None
     sources = [_source(lifter, part) for part in parts]
     if sources[1] != sources[2]:
         return None
+    if "qk_norm" not in arguments:
+        arguments |= _normed(q.view.norm, k.view.norm, whole=True)
     stored: list[Stored] = []
-    for part in parts:
-        start = dict(part.view.starts).get("C", 0)
-        rows = ((start, start + part.heads * part.size),)
-        stored += [held._replace(rows=rows) for held in lifter.steps[part.view.step].stored]
+    for part, own in zip(parts, rows, strict=True):
+        stored += [held._replace(rows=own) for held in lifter.steps[part.view.step].stored]
     biases = [len(lifter.steps[part.view.step].stored) > 1 for part in parts]
     if biases[2] != biases[0]:
         return None
-    held = [*stored, weight, *([bias] if bias is not None else []), *added.stored]
+    norms = [each for part in (q, k) if part.view.norm for each in part.view.norm.stored if each is not None]
+    held = [*stored, weight, *([bias] if bias is not None else []), *norms, *added.stored]
     channels = lifter.shape(sources[0].step).C
     arguments |= {"bias": bias is not None}
     if biases[0] != (bias is not None):
@@ -305,9 +339,31 @@ def _mixed(
     return None if added.regions is not None else _among_tokens(lifter, sources, heads, held, arguments)
 
 
-def _side_by_side(part: Divided) -> bool:
-    """Whether the features of all heads lie side by side."""
-    return part.as_tokens().dims[-1] == (Factor("C", 1, part.heads * part.size),)
+def _rows(part: Divided) -> tuple[tuple[int, int], ...] | None:
+    """The features of all heads, as stretches of a projection's; None if those of one don't lie side by side."""
+    if part.view.dims[-1] != (Factor("C", 1, part.size),):
+        return None
+    places = [dict(part.view.starts).get("C", 0)]
+    for factor in part.own:
+        places = [place + number * factor.stride for place in places for number in range(factor.size)]
+    found: list[tuple[int, int]] = []
+    for place in places:
+        start = found.pop()[0] if found and found[-1][1] == place else place
+        found.append((start, place + part.size))
+    return tuple(found)
+
+
+def _before_norm(lifter: Lifter, part: Divided) -> Divided:
+    """Queries or keys before a norm of all heads together."""
+    view = part.view
+    step = lifter.steps[view.step] if view.step in range(len(lifter.steps)) else None
+    if step is None or view.norm or step.layer.kind not in ("rmsnorm", "ln"):
+        return part
+    before, factor = _before_factors(lifter, view._replace(step=step.inputs[0]))
+    if view.starts or part.heads * part.size != step.shape.C or before.step not in lifter.products or factor != 1:
+        return part
+    arguments = tuple((name, getattr(step.layer, name)) for name in step.layer.arguments())
+    return part._replace(view=before._replace(norm=Norm(step.layer.kind, step.stored, arguments)))
 
 
 def _source(lifter: Lifter, part: Divided) -> TensorView:

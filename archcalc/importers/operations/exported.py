@@ -96,7 +96,7 @@ class Operation:
 
     def replaced(self, name: str, *arguments: Operand, **named: Operand) -> Operation:
         """Another operation in its place."""
-        return Operation(name, arguments, named, self.shape, self.around, self.line)
+        return Operation(name, arguments, named, self.shape, self.around, self.line, shapes=self.shapes)
 
     def given(self, *arguments: Operand) -> Operation:
         """The same with other operands."""

@@ -240,8 +240,12 @@ class Lifter:
 
     def _held(self, stored: Stored) -> int:
         """How many numbers of a parameter are meant."""
-        first, *others = self.whole(stored).shape or (1,)
-        return (first if stored.rows is None else sum(stop - start for start, stop in stored.rows)) * prod(others)
+        sizes = list(self.whole(stored).shape or (1,))
+        if stored.turned:
+            sizes[-2:] = sizes[:-3:-1]
+        if stored.rows is not None:
+            sizes[stored.axis] = sum(len(range(*stretch)) for stretch in stored.rows)
+        return prod(sizes)
 
     def _as_opaque(self, number: int, operation: Operation, before: int, reason: str) -> list[TensorView]:
         """An operation as an opaque layer, in place of the steps that were added for it."""
@@ -283,7 +287,8 @@ class Lifter:
 
     @cached_property
     def _wholes(self) -> dict[str, Stored]:
-        operands = (each for op in self.exported.operations for each in (*op.arguments, *op.named.values()))
+        ran = self.exported.original or self.exported.operations
+        operands = (each for op in ran for each in (*op.arguments, *op.named.values()))
         return {each.name: each for each in tensors(operands) if isinstance(each, Stored)}
 
     def sizes(self, operand: Any) -> tuple[int, ...]:
@@ -580,17 +585,32 @@ class Lifter:
         return less
 
     def _settled(self, view: TensorView) -> TensorView:
-        """A tensor whose volume is there, and as it is.
-
-        Raises: Unknown: it's turned by rotary positions.
-        """
+        """A tensor whose volume is there, and as it is."""
         if view.step in self.waiting:
             if view.step not in self.alone:
                 self.alone[view.step] = self._alone(view.step)
             view = view._replace(step=self.alone[view.step])
-        if view.rope is not None:
-            raise Unknown("rotary positions outside of attention")
-        return view
+        if view.norm is not None:
+            norm, turned = view.norm, view.rope
+            features = self.with_features(view._replace(norm=None, rope=None))
+            view = self.along(features, norm.kind, norm.stored, **dict(norm.arguments))._replace(rope=turned)
+        return view if view.rope is None else self._turned(view)
+
+    def _turned(self, view: TensorView) -> TensorView:
+        """A tensor that is turned by rotary positions, by an opaque layer.
+
+        Raises: Unknown: it would be one.
+        """
+        reason = "rotary positions outside of attention"
+        if self.strict:
+            raise Unknown(reason)
+        assert self.operation is not None
+        plain = self.cut(view._replace(rope=None))
+        path = self.operation.around[-1].path if self.operation.around else ""
+        self.not_lifted.setdefault(len(self.views), NotLifted("rotation", reason, self.operation.line, path))
+        shape: dict[str, Any] = dict(self.shape(plain.step))
+        step = self.add("opaque", (plain.step,), operator="rotation", on=(tuple(shape.values()),), products=0, **shape)
+        return plain._replace(step=step)
 
     def with_features(self, view: TensorView) -> TensorView:
         """The same with its last dimension as the features of tokens, C; others are regions and tokens."""

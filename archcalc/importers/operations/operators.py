@@ -18,7 +18,7 @@ from archcalc.importers.operations.lifting import (
     padding_of,
 )
 from archcalc.importers.operations.merging import concatenated, merged
-from archcalc.importers.operations.views import COPIES, Dimension, Factor, TensorView, joined, stretch, whole
+from archcalc.importers.operations.views import COPIES, Dimension, Factor, Norm, TensorView, joined, stretch, whole
 from archcalc.symbolic import known
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -136,9 +136,17 @@ def layer_norm(lifter: Lifter, op: Operation) -> TensorView:
     weight, bias = argument(op, 2, "weight"), argument(op, 3, "bias")
     if len(sizes) != 1:
         raise Unknown(f"normalises over {len(sizes)} axes at once")
-    x = lifter.with_features(x)
     eps = number(argument(op, 4, "eps", 1e-5))
-    return lifter.along(x, "ln", [weight, bias], affine=weight is not None, bias=bias is not None, eps=eps)
+    return _normed(lifter, x, "ln", [weight, bias], affine=weight is not None, bias=bias is not None, eps=eps)
+
+
+def _normed(lifter: Lifter, x: TensorView, kind: str, stored: Sequence[Any], **arguments: Any) -> TensorView:
+    """A norm of the last dimension: of C, or of each head's part of it, which may be attention's own."""
+    features, shape = x.dims[-1], lifter.shape(x.step)
+    heads = len(x.dims) == 4 and "T" in shape and not shape.spatial and features != whole("C", shape.C)
+    if heads and len(features) == 1 and features[0].axis == "C" and x.norm is None and x.rope is None:
+        return x._replace(norm=Norm(kind, tuple(stored), tuple(arguments.items())))
+    return lifter.along(lifter.with_features(x), kind, stored, **arguments)
 
 
 @operator("group_norm")
@@ -369,9 +377,10 @@ def quick_gelu(lifter: Lifter, op: Operation) -> TensorView:
 def rms_norm(lifter: Lifter, op: Operation) -> TensorView:
     """Division by the root mean square over C."""
     x, weight, eps = lifter.view(op.arguments[0]), argument(op, 2, "weight"), argument(op, 3, "eps")
-    if len(op.arguments[1]) != 1 or x.dims[-1] != whole("C", lifter.shape(x.step).C):
-        raise Unknown("normalises over other axes than C")
-    return lifter.along(x, "rmsnorm", [weight], affine=weight is not None, eps=eps if eps is None else number(eps))
+    if len(op.arguments[1]) != 1:
+        raise Unknown(f"normalises over {len(op.arguments[1])} axes at once")
+    eps = eps if eps is None else number(eps)
+    return _normed(lifter, x, "rmsnorm", [weight], affine=weight is not None, eps=eps)
 
 
 # --- several ---------------------------------------------------------------------------------------------------------

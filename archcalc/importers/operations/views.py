@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archcalc.shape import Shape
 from archcalc.symbolic import Dim, known
@@ -44,16 +44,26 @@ class Rotation(NamedTuple):
     permuted: bool = False
 
 
+class Norm(NamedTuple):
+    """A norm of the features of each head: its kind, what is learned, its arguments."""
+
+    kind: str
+    stored: tuple[Any, ...]
+    arguments: tuple[tuple[str, Any], ...]
+
+
 class TensorView(NamedTuple):
     """A volume, by the number of the step that made it (or ~k for the k-th input), as a tensor with these dimensions.
 
-    `starts` says where a part of an axis begins; `rope` is how features were turned, if they were.
+    `starts` says where a part of an axis begins; `norm` is how features were normalised that aren't all of C, and
+    `rope` how they were turned then, if they were; both become layers only where what isn't attention reads them.
     """
 
     step: int
     dims: tuple[Dimension, ...]
     starts: tuple[tuple[str, int], ...] = ()
     rope: Rotation | None = None
+    norm: Norm | None = None
 
     def sizes(self) -> tuple[int, ...]:
         """The tensor's shape."""
