@@ -309,6 +309,19 @@ class Gated(nn.Module):
         return x * torch.sigmoid(self.place(both))
 
 
+class Scaled(nn.Module):
+    """Attention whose products are scaled by a number of its own; what a layer's argument is called is a kind, too."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale, self.norm, self.qkv, self.out = scale, nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each.unflatten(-1, (2, 4)).transpose(1, 2) for each in self.qkv(self.norm(x)).chunk(3, -1))
+        mixed = functional.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        return x + self.out(mixed.transpose(1, 2).flatten(2))
+
+
 class Reduced(nn.Module):
     """Sums and greatest values over several sets of dimensions, and a difference."""
 
@@ -405,6 +418,7 @@ MODULES: dict[str, Sample] = {
     ),
     "three_dimensions": Sample(lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4)), ((3, 5, 6, 7),)),
     "gated": Sample(Gated),
+    "scaled": Sample(lambda: nn.Sequential(*map(Scaled, (0.5, 0.25, 0.125))), ((5, 8),)),
     "reduced": Sample(Reduced, ((3, 6, 5),)),
     "normed": Sample(normed, ((3, 16),)),
     "activations": Sample(activations),

@@ -275,11 +275,17 @@ def _replaced(item: Item, calls: dict[int, Call]) -> Item:
     return item
 
 
+def _said(leaf: Leaf) -> tuple[str, ...]:
+    """Arguments that a layer has, and that no value stands for where it hasn't: no formal can say both."""
+    declared = REGISTRY[leaf.word].arguments()
+    return tuple(name for name, _ in leaf.arguments if declared[name].default is None and not declared[name].required)
+
+
 def _pattern(item: Item, place: dict[int, int]) -> Hashable:
     """What is the same in items that are alike; volumes by their place."""
     if isinstance(item, Leaf):
         word = ACTIVATION if item.is_activation else item.word
-        return word, place.get(item.main), tuple(place.get(read) for read in item.reads)
+        return word, _said(item), place.get(item.main), tuple(place.get(read) for read in item.reads)
     if isinstance(item, Call):
         return COUNT.sub("", item.scope.name), item.block, *(place.get(read) for read in (item.main, *item.reads))
     if isinstance(item, Scope):

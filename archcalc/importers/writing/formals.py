@@ -141,7 +141,7 @@ class Formals:
         base = (
             self._bases.get(row, "c") if role in CHANNELS else FORMALS.get(role, "act" if role == ACTIVATION else role)
         )
-        name = numbered(base, {*self._taken, *self.rows}, "")
+        name = numbered(base, {*self._taken, *self.rows, *REGISTRY}, "")
         self.rows[name], self.roles[name] = row, role
         return name
 

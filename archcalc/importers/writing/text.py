@@ -11,7 +11,6 @@ from archcalc.importers.operations.lifting import Lifted
 from archcalc.importers.writing.blocks import Block, Blocks
 from archcalc.importers.writing.formals import numbered
 from archcalc.importers.writing.hparams import (
-    Hparam,
     Named,
     found_hparams,
     lines_of,
@@ -59,10 +58,10 @@ def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[in
         if _saves(kind, argument, value, text) >= SEVERAL:
             defaults.setdefault(kind, {})[argument] = value
     draft = _draft(lifted, defaults) if defaults else draft
-    named, tried = found_hparams(lifted, draft.items, draft.blocks), dict[str, Hparam]()
+    named, tried = found_hparams(lifted, draft.items, draft.blocks), None
     while named != tried:
+        text = _written(lifted, draft, name, source, named, with_depth=tried is None)
         tried = named
-        text = _written(lifted, draft, name, source, named)
         named = that_hold(text, tried) if tried else named
     return text, [leaf.step for leaf in leaves(draft.items)]
 
@@ -98,7 +97,7 @@ def _draft(lifted: Lifted, defaults: Mapping[str, Mapping[str, str]]) -> _Draft:
     return _Draft(items, found, defaults, namer)
 
 
-def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named) -> str:
+def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named, with_depth: bool = True) -> str:
     items, blocks = with_names(lifted, draft.items, draft.blocks, named)
     writer = _Writer(lifted, blocks, items, draft.namer)
     body: list[str] = []
@@ -107,7 +106,7 @@ def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named
             body += [f"{key}:", *written]
     body += ["layers:", *writer.items(items, ~0, INDENT), *writer.outputs()]
     text = "\n".join(body) + "\n"
-    if depth := named.get("depth") or loop_of(text, named):
+    if depth := named.get("depth") or (loop_of(text, named) if with_depth else None):
         named["depth"] = depth
         text = with_loop(text, depth)
     head = [
