@@ -14,7 +14,7 @@ from archcalc.importers.onnx import elementwise, maps, products, rearranging
 from archcalc.importers.onnx.calls import with_calls
 from archcalc.importers.onnx.inference import Inference
 from archcalc.importers.onnx.model import BATCH, File, opened
-from archcalc.importers.onnx.tensors import FLOATS, Held, Value
+from archcalc.importers.onnx.tensors import FLOATS, Value
 from archcalc.importers.onnx.translation import Translator
 from archcalc.importers.operations.exported import Exported
 from archcalc.importers.writing.formals import numbered
@@ -43,7 +43,7 @@ class OnnxNetwork(NamedTuple):
     """A file's operations, as if PyTorch had exported them, and its tensors by the names that layers have for them."""
 
     exported: Exported
-    tensors: Mapping[str, Held]
+    tensors: Mapping[str, Value]
 
 
 def opened_network(path: Path, inputs: Sequence[str] = ()) -> OnnxNetwork:
@@ -63,8 +63,7 @@ def opened_network(path: Path, inputs: Sequence[str] = ()) -> OnnxNetwork:
     outputs = tuple(translator.operand(each.name) for each in file.graph.output)
     operations = with_calls(translator.operations)
     exported = Exported(_label(path), entering, operations, outputs, _Constants(values, aliases))
-    held = {name: each.held for name, each in values.items() if each.held is not None}
-    return OnnxNetwork(exported, held | {name: held[old] for name, old in aliases.items()})
+    return OnnxNetwork(exported, values | {name: values[old] for name, old in aliases.items()})
 
 
 class _Constants(Mapping[str, Any]):

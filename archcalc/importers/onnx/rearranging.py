@@ -10,7 +10,7 @@ from archcalc.importers.operations.exported import Entered, Operand, Stored
 @node("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def reshape(site: Site) -> Operand:
     """The same values under another shape."""
-    return site.emit("view", site.read(0), list(site.out))
+    return site.emit("reshape", site.read(0), list(site.out))
 
 
 @node("Transpose")
@@ -75,7 +75,7 @@ def gather(site: Site) -> Operand:
         if (array.reshape(-1) % site.shape()[axis] == range(first, first + size)).all():
             sizes = [*site.shape()[:axis], size, *site.shape()[axis + 1 :]]
             part = site.emit("slice.Tensor", site.read(0), axis, first, first + size, 1, shape=sizes)
-            return part if tuple(sizes) == site.out else site.emit("view", part, list(site.out))
+            return part if tuple(sizes) == site.out else site.emit("reshape", part, list(site.out))
     return site.emit("index_select", site.read(0), axis, site.read(1))
 
 

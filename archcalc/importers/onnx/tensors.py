@@ -115,11 +115,11 @@ class Value(NamedTuple):
     values: Any = None
     stored: str = ""
 
-    def array(self) -> numpy.ndarray[Any, Any] | None:
-        """The values, if they are known."""
+    def array(self, most: int | None = READ) -> numpy.ndarray[Any, Any] | None:
+        """The values, if they are known, and have no more bytes than `most` in a file."""
         if self.values is not None:
             return self.values  # type: ignore[no-any-return]
-        return self.held.array() if self.held is not None else None
+        return self.held.array(most) if self.held is not None else None
 
     @property
     def is_small(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from archcalc.errors import UsageError
 from archcalc.importers.onnx.inference import Inference
@@ -17,6 +17,8 @@ from archcalc.importers.operations.exported import Entered, Operand, Operation, 
 Translation: TypeAlias = "Callable[[Site], Operand | list[Operand]]"
 T = TypeVar("T", bound=Translation)
 NODES: dict[str, Translation] = {}
+FOREIGN = "onnx."
+"""What stands ahead of the names of operations that PyTorch hasn't."""
 
 
 def node(*operations: str) -> Callable[[T], T]:
@@ -27,6 +29,18 @@ def node(*operations: str) -> Callable[[T], T]:
         return translation
 
     return declare
+
+
+class Target(NamedTuple):
+    """One of PyTorch's operators, which is looked up when it's called."""
+
+    name: str
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        import torch
+
+        name, _, overload = self.name.partition(".")
+        return getattr(getattr(torch.ops.aten, name), overload or "default")(*arguments, **named)
 
 
 class Translator:
@@ -201,7 +215,8 @@ class Site:
         """Add an operation of PyTorch; its sizes are those of the node's output unless they are given."""
         done = self.translator.operations
         made = self.out if shape is None else tuple(shape)
-        done.append(Operation(name, arguments, named, made, self.node.around, self.node.line))
+        target = None if name.startswith(FOREIGN) else Target(name)
+        done.append(Operation(name, arguments, named, made, self.node.around, self.node.line, target))
         return Result(len(done) - 1)
 
     def refusal(self, what: str) -> UsageError:
@@ -218,7 +233,7 @@ MANY = 4096
 
 def other(site: Site) -> list[Operand]:
     """An operation that has no counterpart: whoever lifts it sees its name and its sizes."""
-    made = site.emit(f"onnx.{site.node.op}", *map(site.read, range(len(site.names))))
+    made = site.emit(FOREIGN + site.node.op, *map(site.read, range(len(site.names))))
     return [made._replace(part=number) for number in range(len(site.node.outputs))]
 
 

@@ -31,8 +31,6 @@ def drawn(lifter: Lifter, op: Operation) -> Drawn | None:
     name = op.name.partition(".")[0]
     if name not in MOVES or op.target is None or not op.arguments:
         return None
-    import torch
-
     found = drawn_of(lifter, op.arguments[0])
     if found is None or (name not in DRAWS and lifter.pending(op.arguments[0], "drawn") is None):
         return None
@@ -45,6 +43,8 @@ def drawn(lifter: Lifter, op: Operation) -> Drawn | None:
         if isinstance(operand, list):
             return [given(each) for each in operand]
         return next(left) if isinstance(operand, (Result, Stored)) else operand
+
+    import torch
 
     with torch.device("cpu"):
         return found._replace(places=op.target(found.places, *map(given, op.arguments[1:]), **op.named))
