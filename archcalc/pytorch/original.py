@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.graph.opaque import opaque_layers, uncounted
 from archcalc.importers.code import import_code, input_sizes
 from archcalc.importers.imported import Imported
-from archcalc.importers.operations.exported import Inputs, Stored, called, meant
+from archcalc.importers.operations.exported import Inputs, Stored, called
 from archcalc.importers.operations.views import of_volume
 from archcalc.importers.sources import BATCH, Sizes, Source, built, examples
 from archcalc.pytorch.compare import Check, Difference
 from archcalc.pytorch.network import Network
+from archcalc.pytorch.paths import ROOT, Layers, Ran, macs_apart, ran, saved_by_path, tensors_of, values_apart
 from archcalc.report import Report
 from archcalc.symbolic import known
 
-GROUPED = "grouped_mm"
-"""Products of stretches of rows, each with a matrix of its own."""
 ROUNDING = 1e-4
 """How much outputs and gradients may differ, as a share of the greatest: sums of floats in another order."""
-
-
-class Ran(NamedTuple):
-    """What a module did when it ran: parameters that were read, multiply-adds, shapes made."""
-
-    read: frozenset[str]
-    macs: int
-    shapes: tuple[tuple[int, ...], ...]
 
 
 def original_checks(report: Report, source: Source, inputs: Sequence[str]) -> Iterator[Check]:
@@ -48,77 +35,105 @@ def imported_checks(report: Report, found: Imported, source: Source, sizes: Size
     Params are those that the module reads while it runs. Its own weights are copied into ours for outputs and
     gradients, which are of float32, on the CPU.
     """
-    module = built(source, "meta").eval()
-    try:
-        ran = _ran(module, examples(sizes, "meta"))
-    except Exception:  # it does what can't be done without values
-        module = built(source, "cpu").eval()
-        ran = _ran(module, examples(sizes, "cpu"))
-    yield _params(report, ran, module)
-    yield _multiply_adds(report, ran)
-    yield _shapes(report, found, ran)
+    device, did = _ran(source, sizes)
+    module, layers = built(source, device).eval(), Layers(report, found)
+    yield _params(report, found, did, module)
+    yield _buffers(report, found)
+    yield _multiply_adds(layers, did)
+    yield _shapes(layers, did, module)
+    yield _saved(layers, source, sizes, device)
     module = _varied(built(source, "cpu").eval())
     network = Network(report.graph).eval()
     with torch.no_grad():
         unlike = list(copied(network, found, _held(module)))
     yield Check("original's weights", len(found.steps), differences=tuple(unlike))
-    if layers := opaque_layers(report.graph):
-        reason = f"not compared: what {layers[0]} computes isn't known"
+    if unknown := opaque_layers(report.graph):
+        reason = f"not compared: what {unknown[0]} computes isn't known"
         yield from (Check(f"original's {what}", 0, note=reason) for what in ("outputs", "gradients"))
     elif not unlike:
         yield from _run(network, module, examples(sizes, "cpu"))
 
 
-def _ran(module: nn.Module, inputs: Inputs) -> Ran:
-    """Run a module, attention by its products: on the meta device where its inputs are there."""
-    in_order, named = called(module, inputs)
-    device = next(each.device for each in (*in_order, *named.values()) if isinstance(each, Tensor))
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    read, uncounted = set[str](), list[int]()
-
-    class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-            read.update(names[id(each)] for each in tree_leaves((args, kwargs)) if id(each) in names)
-            if GROUPED in func.__name__:  # PyTorch's counter doesn't know it
-                uncounted.append(args[0].shape[0] * args[1].shape[-2:].numel())
-            return func(*args, **(kwargs or {}))
-
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), device, Reading():  # type: ignore[no-untyped-call]
-        outputs = module(*in_order, **named)
-    shapes = tuple(tuple(each.shape) for each in tensors_of(outputs))
-    return Ran(frozenset(read), (counter.get_total_flops() // 2 + sum(uncounted)) // BATCH, shapes)
+def _ran(source: Source, sizes: Sizes) -> tuple[str, Ran]:
+    """What the module does, and on which device: without memory, unless it does what can't be done without values."""
+    try:
+        return "meta", ran(built(source, "meta").eval(), examples(sizes, "meta"))
+    except Exception:
+        return "cpu", ran(built(source, "cpu").eval(), examples(sizes, "cpu"))
 
 
-def _params(report: Report, ran: Ran, module: nn.Module) -> Check:
-    """The parameters that the module reads."""
-    parameters = dict(module.named_parameters())
-    counted = sum(parameters[name].numel() for name in ran.read)
-    total = sum(parameter.numel() for parameter in parameters.values())
-    predicted = known(report.total("params"))
-    differences = (Difference(report.name, "params", f"{predicted:,}", f"{counted:,}"),) if predicted != counted else ()
+def _params(report: Report, found: Imported, did: Ran, module: nn.Module) -> Check:
+    """The parameters that the module reads: in all, and one by one."""
+    parameters = {name: each.numel() for name, each in module.named_parameters()}
+    counted, predicted = sum(parameters[name] for name in did.read), known(report.total("params"))
+    total = sum(parameters.values())
+    differences = [Difference(report.name, "params", f"{predicted:,}", f"{counted:,}")] if predicted != counted else []
+    held = {stored.name for step in found.steps if step for stored in step.stored if stored.learned}
+    differences += [Difference(name, "params", 0, f"{parameters[name]:,}") for name in sorted(did.read - held)]
+    differences += [Difference(name, "what is read", "it", "nothing") for name in sorted(held - did.read)]
     note = f"{total - counted:,} more are never read" if total != counted else ""
-    return Check("original's params", len(ran.read), predicted, counted, differences, note)
+    return Check("original's params", len(did.read), predicted, counted, tuple(differences), note)
 
 
-def _multiply_adds(report: Report, ran: Ran) -> Check:
-    """What PyTorch's own counter finds."""
-    counted, predicted = ran.macs, known(report.total("macs")) // known(report.batch)
-    differences = (Difference(report.name, "MACs", f"{predicted:,}", f"{counted:,}"),) if predicted != counted else ()
+def _buffers(report: Report, found: Imported) -> Check:
+    """The buffers of each layer; others, such as masks, are computed."""
+    rows = report.rows[len(report.graph.inputs) :]
+    differences, counted, layers = [], 0, 0
+    for row, step in zip(rows, found.steps, strict=True):
+        if row.node.reuses or step is None:
+            continue
+        own = {each.name: prod(each.shape) for each in step.stored if not each.learned}
+        predicted, held = known(row["buffers"]), sum(own.values())
+        if any(each.rows or each.places for each in step.stored):  # parts of them are meant
+            held = predicted
+        layers, counted = layers + bool(own), counted + held
+        if predicted != held:
+            path = next(iter(own), "").rpartition(".")[0] or row.node.name
+            differences.append(Difference(path, "buffers", f"{predicted:,}", f"{held:,}"))
+    return Check("original's buffers", max(layers, 1), known(report.total("buffers")), counted, tuple(differences))
+
+
+def _multiply_adds(layers: Layers, did: Ran) -> Check:
+    """What PyTorch's own counter finds, in all and in each submodule."""
+    report = layers.report
+    counted, predicted = did.macs.get(ROOT, 0), known(report.total("macs")) // known(report.batch)
     if predicted < counted and (missing := uncounted(report.graph)):
         return Check("original's MACs", 1, predicted, counted, note=f"at least: {missing}")
-    return Check("original's MACs", 1, predicted, counted, differences)
+    differences = [Difference(report.name, "MACs", f"{predicted:,}", f"{counted:,}")] if predicted != counted else []
+    differences += macs_apart(layers, did)
+    return Check("original's MACs", len(did.values), predicted, counted, tuple(differences))
 
 
-def _shapes(report: Report, found: Imported, ran: Ran) -> Check:
-    """The shapes of what the module gives out, with their batch."""
-    graph = report.graph
+def _shapes(layers: Layers, did: Ran, module: nn.Module) -> Check:
+    """The shapes of what the module gives out, with their batch; of submodules that are one layer, how many values."""
+    graph, found = layers.report.graph, layers.found
     ours = tuple(
         found.shapes.get(place) or of_volume(place, graph.nodes[place].shape, BATCH).sizes()
         for place in graph.outputs.values()
     )
-    differences = (Difference(report.name, "output shapes", ours, ran.shapes),) if ours != ran.shapes else ()
-    return Check("original's shapes", len(ran.shapes), differences=differences)
+    differences = [Difference(graph.name, "output shapes", ours, did.shapes)] if ours != did.shapes else []
+    looked, unlike = values_apart(layers, module, did)
+    return Check("original's shapes", len(did.shapes) + looked, differences=(*differences, *unlike))
+
+
+def _saved(layers: Layers, source: Source, sizes: Sizes, device: str) -> Check:
+    """The bytes that autograd keeps of the module in training. They depend on how it's written, so they may differ."""
+    report, name = layers.report, "original's saved bytes"
+    if known(report.batch) != BATCH or report.dtype != "float32":
+        return Check(name, 0, note=f"not compared: of {BATCH} examples of float32 alone")
+    try:
+        kept = saved_by_path(built(source, device).train(), examples(sizes, device))
+    except Exception as error:
+        return Check(name, 0, note=f"not compared: {type(error).__name__} in training")
+    predicted, counted = known(report.total("saved_bytes")), sum(kept.values())
+    if predicted == counted:
+        return Check(name, len(kept), predicted, counted)
+    ours = layers.amounts("saved_bytes")[1]
+    path = max(sorted({*ours, *kept}), key=lambda each: abs(ours[each] - kept.get(each, 0)))
+    more = f"{abs(counted - predicted):,} {'more' if counted > predicted else 'fewer'}"
+    return Check(
+        name, len(kept), predicted, counted, note=f"{more} as it's written, most in {path or 'the module itself'}"
+    )
 
 
 def _varied(module: nn.Module) -> nn.Module:
@@ -199,14 +214,6 @@ def _run(network: Network, module: nn.Module, inputs: Inputs) -> Iterator[Check]
 def _watched(value: Tensor) -> Tensor:
     """A copy that gradients arrive at, if it has any."""
     return value.clone().requires_grad_() if value.is_floating_point() else value.clone()
-
-
-def tensors_of(outputs: object) -> list[Tensor]:
-    """What a module gives out, however it's wrapped."""
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    each = [outputs[name] for name in meant(list(outputs))] if isinstance(outputs, Mapping) else outputs
-    return [tensor for one in each for tensor in tensors_of(one)]  # type: ignore[attr-defined]
 
 
 def unlike_each(what: str, ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> Iterator[Difference]:

@@ -16,7 +16,8 @@ from archcalc.importers.onnx.file import OnnxNetwork, opened_network
 from archcalc.importers.sources import FEW_TOKENS
 from archcalc.pytorch.compare import Check
 from archcalc.pytorch.network import Network
-from archcalc.pytorch.original import copied, tensors_of, unlike_each
+from archcalc.pytorch.original import copied, unlike_each
+from archcalc.pytorch.paths import tensors_of
 from archcalc.report import Report
 
 

@@ -137,6 +137,10 @@ def _recurrence(func: Any, x: Tensor, states: Any, weights: Sequence[Tensor], *o
     return tuple(fused_recurrence(func.__name__, x, entering, weights))
 
 
+ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale")
+"""What PyTorch's attention takes, in order."""
+
+
 class FusedKernels(TorchFunctionMode):
     """Run dropout, RMS norms, and attention where the CPU has no fused kernel for it, by kernels as GPUs have them.
 
@@ -158,10 +162,12 @@ class FusedKernels(TorchFunctionMode):
             return _recurrence(func, *args)
         if func is F.rms_norm and not args[0].is_cuda:
             return _rms_norm(*args, **kwargs)
-        if func is F.scaled_dot_product_attention and not args[0].is_cuda:
-            q, _, v = args
-            if q.is_meta or q.shape[-1] != v.shape[-1]:
-                return fused_attention(*args, kwargs["attn_mask"], kwargs["is_causal"], kwargs["scale"])[0]
+        if func is F.scaled_dot_product_attention:
+            given = dict(zip(ATTENTION, args, strict=False)) | kwargs
+            q, k, v = (given[name] for name in ATTENTION[:3])
+            if not q.is_cuda and not given.get("dropout_p") and (q.is_meta or q.shape[-1] != v.shape[-1]):
+                how = given.get("attn_mask"), given.get("is_causal", False), given.get("scale")
+                return fused_attention(q, k, v, *how)[0]
         return func(*args, **kwargs)
 
 
