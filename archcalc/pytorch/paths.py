@@ -166,6 +166,18 @@ class Layers:
             if not others and path in leaves:
                 yield path, known(nodes[number].shape.numel)
 
+    def spread(self) -> set[str]:
+        """The submodules whose parameters are a layer's, which is one of a module around several such."""
+        found = set[str]()
+        for step in filter(None, self.found.steps):
+            home = _home(step)
+            for stored in step.stored:
+                path = stored.name.rpartition(".")[0]
+                while path and path != home:
+                    found.add(path)
+                    path = path.rpartition(".")[0]
+        return found
+
 
 def _home(step: Step) -> str:
     """The innermost submodule that runs all of a layer, whose parameters may be those of several."""
@@ -185,15 +197,19 @@ def macs_apart(layers: Layers, ran: Ran) -> Iterator[Difference]:
     inside, own = ({path: amount // batch for path, amount in each.items()} for each in layers.amounts("macs"))
     macs = ran.macs
     apart = {path for path in ran.values if path != ROOT and inside.get(path, 0) != macs.get(path, 0)}
-    apart = {path for path in apart if not _explained(path, inside, own, macs)}
+    spread = layers.spread()
+    apart = {path for path in apart if path not in spread and not _explained(path, inside, own, macs)}
     for path in sorted(apart):
         if not any(other.startswith(f"{path}.") for other in apart):
             yield Difference(path, "MACs", f"{inside.get(path, 0):,}", f"{macs.get(path, 0):,}")
 
 
 def _explained(path: str, inside: Mapping[str, int], own: Mapping[str, int], macs: Mapping[str, int]) -> bool:
-    """Whether a module around a submodule has a layer for parts of it, and as much as it should in all."""
-    around = path
+    """Whether what a submodule does is a part of a layer of a module around it, which has as much as it should in all.
+
+    Such a submodule has no layer of its own.
+    """
+    around = "" if inside.get(path, 0) else path
     while around:
         around = around.rpartition(".")[0]
         if own.get(around, 0) and inside.get(around, 0) == macs.get(around, 0):
