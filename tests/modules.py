@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -236,10 +237,10 @@ class GroupedBlock(nn.Module):
         return x + self.down(functional.silu(self.gate(y)) * curved)  # type: ignore[no-any-return]
 
 
-def decoder(window: int) -> nn.Module:
+def decoder(window: int, layers: int = 3, d: int = 24, vocabulary: int = 50) -> nn.Module:
     """A language model of such blocks."""
-    blocks = (GroupedBlock(24, 6, 2, window) for _ in range(3))
-    return nn.Sequential(nn.Embedding(50, 24), *blocks, SpelledNorm(24), nn.Linear(24, 50, bias=False))
+    blocks = (GroupedBlock(d, 6, 2, window) for _ in range(layers))
+    return nn.Sequential(nn.Embedding(vocabulary, d), *blocks, SpelledNorm(d), nn.Linear(d, vocabulary, bias=False))
 
 
 class Siamese(nn.Module):
@@ -278,6 +279,149 @@ class InPlace(nn.Module):
         x.flatten(2).relu_()
         gate = self.gate(functional.adaptive_avg_pool2d(x, 1)).sigmoid_()
         return (x * gate.expand_as(x)).clamp(min=0)
+
+
+class DenseLayer(nn.Module):
+    """Reads all that the layers ahead of it made."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, growth, 3, padding=1, bias=False)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.conv(functional.relu(self.norm(torch.cat(features, 1))))  # type: ignore[no-any-return]
+
+
+class DenseBlock(nn.Module):
+    """Layers that each read all before them."""
+
+    def __init__(self, channels: int, growth: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DenseLayer(channels + i * growth, growth) for i in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for layer in self.layers:
+            features.append(layer(features))
+        return torch.cat(features, 1)
+
+
+class DenseNet(nn.Module):
+    """Two dense blocks with a transition between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), DenseBlock(16, 8, 2)
+        self.transition = nn.Sequential(
+            nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 16, 1, bias=False), nn.AvgPool2d(2)
+        )
+        self.block2, self.norm, self.classifier = DenseBlock(16, 8, 3), nn.BatchNorm2d(40), nn.Linear(40, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.norm(self.block2(self.transition(self.block1(self.stem(x))))))
+        return self.classifier(torch.flatten(functional.adaptive_avg_pool2d(x, 1), 1))  # type: ignore[no-any-return]
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.excite(functional.silu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+
+
+class Inverted(nn.Module):
+    """An inverted residual: wide, depthwise, gated, narrow."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide, self.adds = 4 * channels, stride == 1 and channels == out
+        self.expand = nn.Sequential(nn.Conv2d(channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.SiLU())
+        self.depthwise = nn.Sequential(
+            nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False), nn.BatchNorm2d(wide), nn.SiLU()
+        )
+        self.gate = Gate(wide, channels // 4)
+        self.project = nn.Sequential(nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.gate(self.depthwise(self.expand(x))))
+        return x + y if self.adds else y  # type: ignore[no-any-return]
+
+
+def mobile() -> nn.Module:
+    """Inverted residuals, some of which add what entered."""
+    rows = ((8, 16, 3, 2), (16, 16, 3, 1), (16, 32, 5, 2), (32, 32, 5, 1), (32, 32, 5, 1))
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.SiLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(32, 10))
+    return nn.Sequential(stem, *(Inverted(*row) for row in rows), head)
+
+
+class Twice(nn.Sequential):
+    """Two convolutions."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        layers = (nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.Conv2d(out, out, 3, padding=1), nn.ReLU())
+        super().__init__(*layers)
+
+
+class Up(nn.Module):
+    """Enlarges a map, and joins it to one that was there before."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.up, self.both = nn.ConvTranspose2d(channels, channels // 2, 2, 2), Twice(channels, channels // 2)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        return self.both(torch.cat([before, self.up(x)], 1))  # type: ignore[no-any-return]
+
+
+class Segmenter(nn.Module):
+    """A U-Net of blocks, three levels deep."""
+
+    def __init__(self, width: int = 8, classes: int = 5) -> None:
+        super().__init__()
+        self.first = Twice(3, width)
+        self.downs = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), Twice(width << i, 2 * width << i)) for i in range(3))
+        self.ups = nn.ModuleList(Up(8 * width >> i) for i in range(3))
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [self.first(x)]
+        for down in self.downs:
+            maps.append(down(maps[-1]))
+        x = maps.pop()
+        for up in self.ups:
+            x = up(x, maps.pop())
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def generator(latent: int = 32, width: int = 8) -> nn.Module:
+    """A GAN's generator of images, of transposed convolutions."""
+    widths = [latent, 4 * width, 2 * width, width]
+    layers: list[nn.Module] = []
+    for number, (channels, out) in enumerate(pairwise(widths)):
+        layers += [nn.ConvTranspose2d(channels, out, 4, 2 if number else 1, min(number, 1), bias=False)]
+        layers += [nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+class Tagger(nn.Module):
+    """A recurrent network in both directions: a class for each token, and one for all, of its last states."""
+
+    def __init__(self, cell: str = "LSTM", layers: int = 2) -> None:
+        super().__init__()
+        self.embed, self.both = nn.Embedding(50, 12), layers > 1
+        self.cells = getattr(nn, cell)(12, 16, layers, batch_first=self.both, dropout=0.1, bidirectional=self.both)
+        self.tags, self.topic = nn.Linear(16 * (1 + self.both), 7), nn.Linear(16, 3)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.embed(tokens)
+        made, states = self.cells(x if self.both else x.transpose(0, 1))
+        made = made if self.both else made.transpose(0, 1)
+        return self.tags(made), self.topic((states[0] if isinstance(states, tuple) else states)[-1])
 
 
 def plain() -> nn.Module:
@@ -422,6 +566,13 @@ MODULES: dict[str, Sample] = {
     "reduced": Sample(Reduced, ((3, 6, 5),)),
     "normed": Sample(normed, ((3, 16),)),
     "activations": Sample(activations),
+    "densenet": Sample(DenseNet),
+    "mobile": Sample(mobile),
+    "segmenter": Sample(Segmenter),
+    "generator": Sample(generator, ((32, 1, 1),)),
+    "tagger": Sample(Tagger, (9,)),
+    "gru": Sample(lambda: Tagger("GRU", 1), (9,)),
+    "rnn": Sample(lambda: Tagger("RNN", 1), (9,)),
     "tokens": Sample(lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 6)), ((5, 6),)),
 }
 """By name; `build_NAME` builds one."""

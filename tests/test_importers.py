@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,49 +18,8 @@ from torch import Tensor, nn  # noqa: E402  # it may not be there
 
 import archcalc  # noqa: E402
 from tests.helpers import verify  # noqa: E402
-from tests.modules import MODULES, ResNet, ViT  # noqa: E402
-
-RESNET = """\
-archcalc: 1
-name: ResNet
-input: {C: 3, H: size, W: size}
-hparams: {size: 16, classes: 10, width: 8}
-defaults: {conv: {p: half, bias: false}}
-blocks:
-  residual():
-    - residual: conv x.C 3x3 -> bn -> relu -> conv x.C 3x3 -> bn
-    - relu
-  residual_projected():
-    - residual: conv 2*x.C 3x3 s=2 -> bn -> relu -> conv x.C 3x3 -> bn
-      shortcut: conv 2*x.C 1x1 s=2 -> bn
-    - relu
-layers:
-  - conv width 3x3 bias=true
-  - stage0: (residual)*3
-  - stage{i}:
-      for: {i: 1..2}
-      do: residual_projected -> (residual)*2
-  - global_avgpool -> flatten -> fc classes
-"""
-VIT = """\
-archcalc: 1
-name: ViT
-input: {C: 3, H: size, W: size}
-hparams:
-  size: 16
-  classes: 10
-  d: 12  # width
-  heads: 3
-  layers: 4
-blocks:
-  block():
-    - residual: ln -> attention heads causal=true qkv_bias=false
-    - residual: ln -> fc 4*d -> gelu -> fc d
-layers:
-  - conv d 4x4 s=4 -> tokens -> cls_token -> pos_embed
-  - blocks: (block)*layers
-  - select 0 -> fc classes
-"""
+from tests.imported_texts import NAMES, TEXTS, written  # noqa: E402
+from tests.modules import MODULES, ResNet, Segmenter, decoder, generator  # noqa: E402
 
 
 def text_of(module: nn.Module, *inputs: Tensor, strict: bool = True) -> str:
@@ -79,10 +39,36 @@ def test_a_spec_is_the_module_that_it_was_made_of(name: str, capsys: pytest.Capt
     assert 7 == len(told)
 
 
-@pytest.mark.parametrize(("module", "text"), [(ResNet(), RESNET), (ViT(own=True), VIT)])
-def test_it_is_written_as_a_person_would(module: nn.Module, text: str) -> None:
-    """Submodules are scopes, equal ones blocks and repeats, and numbers that follow from what enters are said so."""
-    assert text == text_of(module, torch.randn(2, 3, 16, 16))
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_written_as_a_person_would(name: str) -> None:
+    """Word by word: submodules are scopes, equal ones blocks and loops, and numbers that recur have names."""
+    assert (TEXTS / f"{name}.yaml").read_text(encoding="utf-8") == written(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"), [("resnet50", 22), ("densenet121", 36), ("vit_b_16", 26), ("shufflenet_v2_x1_0", 26)]
+)
+def test_networks_of_libraries_are_short(source: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their depth is in loops, and what they have in common in blocks."""
+    pytest.importorskip("torchvision", reason="torchvision isn't installed, whose networks are imported here")
+    assert 0 == main(["import", f"torchvision:{source}"])
+    assert capsys.readouterr().out.count("\n") <= lines
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "given"),
+    [
+        ("segmenter", Segmenter, {"width": 12, "classes": 7}),
+        ("generator", generator, {"width": 6}),
+        ("decoder", partial(decoder, 99), {"layers": 5, "d": 48, "vocabulary": 70}),
+    ],
+)
+def test_numbers_that_have_names_may_be_others(
+    name: str, build: Callable[..., nn.Module], given: dict[str, int]
+) -> None:
+    """The spec is a family of networks, which are those that the module's own class builds."""
+    params = sum(each.numel() for each in build(**given).parameters())
+    assert params == analyze(load(str(TEXTS / f"{name}.yaml")).build(**given)).totals["params"]
 
 
 def test_depth_is_a_loop_and_names_that_count_are_too() -> None:

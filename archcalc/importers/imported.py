@@ -10,7 +10,17 @@ from archcalc.data import dataclass
 from archcalc.errors import SpecError, UsageError
 from archcalc.expand import build
 from archcalc.graph import Graph, Node
-from archcalc.importers.operations import attention, drawn, experts, maps, operators, scores, weights, windowing
+from archcalc.importers.operations import (
+    attention,
+    drawn,
+    experts,
+    maps,
+    operators,
+    recurrent,
+    scores,
+    weights,
+    windowing,
+)
 from archcalc.importers.operations.exported import Exported, Inputs, exported
 from archcalc.importers.operations.fusing import fused
 from archcalc.importers.operations.lifting import Lifted, Lifter, NotLifted, Step
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 IDENTITY = REGISTRY["identity"]()
 """What a spec has where a branch is empty; no operation is one."""
 REPORT = "please report it"
-OPERATORS = (attention, drawn, experts, maps, operators, scores, weights, windowing)
+OPERATORS = (attention, drawn, experts, maps, operators, recurrent, scores, weights, windowing)
 """The modules that say how operators are lifted."""
 
 

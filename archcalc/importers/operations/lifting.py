@@ -364,6 +364,8 @@ class Lifter:
             now, self.operation, before = self.operation, self.exported.operations[number], len(self.steps)
             try:
                 found = self._as_it_is(pending.make(), self.operation)
+                if not isinstance(found, list):
+                    raise Unknown("reads what is no volume")
             except Exception as error:
                 if self.strict:
                     raise

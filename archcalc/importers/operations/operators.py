@@ -548,6 +548,8 @@ def unbind(lifter: Lifter, op: Operation) -> list[TensorView]:
 
 
 def _one(x: TensorView, place: int, index: int) -> TensorView:
+    if not x.dims[place]:
+        return x.without(place)
     part = x.part(place, index % x.sizes()[place], 1)
     if part is None:
         raise Unknown("one of several axes at once")

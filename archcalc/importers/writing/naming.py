@@ -41,9 +41,16 @@ class Namer:
             return f"{operator}_out"
         if isinstance(item, Join) or (isinstance(item, Leaf) and item.word in MERGED):
             return MERGED[(item.leaf if isinstance(item, Join) else item).word]
-        return (
-            f"{item.word}_out" if isinstance(item, Leaf) else f"{item.block}_out" if isinstance(item, Call) else "part"
-        )
+        if isinstance(item, Leaf):
+            return item.word
+        return self._numbered(item.scope if isinstance(item, Call) else item)
+
+    def _numbered(self, scope: Scope) -> str:
+        """The name of a submodule that its list numbers: `downs_0`."""
+        around = self.steps[scope.out].around if scope.items else ()
+        path = next((each.path for each in around if each.path.rpartition(".")[2] == scope.name), "")
+        holder = path.rpartition(".")[0].rpartition(".")[2]
+        return f"{holder}_{scope.name}" if holder.isidentifier() else "part"
 
     def _submodule(self, item: Item) -> str:
         """The name of a layer that is a submodule by itself."""
