@@ -46,7 +46,8 @@ def moves(
     `dims` and `axes` are without the batch, axes in the order that all volumes have.
     """
     if "T" in shape and (*axes,) == (*shape.without("T"),) and set(starts) <= {"T"} and [*dims] == _plain(shape, axes):
-        return (Move("select", {"index": starts.get("T", 0)}),)
+        start = starts.get("T", 0)
+        return (Move("select", {"index": -1 if start == known(shape["T"]) - 1 > 0 else start}),)
     cuts, shape, dims, starts = parts(shape, dims, starts)
     found = _in_a_word(shape, dims, axes) if not starts else None
     if found is not None:

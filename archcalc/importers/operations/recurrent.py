@@ -8,7 +8,7 @@ from typing import Any
 from archcalc.importers.operations.constants import tensors
 from archcalc.importers.operations.exported import NOTHING, Operation, Result, Stored
 from archcalc.importers.operations.lifting import Lifter, Unknown, number, operator
-from archcalc.importers.operations.views import BATCH, TensorView, whole
+from archcalc.importers.operations.views import BATCH, Factor, TensorView, whole
 from archcalc.symbolic import known
 
 KINDS = {"rnn_tanh": "rnn", "lstm": "lstm", "gru": "gru"}
@@ -40,7 +40,7 @@ def recurrence(lifter: Lifter, op: Operation) -> list[TensorView]:
             mine = held[:each]
             del held[:each]
             made.append(_one(lifter, name, step, mine, bool(biased), reverse))
-            last.append((made[-1], 0 if reverse else known(shape.T) - 1))
+            last.append((made[-1], 0 if reverse else -1))
         step = lifter.add("concat", made, axis="C") if both else made[0]
     out = view._replace(step=step, dims=(*view.dims[:-1], whole("C", lifter.shape(step).C)))
     return [out, _states(lifter, last)]
@@ -55,13 +55,12 @@ def _one(lifter: Lifter, name: str, step: int, held: Sequence[Stored], biased: b
 
 
 def _states(lifter: Lifter, last: Sequence[tuple[int, int]]) -> TensorView:
-    """The last state of each layer and direction, layers first: tokens of what they make."""
-    if len(last) == 1:
-        step = lifter.add("select", [last[0][0]], index=last[0][1])
-        return TensorView(step, ((), whole(BATCH, lifter.batch), whole("C", lifter.shape(step).C)))
-    parts = [lifter.add("part", [step], axis="T", start=token, stop=token + 1) for step, token in last]
-    step = lifter.add("concat", parts, axis="T")
-    return TensorView(step, (whole("T", len(last)), whole(BATCH, lifter.batch), whole("C", lifter.shape(step).C)))
+    """The last state of each layer and direction, layers first, as features side by side."""
+    states = [lifter.add("select", [step], index=token) for step, token in last]
+    size = known(lifter.shape(states[0]).C)
+    step = lifter.add("concat", states, axis="C") if len(last) > 1 else states[0]
+    layers = (Factor("C", size, len(last)),) if len(last) > 1 else ()
+    return TensorView(step, (layers, whole(BATCH, lifter.batch), whole("C", size)))
 
 
 def _refuse_states(lifter: Lifter, states: Sequence[Any]) -> None:
