@@ -95,7 +95,7 @@ def drawn(field: str, default: Any, draw: random.Random, chosen: dict[str, Any])
 
 FIXED = (
     "qk_layernorm", "use_qk_norm", "apply_residual_connection_post_layernorm", "use_bidirectional_attention",
-    "is_decoder",
+    "is_decoder", "num_hidden_groups", "inner_group_num",
 )  # fmt: skip
 """Fields of which one value is understood."""
 
@@ -113,6 +113,10 @@ def repaired(kind: str, config: dict[str, Any], draw: random.Random) -> dict[str
         config["parallel_attn"] = True
     elif kind == "falcon":
         config.pop("num_ln_in_parallel_attn", None)
+    if kind == "vit":
+        config["image_size"] = config.get("patch_size", 16) * draw.choice([1, 3]) + draw.choice([0, 1])
+        if draw.random() < 0.5:
+            config["id2label"] = {str(number): "x" for number in range(draw.choice([3, 10]))}
     if kind == "opt" and "word_embed_proj_dim" not in config:
         config["word_embed_proj_dim"] = config["hidden_size"]
     config["architectures"] = [TYPES[kind].class_name(draw.choice([*TYPES[kind].heads, TYPES[kind].heads[0], "Model"]))]

@@ -60,6 +60,8 @@ ZOO: dict[str, dict[str, Any]] = {
                    "num_kv_heads": 8, "new_decoder_architecture": True},
     "bert_base": {"model_type": "bert", "architectures": ["BertModel"]},
     "distilbert": {"model_type": "distilbert"},
+    "albert_base": {"model_type": "albert", "architectures": ["AlbertModel"], "hidden_size": 768,
+                    "num_attention_heads": 12, "intermediate_size": 3072},
 }  # fmt: skip
 """Configs of models that the zoo has."""
 WRONG = {

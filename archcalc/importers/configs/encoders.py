@@ -17,7 +17,8 @@ class Encoder:
     """What a config says.
 
     `segments` are the rows of the table of segments, 0 for none; `unused` rows of the table of positions stand for no
-    token; `masked` says whether words are guessed, `pooled` whether the first token's vector is a sentence's.
+    token; `masked` says whether words are guessed, `pooled` whether the first token's vector is a sentence's. With
+    `narrow`, embeddings have that width, and all layers are one.
     """
 
     vocabulary: int
@@ -33,15 +34,17 @@ class Encoder:
     eps: float
     masked: bool
     pooled: bool
+    narrow: int | None = None
 
     def text(self, name: str, source: str) -> str:
         """The spec's text."""
-        masked = ["  - head: fc d -> ACT -> ln", "  - logits: fc vocabulary tie=@wte"]
+        width = "d" if self.narrow is None else "narrow"
+        masked = [f"  - head: fc {width} -> ACT -> ln", "  - logits: fc vocabulary tie=@wte"]
         pooled = ["  - pooler: select 0 -> fc d -> tanh", "outputs: [encoder, pooler]"]
-        embedding = ["  - wte: embed vocabulary d", "  - wpe: pos_embed positions"]
+        embedding = [f"  - wte: embed vocabulary {width}", "  - wpe: pos_embed positions"]
         if self.segments:
             embedding += [
-                "  - wse: from segments -> embed segments_known d",
+                f"  - wse: from segments -> embed segments_known {width}",
                 "  - embedding: {add: [from wpe, from wse]}",
             ]
         lines = [
@@ -54,25 +57,30 @@ class Encoder:
             f"  positions: {self.positions}  # rows of the table",
             f"  vocabulary: {self.vocabulary}",
             *([f"  segments_known: {self.segments}"] if self.segments else []),
+            *([] if self.narrow is None else [f"  narrow: {self.narrow}  # width of the embeddings"]),
             f"  d: {self.d}  # width",
             f"  layers: {self.layers}",
             f"  heads: {self.heads}",
             f"  ffn: {self.ffn}",
             f"defaults: {{ln: {{eps: {self.eps!r}}}}}",
+            *([] if self.narrow is None else ["modules:", "  layer():", *(f"    - {line}" for line in self._layer)]),
             "layers:",
             *embedding,
             "  - norm: ln",
-            "  - encoder:",
-            "      for: {i: 1..layers}",
-            "      do:",
-            "        - residual: attention heads",
-            "        - ln",
-            f"        - residual: fc ffn -> {self.act} -> fc d",
-            "        - ln",
+            *(["  - encoder:"] if self.narrow is None else ["  - widened: fc d", "  - encoder: (layer)*layers"]),
+            *(self._loop if self.narrow is None else ()),
             *([line.replace("ACT", self.head_act) for line in masked] if self.masked else []),
             *(pooled if self.pooled else []),
         ]
         return "\n".join(lines) + "\n"
+
+    @property
+    def _layer(self) -> tuple[str, ...]:
+        return "residual: attention heads", "ln", f"residual: fc ffn -> {self.act} -> fc d", "ln"
+
+    @property
+    def _loop(self) -> tuple[str, ...]:
+        return "      for: {i: 1..layers}", "      do:", *(f"        - {line}" for line in self._layer)
 
 
 def see_tied(f: Fields, masked: bool) -> None:
@@ -140,4 +148,32 @@ def distilbert(f: Fields, head: str) -> Encoder:
         eps=1e-12,
         masked=masked,
         pooled=False,
+    )
+
+
+def albert(f: Fields, head: str) -> Encoder:
+    """ALBERT, whose layers are one, and whose embeddings are narrow."""
+    act, masked = f.word("hidden_act", "gelu_new", ACTIVATIONS), head == MASKED
+    see_tied(f, masked)
+    f.must("num_hidden_groups", 1)
+    f.must("inner_group_num", 1)
+    f.skip("classifier_dropout_prob net_structure_type gap_size num_memory_blocks down_scale_factor")
+    d, heads = f.size("hidden_size", 4096), f.size("num_attention_heads", 64)
+    if d % heads:
+        raise UsageError(f"{f.name}: num_attention_heads is {heads}, which doesn't divide the width, {d}")
+    return Encoder(
+        vocabulary=f.size("vocab_size", 30000),
+        d=d,
+        layers=f.size("num_hidden_layers", 12),
+        heads=heads,
+        ffn=f.size("intermediate_size", 16384),
+        positions=f.size("max_position_embeddings", 512),
+        unused=0,
+        segments=f.size("type_vocab_size", 2),
+        act=act,
+        head_act=act,
+        eps=f.number("layer_norm_eps", 1e-12) or 1e-12,
+        masked=masked,
+        pooled=not masked,
+        narrow=f.size("embedding_size", 128),
     )

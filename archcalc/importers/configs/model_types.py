@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 from archcalc.data import dataclass
 from archcalc.errors import UsageError
 from archcalc.importers.configs.decoders import Decoder, Experts
-from archcalc.importers.configs.encoders import Encoder, bert, distilbert, roberta, xlm_roberta
+from archcalc.importers.configs.encoders import Encoder, albert, bert, distilbert, roberta, xlm_roberta
 from archcalc.importers.configs.fields import Fields, periodic
+from archcalc.importers.configs.vision import VisionEncoder, vit
 
 Options: TypeAlias = dict[str, Any]
 ACTIVATIONS = {
@@ -28,7 +29,7 @@ class ModelType:
     """How a config of one type is read; `prefix` begins the names of its classes."""
 
     prefix: str
-    read: Callable[[Fields, str], Decoder | Encoder]
+    read: Callable[[Fields, str], Decoder | Encoder | VisionEncoder]
     heads: tuple[str, ...] = ("ForCausalLM",)
     """What the names of its classes end with that have a head, the usual one first."""
     body: str = "Model"
@@ -694,6 +695,7 @@ def falcon(f: Fields, _: str) -> Decoder:
 
 
 TYPES: Mapping[str, ModelType] = {
+    "albert": ModelType("Albert", albert, ("ForMaskedLM",)),
     "bert": ModelType("Bert", bert, ("ForMaskedLM",)),
     "bloom": ModelType("Bloom", bloom),
     "camembert": ModelType("Camembert", xlm_roberta, ("ForMaskedLM",)),
@@ -730,6 +732,7 @@ TYPES: Mapping[str, ModelType] = {
     "roberta": ModelType("Roberta", roberta, ("ForMaskedLM",)),
     "stablelm": ModelType("StableLm", stablelm),
     "starcoder2": ModelType("Starcoder2", starcoder2),
+    "vit": ModelType("ViT", vit, ("ForImageClassification",)),
     "xlm-roberta": ModelType("XLMRoberta", xlm_roberta, ("ForMaskedLM",)),
 }
 """By what `model_type` says."""
