@@ -56,6 +56,7 @@ RMS = [
 ]
 ERFS = [("Erf", ("Div", X, sqrt(2))), ("Erf", ("Mul", X, sqrt(0.5)))]
 SCORES: list[Pattern] = [("MatMul", ("Mul", "q", Number("q scale")), ("Mul", "k", Number("k scale")))]
+SCORES += [("MatMul", ("Mul", "q", Number("q scale")), "k"), ("MatMul", ("Div", "q", Number("Div scale")), "k")]
 SCORES += [(op, ("MatMul", "q", "k"), Number(f"{op} scale")) for op in ("Mul", "Div")] + [("MatMul", "q", "k")]
 SOFTMAX: list[Pattern] = [("Softmax", each) for score in SCORES for each in (score, ("Add", score, "mask"))]
 SOFTMAX += [("Where", ("IsNaN", each), 0.0, each) for each in SOFTMAX]  # where a mask hides all, it's no number

@@ -64,10 +64,10 @@ def gather(site: Site) -> Operand:
     table, rank = site.value(0), len(site.shape())
     axis = site.given("axis", 0) % rank
     assert table is not None
-    if table.stored and not table.fixed and axis == 0 and rank == 2:
-        return site.emit("embedding", site.weight(0), site.read(1))
     places = site.value(1)
     assert places is not None
+    if table.stored and not table.fixed and axis == 0 and rank == 2 and not places.fixed:
+        return site.emit("embedding", site.weight(0), site.read(1))
     if places.fixed and places.shape == ():
         return site.emit("select.int", site.read(0), axis, site.number(1) % site.shape()[axis])
     if places.fixed and (array := places.array()) is not None and array.size:
