@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from archcalc.questions.formula import Formulas, formula
     from archcalc.questions.golden import GoldenCheck, GoldenUpdate, golden_check, golden_update
     from archcalc.questions.imports import from_config, from_onnx, from_torch
+    from archcalc.questions.memory import Memory, memory
     from archcalc.questions.receptive_field import LayerField, ReceptiveFields, receptive_field
     from archcalc.questions.receptive_field_at import PositionField, receptive_field_at
     from archcalc.questions.receptive_field_stack import Stack, receptive_field_stack
@@ -77,6 +78,7 @@ _HOMES = {
     "archcalc.questions.findings": ("Findings",),
     "archcalc.questions.formula": ("Formulas", "formula"),
     "archcalc.questions.imports": ("from_config", "from_onnx", "from_torch"),
+    "archcalc.questions.memory": ("Memory", "memory"),
     "archcalc.questions.show": ("Description", "show"),
     "archcalc.questions.verify": ("Verifications", "verify", "verify_against"),
     "archcalc.questions.solve": ("Solution", "solve"),
@@ -113,6 +115,7 @@ __all__ = [
     "Graph",
     "Integers",
     "LayerField",
+    "Memory",
     "Node",
     "PositionField",
     "ReceptiveFields",
@@ -149,6 +152,7 @@ __all__ = [
     "golden_check",
     "golden_update",
     "load",
+    "memory",
     "receptive_field",
     "receptive_field_at",
     "receptive_field_stack",

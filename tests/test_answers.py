@@ -32,6 +32,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "report in int8": lambda: archcalc.analyze("lenet5", dtype="int8"),
     "comparison": lambda: archcalc.compare("vgg16", "vgg19"),
     "explanation": lambda: archcalc.explain("alexnet", "conv1"),
+    "memory": lambda: archcalc.memory("alexnet", 8, fits="1GB"),
     "explanation with symbols": lambda: archcalc.explain("vgg16", "conv5/pool", symbolic="H,W"),
     "explanation of an input": lambda: archcalc.explain("vgg16", "input"),
     "receptive fields": lambda: archcalc.receptive_field("resnet50_v1"),

@@ -15,7 +15,7 @@ from archcalc.errors import UsageError, suggestion
 
 COMMANDS = (
     "table", "compare", "diff", "receptive-field", "render", "list", "show", "check", "formula", "explain", "solve",
-    "sweep", "claims", "golden", "verify", "export", "import", "schema",
+    "sweep", "memory", "claims", "golden", "verify", "export", "import", "schema",
 )  # fmt: skip
 """Each is a module of this package, with its `app`."""
 

@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, differ, floor_div, is_symbolic, known, none_e
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class Activation(Layer):
     """Any shape, unchanged and computed in place. PyTorch's class has the same name and the same arguments."""
@@ -48,6 +51,11 @@ class Overwriting(Activation):
 
     def kept_in_place(self, x: Shape) -> Kept:
         return OUTPUT if self.from_result else Kept(extras=(Extra(x.numel),))
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.overwritten(x, self.from_result) if at.overwrites else super().program(at, x)
 
 
 @layer("relu")
@@ -101,6 +109,8 @@ class Hardtanh(Overwriting):
 class PReLU(Activation):
     """Leaky ReLU whose slope is learned: one for all channels, or one for each. Source: He et al. 2015."""
 
+    over_batch = True
+
     also = ("parametric_relu",)
 
     num_parameters: Dim = 1
@@ -118,6 +128,12 @@ class PReLU(Activation):
 
     def weights(self, x: Shape) -> Dim:
         return self.num_parameters
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """The kernel makes both gradients, wanted or not, that of the slopes for each value."""
+        from archcalc.paper import operations as op
+
+        return op.bent(x, at.parameter(self.num_parameters))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -179,6 +195,11 @@ class QuickGELU(Activation):
     def working(self, x: Shape) -> Moments:
         """The sigmoid, and what it is made of or what is made of it."""
         return ((Extra(2 * x.numel),),)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.product(x, op.from_result(op.scaled(x)))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -243,6 +264,11 @@ class Softsign(Activation):
         """The divisor, and |x| or the quotient."""
         return ((Extra(2 * x.numel),),)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.quotient(x, op.shifted(op.absolute(x)))
+
 
 @layer("exp")
 class Exp(Activation):
@@ -263,6 +289,11 @@ class Square(Activation):
     """x²; after `relu` it is the squared ReLU. Source: So et al. 2021 (Primer), section 3."""
 
     also = ("squared_relu", "relu2")
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.raised(x)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -290,6 +321,11 @@ class Times(Activation):
         if not is_symbolic(self.factor) and self.factor < 0 and self.power.denominator != 1:
             raise ShapeError(f"factor={self.factor} has no power of {self.power}", code="E211")
         return x
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.scaled(x)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -333,6 +369,17 @@ class GatedLinearUnit(Layer):
     def _has_step(self) -> bool:
         """Whether the gate is computed apart from the product: PyTorch has both in one for the sigmoid alone."""
         return self.gate not in ("sigmoid", "identity")
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """The two halves are views; their gradients are joined again."""
+        from archcalc.paper import operations as op
+
+        if self.gate == "sigmoid":
+            return super().program(at, x)
+        values, gates = op.halves(x, 1 + tuple(at.output).index("C"))
+        if self.gate != "identity":
+            gates = op.from_result(gates) if self.gate == "relu" else op.from_input(gates)
+        return op.product(values, gates)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -398,3 +445,6 @@ class Dropout(Activation):
         if self.p == 0:
             return NOTHING
         return Kept(extras=(Extra(1, per_example=False) if self.p == 1 else Extra(x.numel, Width.mask),))
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        return x if self.is_view(at.output) else super().program(at, x)

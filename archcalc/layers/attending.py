@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, minimum, p
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 PROJECTIONS = ("queries", "keys", "values", "mix")
 
 
@@ -244,6 +247,43 @@ class Attending(Layer):
         yield after, after
         yield after, Extra(shared * sizes.v + sizes.mixed)
         yield after, Extra(2 * sizes.mixed)
+
+    def mixed(self, at: Sheet, q: Blank, k: Blank, v: Blank, sizes: Sizes) -> Blank:
+        """What the core makes of queries, keys and values, divided among heads; side by side again."""
+        from archcalc.paper import operations as op
+
+        if self.stepwise:
+            return self._mixed_by_steps(at, q, k, v, sizes)
+        mask = self._mask_of(q, sizes) if self._is_masked() else None
+        made = op.attended(q, k, v, known(sizes.asking * sizes.heads) * at.batch, mask)
+        return op.view(made, (*made.sizes[:2], made.sizes[2] * made.sizes[3]))
+
+    def _mask_of(self, like: Blank, sizes: Sizes) -> Blank:
+        """What is added to scores, made of a row for each head."""
+        _rows, mask = (like.new((known(each.amount),)) for each in self._mask(sizes))
+        return mask
+
+    def _mixed_by_steps(self, at: Sheet, q: Blank, k: Blank, v: Blank, sizes: Sizes) -> Blank:
+        from archcalc.paper import operations as op
+
+        if self.sinks or self._places(sizes) or sizes.heads != sizes.kv_heads:
+            raise at.unknown(self)
+        scores = op.scores(self._by_head(q), self._by_head(k))
+        scores = op.scaled(scores)
+        if self.softcap is not None:
+            scores = op.scaled(op.from_result(op.scaled(scores)))
+        if self._is_masked():
+            scores = op.added(scores, self._mask_of(scores, sizes))
+        scores = op.from_result(scores)
+        mixed = op.weighed(scores, self._by_head(v))
+        mixed = op.copied(op.turned(mixed, (0, 2, 1, 3)))
+        return op.view(mixed, (*mixed.sizes[:2], mixed.sizes[2] * mixed.sizes[3]))
+
+    def _by_head(self, x: Blank) -> Blank:
+        """Heads in front of tokens, in memory as well."""
+        from archcalc.paper import operations as op
+
+        return op.copied(op.turned(x, (0, 2, 1, 3)))
 
     def core(self, heads: int, head: int) -> nn.Module:
         """The PyTorch module that makes mixed values of queries, keys and values."""

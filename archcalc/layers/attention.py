@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, differ, exceeds, known, maximum, shared_out
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 def token_count(x: Shape) -> Dim:
     """The size of T; the layer needs tokens with features, and no spatial axes."""
@@ -269,6 +272,48 @@ class Attention(Attending):
                 yield Extra(sizes.q + sizes.k + before + 3 * part), angles
                 yield Extra(sizes.q + sizes.k + before + part + (whole if self.rotary_dim else 0)), angles
 
+    def program(self, at: Sheet, x: Blank, kv: Blank | None = None) -> Blank:
+        from archcalc.paper import operations as op
+
+        if "R" in at.output:
+            x, kv = op.folded(x), None if kv is None else op.folded(kv)
+        source, sizes = x if kv is None else kv, self.sizes(*at.shapes)
+        q = self._heads(at, x, sizes.heads, sizes.head, self._biases[0], normed=True)
+        k = self._heads(at, source, sizes.kv_heads, sizes.head, self._biases[1], normed=True)
+        if self.rope:
+            q, k = self._turned_heads(q, k, known(self._turned(sizes.head)))
+        v = self._heads(at, source, sizes.kv_heads, sizes.value, self._biases[2])
+        mixed = self.mixed(at, q, k, v, sizes)
+        del q, k, v
+        weight = at.parameter(at.output.C, mixed.sizes[-1])
+        made = op.linear(mixed, weight, at.parameter(at.output.C) if self._biases[3] else None)
+        return op.view(made, at.sizes()) if "R" in at.output else made
+
+    def _heads(self, at: Sheet, x: Blank, heads: Dim, size: Dim, bias: bool, normed: bool = False) -> Blank:
+        """A projection, divided among heads; queries and keys are normalised before or after."""
+        from archcalc.paper import operations as op
+
+        weight = at.parameter(heads * size, x.sizes[-1])
+        x = op.linear(x, weight, at.parameter(heads * size) if bias else None)
+        if normed and self.qk_norm_whole:
+            x = self._normed_heads(at, x)
+        x = op.view(x, (*x.sizes[:2], known(heads), known(size)))
+        return self._normed_heads(at, x) if normed and not self.qk_norm_whole else x
+
+    def _normed_heads(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        if self.qk_norm == "none":
+            return x
+        own = [at.parameter(x.sizes[-1]) for _ in range(2 if self.qk_norm == "ln" else 1)]
+        return op.normalised(x, own)
+
+    def _turned_heads(self, q: Blank, k: Blank, size: int) -> tuple[Blank, Blank]:
+        from archcalc.paper import operations as op
+
+        cos, sin = op.angles(q, max(q.sizes[1], k.sizes[1]), size)
+        return op.rotated(q, cos, sin, self.rope_interleaved), op.rotated(k, cos, sin, self.rope_interleaved)
+
     def torch_module(self, x: Shape, kv: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
         from archcalc.layers import torch_tokens
@@ -416,6 +461,18 @@ class ScaledDotProduct(Attending):
     def working(self, x: Shape, keys: Shape, values: Shape) -> Moments:
         return self.working_inside(self.sizes(x, keys, values))
 
+    def program(self, at: Sheet, x: Blank, keys: Blank, values: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        sizes = self.sizes(*at.shapes)
+        counts = known(sizes.heads), known(sizes.kv_heads), known(sizes.kv_heads)
+        inputs = [op.folded(each) if "R" in at.output else each for each in (x, keys, values)]
+        q, k, v = (
+            op.view(each, (*each.sizes[:2], n, each.sizes[2] // n)) for each, n in zip(inputs, counts, strict=True)
+        )
+        made = self.mixed(at, q, k, v, sizes)
+        return op.view(made, at.sizes()) if "R" in at.output else made
+
     def torch_module(self, x: Shape, keys: Shape, values: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
         from archcalc.layers import torch_tokens
@@ -473,6 +530,17 @@ class MatrixProduct(Layer):
         """Each factor whose other factor has a gradient."""
         return Kept(tuple(place for place in (0, 1) if needs[1 - place]))
 
+    def program(self, at: Sheet, x: Blank, other: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        if self.transpose:
+            last = len(other.sizes) - 1
+            other = op.turned(other, (*range(last - 1), last, last - 1))
+        if "T" not in at.output:
+            x = op.view(x, (*x.sizes[:-1], 1, x.sizes[-1]))
+        made = op.matrices(x, other)
+        return made if len(made.sizes) == len(at.sizes()) else op.view(made, at.sizes())
+
     def torch_module(self, x: Shape, other: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens
 
@@ -520,6 +588,12 @@ class PositionEmbedding(Layer):
     def parameter_sizes(self, x: Shape) -> tuple[Dim, ...]:
         return self.table_length(x), x.C
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        table = at.parameter(self.table_length(*at.shapes), at.output.C)
+        return op.added(x, op.part(table, 0, x.sizes[-2]))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens
 
@@ -548,6 +622,12 @@ class ClassToken(Layer):
 
     def reads(self, x: Shape) -> Sequence[Reads]:
         return [over("T", Part(1))]
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        token = op.spread(at.parameter(x.sizes[-1]), (*x.sizes[:-2], 1, x.sizes[-1]))
+        return op.joined([token, x], len(x.sizes) - 2)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_tokens

@@ -21,6 +21,9 @@ from archcalc.symbolic import Dim
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 REGISTRY: dict[str, type[Layer]] = {}
 """Every layer kind by its name in a spec."""
 
@@ -57,6 +60,10 @@ class Layer:
     """A view whose values don't lie side by side; it's a copy with `copy`, and where a reader needs values that do."""
     copy: bool = False
     """Whether a copy was asked for in place of a view."""
+    over_batch: ClassVar[bool] = False
+    """Its module takes the batch, channels and spatial axes: regions and tokens join the batch meanwhile."""
+    over_planes: ClassVar[bool] = False
+    """With one spatial axis, its module gives the input another one meanwhile."""
     is_table: ClassVar[bool] = False
     """Its weights are a learned vector for each token of a vocabulary, or for each position."""
     weight_layer: ClassVar[bool] = False
@@ -249,6 +256,19 @@ class Layer:
         It's asked only where a gradient flows to an input or to a parameter. Source: PyTorch's derivatives.yaml.
         """
         return self.keeps
+
+    def is_seen_otherwise(self, x: Shape, *others: Shape) -> bool:
+        """Whether its module works on a view of its first input, and makes one."""
+        is_plane = self.over_planes and len(x.spatial) == 1
+        return is_plane or (self.over_batch and ("R" in x or "T" in x or "C" not in x))
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        """What its module does in training, on paper.
+
+        By default one kernel forward, which saves what `kept` says, and one back; a view, where it's one.
+        """
+        needs = [x.needs_grad for x in inputs]
+        return at.one_kernel(self, inputs, self.kept(needs, *at.shapes))
 
     def windows(self, *inputs: Shape) -> Mapping[str, Window]:
         """The sliding window along each spatial axis; none for layers that work on each position alone."""

@@ -33,12 +33,17 @@ from archcalc.symbolic import Dim, agreement, differ, exceeds, floor_div, is_sym
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 STANDARDISED = ("standard", "gain")
 """Where each filter is less its mean, over its deviation. Sources: Qiao et al. 2019; with factors Brock et al. 2021."""
 
 
 class Convolution(Sliding):
     """What all convolutions share; a kind says how many filters in how many groups, and where its kernel is applied."""
+
+    over_batch = True
 
     kernel_size: Extent
     stride: Extent
@@ -256,6 +261,39 @@ class Convolution(Sliding):
     def _pads_first(self, x: Shape) -> bool:
         """Whether the input is padded in a step of its own."""
         return pads_apart(self.windows(x), self.padding)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """Uneven padding, a connection table and a bias for each position are steps of their own."""
+        from archcalc.paper import operations as op
+
+        (shape,), links = at.shapes, sum(map(sum, self.connect or ()))
+        entering, leaving = shape.with_(C=links or shape.C), at.output.with_(C=links or self.filters(shape))
+        if links:
+            x = op.gathered(x, at.sizes(entering), links)
+        if self._pads_first(shape):
+            x = op.resized(x, at.sizes(padded(entering, self.windows(shape))))
+        _, uncut = self._before_crop(leaving, shape)
+        x = self._convolved(at, x, at.sizes(leaving) if uncut else at.sizes(padded(leaving, self.windows(shape))))
+        if not uncut:
+            x = op.resized(x, at.sizes(leaving))
+        if links:
+            x = op.spread_sums(x, at.sizes(), links)
+        if self.bias == "position" or (links and self.bias):
+            sizes = x.sizes[1:] if self.bias == "position" else (x.sizes[1], *[1] * len(shape.spatial))
+            x = op.added(x, at.parameter(*sizes))
+        return x
+
+    def _convolved(self, at: Sheet, x: Blank, sizes: tuple[int, ...]) -> Blank:
+        """What the kernels make."""
+        from archcalc.paper import operations as op
+
+        if self.weight_norm in STANDARDISED:
+            raise at.unknown(self)
+        weight = at.parameter(*self.kernels(*at.shapes))
+        if self._is_normed():
+            weight = op.normed(weight, at.parameter(self.lengths(*at.shapes)))
+        bias = self.bias is True and self.connect is None
+        return op.convolved(x, weight, at.parameter(self.filters(*at.shapes)) if bias else None, sizes)
 
     def torch_module(self, x: Shape) -> nn.Module:
         """The kernels; uneven padding, a connection table and a bias per position become steps of their own."""

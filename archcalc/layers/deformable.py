@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, differ, floor_div, is_symbolic, known, prod, 
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 @layer("deform_conv")
 class DeformableConv(Sliding):
@@ -147,6 +150,9 @@ class DeformableConv(Sliding):
         masked = ((Extra(2 * found),),) if self.mask else ()
         made = self.output_shape(x, *others).numel
         return ((Extra(2 * places),), (Extra(places + found),), *masked, (Extra(found + made),))
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, *others: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

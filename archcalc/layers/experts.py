@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, known
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 def _check_tokens(x: Shape, what: str) -> None:
     if {*x} - {"R"} != {"T", "C"}:
@@ -115,6 +118,9 @@ class TopK(Layer):
             moments.append((scores, places, Extra(divided)))
         return (*moments, (scores, Extra(x.numel), places, shares))
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        raise at.unknown(self)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_experts
 
@@ -191,6 +197,9 @@ class Dispatch(BetweenExperts):
         copies = self.top * _tokens(x)
         return ((Extra(3 * copies, Width.index),), (Extra(copies, Width.index), Extra(copies * x.C)))
 
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
+
     def torch_module(self, x: Shape, router: Shape) -> nn.Module:
         from archcalc.layers import torch_experts
 
@@ -237,6 +246,9 @@ class Combine(BetweenExperts):
         places = Extra(2 * copies, Width.index)
         ordered = (Extra(4 * copies, Width.index),)
         return (ordered, (places, Extra(copies + x.numel)), (places, Extra(x.numel + _tokens(router) * x.C)))
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, router: Shape) -> nn.Module:
         from archcalc.layers import torch_experts

@@ -18,6 +18,9 @@ from archcalc.symbolic import Dim, differ, known
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 @layer("mla")
 class LatentAttention(Attending):
@@ -180,6 +183,9 @@ class LatentAttention(Attending):
         yield Extra(before + 2 * sizes.q + queries), angles
         yield Extra(before + 2 * sizes.q + 3 * keys), angles
         yield (Extra(before + sizes.q + keys + sizes.k),)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, known, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class OverFeatures(Layer):
     """Every output feature reads all features (C) of one token or region; there are no spatial axes."""
@@ -118,6 +121,15 @@ class FullyConnected(OverFeatures):
         weight = Extra(self.out_features * x.C, per_example=False)
         return weight, Extra(self.out_features, Width.statistic, per_example=False)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """The bias' gradient is summed after the matrices' products."""
+        from archcalc.paper import operations as op
+
+        weight = at.parameter(self.out_features, x.sizes[-1])
+        if self._is_normed():
+            weight = op.normed(weight, at.parameter(self.out_features))
+        return op.linear(x, weight, at.parameter(self.out_features) if self.bias else None)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
@@ -158,6 +170,13 @@ class RadialBasis(OverFeatures):
     def working(self, x: Shape) -> Moments:
         """The differences and their squares."""
         return ((Extra(2 * self.output_shape(x).numel * x.C),),)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        wide = (*x.sizes[:-1], known(self.out_features), x.sizes[-1])
+        one = op.view(x, (*x.sizes[:-1], 1, x.sizes[-1]))
+        return op.summed(op.raised(op.subtracted(one, wide)), wide[:-1])
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -200,6 +219,11 @@ class Embedding(Layer):
 
     def vocabulary(self) -> Dim:
         return self.num_embeddings
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.looked_up(x, at.parameter(*self.weight_shape(*at.shapes)), at.sizes())
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

@@ -17,6 +17,9 @@ from archcalc.symbolic import is_symbolic, known, maximum, none_equal, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 NOT_SPATIAL = tuple(axis for axis in AXES if axis not in SPATIAL)
 
@@ -52,6 +55,16 @@ class Elementwise(Layer):
         """The result, and of more than two inputs also that of all but the last."""
         before = self.output_shape(*inputs[:-1]).numel if len(inputs) > 2 else 0
         return ((Extra(self.output_shape(*inputs).numel + before),),)
+
+    def stretched(self, at: Sheet, inputs: Sequence[Blank]) -> Sequence[Blank]:
+        """The inputs with all axes, those that they lack of size 1."""
+        from archcalc.paper import operations as op
+
+        axes = tuple(at.output)
+        if all(len(x) == len(axes) for x in at.shapes):
+            return inputs
+        wide = [(at.batch, *(known(x.get(axis, 1)) for axis in axes)) for x in at.shapes]
+        return [op.view(x, sizes) for x, sizes in zip(inputs, wide, strict=True)]
 
     def _module(self, plain: nn.Module, *inputs: Shape) -> nn.Module:
         """The module, or one around it that gives each input the axes that it lacks."""
@@ -109,6 +122,11 @@ class Add(Elementwise):
         if any(unequal_axes(first, other, AXES) for other in inputs[1:]):
             raise _mismatch()
         return first
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.one_by_one(op.added, self.stretched(at, inputs))
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -173,6 +191,11 @@ class Multiply(Elementwise):
                 products.append(Extra(self.output_shape(*inputs[:last]).numel))
         return Kept(tuple(sorted(kept)), extras=tuple(products))
 
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.one_by_one(op.product, self.stretched(at, inputs))
+
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -210,6 +233,11 @@ class Concat(Layer):
     def reads(self, *inputs: Shape) -> Sequence[Reads]:
         starts = accumulate((shape[self.axis] for shape in inputs), initial=0)
         return [over((self.axis,), Part(start)) for start, _ in zip(starts, inputs, strict=False)]
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.joined(inputs, 1 + tuple(at.output).index(self.axis))
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, differ, known, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 @layer("modconv")
 class ModulatedConv(Sliding):
@@ -89,6 +92,9 @@ class ModulatedConv(Sliding):
         own, made = self.weights(x, style), self.output_shape(x, style).numel
         first = 2 * own + self.out_channels if self.demodulate else own
         return (Extra(first),), (Extra(own + made),)
+
+    def program(self, at: Sheet, x: Blank, style: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, style: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

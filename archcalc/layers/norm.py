@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, known, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 EPSILON = Fraction(1, 100_000)
 """PyTorch's default of what is added to a variance, lest a root be 0."""
@@ -71,6 +74,8 @@ class BatchNorm(Channelwise):
     (128, 256)
     """
 
+    over_batch = True
+
     also = ("batchnorm", "batch_normalization", "frozen_batch_norm")
 
     affine: bool = True
@@ -112,6 +117,13 @@ class BatchNorm(Channelwise):
             return super().working(x)
         return (Extra(3 * x.C, per_example=False),), (Extra(x.numel), Extra(2 * x.C, per_example=False))
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        if not self.frozen:
+            return super().program(at, x)
+        return op.fixed_scale(x, known(at.output.C), self.affine)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -146,6 +158,12 @@ class LayerNorm(Channelwise):
 
     def working(self, x: Shape) -> Moments:
         return _over_channels(x, Extra(2 * x.without("C").numel, Width.statistic))
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        made = super().program(at, x)
+        return op.copied(made) if at.output.spatial else made
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -187,6 +205,12 @@ class RMSNorm(Channelwise):
     def working(self, x: Shape) -> Moments:
         return _over_channels(x, Extra(x.without("C").numel, Width.statistic))
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        made = super().program(at, x)
+        return op.copied(made) if at.output.spatial else made
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
@@ -226,6 +250,13 @@ class L2Norm(Layer):
         """The result, and what was divided by."""
         return ((Extra(x.numel + x.without("C").numel),),)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        axis = 1 + tuple(at.output).index("C")
+        one = (*x.sizes[:axis], 1, *x.sizes[axis + 1 :])
+        return op.quotient(x, op.spread(op.no_less(op.length(x, one)), x.sizes))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -238,6 +269,8 @@ class GroupNorm(Channelwise):
 
     Shapes: any with C, unchanged. Source: Wu & He 2018; torch.nn.GroupNorm.
     """
+
+    over_batch = True
 
     also = ("gn", "group_normalization")
 
@@ -281,6 +314,8 @@ class InstanceNorm(Channelwise):
     Source: Ulyanov et al. 2016; torch.nn.InstanceNorm2d.
     """
 
+    over_batch = True
+
     also = ("in_norm", "instance_normalization")
 
     affine: bool = False
@@ -298,6 +333,13 @@ class InstanceNorm(Channelwise):
 
     def reads(self, x: Shape) -> Sequence[Reads]:
         return [over(x.spatial, Everywhere())]
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """Each example's channels are a batch norm's channels, with a copy of the factors and summands for each."""
+        from archcalc.paper import operations as op
+
+        own = [at.parameter(x.sizes[1]) for _ in range(2)] if self.affine else []
+        return op.normalised_apart(x, own, x.sizes[0] * x.sizes[1])
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -324,6 +366,8 @@ class LocalResponseNorm(Layer):
     Source: Krizhevsky et al. 2012, section 3.3.
     """
 
+    over_batch = True
+
     also = ("local_response_norm",)
 
     size: Dim = 5
@@ -342,6 +386,17 @@ class LocalResponseNorm(Layer):
     def mixes(self, x: Shape) -> Relation:
         before = floor_div(self.size, 2)
         return Window(self.size, before=before, after=self.size - 1 - before)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        """The input divided by a power of the mean of squares around it, made of a padded copy."""
+        from archcalc.paper import operations as op
+
+        wide = (x.sizes[0], x.sizes[1] + known(self.size) - 1, *x.sizes[2:])
+        padded = op.resized(op.view(op.product(x, x), x.sizes), wide)
+        mean = op.view(op.kernel([padded], x.sizes, [padded]), x.sizes)
+        del padded
+        mean = op.raised(op.shifted(op.scaled(mean)))
+        return op.quotient(x, mean)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -384,6 +439,13 @@ class Scale(Channelwise):
     def connections(self, x: Shape) -> Dim:
         return x.numel if self.bias else 0
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        sizes = (self.weights(*at.shapes), *[1] * len(at.output.spatial))
+        scaled = op.product(x, at.parameter(*sizes))
+        return op.added(scaled, at.parameter(*sizes)) if self.bias else scaled
+
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
 
@@ -412,6 +474,11 @@ class LayerScale(Channelwise):
 
     def biases(self, x: Shape) -> Dim:
         return 0
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.product(x, at.parameter(at.output.C, *[1] * len(at.output.spatial)))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, differ, known, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 @layer("opaque")
 class Opaque(Layer):
@@ -92,6 +95,9 @@ class Opaque(Layer):
     def reads(self, *inputs: Shape) -> Sequence[Reads]:
         """Everything, which is the most that it may read; value by value the same position."""
         return [SAME if self.pointwise else ALL] * len(inputs)
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, *inputs: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, known
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class PerExpert(Layer):
     """A layer of which each expert has one of its own: `inner`, with `experts` sets of weights.
@@ -144,6 +147,9 @@ class PerExpert(Layer):
         made = self.output_shape(x, router).numel
         copies = x.T * x.get("R", 1)
         return ((Extra(copies), Extra(copies, Width.index)), *self.inner.working(x), (Extra(2 * made),))
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, router: Shape) -> nn.Module:
         from archcalc.layers import torch_experts

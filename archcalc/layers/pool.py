@@ -32,6 +32,9 @@ from archcalc.symbolic import Dim, exceeds, floor_div, is_symbolic, known, maxim
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 def pool_windows(
     sizes: dict[str, Dim],
@@ -57,6 +60,8 @@ def pool_windows(
 
 class Pool(Sliding):
     """A window that reduces what it sees, channel by channel; PyTorch's rules, its ceil mode included."""
+
+    over_batch = over_planes = True
 
     kernel_size: Extent
     stride: Extent | None
@@ -147,6 +152,18 @@ class MaxPool(Pool):
         first = value_and_place(made.numel)
         return first if wide is x else ((Extra(wide.numel), *first[0]),)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        wide, made = self._read(*at.shapes)
+        if wide is not at.shapes[0]:
+            x = op.resized(x, at.sizes(wide))
+        places = [(at.batch * known(made.numel), 8)]
+        if len(made.spatial) == 1 and not x.needs_grad:
+            places = []  # along one axis, they are found for a gradient alone
+        most = op.kernel([x], at.sizes(made), [x], extras=places)
+        return most if made == at.output else op.narrowed(most, at.sizes())
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -198,6 +215,23 @@ class AvgPool(Pool):
             return ((Extra(wide.numel + made.numel),),)
         return (Extra(x.numel + wide.numel + made.numel),), (Extra(wide.numel + 2 * made.numel),)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        wide, made = self._read(*at.shapes)
+        if wide is at.shapes[0]:
+            return super().program(at, x)
+        sums = op.resized(x, at.sizes(wide))
+        sums = op.kernel([sums], at.sizes(made), [sums])
+        if not self._counts_padding():
+            ones = x.new()
+            filled = ones.new(at.sizes(wide))
+            del ones
+            shares = filled.new(at.sizes(made))
+            del filled
+            sums = op.quotient(sums, shares)
+        return sums if made == at.output else op.narrowed(sums, at.sizes())
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -223,6 +257,8 @@ class GreatestOfMany(Layer):
 
 class GlobalPool(Layer):
     """One value for each channel, from all positions; the spatial axes stay, with size 1."""
+
+    over_batch = over_planes = True
 
     torch_name: ClassVar[str]
 
@@ -261,6 +297,8 @@ class GlobalMaxPool(GreatestOfMany, GlobalPool):
 
 class AdaptivePool(Layer):
     """Bins, as equal as can be, that cover the input: bin i of m reads ⌊i·n/m⌋ up to ⌈(i+1)·n/m⌉ of n positions."""
+
+    over_batch = over_planes = True
 
     output_size: Extent
     torch_name: ClassVar[str]

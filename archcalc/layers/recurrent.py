@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, exceeds, known
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class Recurrence(Layer):
     """One layer of a recurrent network over T, from a state of zeros; with `reverse`, from the last token to the first.
@@ -93,6 +96,9 @@ class Recurrence(Layer):
         states = x.without("C", "T").numel * (self.state() + self.memory())
         turned = Extra(2 * x.numel if self.reverse else x.numel)
         return (turned,), (Extra(x.numel + 2 * states + y),), (Extra(2 * y),)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -267,6 +273,9 @@ class SelectiveScan(Layer):
             (before, Extra(2 * one + x.numel - made)),
             (before, Extra(one + 2 * x.numel)),
         )
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, delta: Shape, b: Shape, c: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm

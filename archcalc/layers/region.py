@@ -16,6 +16,9 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, known
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class OverRegions(Layer):
     """Something of each region of a map; a region is x₁, y₁, x₂, y₂ in fractions of the map's sides."""
@@ -66,6 +69,9 @@ class RoIPool(OverRegions):
         regions = self.output_shape(x, rois)
         last = Extra(regions.without("R").numel, Width.index, per_example=False)
         return (Extra(regions.numel), last), (Extra(2 * regions.numel),)
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIPool as Module
@@ -118,6 +124,9 @@ class RoIAlign(OverRegions):
             (Extra(regions.numel), Extra(samples.numel, per_example=False)),
             (Extra(2 * regions.numel),),
         )
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, x: Shape, rois: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import RoIAlign as Module
@@ -178,6 +187,9 @@ class Proposals(Layer):
         differences = floor_div(scores.numel, 2) if self.paired else 0
         choosing = (Extra(differences + chosen), Extra(chosen, Width.index))
         return choosing, (Extra(16 * chosen), Extra(7 * chosen, Width.index))
+
+    def program(self, at: Sheet, *inputs: Blank) -> Blank:
+        raise at.unknown(self)
 
     def torch_module(self, scores: Shape, boxes: Shape) -> nn.Module:
         from archcalc.layers.torch_regions import Proposals as Module

@@ -40,6 +40,9 @@ from archcalc.symbolic import Dim, differ, exceeds, floor_div, is_symbolic, know
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 class View(Layer):
     """The values stay where they are in memory: no new volume."""
@@ -53,12 +56,20 @@ class View(Layer):
     def changes_nothing(self, *inputs: Shape) -> bool:
         return self.output_shape(*inputs) == inputs[0]
 
+    def program(self, at: Sheet, x: Blank, *others: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.view(x, at.sizes())
+
 
 @layer("identity")
 class Identity(View):
     """What enters. Shapes: any, unchanged."""
 
     also = ("skip", "noop", "passthrough")
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        return x
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn
@@ -80,6 +91,19 @@ class Scattered(View):
     """A view of some of the values, or in another order of the axes: they don't lie side by side."""
 
     is_scattered = True
+
+    def program(self, at: Sheet, x: Blank, *others: Blank) -> Blank:
+        """A view, and a copy of it where readers want values side by side."""
+        from archcalc.paper import operations as op
+
+        seen = self.seen(at, x)
+        return op.copied(seen) if at.copies or self.copy else seen
+
+    def seen(self, at: Sheet, x: Blank) -> Blank:
+        """The view: a part, unless the kind says otherwise."""
+        from archcalc.paper import operations as op
+
+        return op.cut(x, at.sizes())
 
 
 @layer("flatten")
@@ -185,6 +209,13 @@ class Tokens(Scattered):
         regions = ((("R",), ("R",)),) if "R" in x else ()
         return [Reads(groups=(*regions, (x.spatial, ("T",)), (("C",), ("C",))))]
 
+    def seen(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        first = len(x.sizes) - len(at.shapes[0].spatial)
+        flat = op.view(x, (*x.sizes[:first], known(prod(x.sizes[first:]))))
+        return op.turned(flat, (*range(first - 1), first, first - 1))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -234,6 +265,12 @@ class Grid(Scattered):
         grid = Reads(groups=(*regions, (("C",), ("C",)), (("T",), self.output_shape(x, like).spatial)))
         return [grid] if like is None else [grid, None]
 
+    def seen(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        last = len(x.sizes) - 1
+        return op.view(op.turned(x, (*range(last - 1), last, last - 1)), at.sizes())
+
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
@@ -259,6 +296,11 @@ class Select(Scattered):
 
     def reads(self, x: Shape) -> Sequence[Reads]:
         return [over("T", Only(self.index % x["T"]))]
+
+    def seen(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.taken(x, 1 + tuple(at.shapes[0]).index("T"))
 
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
@@ -469,15 +511,25 @@ class Transpose(Scattered):
     def reads(self, x: Shape) -> Sequence[Reads]:
         return [Reads(groups=tuple(((self._origin(axis),), (axis,)) for axis in self.output_shape(x)))]
 
+    def seen(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        return op.turned(x, (0, *self._places(*at.shapes)))
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 
-        places = [tuple(x).index(self._origin(axis)) + 1 for axis in self.output_shape(x)]
-        return tm.Permute(places, self.copy)
+        return tm.Permute(self._places(x), self.copy)
+
+    def _places(self, x: Shape) -> Sequence[int]:
+        """Where in the input, counted from the batch, the axes of the output are."""
+        return [tuple(x).index(self._origin(axis)) + 1 for axis in self.output_shape(x)]
 
 
 class Blocks(Layer):
     """Blocks of positions against channels: which end has the positions, the kind says."""
+
+    over_batch = True
 
     factor: Extent
     order: BlockOrder
@@ -510,9 +562,19 @@ class Blocks(Layer):
         from archcalc.layers import torch_modules as tm
 
         sides = [*map(known, self.sides(x).values())]
-        if len(sides) == 2 and sides[0] == sides[1] and self.order == "chw":
+        if self._has_kernel(x):
             return tm.over_batch(x, getattr(nn, type(self).__name__)(sides[0]))
-        return tm.over_batch(x, getattr(tm, type(self).__name__)(sides, self.order))
+        return tm.over_batch(x, getattr(tm, type(self).__name__)(sides, self._parts(len(sides))))
+
+    def _parts(self, rank: int) -> list[int]:
+        """What numbers the channels of blocks: 0, the channel of a place; 1 to `rank`, the place along each axis."""
+        places = [*range(1, 1 + rank)]
+        return [0, *places] if self.order == "chw" else [*places, 0] if self.order == "hwc" else [*places[::-1], 0]
+
+    def _has_kernel(self, x: Shape) -> bool:
+        """Whether PyTorch has it, as one operation."""
+        sides = [*map(known, self.sides(x).values())]
+        return len(sides) == 2 and sides[0] == sides[1] and self.order == "chw"
 
 
 @layer("pixel_shuffle")
@@ -549,6 +611,18 @@ class PixelShuffle(Blocks):
         channels = Groups(1, block) if self.order == "chw" else Spaced(block)
         return [Reads({**self.windows(x), "C": channels}, groups, factors=factors)]
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        if self._has_kernel(*at.shapes):
+            return super().program(at, x)
+        rank, sides = len(at.output.spatial), [*map(known, self.sides(*at.shapes).values())]
+        parts = self._parts(rank)
+        inside = [(x.sizes[1] // known(prod(sides)), *sides)[part] for part in parts]
+        places = [1 + parts.index(part) for part in range(rank + 1)]
+        pairs = [place for axis in range(rank) for place in (2 + rank + axis, places[1 + axis])]
+        return op.rearranged(x, (x.sizes[0], *inside, *x.sizes[2:]), (0, places[0], *pairs), at.sizes())
+
 
 @layer("pixel_unshuffle")
 class PixelUnshuffle(Blocks):
@@ -583,6 +657,16 @@ class PixelUnshuffle(Blocks):
         size = prod(self.sides(x).values())
         block = Groups(size, 1) if self.order == "chw" else Repeated(x.C, size)
         return [Reads({**self.windows(x), "C": block}, groups, factors=(places, channels))]
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        if self._has_kernel(*at.shapes):
+            return super().program(at, x)
+        rank, sides = len(at.output.spatial), [*map(known, self.sides(*at.shapes).values())]
+        pairs = [each for size, side in zip(x.sizes[2:], sides, strict=True) for each in (size // side, side)]
+        inside = [1 + 2 * part for part in self._parts(rank)]
+        return op.rearranged(x, (*x.sizes[:2], *pairs), (0, *inside, *range(2, 2 + 2 * rank, 2)), at.sizes())
 
 
 @layer("param")
@@ -679,6 +763,8 @@ class ZeroPad(Sliding):
 class ChannelShuffle(Layer):
     """Channel i of group g goes to place i·groups + g. Shapes: any with C, unchanged. Source: Zhang et al. 2018."""
 
+    over_batch = True
+
     also = ("shuffle",)
 
     groups: Dim
@@ -692,6 +778,13 @@ class ChannelShuffle(Layer):
 
     def mixes(self, x: Shape) -> Relation:
         return Shuffled(self.groups)
+
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        groups = known(self.groups)
+        factors = (x.sizes[0], groups, x.sizes[1] // groups, *x.sizes[2:])
+        return op.rearranged(x, factors, (0, 2, 1, *range(3, len(factors))), x.sizes)
 
     def torch_module(self, x: Shape) -> nn.Module:
         from torch import nn

@@ -29,6 +29,9 @@ from archcalc.symbolic import Dim, agreement, exceeds, floor_div, known, prod
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 @layer("unpool")
 class Unpool(Sliding):
@@ -40,6 +43,8 @@ class Unpool(Sliding):
     >>> Unpool(3, stride=2).output_shape(Shape(C=96, H=55, W=55), Shape(C=96, H=110, W=110))
     Shape(C=96, H=110, W=110)
     """
+
+    over_batch = True
 
     also = ("max_unpool",)
 
@@ -109,6 +114,9 @@ class Unpool(Sliding):
             equal.append((1, p.dilation))
         return agreement(equal)
 
+    def program(self, at: Sheet, x: Blank, *like: Blank) -> Blank:
+        raise at.unknown(self)
+
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
         """Given `like`, the switches are those of pooling it; else each value goes to the start of its window."""
         from archcalc.layers import torch_modules as tm
@@ -137,6 +145,8 @@ class Upsample(Sliding):
     >>> Upsample(2).output_shape(Shape(C=64, H=7, W=7))
     Shape(C=64, H=14, W=14)
     """
+
+    over_batch = True
 
     also = ("up_sampling",)
 
@@ -178,6 +188,8 @@ class Resize(Layer):
     >>> Resize(Fraction(3, 2)).output_shape(Shape(C=64, H=7, W=8))
     Shape(C=64, H=10, W=12)
     """
+
+    over_batch = True
 
     also = ("interpolate",)
 

@@ -461,14 +461,18 @@ class Permute(nn.Module):
 
 
 class PixelShuffle(nn.Module):
-    """`nn.PixelShuffle` with sides of their own, along any number of axes, and with channels in any order."""
+    """`nn.PixelShuffle` with sides of their own, along any number of axes.
 
-    def __init__(self, sides: Sequence[int], order: str = "chw") -> None:
+    What numbers the channels of blocks, the slowest first, `parts` say: 0 is the channel of a place, 1 the place along
+    the first axis, 2 along the second.
+    """
+
+    def __init__(self, sides: Sequence[int], parts: Sequence[int]) -> None:
         super().__init__()
-        self.sides, self.order = tuple(sides), order
+        self.sides, self.parts = tuple(sides), tuple(parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        rank, parts = len(self.sides), block_parts(len(self.sides), self.order)
+        rank, parts = len(self.sides), self.parts
         split = x.reshape(x.shape[0], *((-1, *self.sides)[part] for part in parts), *x.shape[2:])
         places = [1 + parts.index(part) for part in range(rank + 1)]  # in front of blocks: 1 + rank of them
         pairs = [place for axis in range(rank) for place in (2 + rank + axis, places[1 + axis])]
@@ -478,27 +482,22 @@ class PixelShuffle(nn.Module):
 
 
 class PixelUnshuffle(nn.Module):
-    """`nn.PixelUnshuffle` with sides of their own, along any number of axes, and with channels in any order."""
+    """`nn.PixelUnshuffle` with sides of their own, along any number of axes.
 
-    def __init__(self, sides: Sequence[int], order: str = "chw") -> None:
+    What numbers the channels of blocks, the slowest first, `parts` say: 0 is the channel of a place, 1 the place along
+    the first axis, 2 along the second.
+    """
+
+    def __init__(self, sides: Sequence[int], parts: Sequence[int]) -> None:
         super().__init__()
-        self.sides, self.order = tuple(sides), order
+        self.sides, self.parts = tuple(sides), tuple(parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        rank, parts = len(self.sides), block_parts(len(self.sides), self.order)
+        rank, parts = len(self.sides), self.parts
         pairs = [part for size, side in zip(x.shape[2:], self.sides, strict=True) for part in (size // side, side)]
         split = x.reshape(*x.shape[:2], *pairs)
         inside, blocks = [1 + 2 * part for part in parts], range(2, 2 + 2 * rank, 2)
         return split.permute(0, *inside, *blocks).clone(memory_format=torch.contiguous_format).flatten(1, 1 + rank)
-
-
-def block_parts(rank: int, order: str) -> list[int]:
-    """What numbers the channels of blocks, the slowest first.
-
-    0 is the channel of a place, 1 the place along the first axis, 2 along the second.
-    """
-    places = [*range(1, 1 + rank)]
-    return [0, *places] if order == "chw" else [*places, 0] if order == "hwc" else [*places[::-1], 0]
 
 
 class Learned(nn.Module):

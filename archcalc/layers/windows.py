@@ -17,6 +17,9 @@ from archcalc.symbolic import Dim, ceil_div, differ, exceeds, floor_div, is_symb
 if TYPE_CHECKING:
     from torch import nn
 
+    from archcalc.layers.sheet import Sheet
+    from archcalc.paper.tensors import Blank
+
 
 def map_axes(x: Shape) -> tuple[str, ...]:
     """The spatial axes of a map without tokens."""
@@ -253,6 +256,9 @@ class WindowAttention(Attending):
         if self.relative or self.continuous:
             yield Extra(2 * sizes.scores), table
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        raise at.unknown(self)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
         from archcalc.layers import torch_windows
@@ -351,6 +357,16 @@ class Windows(Division):
         groups = tuple(((name,), (name,)) for name in factored(self.output_shape(x), yours))
         return [Reads(groups=groups, factors=(mine, yours))]
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        sides, factors = self.sides(*at.shapes).values(), list[int]()
+        for size, side in zip(x.sizes[2:], map(known, sides), strict=True):
+            factors += [side, size // side] if self.grid else [size // side, side]
+        one, other = range(2, 2 + len(factors), 2), range(3, 3 + len(factors), 2)
+        order = (0, *other, *one, 1) if self.grid else (0, *one, *other, 1)
+        return op.rearranged(x, (*x.sizes[:2], *factors), order, at.sizes())
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_windows
 
@@ -399,6 +415,16 @@ class Unwindows(Division):
         groups = tuple(((name,), (name,)) for name in factored(y, yours))
         found = Reads(groups=groups, factors=(mine, yours))
         return [found] if like is None else [found, None]
+
+    def program(self, at: Sheet, x: Blank, *like: Blank) -> Blank:
+        from archcalc.paper import operations as op
+
+        sides = [*map(known, self.sides(at.output).values())]
+        counts = [size // side for size, side in zip(at.sizes()[2:], sides, strict=True)]
+        windows, tokens = range(1, 1 + len(sides)), range(1 + len(sides), 1 + 2 * len(sides))
+        pairs = zip(tokens, windows, strict=True) if self.grid else zip(windows, tokens, strict=True)
+        order = (0, 1 + 2 * len(sides), *(place for pair in pairs for place in pair))
+        return op.rearranged(x, (x.sizes[0], *counts, *sides, x.sizes[-1]), order, at.sizes())
 
     def torch_module(self, x: Shape, like: Shape | None = None) -> nn.Module:
         from archcalc.layers import torch_windows

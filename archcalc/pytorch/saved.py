@@ -43,12 +43,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.save_for_backward(*inputs[:2], output[1])
 
 
-def _derive(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, None]:
+def _derive(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     x, weight, rstd = ctx.saved_tensors
     unit, outer = x * rstd, gradient if weight is None else gradient * weight
     inner = (outer - unit * (outer * unit).mean(-1, keepdim=True)) * rstd
     of_weight = None if weight is None else (gradient * unit).flatten(0, -2).sum(0).to(weight.dtype)
-    return inner.to(x.dtype), of_weight, None
+    return inner.to(x.dtype) if ctx.needs_input_grad[0] else None, of_weight, None
 
 
 fused_rms_norm.register_autograd(_derive, setup_context=_keep)
