@@ -591,6 +591,8 @@ class PositionEmbedding(Layer):
     def program(self, at: Sheet, x: Blank) -> Blank:
         from archcalc.paper import operations as op
 
+        if not self.learned:
+            return op.shifted(x)
         table = at.parameter(self.table_length(*at.shapes), at.output.C)
         return op.added(x, op.part(table, 0, x.sizes[-2]))
 

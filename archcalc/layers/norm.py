@@ -515,6 +515,9 @@ class Noise(Layer):
     def working(self, x: Shape) -> Moments:
         return ((Extra(x.numel), Extra(self.buffers(x), per_example=False)),)
 
+    def program(self, at: Sheet, x: Blank) -> Blank:
+        raise at.unknown(self)
+
     def torch_module(self, x: Shape) -> nn.Module:
         from archcalc.layers import torch_modules as tm
 

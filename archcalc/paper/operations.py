@@ -355,7 +355,7 @@ def _linear(x: Blank, weight: Blank, bias: Blank | None) -> Blank:
         return [of_x, of_weight, *([g.alias()] if len(flows) > 2 else [])]
 
     inputs = [x, weight] if bias is None else [x, weight, bias]
-    return operation(made, inputs, [x if weight.needs_grad else None, weight], derive)
+    return operation(made, inputs, [x if weight.needs_grad else None, weight if x.needs_grad else None], derive)
 
 
 def matrices(a: Blank, b: Blank) -> Blank:

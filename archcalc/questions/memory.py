@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from archcalc.analyses.memory import INDEX_BYTES, volume_bytes
+from archcalc.analyses.peak import held_bytes
 from archcalc.analyses.training import held
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import Given, Sizes
@@ -207,7 +208,7 @@ def _inputs(report: Report) -> Iterator[Dim]:
 
 def _busiest(report: Report) -> str:
     """The first layer at which a forward pass holds most."""
-    moments = [max(map(known, each)) for each in report.placed("peak_bytes")]
+    moments = [max(map(known, each)) for each in held_bytes(report.graph, report.batch, report.dtype)]
     return report.graph.nodes[moments.index(max(moments))].name
 
 
