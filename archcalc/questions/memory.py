@@ -141,7 +141,7 @@ class Memory(Answer):
 
 def memory(
     network: Network,
-    batch: int = 1,
+    batch: Dim = 1,
     dtype: str = "float32",
     *,
     phase: str = "train",
