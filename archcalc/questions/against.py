@@ -49,8 +49,8 @@ def assert_matches(
     >>> archcalc.assert_matches(torch.nn.Sequential(*net[:2], torch.nn.Linear(300, 10)), spec)
     Traceback (most recent call last):
     AssertionError: Sequential isn't what the spec says
-    Sequential.yaml:5:23: E301 fc 100 is fc 10 in Sequential: fc_2 (-27,090 params, -27,000 MACs)
-          - fc 300 -> relu -> fc 100
+    Sequential.yaml:6:23: E301 fc 100 is fc 10 in Sequential: fc_2 (-27,090 params, -27,000 MACs)
+          - fc 300 -> relu -> fc classes
                               ^
     Sequential: 238,510 params, not 265,600
     Sequential: 238,200 MACs, not 265,200
