@@ -424,6 +424,21 @@ class Tagger(nn.Module):
         return self.tags(made), self.topic((states[0] if isinstance(states, tuple) else states)[-1])
 
 
+class Placed(nn.Module):
+    """Learned positions, the first ones of many and some later ones, a token in front, and a norm of moved channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.others = nn.Parameter(torch.randn(1, 20, 6)), nn.Parameter(torch.randn(30, 6))
+        self.token, self.norm, self.head = nn.Parameter(torch.randn(1, 1, 6)), nn.LayerNorm(6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x.movedim(1, -1)).movedim(-1, 1).flatten(2).transpose(1, 2)
+        x = x + self.positions[:, : x.shape[1]]
+        x = torch.cat([self.token.repeat(x.shape[0], 1, 1), x], dim=-2)
+        return self.head(self.others[3 : 3 + x.shape[1]] + x)  # type: ignore[no-any-return]
+
+
 def plain() -> nn.Module:
     """A chain of everything that has no branches."""
     return nn.Sequential(
@@ -571,6 +586,7 @@ MODULES: dict[str, Sample] = {
     "segmenter": Sample(Segmenter),
     "generator": Sample(generator, ((32, 1, 1),)),
     "tagger": Sample(Tagger, (9,)),
+    "placed": Sample(Placed, ((6, 3, 4),)),
     "gru": Sample(lambda: Tagger("GRU", 1), (9,)),
     "rnn": Sample(lambda: Tagger("RNN", 1), (9,)),
     "tokens": Sample(lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 6)), ((5, 6),)),

@@ -71,3 +71,22 @@ def drawn_of(lifter: Lifter, operand: Any) -> Drawn | None:
     import torch
 
     return Drawn(stored, torch.arange(count, device="cpu").reshape(stored.shape)) if count <= MOST else None
+
+
+def first_rows(lifter: Lifter, operand: Any) -> Stored | None:
+    """A table of which an operand is so many rows, one after the other, as a parameter of which these are meant."""
+    found = lifter.pending(operand, "drawn")
+    sizes = [size for size in found.stored.shape if size != 1] if found else []
+    if found is None or len(sizes) != 2 or [size for size in found.places.shape if size != 1][1:] != sizes[1:]:
+        return None
+    import torch
+
+    places = found.places.flatten()
+    first, width = int(places[0]), sizes[1]
+    if first % width or not torch.equal(places, torch.arange(first, first + len(places), device="cpu")):
+        return None
+    start, count = first // width, len(places) // width
+    rows = ((start, sizes[0]), *([(0, start)] if start else []))
+    stored: Stored = found.stored
+    axis = next(place for place, size in enumerate(stored.shape) if size == sizes[0])
+    return stored._replace(rows=rows, shape=(count, width), axis=axis)

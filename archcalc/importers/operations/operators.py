@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archcalc.importers.operations import weights
+from archcalc.importers.operations import drawn, weights
 from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
 from archcalc.importers.operations.lifting import (
     Lifter,
@@ -392,6 +392,9 @@ def merge(lifter: Lifter, op: Operation) -> TensorView:
     kind, (one, other) = op.name.partition(".")[0].rstrip("_"), op.arguments[:2]
     if op.named.get("alpha", 1) != 1:
         raise Unknown("a sum with a factor")
+    for x, table in ((one, other), (other, one)) if kind == "add" else ():
+        if (rows := drawn.first_rows(lifter, table)) is not None and drawn.drawn_of(lifter, x) is None:
+            return _with_constant(lifter, kind, x, rows)
     if not (_is_tensor(lifter, one) and _is_tensor(lifter, other)):
         return _with_constant(lifter, kind, one, other)
     return merged(lifter, kind, lifter.view(one), lifter.view(other))
@@ -438,7 +441,7 @@ def _with_constant(lifter: Lifter, kind: str, one: Any, other: Any) -> TensorVie
 def concat(lifter: Lifter, op: Operation) -> TensorView:
     """Volumes joined along an axis; a learned token in front of others."""
     tensors, dim = op.arguments[0], argument(op, 1, "dim", 0)
-    if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim == 1:
+    if len(tensors) == 2 and (token := lifter.stored(tensors[0])) is not None and dim % len(op.shape) == 1:
         return lifter.made("cls_token", [lifter.volume(lifter.view(tensors[1]))], [token])
     views = [lifter.view(each) for each in tensors]
     return concatenated(lifter, views, dim % len(op.shape))
@@ -454,6 +457,30 @@ def stack(lifter: Lifter, op: Operation) -> TensorView:
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
+
+
+@operator("repeat")
+def repeat(lifter: Lifter, op: Operation) -> Stored:
+    """A parameter once for each example of the batch."""
+    stored, times = lifter.stored(op.arguments[0]), op.arguments[1]
+    if (
+        stored is None
+        or len(times) != len(op.shape)
+        or times not in ([1] * len(times), [lifter.batch, *[1] * len(times[1:])])
+    ):
+        raise Unknown("values that are repeated")
+    return stored._replace(shape=op.shape)
+
+
+@operator("movedim")
+def moved(lifter: Lifter, op: Operation) -> TensorView:
+    """Dimensions elsewhere, those that aren't named in their order."""
+    x = lifter.view(op.arguments[0])
+    rank = len(x.dims)
+    sources, targets = ([each] if isinstance(each, int) else each for each in op.arguments[1:3])
+    there = {target % rank: source % rank for source, target in zip(sources, targets, strict=True)}
+    others = iter(each for each in range(rank) if each not in there.values())
+    return x.permuted([there[place] if place in there else next(others) for place in range(rank)])
 
 
 @operator("expand", "expand_as")
