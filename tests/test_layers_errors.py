@@ -138,6 +138,13 @@ ERRORS = [
         "",
     ),
     (
+        make("dwconv", 1, weight_norm="standard"),
+        "C6 W14",
+        "E211",
+        "weight_norm=standard needs filters of more than one weight",
+        "",
+    ),
+    (
         make("fc", 8, tie="other", weight_norm="filter"),
         "C6",
         "E211",

@@ -138,6 +138,8 @@ class Convolution(Sliding):
             raise ShapeError("weight_norm goes neither with a connection table nor with tie", code="E211")
         if self.weight_norm == "tap" and len(x.spatial) > 1:
             raise ShapeError(f"weight_norm=tap is for kernels along one axis; the input is {x}", code="E211")
+        if self.weight_norm in STANDARDISED and exceeds(2, prod(self.kernels(x)[1:])):
+            raise ShapeError(f"weight_norm={self.weight_norm} needs filters of more than one weight", code="E211")
 
     def _is_normed(self) -> bool:
         return self.weight_norm != "none"
