@@ -182,6 +182,9 @@ def test_operator_sets_have_to_be_known(tmp_path: Path) -> None:
             archcalc.from_onnx(file_of(tmp_path, graph, opset))
     with pytest.raises(UsageError, match="operation 'Relo' of operator set 17 isn't one that onnx knows"):
         archcalc.from_onnx(file_of(tmp_path, graph.replace("Relu", "Relo")))
+    for near in ("Elu <alpha = 3> (x)", "Relu <beta = 1.0> (x)"):
+        with pytest.raises(UsageError, match=r"has no attribute '.*' of this type"):
+            archcalc.from_onnx(file_of(tmp_path, graph.replace("Relu (x)", near)))
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -34,6 +34,7 @@ class Inference:
         self.file, self.values = file, dict[str, Value]()
         self.nodes: list[Node] = []
         self.inputs = tuple(sizes)
+        self.schemas: dict[tuple[str, str], Any] = {}
         self.computed: dict[tuple[Any, ...], list[Any]] = {}
         kinds = {each.name: each.type.tensor_type.elem_type for each in file.graph.input}
         for name, shape in sizes.items():
@@ -55,6 +56,7 @@ class Inference:
         for proto in protos:
             spend(200, "the nodes of an ONNX file")
             node = node_of(proto)
+            self._check_attributes(node)
             missing = [name for name in node.inputs if name and name not in self.values]
             if missing:
                 raise self._refusal(node, f"reads '{missing[0]:.80}', which nothing before it makes")
@@ -64,6 +66,32 @@ class Inference:
                 self._branch(node)
             else:
                 self._one(node)
+
+    def _schema(self, node: Node) -> Any:
+        """What onnx knows of an operation.
+
+        Raises: UsageError: nothing.
+        """
+        from onnx import defs
+
+        domain = node.proto.domain
+        if (node.op, domain) not in self.schemas:
+            version = self.file.opsets.get(domain or "ai.onnx", 0)
+            try:
+                found = defs.get_schema(node.op, version, "" if domain == "ai.onnx" else domain)
+            except Exception:  # onnx's own class
+                where = f" of '{domain:.60}'" if domain else f" of operator set {version}"
+                what = f"operation '{node.op:.60}'{where} isn't one that onnx knows"
+                raise self._refusal(node, what) from None
+            self.schemas[node.op, domain] = found, {name: int(each.type) for name, each in found.attributes.items()}
+        return self.schemas[node.op, domain]
+
+    def _check_attributes(self, node: Node) -> None:
+        """See that a node's attributes are of the types that its operation has them of."""
+        _, types = self._schema(node)
+        for each in node.proto.attribute:
+            if types.get(each.name) != each.type:
+                raise self._refusal(node, f"{node.op} has no attribute '{each.name:.60}' of this type")
 
     def _branch(self, node: Node) -> None:
         """A choice that the file itself decides."""
@@ -124,15 +152,9 @@ class Inference:
 
         Raises: UsageError: the operation isn't known, or its sizes depend on values.
         """
-        from onnx import defs, helper, numpy_helper, shape_inference
+        from onnx import helper, numpy_helper, shape_inference
 
-        domain = node.proto.domain
-        version = self.file.opsets.get(domain or "ai.onnx", 0)
-        try:
-            schema = defs.get_schema(node.op, version, "" if domain == "ai.onnx" else domain)
-        except Exception:  # onnx's own class
-            what = f"operation '{node.op:.60}'" + (f" of '{domain:.60}'" if domain else f" of operator set {version}")
-            raise self._refusal(node, f"{what} isn't one that onnx knows") from None
+        schema, _ = self._schema(node)
         types = {
             name: helper.make_tensor_type_proto(each.kind, each.shape)
             for name, each in zip(node.inputs, read, strict=True)
