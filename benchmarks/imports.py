@@ -277,6 +277,7 @@ def main() -> None:
     """Import the networks that are named, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help=f"names of code, or sets: {', '.join(SETS)}")
+    parser.add_argument("--few", type=int, help="only so many of all, evenly spread")
     parser.add_argument("--input", action="append", default=[], help="what enters networks that are named: 3x32x32")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--limit", type=float, default=120, help="seconds for one network")
@@ -285,6 +286,8 @@ def main() -> None:
     parser.add_argument("--failed", action="store_true", help="do again what failed or differs in the results")
     given = parser.parse_args()
     found = networks(given.names, given.input)
+    if given.few and given.few < len(found):
+        found = [found[number * len(found) // given.few] for number in range(given.few)]
     before = _kept(given.results)
     if given.failed:
         before = {name: row for name, row in before.items() if not (row.get("why") or row.get("unlike"))}

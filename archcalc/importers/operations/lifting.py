@@ -203,15 +203,15 @@ class Lifter:
         self.operation = operation
         before = len(self.steps)
         try:
-            found = self._known(operation)
-        except Exception as error:
-            if self.strict:
-                if not isinstance(error, (Unknown, ShapeError)):
+            try:
+                return self._known(operation)
+            except Exception as error:
+                if self.strict:
                     raise
-                at = ".".join(around.path for around in operation.around[-1:])
-                raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
-            return self._as_opaque(number, operation, before, str(error))
-        return found
+                return self._as_opaque(number, operation, before, str(error))
+        except (Unknown, ShapeError) as error:
+            at = ".".join(around.path for around in operation.around[-1:])
+            raise UsageError(f"{at or 'the network itself'}: {error}", f"at {operation.line}") from None
 
     def _known(self, operation: Operation) -> Made:
         """What an operation makes that is known.
