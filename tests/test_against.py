@@ -201,7 +201,7 @@ def test_what_cannot_be_compared(folder: Path) -> None:
         archcalc.check(net, against=net, sizes={"H": archcalc.dim("H")})
     with pytest.raises(UsageError, match="has numbers"):
         archcalc.check(net, against=net, symbolic="H")
-    with pytest.raises(UsageError, match="sizes are for a comparison"):
+    with pytest.raises(UsageError, match="sizes are for comparisons"):
         archcalc.check(net, sizes={"H": 8})
     with pytest.raises(UsageError, match="no architecture is called 'vgg17'"):
         archcalc.check(net, against="vgg17")
