@@ -1,6 +1,6 @@
 """How much of the libraries is imported as it is: a table of networks, each imported and compared with its module.
 
-    python benchmarks/imports.py torchvision timm                # whole sets
+    python benchmarks/imports.py torchvision timm transformers   # whole sets
     python benchmarks/imports.py timm:resnet50 torchvision:vgg16 --outputs
     python benchmarks/imports.py timm --jobs 2 --results timm.jsonl    # goes on where it was stopped
 
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers_types
 
 from archcalc import analyze, build
 from archcalc.errors import ArchcalcError, UsageError
@@ -89,9 +90,15 @@ def _spread(names: Sequence[str]) -> Iterator[str]:
             parts += [(low, middle), (middle, high)]
 
 
+def transformers_networks() -> list[Network]:
+    """Its model types, of two small layers each."""
+    return [Network(*each) for each in transformers_types.networks(library("transformers"))]
+
+
 SETS: dict[str, Callable[[], Iterable[Network]] | Sequence[Network]] = {
     "torchvision": torchvision_networks,
     "timm": timm_networks,
+    "transformers": transformers_networks,
 }
 """The networks of each set, or what lists them; it may raise an ArchcalcError where its library isn't there."""
 

@@ -406,3 +406,27 @@ def test_what_only_resembles_a_mixture_is_none(wrong: str) -> None:
     module = Experts(squares if wrong == "shares" else softmax_first, wrong=wrong)
     made = fused(exported(module, [torch.randn(2, 20, 8)])).operations
     assert "from_experts" not in [each.name for each in made]
+
+
+# --- what is shared ---------------------------------------------------------------------------------------------------
+
+
+class TiedInSum(nn.Module):
+    """As BERT: words and a row for all are added, and words' vectors are the head's matrix, too; one layer runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.kinds, self.head = nn.Embedding(9, 8), nn.Embedding(2, 8), nn.Linear(8, 9)
+        self.head.weight = self.words.weight
+        self.layers = nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids) + self.kinds(torch.zeros(1, ids.shape[1], dtype=torch.long))
+        return self.head(self.layers[0](self.layers[0](x)))  # type: ignore[no-any-return]
+
+
+def test_a_matrix_that_is_shared_has_a_name_outside_of_branches() -> None:
+    """The head says where its matrix is from, and a module whose name is a number is called as its class is."""
+    text = text_of(TiedInSum(), torch.ones(2, 5, dtype=torch.long))
+    assert "tie=@words" in text
+    assert "  - layers: (unit)*2" in text

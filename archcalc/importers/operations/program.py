@@ -84,10 +84,11 @@ class Program:
         return self.findings[key]
 
     def shape(self, operand: Result | Entered) -> tuple[int, ...]:
-        """The shape of a tensor; of one of several that an operation makes it isn't known."""
+        """The shape of a tensor."""
         if isinstance(operand, Entered):
             return self.exported.inputs[operand.number][1]
-        return self.original[operand.operation].shape if not operand.part else ()
+        made = self.original[operand.operation]
+        return made.shapes[operand.part] if made.shapes else made.shape
 
     def depends(self, operand: Any) -> bool:
         """Whether an operand is a tensor that isn't a constant."""

@@ -166,7 +166,8 @@ class Blocks:
         patterns = {self._pattern(scope.items, scope) for scope in scopes}
         if len(patterns) > 1 or not all(map(self._is_closed, scopes)):
             raise UsageError(f"{path} does something else when it's called again", "a spec can't say that")
-        name = self._add(_block_name(path.rpartition(".")[2]), scopes, calls)
+        last = path.rpartition(".")[2]
+        name = self._add(_block_name(scopes[0].class_name if last.isdigit() else last), scopes, calls)
         if self.found[name].formals:
             raise UsageError(f"{path} has other arguments when it's called again", "a spec can't say that")
         self.found[name] = self.found[name]._replace(shared=True)

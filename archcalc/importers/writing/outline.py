@@ -122,6 +122,8 @@ class Outline:
         self.steps, self.defaults = lifted.steps, defaults
         self.readers = Counter(read for step in lifted.steps for read in step.inputs)
         self.readers.update(lifted.outputs)
+        self.owners = {step.tied for step in lifted.steps}
+        """Steps whose matrices others share, by a path, which branches have none of."""
 
     def items(self) -> tuple[Item, ...]:
         """All of them, as the items of the network."""
@@ -219,6 +221,8 @@ class Outline:
                     return None
                 before = rows.pop(item.main)
             if (isinstance(item, Leaf) and item.reads) or item.out in rows:
+                return None
+            if not self.owners.isdisjoint(leaf.step for leaf in leaves([item])):
                 return None
             rows[item.out] = (*before, item)
         if set(rows) != set(ends) - {fork} or len(set(ends)) != len(ends):

@@ -169,7 +169,8 @@ class _Writer:
                 self.names[item.out] = self._free(self.namer.name(item))
                 self.paths[item.out] = around + self.names[item.out]
             if isinstance(item, Scope):
-                self._name(item.items, f"{around}{own}/" if (own := own_name(item)) else around)
+                own = self.names.get(item.out) or own_name(item)
+                self._name(item.items, f"{around}{own}/" if own else around)
             elif isinstance(item, Join):
                 for branch in item.branches:
                     self._name(branch, around)
