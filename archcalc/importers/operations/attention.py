@@ -136,7 +136,7 @@ def _before_factors(lifter: Lifter, view: TensorView) -> tuple[TensorView, float
             view = view._replace(step=step.inputs[0])
         elif step.layer.kind == "part" and step.layer.step == 1:  # type: ignore[attr-defined]
             view = view._replace(step=step.inputs[0]).moved(step.layer.axis, step.layer.start)  # type: ignore[attr-defined]
-        elif step.layer.kind == "chunk":
+        elif "parts" in step.layer.arguments():
             axis, place = step.layer.axis, step.layer.index  # type: ignore[attr-defined]
             view = view._replace(step=step.inputs[0]).moved(axis, known(step.shape[axis]) * known(place))
         else:
@@ -356,14 +356,13 @@ def _rows(part: Divided) -> tuple[tuple[int, int], ...] | None:
 def _before_norm(lifter: Lifter, part: Divided) -> Divided:
     """Queries or keys before a norm of all heads together."""
     view = part.view
-    step = lifter.steps[view.step] if view.step in range(len(lifter.steps)) else None
-    if step is None or view.norm or step.layer.kind not in ("rmsnorm", "ln"):
+    if view.norm or view.step not in lifter.norms:
         return part
+    step, norm = lifter.steps[view.step], lifter.norms[view.step]
     before, factor = _before_factors(lifter, view._replace(step=step.inputs[0]))
     if view.starts or part.heads * part.size != step.shape.C or before.step not in lifter.products or factor != 1:
         return part
-    arguments = tuple((name, getattr(step.layer, name)) for name in step.layer.arguments())
-    return part._replace(view=before._replace(norm=Norm(step.layer.kind, step.stored, arguments)))
+    return part._replace(view=before._replace(norm=norm))
 
 
 def _source(lifter: Lifter, part: Divided) -> TensorView:

@@ -22,7 +22,7 @@ from archcalc.importers.operations.opaque import (
     written_over,
 )
 from archcalc.importers.operations.rearranging import moves, parts
-from archcalc.importers.operations.views import BATCH, COPIES, Dimension, TensorView, joined, of_volume, whole
+from archcalc.importers.operations.views import BATCH, COPIES, Dimension, Norm, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import AXES, Shape
 
@@ -170,6 +170,8 @@ class Lifter:
         """What was pending and is read alone, by its identity, with the tensor."""
         self.rolled: dict[int, tuple[int, dict[str, int]]] = {}
         """Steps that are rolled, of which steps, and by how much along each axis."""
+        self.norms: dict[int, Norm] = {}
+        """Steps that are norms of all features."""
         self.chosen: dict[Any, int] = {}
         """Steps that are shares of experts, by how they were chosen."""
         self.changed: dict[int, int] = {}
@@ -268,6 +270,7 @@ class Lifter:
         self.rolled = {step: of for step, of in self.rolled.items() if step < count}
         self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
         self.chosen = {choice: step for choice, step in self.chosen.items() if step < count}
+        self.norms = {step: norm for step, norm in self.norms.items() if step < count}
 
     def spelled_out(self, operand: Any) -> TensorView:
         """A tensor as a volume: a parameter, or a constant, too."""

@@ -144,9 +144,12 @@ def _normed(lifter: Lifter, x: TensorView, kind: str, stored: Sequence[Any], **a
     """A norm of the last dimension: of C, or of each head's part of it, which may be attention's own."""
     features, shape = x.dims[-1], lifter.shape(x.step)
     heads = len(x.dims) == 4 and "T" in shape and not shape.spatial and features != whole("C", shape.C)
+    norm = Norm(kind, tuple(stored), tuple(arguments.items()))
     if heads and len(features) == 1 and features[0].axis == "C" and x.norm is None and x.rope is None:
-        return x._replace(norm=Norm(kind, tuple(stored), tuple(arguments.items())))
-    return lifter.along(lifter.with_features(x), kind, stored, **arguments)
+        return x._replace(norm=norm)
+    found = lifter.along(lifter.with_features(x), kind, stored, **arguments)
+    lifter.norms[found.step] = norm
+    return found
 
 
 @operator("group_norm")

@@ -257,7 +257,7 @@ def _back(
 
 def is_inside(layer: Layer) -> bool:
     """Whether a layer reads where tokens are sent, which its mixture says."""
-    return layer.kind in ("dispatch", COMBINE) or hasattr(layer, "inner")
+    return "router" in layer.arguments() or hasattr(layer, "inner")
 
 
 def _left(items: Sequence[Item]) -> int:
