@@ -65,7 +65,8 @@ def ran(module: nn.Module, inputs: Inputs) -> Ran:
 
         return made
 
-    counter = FlopCounterMode(display=False)
+    counter, learning = FlopCounterMode(display=False), [each for each in module.parameters() if each.requires_grad]
+    module.requires_grad_(False)  # the counter asks what else enters a submodule for its gradient, which it hasn't
     hooks = [each.register_forward_hook(note(path)) for path, each in module.named_modules() if path]
     hooks += [
         each.register_forward_pre_hook(lambda *_, path=path: around.append(path))
@@ -78,6 +79,8 @@ def ran(module: nn.Module, inputs: Inputs) -> Ran:
     finally:
         for hook in hooks:
             hook.remove()
+        for parameter in learning:
+            parameter.requires_grad_()
     shapes = tuple(tuple(each.shape) for each in tensors_of(outputs))
     return Ran(frozenset(read), shapes, _by_path(counter, uncounted), values)
 

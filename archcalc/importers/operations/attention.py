@@ -112,6 +112,8 @@ class Divided(NamedTuple):
 def divided(lifter: Lifter, view: TensorView, heads: bool = True) -> Divided | None:
     """A tensor as queries, keys or values; None if they aren't such; without `heads`, all is regions but the batch."""
     view, factor = _before_factors(lifter, view)
+    if view.step in lifter.free:
+        view = view._replace(dims=((), *view.dims[1:]) if {f.axis for f in view.dims[0]} <= {COPIES} else view.dims)
     ahead = [f for dim in view.dims[:-2] for f in dim]
     batch = [f for f in ahead if f.axis == BATCH]
     if (batch and ahead[0] != batch[0]) or BATCH in {f.axis for dim in view.dims[-2:] for f in dim}:
@@ -274,8 +276,8 @@ def _dims(lifter: Lifter, q: Divided, size: int, heads: int, tokens: int) -> tup
                 left[axis] //= factor.size
             mine.append(Factor(axis, left.get(axis, 1) if axis != BATCH else 1, factor.size))
         found.append(joined(mine))
-    if q.view.step in lifter.free:
-        raise Unknown("attention that no input asks for")
+    if q.view.step in lifter.free:  # then keys have the examples
+        found[0] = joined([*whole(BATCH, lifter.batch), *found[0]])
     return (*found, whole("T", tokens), whole("C", size))
 
 
@@ -312,10 +314,9 @@ def _mixed(
         return None
     if "qk_norm" not in arguments:
         arguments |= _normed(q.view.norm, k.view.norm, whole=True)
-    stored: list[Stored] = []
-    for part, own in zip(parts, rows, strict=True):
-        stored += [held._replace(rows=own) for held in lifter.steps[part.view.step].stored]
-    biases = [len(lifter.steps[part.view.step].stored) > 1 for part in parts]
+    projections = [_projection(lifter, part.view.step, own) for part, own in zip(parts, rows, strict=True)]
+    stored = [each for projection in projections for each in projection]
+    biases = [len(projection) > 1 for projection in projections]
     if biases[2] != biases[0]:
         return None
     norms = [each for part in (q, k) if part.view.norm for each in part.view.norm.stored if each is not None]
@@ -363,6 +364,19 @@ def _before_norm(lifter: Lifter, part: Divided) -> Divided:
     if view.starts or part.heads * part.size != step.shape.C or before.step not in lifter.products or factor != 1:
         return part
     return part._replace(view=before._replace(norm=norm))
+
+
+def _projection(lifter: Lifter, step: int, rows: Sequence[tuple[int, int]]) -> list[Stored]:
+    """The rows of a matrix that make queries, keys or values, and their biases, if they have any."""
+    found, before = [held.part_of_rows(rows) for held in lifter.steps[step].stored], 0
+    start, stop = rows[0][0], rows[-1][1]
+    for bias, size in lifter.biases.get(step, ()):
+        if before < stop and start < before + size:
+            if start < before or stop > before + size or len(rows) > 1:
+                raise Unknown("biases of several parameters for the same projection")
+            found += [] if bias is None else [bias.part_of_rows([(start - before, stop - before)])]
+        before += size
+    return found
 
 
 def _source(lifter: Lifter, part: Divided) -> TensorView:

@@ -9,17 +9,19 @@ from archcalc.importers.operations.exported import Operation, Result, Stored
 from archcalc.importers.operations.lifting import Lifter, pattern
 
 MOVES = (
-    "view", "reshape", "permute", "transpose", "t", "index", "select", "slice", "unsqueeze", "squeeze", "expand",
-    "flatten", "unflatten", "flip", "index_select", "_unsafe_view", "expand_as",
+    "view", "reshape", "unsqueeze", "squeeze", "expand", "flatten", "unflatten", "_unsafe_view", "expand_as",
 )  # fmt: skip
-DRAWS = ("index", "permute", "transpose", "t", "select", "slice", "flip", "index_select")
+DRAWS = (
+    "index", "permute", "transpose", "t", "select", "slice", "flip", "index_select", "chunk", "split",
+    "split_with_sizes", "unbind",
+)  # fmt: skip
 """Those that take others of a parameter's numbers than all, or in another order."""
 MOST = 1 << 22
 """Numbers of a parameter whose places are followed."""
 
 
 class Drawn(NamedTuple):
-    """Numbers of a parameter: a tensor of their places in it."""
+    """Numbers of a parameter: a tensor of their places in it, or several of them."""
 
     stored: Stored
     places: Any
@@ -29,7 +31,7 @@ class Drawn(NamedTuple):
 def drawn(lifter: Lifter, op: Operation) -> Drawn | None:
     """A parameter's numbers after an operation that only moves them."""
     name = op.name.partition(".")[0]
-    if name not in MOVES or op.target is None or not op.arguments:
+    if name not in (*MOVES, *DRAWS) or op.target is None or not op.arguments:
         return None
     found = drawn_of(lifter, op.arguments[0])
     if found is None or (name not in DRAWS and lifter.pending(op.arguments[0], "drawn") is None):
@@ -60,8 +62,10 @@ def _tensors(operands: Any) -> Iterator[Any]:
 
 def drawn_of(lifter: Lifter, operand: Any) -> Drawn | None:
     """Of which parameter an operand's numbers are, and where they are in it."""
-    if (found := lifter.pending(operand, "drawn")) is not None:
-        return found  # type: ignore[no-any-return]
+    found: Drawn | None = lifter.pending(operand, "drawn")
+    if found is not None:
+        several = isinstance(found.places, (tuple, list))
+        return found._replace(places=found.places[operand.part]) if several else found
     stored = lifter.stored(operand)
     if stored is None or not stored.learned or stored.rows or stored.turned:
         return None
@@ -90,3 +94,36 @@ def first_rows(lifter: Lifter, operand: Any) -> Stored | None:
     stored: Stored = found.stored
     axis = next(place for place, size in enumerate(stored.shape) if size == sizes[0])
     return stored._replace(rows=rows, shape=(count, width), axis=axis)
+
+
+def part_of(lifter: Lifter, operand: Any) -> Stored | None:
+    """The parameter whose rows an operand is, from one of them to another; None if it's something else."""
+    found = drawn_of(lifter, operand)
+    if found is None or not found.places.dim():
+        return None
+    import torch
+
+    line, width = found.places.flatten(), 1
+    for size in found.stored.shape[1:]:
+        width *= size
+    start, rest = divmod(int(line[0]), width)
+    if rest or line.numel() % width or not torch.equal(line, torch.arange(line.numel(), device="cpu") + line[0]):
+        return None
+    return found.stored._replace(shape=tuple(found.places.shape), rows=((start, start + line.numel() // width),))
+
+
+@pattern("joined")
+def joined_biases(lifter: Lifter, op: Operation) -> tuple[tuple[Stored | None, int], ...] | None:
+    """A vector of several parameters one after the other, or zeros in place of some; with how many each has."""
+    if op.name != "cat" or len(op.shape) != 1:
+        return None
+    found: list[tuple[Stored | None, int]] = []
+    for operand in op.arguments[0]:
+        stored, zeros = lifter.stored(operand), lifter.constant(operand)
+        if zeros is not None and not bool(zeros.any()):
+            found.append((None, int(zeros.numel())))
+        elif stored is not None and stored.learned and len(stored.shape) == 1 and not stored.rows:
+            found.append((stored, stored.shape[0]))
+        else:
+            return None
+    return tuple(found) if any(stored is not None for stored, _ in found) else None

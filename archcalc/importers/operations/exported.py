@@ -49,6 +49,19 @@ class Stored(NamedTuple):
     places: tuple[int, ...] = ()
     axis: int = 0
 
+    def part_of_rows(self, stretches: Sequence[tuple[int, int]]) -> Stored:
+        """Of the rows that are meant those of some stretches."""
+        found = list[tuple[int, int]]()
+        for start, stop in stretches:
+            before = 0
+            for first, last in self.rows or ((0, self.shape[0]),):
+                begin, end = max(start, before), min(stop, before + last - first)
+                if begin < end:
+                    found.append((first + begin - before, first + end - before))
+                before += last - first
+        count = sum(stop - start for start, stop in stretches)
+        return self._replace(rows=tuple(found), shape=(count, *self.shape[1:]))
+
 
 class Result(NamedTuple):
     """What an operation made: its number among them, and which of its several outputs."""

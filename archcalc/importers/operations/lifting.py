@@ -168,6 +168,8 @@ class Lifter:
         """Steps whose volumes are the same for all examples: what is made of parameters alone."""
         self.settled: dict[int, tuple[Pending, list[TensorView]]] = {}
         """What was pending and is read alone, by its identity, with the tensor."""
+        self.biases: dict[int, tuple[tuple[Stored | None, int], ...]] = {}
+        """Steps with biases of several parameters one after the other, and how many each has; none for zeros."""
         self.rolled: dict[int, tuple[int, dict[str, int]]] = {}
         """Steps that are rolled, of which steps, and by how much along each axis."""
         self.norms: dict[int, Norm] = {}
@@ -190,12 +192,25 @@ class Lifter:
             raise UsageError(f"an output can't be said: {error}") from None
         names = [name for name, _, _ in self.exported.inputs]
         inputs = tuple(zip(names, self.shapes, strict=True))
+        self._hold_biases()
         steps, given = _needed(self.steps, outputs)
         found = held_once(steps, self.shapes), given, tuple(self.not_lifted.values())
         shapes = {
             now: self.plains[step].sizes() for now, step in zip(given, outputs, strict=True) if step in self.plains
         }
         return Lifted(self.exported.name, inputs, *found, shapes)
+
+    def _hold_biases(self) -> None:
+        """Make opaque layers of those whose biases are parts that no attention took apart."""
+        for number, biases in self.biases.items():
+            step = self.steps[number]
+            read = [self.shape(each) for each in step.inputs]
+            stored = (*step.stored, *(each for each, _ in biases if each is not None))
+            layer = REGISTRY["opaque"](
+                **step.shape, operator="linear", on=tuple(tuple(shape.values()) for shape in read),
+                learned=tuple(each.shape for each in stored), products=step.layer.macs(*read),
+            )  # fmt: skip
+            self.steps[number] = step._replace(layer=layer, stored=stored)
 
     def _lifted(self, number: int, operation: Operation) -> Made:
         """What one operation makes: a layer, another view of one, a part of a pattern; or by an opaque layer.
@@ -267,6 +282,7 @@ class Lifter:
         self.moved = {view: step for view, step in self.moved.items() if step < count}
         self.concatenated = {row: step for row, step in self.concatenated.items() if step < count}
         self.alone = {waiting: step for waiting, step in self.alone.items() if step < count}
+        self.biases = {step: each for step, each in self.biases.items() if step < count}
         self.rolled = {step: of for step, of in self.rolled.items() if step < count}
         self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
         self.chosen = {choice: step for choice, step in self.chosen.items() if step < count}
@@ -392,10 +408,7 @@ class Lifter:
         elif isinstance(operand, Result) and isinstance(made, Pending):
             found = self._resolved(operand.operation, made)[operand.part]
         elif (stored := self.stored(operand)) is not None and stored.learned and not stored.rows:
-            whole_of = self.plain(learned_volume(self, self.whole(stored))).reshaped(stored.shape)
-            if whole_of is None:
-                raise Unknown(f"a part of {stored.name}")
-            return whole_of
+            return self._learned(stored)
         else:
             raise Unknown("reads what is no volume")
         if any(found.overlaps(part) for part in self.spoiled.get(found.step, ())):
@@ -403,6 +416,34 @@ class Lifter:
         while found.step in self.changed:
             found = found._replace(step=self.changed[found.step])
         return found
+
+    def _learned(self, stored: Stored) -> TensorView:
+        """A parameter as a volume, the same for all examples."""
+        every = self.whole(stored)
+        if every.shape[:1] == (1,) and stored.shape[1:] == every.shape[1:] and stored.shape[0] == self.batch != 1:
+            return self._for_each_example(every)
+        found = self.plain(learned_volume(self, every)).reshaped(every.shape)
+        if found is not None and prod(stored.shape) == prod(every.shape):
+            found = found.reshaped(stored.shape)
+        elif found is not None and len(found.dims) == len(stored.shape):
+            found = found.expanded(stored.shape)
+            found = found._replace(dims=((), *found.dims[1:])) if every.shape[0] == 1 else found
+        else:
+            found = None
+        if found is None:
+            raise Unknown(f"a part of {stored.name}")
+        return found
+
+    def _for_each_example(self, stored: Stored) -> TensorView:
+        """A parameter that is copied for each example: as a volume it's there for each."""
+        for step, held in enumerate(self.steps):
+            if held.layer.kind == "param" and held.stored == (stored,) and step not in self.free:
+                return self.plain(step)
+        axes = _usual_axes([whole("C", size) for size in stored.shape[1:]])
+        given: dict[str, Any] = dict(zip(axes, stored.shape[1:], strict=True))
+        step = self.add("param", [~0], [stored], **given)
+        self.free.discard(step)
+        return self.plain(step)
 
     def _change(self, before: TensorView, after: TensorView) -> None:
         """An operation in place: whoever reads the volume later, through any view, reads what was made of it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
 from archcalc.importers.operations.exported import Operation
-from archcalc.importers.operations.lifting import Lifter, Unknown, argument, extent, number, operator
+from archcalc.importers.operations.lifting import Lifter, Unknown, argument, extent, number, operator, pattern
 from archcalc.importers.operations.merging import merged
 from archcalc.importers.operations.views import Dimension, Factor, TensorView, whole
 from archcalc.shape import Shape
@@ -27,6 +28,8 @@ def adaptive_max_pool(lifter: Lifter, op: Operation) -> list[TensorView]:
 @operator("mean")
 def mean(lifter: Lifter, op: Operation) -> TensorView:
     """The mean along dimensions."""
+    if (several := _of_stacked(lifter, op)) is not None:
+        return lifter.along(several[0], "times", factor=Fraction(1, several[1]))
     return reduced(lifter, op, "global_avgpool")
 
 
@@ -39,9 +42,30 @@ def greatest(lifter: Lifter, op: Operation) -> TensorView:
 @operator("sum")
 def total(lifter: Lifter, op: Operation) -> TensorView:
     """The sum along dimensions: so many times the mean."""
+    if (several := _of_stacked(lifter, op)) is not None:
+        return several[0]
     found = reduced(lifter, op, "global_avgpool")
     count = prod(lifter.view(op.arguments[0]).sizes()) // prod(found.sizes())
     return lifter.along(found, "times", factor=count) if count != 1 else found
+
+
+def _of_stacked(lifter: Lifter, op: Operation) -> tuple[TensorView, int] | None:
+    """The sum of tensors that were stacked along a first dimension, and how many they are."""
+    tensors = lifter.pending(op.arguments[0], "stacked")
+    if tensors is None or argument(op, 1, "dim") not in (0, [0]) or argument(op, 2, "keepdim", False):
+        return None
+    found = lifter.view(tensors[0])
+    for each in tensors[1:]:
+        found = merged(lifter, "add", found, lifter.view(each))
+    return found, len(tensors)
+
+
+@pattern("stacked")
+def stacked(_: Lifter, op: Operation) -> list[Any] | None:
+    """Tensors that are stacked along a first dimension, such as those of parallel branches that are summed."""
+    if op.name != "stack" or argument(op, 1, "dim", 0) not in (0, -len(op.shape)):
+        return None
+    return list(op.arguments[0])
 
 
 def reduced(lifter: Lifter, op: Operation, kind: str) -> TensorView:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archcalc.importers.operations import drawn, weights
+from archcalc.importers.operations.drawn import part_of
 from archcalc.importers.operations.exported import Entered, Operation, Result, Stored
 from archcalc.importers.operations.lifting import (
     Lifter,
@@ -71,7 +72,12 @@ def transposed(lifter: Lifter, op: Operation) -> TensorView:
 @operator("linear")
 def linear(lifter: Lifter, op: Operation) -> TensorView:
     """A matrix product over C; on a map a convolution, and the last part of attention that is before it."""
-    x, weight, bias = lifter.view(op.arguments[0]), lifter.weight(op.arguments[1]), argument(op, 2, "bias")
+    x, weight, bias = lifter.view(op.arguments[0]), _part_of_weight(lifter, op.arguments[1]), argument(op, 2, "bias")
+    joined_biases = lifter.pending(bias, "joined")
+    if bias is not None and joined_biases is None:
+        bias = _part_of_weight(lifter, bias)
+    if joined_biases is not None:
+        return _biased_in_parts(lifter, x, weight, joined_biases)
     if (mixed := _mixing(lifter, x, len(x.dims) - 1, weight, bias)) is not None:
         return mixed
     if lifter.shape(x.step).spatial and len(x.dims) == 2:
@@ -90,6 +96,23 @@ def linear(lifter: Lifter, op: Operation) -> TensorView:
     lifter.steps[-1] = lifter.steps[-1]._replace(tied=owner)
     lifter.products.add(found.step)
     return found
+
+
+def _biased_in_parts(lifter: Lifter, x: TensorView, weight: Stored, biases: Sequence[Any]) -> TensorView:
+    """A linear layer with biases for some of what it makes: what attention makes of one matrix."""
+    x = lifter.with_features(x)
+    if lifter.shape(x.step).spatial:
+        found = lifter.along(x, "conv", [weight], out_channels=weight.shape[0], kernel_size=1)
+    else:
+        found = lifter.along(x, "fc", [weight], out_features=weight.shape[0])
+    lifter.products.add(found.step)
+    lifter.biases[found.step] = tuple(biases)
+    return found
+
+
+def _part_of_weight(lifter: Lifter, operand: Any) -> Stored:
+    """A parameter, or rows of one."""
+    return part_of(lifter, operand) or lifter.weight(operand) if isinstance(operand, Result) else lifter.weight(operand)
 
 
 def _mixing(lifter: Lifter, x: TensorView, place: int, weight: Stored, bias: Any) -> TensorView | None:

@@ -214,13 +214,15 @@ class Outline:
     def _branches(self, items: Sequence[Item], fork: int, ends: Sequence[int]) -> tuple[tuple[Item, ...], ...] | None:
         """Items as rows that start from one volume and end in these; None if they aren't."""
         rows: dict[int, tuple[Item, ...]] = {}
+        inside = {leaf.step for leaf in leaves(items)}
         for item in items:
             before: tuple[Item, ...] = ()
             if item.main != fork:
                 if item.main not in rows or self.readers[item.main] != self._times_read(item, item.main):
                     return None
                 before = rows.pop(item.main)
-            if (isinstance(item, Leaf) and item.reads) or item.out in rows:
+            reads = item.reads if isinstance(item, Leaf) else ()
+            if item.out in rows or (reads and isinstance(item, Leaf) and (item.word in JOINS or inside & {*reads})):
                 return None
             if not self.owners.isdisjoint(leaf.step for leaf in leaves([item])):
                 return None
