@@ -439,6 +439,106 @@ class Placed(nn.Module):
         return self.head(self.others[3 : 3 + x.shape[1]] + x)  # type: ignore[no-any-return]
 
 
+SPELLINGS = ("einsum", "bmm", "causal", "turned")
+"""Ways in which `ByHand` writes attention."""
+
+
+class ByHand(nn.Module):
+    """Attention as products and a softmax, in one of many spellings, with a projection or without."""
+
+    def __init__(self, spelling: str, mixes: bool = True) -> None:
+        super().__init__()
+        self.qkv, self.proj, self.spelling = nn.Linear(24, 72), nn.Linear(24, 24) if mixes else None, spelling
+        self.register_buffer("mask", torch.ones(5, 5).tril())
+
+    def mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, heads, t, size = q.shape
+        if self.spelling == "einsum":
+            scores = torch.einsum("bhid,bhjd->bhij", q, k) / size**0.5
+            return torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), v)
+        if self.spelling == "bmm":
+            q, k, v = (each.reshape(n * heads, t, size) for each in (q, k, v))
+            scores = torch.baddbmm(torch.empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=size**-0.5)
+            return (functional.dropout(scores.softmax(2), 0.1, False) @ v).view(n, heads, t, size)
+        if self.spelling == "causal":
+            scores = (q * 0.25 @ k.transpose(-2, -1)).masked_fill(self.mask == 0, float("-inf"))  # type: ignore[operator]
+            return functional.softmax(scores, -1, dtype=torch.float32) @ v
+        scores = k @ (q * size**-0.5).transpose(-2, -1)  # keys ahead of queries
+        return (v.transpose(-2, -1) @ scores.transpose(-2, -1).softmax(-1).transpose(-2, -1)).transpose(-2, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, _ = x.shape
+        q, k, v = self.qkv(x).reshape(n, t, 3, 3, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        y = self.mixed(q, k, v).transpose(1, 2).flatten(2)
+        return y if self.proj is None else self.proj(y)
+
+
+class Windows(nn.Module):
+    """Attention within shifted windows of a map whose channels come last, with a table of displacements."""
+
+    def __init__(self, shift: int) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.proj, self.shift = nn.LayerNorm(12), nn.Linear(12, 36), nn.Linear(12, 12), shift
+        self.table = nn.Parameter(torch.randn(25, 3))
+        places = torch.stack(torch.meshgrid(torch.arange(3), torch.arange(3), indexing="ij")).flatten(1)
+        apart = places[:, :, None] - places[:, None, :] + 2
+        self.register_buffer("index", apart[0] * 5 + apart[1])
+        parts = torch.zeros(9, 9)
+        for number, (rows, columns) in enumerate((r, c) for r in ((0, 8), (8, 9)) for c in ((0, 8), (8, 9))):
+            parts[slice(*rows), slice(*columns)] = number
+        windows = self.divided(parts[None, :, :, None]).flatten(1)
+        self.register_buffer("mask", (windows[:, None] != windows[:, :, None]) * -100.0)
+
+    @staticmethod
+    def divided(x: Tensor) -> Tensor:
+        n, h, w, c = x.shape
+        return x.view(n, h // 3, 3, w // 3, 3, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 9, c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 1)
+        y = torch.roll(self.norm(x), (-self.shift, -self.shift), (1, 2))
+        q, k, v = self.qkv(self.divided(y)).view(-1, 9, 3, 3, 4).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-1, -2) * 0.5 + self.table[self.index.flatten()].view(9, 9, 3).permute(2, 0, 1)  # type: ignore[index,operator]
+        if self.shift:
+            scores = (scores.view(-1, 9, 3, 9, 9) + self.mask[:, None]).view(-1, 3, 9, 9)  # type: ignore[index]
+        y = self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, 9, 12))
+        y = y.view(-1, 3, 3, 3, 3, 12).permute(0, 1, 3, 2, 4, 5).reshape(x.shape)
+        x = x + torch.roll(y, (self.shift, self.shift), (1, 2))
+        blocks = [x[:, row::3, column::3] for column in range(3) for row in range(3)]
+        return torch.cat(blocks, -1).permute(0, 3, 1, 2)
+
+
+class Talking(nn.Module):
+    """Heads that talk: their scores are mixed before and after the softmax, so that no kind of attention is it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.before, self.after = nn.Linear(24, 72), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        q, k, v = self.qkv(x).reshape(n, t, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        scores = self.before((q @ k.transpose(-2, -1)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2).softmax(-1)
+        return (self.after(scores.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) @ v).transpose(1, 2).reshape(n, t, c)
+
+
+class Asked(nn.Module):
+    """A learned query that asks all tokens, and a decoder layer that looks at them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.q, self.kv = nn.Parameter(torch.randn(1, 2, 24)), nn.Linear(24, 24), nn.Linear(24, 48)
+        self.proj = nn.Linear(24, 24)
+        self.decoder = nn.TransformerDecoderLayer(24, 3, 48, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        q = self.q(self.query.expand(n, -1, -1)).view(n, 2, 3, 8).transpose(1, 2)
+        k, v = self.kv(x).view(n, t, 2, 3, 8).permute(2, 0, 3, 1, 4)
+        asked = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, 2, c)
+        return self.decoder(self.proj(asked), x)  # type: ignore[no-any-return]
+
+
 def plain() -> nn.Module:
     """A chain of everything that has no branches."""
     return nn.Sequential(
@@ -589,6 +689,12 @@ MODULES: dict[str, Sample] = {
     "placed": Sample(Placed, ((6, 3, 4),)),
     "gru": Sample(lambda: Tagger("GRU", 1), (9,)),
     "rnn": Sample(lambda: Tagger("RNN", 1), (9,)),
+    **{f"by_hand_{name}": Sample(lambda name=name: ByHand(name), ((5, 24),)) for name in SPELLINGS},  # type: ignore[misc]
+    "by_hand_alone": Sample(lambda: ByHand("einsum", mixes=False), ((5, 24),)),
+    "windows": Sample(lambda: Windows(0), ((12, 9, 9),)),
+    "windows_shifted": Sample(lambda: Windows(1), ((12, 9, 9),)),
+    "talking_heads": Sample(Talking, ((5, 24),)),
+    "asked": Sample(Asked, ((5, 24),)),
     "tokens": Sample(lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 6)), ((5, 6),)),
 }
 """By name; `build_NAME` builds one."""

@@ -288,6 +288,60 @@ def test_what_a_spec_cant_say_is_never_another_network(name: str) -> None:
         text_of(Written(forward), torch.randn(2, 8, 8, 8))
 
 
+class Nearly(nn.Module):
+    """What only resembles attention, in the numbers between queries and values."""
+
+    def __init__(self, way: Callable[[Nearly, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.qkv, self.proj, self.way = nn.Linear(24, 72), nn.Linear(24, 24), way
+        self.w, self.table = nn.Parameter(torch.rand(3, 1, 1)), nn.Parameter(torch.rand(9, 3))
+        self.register_buffer("odd", torch.tensor([[0, 0, 1], [0, 1, 0], [1, 0, 0]]).bool())
+        self.register_buffer("small", torch.tensor([[0.0, -9, -9], [0, 0, -9], [0, 0, 0]]))
+        self.register_buffer("places", torch.tensor([[0, 1, 2], [1, 0, 3], [2, 3, 0]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(2, 3, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        scores = self.way(self, q @ k.transpose(-1, -2))
+        return self.proj((scores @ v).transpose(1, 2).reshape(2, 3, 24))  # type: ignore[no-any-return]
+
+
+NEARLY: dict[str, Callable[[Nearly, Tensor], Tensor]] = {
+    "softmax over queries": lambda _, s: s.softmax(-2),
+    "softmax over heads": lambda _, s: s.softmax(1),
+    "no softmax": lambda _, s: s / 8,
+    "two": lambda _, s: s.softmax(-1).softmax(-1),
+    "a factor after it": lambda _, s: s.softmax(-1) * 2,
+    "a learned factor": lambda m, s: (s * m.w).softmax(-1),
+    "another mask": lambda m, s: s.masked_fill(m.odd, float("-inf")).softmax(-1),  # type: ignore[arg-type]
+    "a mask that shows": lambda m, s: (s + m.small).softmax(-1),  # type: ignore[operator]
+    "a table of distances": lambda m, s: (s + m.table[m.places].permute(2, 0, 1)).softmax(-1),  # type: ignore[index]
+    "a number for each query": lambda m, s: (s + m.table[:3, :1]).softmax(-1),
+}
+
+
+@pytest.mark.parametrize("name", NEARLY)
+def test_what_only_resembles_attention_isnt_said_to_be_it(name: str) -> None:
+    """Another axis, mask, table or factor: layers of its own say it, or it can't be said."""
+    module = Nearly(NEARLY[name])
+    try:
+        text = text_of(module, torch.randn(2, 3, 24))
+    except UsageError:
+        return
+    assert "attention" not in text
+    assert "sdpa" not in text
+    assert "matmul" in text
+
+
+def test_what_attention_has_is_said_as_its_arguments() -> None:
+    """Another factor than the root of a head's features, and masks for which it has a word."""
+    said: dict[str, Callable[[Nearly, Tensor], Tensor]] = {
+        "attention heads scale=0.5": lambda _, s: (s / 2).softmax(-1),
+        "attention heads causal=true scale=1": lambda m, s: (s + 1e4 * (m.small / 9)).softmax(-1),  # type: ignore[operator]
+    }
+    for text, way in said.items():
+        assert f"- {text}\n" in text_of(Nearly(way), torch.randn(2, 3, 24))
+
+
 def test_axes_that_are_tokens_or_examples_are_no_channels() -> None:
     """Attention over the batch isn't that over tokens, and norms of tokens aren't those of channels."""
     encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=False)

@@ -304,8 +304,8 @@ def _mixed(
     """Attention with its projections, if each of the three is a part of a product that reads what the others read."""
     parts = (_before_norm(lifter, parts[0]), _before_norm(lifter, parts[1]), parts[2])
     q, k, v = parts
-    rows = [_rows(part) for part in parts]
-    if any(part.view.step not in lifter.products for part in parts) or None in rows:
+    rows = [each for part in parts if (each := _rows(part)) is not None]
+    if any(part.view.step not in lifter.products for part in parts) or len(rows) < len(parts):
         return None
     if heads != q.heads or prod(size for kind, size in q.kinds if kind == "heads") != heads:
         return None

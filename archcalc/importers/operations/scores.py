@@ -151,6 +151,8 @@ def _after(lifter: Lifter, name: str, scores: Scores, op: Operation, place: int)
         return scores._replace(softmax=True) if last and not scores.softmax and not scores.turned else None
     if name == "transpose":
         ends = {each % len(op.shape) for each in op.arguments[1:3]} == {len(op.shape) - 1, len(op.shape) - 2}
+        if ends and not (scores.softmax or scores.turned or scores.added):
+            return scores._replace(queries=scores.keys, keys=scores.queries)
         return scores._replace(turned=not scores.turned) if ends else None
     if name == "dropout":
         return scores
