@@ -133,14 +133,11 @@ def _before_factors(lifter: Lifter, view: TensorView) -> tuple[TensorView, float
     factor = 1.0
     while view.step >= 0 and view.step not in lifter.waiting:
         step = lifter.steps[view.step]
-        if step.layer.kind == "times":
-            factor *= float(step.layer.factor) ** float(step.layer.power)  # type: ignore[attr-defined]
+        if view.step in lifter.multiples:
+            factor *= lifter.multiples[view.step]
             view = view._replace(step=step.inputs[0])
-        elif step.layer.kind == "part" and step.layer.step == 1:  # type: ignore[attr-defined]
-            view = view._replace(step=step.inputs[0]).moved(step.layer.axis, step.layer.start)  # type: ignore[attr-defined]
-        elif "parts" in step.layer.arguments():
-            axis, place = step.layer.axis, step.layer.index  # type: ignore[attr-defined]
-            view = view._replace(step=step.inputs[0]).moved(axis, known(step.shape[axis]) * known(place))
+        elif view.step in lifter.parts:
+            view = view._replace(step=step.inputs[0]).moved(*lifter.parts[view.step])
         else:
             break
     return view, factor

@@ -25,6 +25,7 @@ from archcalc.importers.operations.rearranging import moves, parts
 from archcalc.importers.operations.views import BATCH, COPIES, Dimension, Norm, TensorView, joined, of_volume, whole
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import AXES, Shape
+from archcalc.symbolic import known
 
 SPATIAL = {0: (), 1: ("W",), 2: ("H", "W"), 3: ("D", "H", "W")}
 TOKENS = ("R", "T", "C")
@@ -168,6 +169,12 @@ class Lifter:
         """Steps whose volumes are the same for all examples: what is made of parameters alone."""
         self.settled: dict[int, tuple[Pending, list[TensorView]]] = {}
         """What was pending and is read alone, by its identity, with the tensor."""
+        self.copied: dict[Stored, int] = {}
+        """Steps that have a parameter for each example."""
+        self.multiples: dict[int, float] = {}
+        """Steps that multiply by a number, and that."""
+        self.parts: dict[int, tuple[str, int]] = {}
+        """Steps that are all positions of an axis from one to another, the axis, and where they begin."""
         self.biases: dict[int, tuple[tuple[Stored | None, int], ...]] = {}
         """Steps with biases of several parameters one after the other, and how many each has; none for zeros."""
         self.rolled: dict[int, tuple[int, dict[str, int]]] = {}
@@ -282,6 +289,9 @@ class Lifter:
         self.moved = {view: step for view, step in self.moved.items() if step < count}
         self.concatenated = {row: step for row, step in self.concatenated.items() if step < count}
         self.alone = {waiting: step for waiting, step in self.alone.items() if step < count}
+        self.copied = {stored: step for stored, step in self.copied.items() if step < count}
+        self.multiples = {step: each for step, each in self.multiples.items() if step < count}
+        self.parts = {step: each for step, each in self.parts.items() if step < count}
         self.biases = {step: each for step, each in self.biases.items() if step < count}
         self.rolled = {step: of for step, of in self.rolled.items() if step < count}
         self.settled = {key: each for key, each in self.settled.items() if all(view.step < count for view in each[1])}
@@ -436,12 +446,11 @@ class Lifter:
 
     def _for_each_example(self, stored: Stored) -> TensorView:
         """A parameter that is copied for each example: as a volume it's there for each."""
-        for step, held in enumerate(self.steps):
-            if held.layer.kind == "param" and held.stored == (stored,) and step not in self.free:
-                return self.plain(step)
+        if stored in self.copied:
+            return self.plain(self.copied[stored])
         axes = _usual_axes([whole("C", size) for size in stored.shape[1:]])
         given: dict[str, Any] = dict(zip(axes, stored.shape[1:], strict=True))
-        step = self.add("param", [~0], [stored], **given)
+        step = self.copied[stored] = self.add("param", [~0], [stored], **given)
         self.free.discard(step)
         return self.plain(step)
 
@@ -698,6 +707,7 @@ class Lifter:
         """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
         if kind == "param" or all(step in self.free for step in inputs):
             self.free.add(len(self.steps))
+        self._remember(kind, len(self.steps), layer, shape)
         assert self.operation is not None
         if around is None:
             around = self.operation.around if inner else self._ahead()
@@ -712,6 +722,15 @@ class Lifter:
         if inputs and inputs[0] in self.plains and shape == self.shape(inputs[0]):
             self.plains[len(self.steps) - 1] = self.plains[inputs[0]]._replace(step=len(self.steps) - 1)
         return len(self.steps) - 1
+
+    def _remember(self, kind: str, step: int, layer: Any, made: Shape) -> None:
+        """What attention looks past: numbers, and parts."""
+        if kind == "times":
+            self.multiples[step] = float(layer.factor) ** float(layer.power)
+        elif kind == "part" and layer.step == 1:
+            self.parts[step] = layer.axis, known(layer.start)
+        elif kind == "chunk":
+            self.parts[step] = layer.axis, known(made[layer.axis]) * known(layer.index)
 
     def owner(self, weight: Stored) -> int | None:
         """The step that holds a matrix already, if one does."""
