@@ -26,7 +26,6 @@ from archcalc.importers.operations.views import (
 )
 from archcalc.importers.operations.windowing import within_windows
 from archcalc.shape import Shape
-from archcalc.symbolic import known
 
 FIRST = 10**9
 """The number of the first attention that waits; steps have smaller ones."""

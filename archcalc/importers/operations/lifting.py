@@ -707,11 +707,12 @@ class Lifter:
         """Add a layer; defaults may be given, too; `inner`, to the submodule that runs now. Returns: its step."""
         if kind == "param" or all(step in self.free for step in inputs):
             self.free.add(len(self.steps))
-        self._remember(kind, len(self.steps), layer, shape)
         assert self.operation is not None
         if around is None:
             around = self.operation.around if inner else self._ahead()
-        return self.add_layer(REGISTRY[kind](**arguments), inputs, stored, around)
+        step = self.add_layer(REGISTRY[kind](**arguments), inputs, stored, around)
+        self._remember(kind, step, self.steps[step].layer, self.steps[step].shape)
+        return step
 
     def add_layer(self, layer: Layer, inputs: Sequence[int], stored: Sequence[Any], around: tuple[Around, ...]) -> int:
         """Add a layer that is made already. Returns: its step."""
