@@ -94,7 +94,7 @@ def test_depth_is_a_loop_and_names_that_count_are_too() -> None:
     assert 1 == text_of(Named(), torch.randn(2, 3, 4, 4)).count("conv 3 1x1")
 
 
-@pytest.mark.parametrize("name", ["lenet5_modern", "resnet18", "dcgan_generator", "c3d"])
+@pytest.mark.parametrize("name", ["lenet5_modern", "resnet18", "dcgan_generator", "mobilenetv1"])
 def test_networks_of_the_zoo_come_back(name: str) -> None:
     """Spec, module, spec: the same layers, totals and outputs, and a text of at most twice the length."""
     assert "" == trip(load(name)).wrong

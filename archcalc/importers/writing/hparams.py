@@ -251,8 +251,8 @@ def lines_of(named: Named, width: int) -> Iterator[str]:
 def loop_of(text: str, named: Named) -> Hparam | None:
     """How often the one thing in a network repeats that does, if there's one."""
     found = list(LOOPED.finditer(text[_layers(text) :]))
-    if len(found) != 1:
-        return None
+    if len(found) != 1 or found[0][2] not in (None, "0", "1"):
+        return None  # a loop that goes on where others ended isn't the network's depth
     times = int(found[0][1] or int(found[0][3]) - int(found[0][2]) + 1)
     name = "layers" if "heads" in named or "length" in named else "depth"
     return Hparam(name, times) if times >= DEEP else None
