@@ -438,3 +438,20 @@ def test_tables_that_are_tied_are_one_parameter() -> None:
     report, network = archcalc.analyze(graph), archcalc.to_torch(graph)
     assert report.total("params") == sum(parameter.numel() for parameter in network.parameters())
     assert "self.b.core.positions.table.weight = self.a.core.positions.table.weight" in torch_code(graph)
+
+
+def test_a_symbol_decides_which_module_is_called() -> None:
+    """At n = 2 and 3 both calls are of one module, else of two: no formula is right for both."""
+    text = """archcalc: 1
+name: t
+input: {C: 3, H: 8, W: 8}
+hparams: {n: 5}
+modules:
+  head(k): conv 4 k p=half
+layers: [stem: conv 4 1, from stem -> head n//2 -> head 1]
+"""
+    assert [36, 36, 104] == [
+        archcalc.analyze(build(spec_of(text), hparams={"n": n})).totals["params"] for n in (2, 3, 4)
+    ]
+    with pytest.raises(SpecError, match=r"whether k=1 and k=floor\(n/2\) are one module depends on a symbol"):
+        build(spec_of(text), hparams={"n": dim("n")})

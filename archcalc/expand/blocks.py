@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from archcalc.data import dataclass
@@ -17,6 +17,7 @@ from archcalc.language.expression import Environment, Reported
 from archcalc.language.items import CallUnit, Item, Template, given_names
 from archcalc.language.model import Block, Spec, Use, plain
 from archcalc.language.tree import Diagnostics
+from archcalc.symbolic import collecting_conditions, is_symbolic, is_zero
 from archcalc.work import spend
 
 MAX_CALL_DEPTH = 60
@@ -80,7 +81,7 @@ class Blocks:
         """What calls built, by block, arguments and shape."""
         self._network = self._networks = 0
         """Which call of a used spec is being expanded, and how many there were: each has modules of its own."""
-        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._numbers: dict[tuple[int, int], dict[tuple[tuple[str, Any], ...], int]] = {}
         """The numbers of modules, by declaration and arguments."""
         self._calls_of_modules = Modules(builder, self.built)
 
@@ -136,13 +137,22 @@ class Blocks:
         assert isinstance(callee.target, Block)
         block, module = callee.target, callee.module
         given = [(name, plain(value)) for name, value in values.items() if not isinstance(value, Place)]
-        number = self._numbers.setdefault((id(block), id(module), *given), len(self._numbers))
+        number = self._number(block.name, (id(block), id(module)), tuple(given))
         call = ModuleCall(block.name, len(self._using), number, path, mark, at)
 
         def expand() -> Tensor:
             return self._expand(block, values, module, ctx, at, path)
 
         return self._calls_of_modules.call(call, expand, alone=len(given) == len(values))
+
+    def _number(self, name: str, declaration: tuple[int, int], given: tuple[tuple[str, Any], ...]) -> int:
+        """The number of a module with these arguments; of others with others."""
+        others = self._numbers.setdefault(declaration, {})
+        if given not in others:
+            for other in others:
+                _refuse_undecided(name, given, other)
+            others[given] = sum(map(len, self._numbers.values()))
+        return others[given]
 
     def _known(self, key: tuple[Any, ...]) -> Built | None:
         return self.built.get(key)
@@ -208,3 +218,27 @@ class Blocks:
             self._network = network
             self._using.pop()
         return output
+
+
+def _refuse_undecided(name: str, given: Iterable[tuple[str, Any]], other: Iterable[tuple[str, Any]]) -> None:
+    """See that two calls are of different modules, whatever the symbols are.
+
+    Raises: LocalError: for some sizes they are of one.
+    """
+    one, two = dict(given), dict(other)
+    if one.keys() != two.keys():
+        return
+    pairs = [(word, one[word], two[word]) for word in one if one[word] != two[word]]
+    if not all(is_symbolic(a) or is_symbolic(b) for _, a, b in pairs):
+        return
+    for _, a, b in pairs:
+        with collecting_conditions() as undecided:
+            is_zero(a - b)
+        if not undecided:
+            return  # they are never equal
+    word, a, b = pairs[0]
+    raise LocalError(
+        f"{name}: whether {word}={a} and {word}={b} are one module depends on a symbol",
+        code="E106",
+        hint="give it a number",
+    )
