@@ -101,6 +101,18 @@ def test_what_is_nearly_a_layer_isnt_taken_for_it(name: str, tmp_path: Path) -> 
     assert f"- {kind}" not in text
 
 
+def test_attention_is_over_all_keys(tmp_path: Path) -> None:
+    """A softmax over another axis is another computation."""
+    graph = """net (float[N, 5, 8] x) => (float[N, 5, 8] y) {{
+        shape = Constant <value_ints = [0, 5, 2, 4]> () whole = Constant <value_ints = [0, 5, 8]> ()
+        h = Reshape (x, shape) q = Transpose <perm = [0, 2, 1, 3]> (h) k = Transpose <perm = [0, 2, 3, 1]> (h)
+        s = MatMul (q, k) half = Constant <value_float = 0.5> () m = Mul (s, half) p = Softmax <axis = {axis}> (m)
+        o = MatMul (p, q) t = Transpose <perm = [0, 2, 1, 3]> (o) y = Reshape (t, whole)
+    }}"""
+    found = {axis: text_of(file_of(tmp_path, graph.format(axis=axis))) for axis in (-1, 3, 2)}
+    assert [True, True, False] == ["sdpa" in text for text in found.values()]
+
+
 def test_sizes_that_are_open_are_asked_for(tmp_path: Path) -> None:
     """The batch needs no size; others do, and what's given has to be what the file says where it says something."""
     graph = "net (float[N, 3, H, W] x) => (float[N, 4, A, B] y) { y = Conv <pads = [1, 1, 1, 1]> (x, w) }"

@@ -118,7 +118,9 @@ class _Search:
         """Whether what the operations don't say is so: that factors are learned, and over which axis means are."""
         learned = [name for key, name in found.read.items() if key in ("weight", "bias")]
         if found.layer == "scaled_dot_product_attention":
-            return len(self.values[found.read["q"]].shape) == 4
+            rank = len(self.values[found.read["q"]].shape)
+            softmaxes = [node for node in found.nodes.values() if node.op == "Softmax"]
+            return rank == 4 and all(node.attributes.get("axis", -1) % rank == rank - 1 for node in softmaxes)
         fits = all(self.values[name].stored and not self.values[name].fixed for name in learned)
         if found.layer == "linear":
             return fits and [len(self.values[found.read[key]].shape) for key in ("weight", "bias")] == [2, 1]
