@@ -31,11 +31,15 @@ CODE = re.compile(r"^(torchvision|timm|transformers):|\.py:")
 
 @dataclass(frozen=True)
 class Architecture:
-    """A spec and the variant that was asked for; of an imported one also the code and the inputs that it's from."""
+    """A spec and the variant that was asked for; of an imported one also the code and the inputs that it's from.
+
+    `summary`: what came of a module's operations, with those that aren't known (`summary.unknown`); see `from_torch`.
+    """
 
     spec: Spec
     variant: str
     origin: tuple[Any, tuple[str, ...]] | None = None
+    summary: Any = None
 
     @property
     def name(self) -> str:

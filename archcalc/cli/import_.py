@@ -11,7 +11,9 @@ import typer
 from archcalc.cli.command import Command
 from archcalc.cli.options import Input
 from archcalc.cli.output import write
+from archcalc.cli.run import note
 from archcalc.errors import UsageError
+from archcalc.importers.summary import Summary
 from archcalc.pytorch import need_torch
 from archcalc.zoo import NETWORKS, WEIGHTS, config_at
 
@@ -33,6 +35,7 @@ def import_(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="A new file, net.yaml.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse operations that no layer of specs is.")] = False,
 ) -> None:
     """Write the spec of a PyTorch module, of a network in a file, or of the model that a Hugging Face config describes.
@@ -56,18 +59,22 @@ def import_(
     """
     if output is not None and output.exists() and not force:
         raise UsageError(f"'{output}' is there already", "--force writes over it")
-    text = _text_of(source, sizes, strict)
+    text, summary = _text_of(source, sizes, strict)
     write(text.rstrip("\n").split("\n"), output)
+    for line in summary.lines() if summary and not quiet else ():
+        note(line)
 
 
-def _text_of(source: str, sizes: Sequence[str], strict: bool) -> str:
+def _text_of(source: str, sizes: Sequence[str], strict: bool) -> tuple[str, Summary | None]:
+    """The spec that a source gives, and what came of its operations, if it has some."""
     path = Path(source)
     if path.suffix.lower() in (*NETWORKS, *WEIGHTS):
         from archcalc.importers.network_files import import_file
 
-        return import_file(path, sizes, strict).text
+        found = import_file(path, sizes, strict)
+        return found.text, found.summary
     config = config_at(path) if ":" not in source else None
-    return _text_of_config(config, sizes) if config else _text_of_code(source, sizes, strict)
+    return (_text_of_config(config, sizes), None) if config else _text_of_code(source, sizes, strict)
 
 
 def _text_of_config(path: Path, sizes: Sequence[str]) -> str:
@@ -78,7 +85,7 @@ def _text_of_config(path: Path, sizes: Sequence[str]) -> str:
     return spec_of_config(path).source.text
 
 
-def _text_of_code(source: str, sizes: Sequence[str], strict: bool) -> str:
+def _text_of_code(source: str, sizes: Sequence[str], strict: bool) -> tuple[str, Summary]:
     need_torch()
     from archcalc.importers.code import import_code
     from archcalc.importers.sources import source_of
@@ -86,4 +93,5 @@ def _text_of_code(source: str, sizes: Sequence[str], strict: bool) -> str:
     named = source_of(source)
     if named is None:
         raise UsageError(f"'{source:.80}' names no code", "torchvision:resnet50, models.py:build, or a config.json")
-    return import_code(named, sizes, strict).text
+    found = import_code(named, sizes, strict)
+    return found.text, found.summary

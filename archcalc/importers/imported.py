@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,10 @@ from archcalc.importers.operations import (
     weights,
     windowing,
 )
-from archcalc.importers.operations.exported import Exported, Inputs, exported
+from archcalc.importers.operations.exported import NOTHING, Exported, Inputs, exported
 from archcalc.importers.operations.fusing import fused
-from archcalc.importers.operations.lifting import Lifted, Lifter, NotLifted, Step
+from archcalc.importers.operations.lifting import Lifted, Lifter, Step
+from archcalc.importers.summary import Summary
 from archcalc.importers.writing.outline import arguments_of
 from archcalc.importers.writing.text import spec_text
 from archcalc.language.model import Spec
@@ -48,8 +50,7 @@ class Imported:
     spec: Spec
     text: str
     steps: tuple[Step | None, ...]
-    not_lifted: tuple[NotLifted, ...] = ()
-    """The operations that became opaque layers."""
+    summary: Summary
     shapes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """The tensors, with their batch, of nodes whose volume PyTorch has in another form than it has such volumes."""
 
@@ -75,7 +76,8 @@ def imported_operations(operations: Exported, source: str = "", strict: bool = F
 
     Raises: UsageError: an operation isn't a layer that specs know.
     """
-    found, name = Lifter(fused(operations), strict).lift(), operations.name
+    lifted = fused(operations)
+    found, name = Lifter(lifted, strict).lift(), operations.name
     text, order = spec_text(found, name, source)
     try:
         spec = parse_spec(Text(f"{name}.yaml", text, None))
@@ -85,7 +87,10 @@ def imported_operations(operations: Exported, source: str = "", strict: bool = F
     steps = _matched(graph, found, order)
     numbers = {step: number for number, step in enumerate(steps, len(graph.inputs)) if step}
     shapes = {numbers[found.steps[place]]: sizes for place, sizes in found.shapes.items()}
-    return Imported(spec, text, steps, found.not_lifted, shapes)
+    pairs = zip(lifted.operations, operations.operations, strict=True)
+    patterns = Counter(now.name for now, before in pairs if now is not before and now is not NOTHING)
+    summary = Summary(len(operations.operations), len(found.steps), patterns, found.not_lifted)
+    return Imported(spec, text, steps, summary, shapes)
 
 
 def _matched(graph: Graph, lifted: Lifted, order: Sequence[int]) -> tuple[Step | None, ...]:

@@ -25,7 +25,8 @@ def from_torch(
     """A PyTorch module as a spec, found out by exporting it once with example inputs, in order or by name.
 
     The examples come in batches; of a batch of one, two are made, since it can't be told from an axis of one. The spec
-    is `architecture.spec.source.text`. An operation that isn't a layer that specs know is an `opaque` one.
+    is `architecture.spec.source.text`. An operation that isn't a layer that specs know is an `opaque` one, and
+    `architecture.summary` has all of them: `summary.unknown`, each with its `operator`, `reason`, `line` and `path`.
     Raises: UsageError: PyTorch isn't installed or can't export the module; or, with `strict`, an operation isn't a
     layer that specs know: the message says where.
 
@@ -52,10 +53,9 @@ def from_torch(
         raise UsageError("the example inputs are tensors, with a batch ahead", "torch.randn(2, 3, 224, 224)")
     if examples[0].shape[0] == 1:
         examples = [torch.cat([each, each]) for each in examples]
-    if isinstance(given, Mapping):
-        named = dict(zip(given, examples, strict=True))
-        return Architecture(imported(module, named, name or type(module).__name__, strict=strict).spec, "")
-    return Architecture(imported(module, examples, name or type(module).__name__, strict=strict).spec, "")
+    inputs = dict(zip(given, examples, strict=True)) if isinstance(given, Mapping) else examples
+    found = imported(module, inputs, name or type(module).__name__, strict=strict)
+    return Architecture(found.spec, "", summary=found.summary)
 
 
 def from_config(config: str | PathLike[str] | Mapping[str, Any]) -> Architecture:

@@ -19,10 +19,12 @@ from archcalc.importers.operations.opaque import (
     opaque,
     rearranged,
     standing_for,
+    word,
     written_over,
 )
 from archcalc.importers.operations.rearranging import moves, parts
 from archcalc.importers.operations.views import BATCH, COPIES, Dimension, Norm, TensorView, joined, of_volume, whole
+from archcalc.importers.summary import NotLifted
 from archcalc.layers import REGISTRY, Layer
 from archcalc.shape import AXES, Shape
 from archcalc.symbolic import known
@@ -127,15 +129,6 @@ class Unknown(Exception):
     """An operation that isn't a layer that specs know, or not on such dimensions."""
 
 
-class NotLifted(NamedTuple):
-    """An operation that became an opaque layer, and why."""
-
-    operator: str
-    reason: str
-    line: str
-    path: str
-
-
 class Lifter:
     """Lifts operations one after the other; `strict` refuses those that aren't layers."""
 
@@ -155,7 +148,7 @@ class Lifter:
         self.plains: dict[int, TensorView] = {}
         """Steps whose volume isn't as PyTorch has such volumes: those of opaque layers."""
         self.not_lifted: dict[int, NotLifted] = {}
-        """Operations that became opaque layers, by their number."""
+        """Operations that became opaque layers, by their number; by ~its number where only what one reads did."""
         self.concatenated: dict[tuple[str, tuple[int, ...]], int] = {}
         """Steps that join volumes, by the axis and the volumes."""
         self.origins: dict[TensorView, tuple[Around, ...]] = {}
@@ -201,7 +194,7 @@ class Lifter:
         inputs = tuple(zip(names, self.shapes, strict=True))
         self._hold_biases()
         steps, given = _needed(self.steps, outputs)
-        found = held_once(steps, self.shapes), given, tuple(self.not_lifted.values())
+        found = held_once(steps, self.shapes), given, tuple(self._opaque_among(steps))
         shapes = {
             now: self.plains[step].sizes() for now, step in zip(given, outputs, strict=True) if step in self.plains
         }
@@ -218,6 +211,11 @@ class Lifter:
                 learned=tuple(each.shape for each in stored), products=step.layer.macs(*read),
             )  # fmt: skip
             self.steps[number] = step._replace(layer=layer, stored=stored)
+
+    def _opaque_among(self, steps: Sequence[Step]) -> Iterator[NotLifted]:
+        """Of the operations that became opaque layers those whose layers there are."""
+        there = {(getattr(step.layer, "operator", ""), step.line) for step in steps}
+        return (each for each in self.not_lifted.values() if (word(each.operator), each.line) in there)
 
     def _lifted(self, number: int, operation: Operation) -> Made:
         """What one operation makes: a layer, another view of one, a part of a pattern; or by an opaque layer.
@@ -532,6 +530,9 @@ class Lifter:
             if self.strict or axes:
                 raise
             self._forget(before)
+            assert self.operation is not None
+            at = self.operation.around[-1].path if self.operation.around else ""
+            self.not_lifted[~len(self.views)] = NotLifted("rearrange", "", self.operation.line, at)
             step = rearranged(self, view)
         self.moved[view, tuple(axes)] = step
         return step

@@ -68,7 +68,12 @@ def standing_for(lifter: Lifter, op: Operation, shape: Shape) -> int:
 
 def operator_name(op: Operation) -> str:
     """The operation's name as a word: `fft_rfft2`, `add` for `add_.Tensor`."""
-    name = op.name.partition(".")[0]
+    return word(op.name)
+
+
+def word(name: str) -> str:
+    """An operator's name without what a spec can't write."""
+    name = name.partition(".")[0]
     return "".join(letter if letter.isalnum() else "_" for letter in name.rstrip("_")) or "operation"
 
 
