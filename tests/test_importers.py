@@ -195,17 +195,38 @@ def test_parameters_of_two_submodules_are_counted_once() -> None:
 def test_what_cant_be_exported_says_so() -> None:
     """Control flow that depends on values, for instance."""
 
-    class Choice(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x if x.sum() > 0 else -x
+    class Wrong(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x @ y
 
-    with pytest.raises(UsageError, match="PyTorch can't export Choice"):
-        archcalc.from_torch(Choice(), torch.randn(2, 3, 4, 4))
+    with pytest.raises(UsageError, match="forward takes x, y: as many inputs, in this order"):
+        archcalc.from_torch(Wrong(), torch.randn(2, 3))
+    with pytest.raises(UsageError, match=r"Wrong fails on 3, 3 at .*test_importers.py:\d+: "):
+        archcalc.from_torch(Wrong(), (torch.randn(4, 3), torch.randn(4, 3)))
+    with pytest.raises(UsageError, match="token numbers enter as"):
+        archcalc.from_torch(nn.Embedding(4, 4), torch.randn(2, 3))
     for wrong in ("net", 3):
         with pytest.raises(UsageError, match="is not a module"):
             archcalc.from_torch(wrong, torch.randn(2, 3, 4, 4))
     with pytest.raises(UsageError, match="tensors, with a batch ahead"):
         archcalc.from_torch(nn.ReLU(), [3])
+
+
+def test_values_choose_the_way_that_the_example_goes() -> None:
+    """Control flow that depends on values: the line that decided is said."""
+
+    class Choice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Linear(3, 3), nn.Linear(3, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(x) if x.sum() > 0 else self.other(x)  # type: ignore[no-any-return]
+
+    for sign, features in ((1, 3), (-1, 5)):
+        found = archcalc.from_torch(Choice(), sign * torch.rand(2, 3))
+        assert features == found.build().nodes[-1].shape.C
+        assert [Path(__file__).name] == [Path(line.rpartition(":")[0]).name for line in found.summary.decided]
 
 
 # --- views ------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from archcalc.errors import UsageError
 from archcalc.importers.imported import Imported, imported
+from archcalc.importers.operations.exporting import NeedsValues
 from archcalc.importers.sources import Size, Sizes, Source, buffers, built, examples, usual_sizes
 from archcalc.language.model import Spec
 
 INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)??(?:T=(?P<tokens>\d+)|(?P<sizes>\d+(?:x\d+)*))")
 """An input's sizes, or so many numbers of tokens, perhaps with its name."""
+
+MOST_PARAMS = 500_000_000
+"""Of a module that is given values, since its way depends on them: four bytes each."""
 
 
 def spec_of_code(source: Source, inputs: Sequence[str] = ()) -> Spec:
@@ -27,7 +31,13 @@ def import_code(source: Source, inputs: Sequence[str] = (), strict: bool = False
     sizes = input_sizes(source, inputs)
     module = built(source, "meta")
     constants = buffers(source) if any(True for _ in module.buffers()) else {}
-    return imported(module, examples(sizes, "meta"), source.label, source.name, constants, strict)
+    try:
+        return imported(module, examples(sizes, "meta"), source.label, source.name, constants, strict)
+    except NeedsValues as error:
+        if (params := sum(each.numel() for each in module.parameters())) > MOST_PARAMS:
+            raise UsageError(str(error.args[0]), f"with {params:,} params that would take too much memory") from error
+    module = built(source, "cpu")
+    return imported(module, examples(sizes, "cpu"), source.label, source.name, {}, strict)
 
 
 def input_sizes(source: Source, inputs: Sequence[str] = ()) -> Sizes:

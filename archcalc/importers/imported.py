@@ -89,7 +89,7 @@ def imported_operations(operations: Exported, source: str = "", strict: bool = F
     shapes = {numbers[found.steps[place]]: sizes for place, sizes in found.shapes.items()}
     pairs = zip(lifted.operations, operations.operations, strict=True)
     patterns = Counter(now.name for now, before in pairs if now is not before and now is not NOTHING)
-    summary = Summary(len(operations.operations), len(found.steps), patterns, found.not_lifted)
+    summary = Summary(len(operations.operations), len(found.steps), patterns, found.not_lifted, operations.decided)
     return Imported(spec, text, steps, summary, shapes)
 
 

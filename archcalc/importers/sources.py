@@ -111,7 +111,8 @@ def built(source: Source, device: str) -> nn.Module:
     make = _factory(source)
     for chosen in dict.fromkeys((device, "cpu")):
         try:
-            with quiet(), torch.device(chosen), warnings.catch_warnings():
+            with quiet(), torch.device(chosen), warnings.catch_warnings(), torch.random.fork_rng(devices=()):
+                torch.manual_seed(0)  # values may choose a module's way: the same each time
                 warnings.simplefilter("ignore")
                 module = make(**source.arguments) if callable(make) and not isinstance(make, torch.nn.Module) else make
         except (NotImplementedError, RuntimeError) as error:  # it computes with values while it's built

@@ -28,27 +28,31 @@ class NotLifted(NamedTuple):
 class Summary:
     """What came of a module's operations.
 
-    `patterns`: how often several operations are one, by its name; `unknown`: those that became opaque layers.
+    `patterns`: how often several operations are one, by its name; `unknown`: those that became opaque layers;
+    `decided`: the lines, as file:line, that chose the way by the values of the example.
     """
 
     operations: int
     layers: int
     patterns: Mapping[str, int]
     unknown: Sequence[NotLifted]
+    decided: Sequence[str] = ()
 
     def lines(self) -> Iterator[str]:
         """It in a few lines."""
         yield f"{_number(self.layers, 'layer')} of {_number(self.operations, 'operation')}"
         if self.patterns:
             yield f"recognised: {', '.join(f'{name} ({times}x)' for name, times in self.patterns.items())}"
+        if self.decided:
+            yield f"the way is the example's, whose values decided at {', '.join(map(_short, self.decided))}"
         if not self.unknown:
             return
         several = len(self.unknown) > 1
         yield f"{_number(len(self.unknown), 'operation')} {'are' if several else 'is'} not known, and opaque:"
         places: dict[str, dict[str, None]] = {}
         for each in self.unknown:
-            places.setdefault(each.operator, {})[_short(each.line) or each.path or "?"] = None
-        times = Counter(each.operator for each in self.unknown)
+            places.setdefault(each.operator.partition(".")[0], {})[_short(each.line) or each.path or "?"] = None
+        times = Counter(each.operator.partition(".")[0] for each in self.unknown)
         for name, at in list(places.items())[:SHOWN]:
             more = f" and {len(at) - LINES} more lines" if len(at) > LINES else ""
             count = f" ({times[name]}x)" if times[name] > 1 else ""

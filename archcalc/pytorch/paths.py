@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Any
@@ -100,11 +100,12 @@ def _by_path(counter: FlopCounterMode, more: Counter[str]) -> dict[str, int]:
 
 
 def tensors_of(outputs: object) -> list[Tensor]:
-    """What a module gives out, however it's wrapped."""
+    """What a module gives out, however it's wrapped, each tensor once."""
     if isinstance(outputs, Tensor):
         return [outputs]
     each = [outputs[name] for name in meant(list(outputs))] if isinstance(outputs, Mapping) else outputs
-    return [tensor for one in each for tensor in tensors_of(one)]  # type: ignore[attr-defined]
+    found = [tensor for one in each for tensor in tensors_of(one)] if isinstance(each, Iterable) else []
+    return list({id(tensor): tensor for tensor in found}.values())
 
 
 def saved_by_path(module: nn.Module, inputs: Inputs) -> dict[str, int]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from inspect import signature
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -140,6 +140,8 @@ class Exported:
     """The values of buffers, where they are known."""
     buffers: frozenset[str] = frozenset()
     """The names of all buffers; other tensors that aren't learned are constants in the code."""
+    decided: tuple[str, ...] = ()
+    """The lines, as file:line, that chose the way by the examples' values."""
     original: tuple[Operation, ...] = ()
     """Its operations as they ran, where `operations` has others in their place, or nothing."""
 
@@ -177,24 +179,21 @@ def quiet() -> Iterator[None]:
 def exported(module: nn.Module, inputs: Inputs, name: str = "", constants: Mapping[str, Any] | None = None) -> Exported:
     """Export a module with example inputs, in evaluation mode; `constants` are its buffers, if it has none in memory.
 
-    Raises: UsageError: PyTorch can't export it; the message is PyTorch's first line.
+    Raises: NeedsValues: its way depends on values, and it has none. UsageError: it fails on such inputs, gives out no
+    tensor, or PyTorch can't export it; the message has the user's own line.
     """
-    import torch
+    from archcalc.importers.operations.exporting import program_of
 
     training = module.training
     module.eval()
-    given, named = called(module, inputs)
-    device = next(each.device for each in (*given, *named.values()) if isinstance(each, torch.Tensor))
     try:
-        with quiet(), warnings.catch_warnings(), torch.no_grad(), device:
-            warnings.simplefilter("ignore")
-            program = torch.export.export(module, given, named, strict=False)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
+        program, decided = program_of(module, *called(module, inputs))
     finally:
         module.train(training)
-    return _Reader(module, program, constants or {}).read(name or type(module).__name__)
+    found = _Reader(module, program, constants or {}).read(name or type(module).__name__)
+    if not found.outputs:
+        raise UsageError(f"{type(module).__name__} gives out no tensor", "what forward returns is the network's output")
+    return replace(found, decided=decided)
 
 
 class _Reader:
@@ -244,6 +243,8 @@ class _Reader:
 
     def _call(self, node: FxNode) -> None:
         name = _name(node.target)
+        if _is_number(node.meta.get("val")):
+            return  # of a program that asks for values: what it did with them is done
         if name == "getitem":
             source = self._operand(node.args[0])
             part: Any = node.args[1]
@@ -263,6 +264,11 @@ class _Reader:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
         return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something made is a number, perhaps one that depends on values."""
+    return isinstance(value, (int, float)) or type(value).__name__ in ("SymInt", "SymFloat", "SymBool")
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -300,13 +306,24 @@ def _shape(node: FxNode) -> tuple[int, ...]:
     value: Any = node.meta.get("val")
     if isinstance(value, (list, tuple)) and value:
         value = value[0]
-    return tuple(int(size) for size in value.shape) if hasattr(value, "shape") else ()
+    return _sizes(value)
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    """The shape of a tensor; of one whose shape depends on values, that in the example."""
+    return tuple(map(_number, getattr(value, "shape", ())))
+
+
+def _number(size: Any) -> int:
+    if isinstance(size, int):
+        return size
+    return int(size.node.expr.xreplace(size.node.shape_env.real_tensor_prop_unbacked_vals))
 
 
 def _shapes(node: FxNode) -> tuple[tuple[int, ...], ...]:
     value: Any = node.meta.get("val")
     several = value if isinstance(value, (list, tuple)) else ()
-    return tuple(tuple(int(size) for size in getattr(each, "shape", ())) for each in several)
+    return tuple(map(_sizes, several))
 
 
 def _around(node: FxNode) -> tuple[Around, ...]:

@@ -51,6 +51,8 @@ def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[in
 
     What all layers of a kind have in common is said once, if it would be said often.
     """
+    if not lifted.steps:
+        return _without_layers(lifted, name, source), []
     draft = _draft(lifted, {})
     text = _written(lifted, draft, name, source, {})
     defaults: dict[str, dict[str, str]] = {}
@@ -64,6 +66,15 @@ def spec_text(lifted: Lifted, name: str, source: str = "") -> tuple[str, list[in
         tried = named
         named = that_hold(text, tried) if tried else named
     return text, [leaf.step for leaf in leaves(draft.items)]
+
+
+def _without_layers(lifted: Lifted, name: str, source: str) -> str:
+    """A module that gives out what enters it."""
+    names = {~number: each for number, (each, _) in enumerate(lifted.inputs)}
+    given = ", ".join(dict.fromkeys(names[output] for output in lifted.outputs))
+    lines = ["archcalc: 1", f"name: {name}", *([f"source: {_quoted(source)}"] if source else []), *_inputs(lifted, {})]
+    outputs = [f"outputs: [{given}]"] if len(lifted.inputs) > 1 else []
+    return "\n".join([*lines, "layers: identity", *outputs]) + "\n"
 
 
 def _saves(kind: str, argument: str, value: str, text: str) -> int:
@@ -104,7 +115,8 @@ def _written(lifted: Lifted, draft: _Draft, name: str, source: str, named: Named
     for key, shared in (("blocks", False), ("modules", True)):
         if written := [line for block in blocks if block.shared is shared for line in writer.block(block)]:
             body += [f"{key}:", *written]
-    body += ["layers:", *writer.items(items, ~0, INDENT), *writer.outputs()]
+    body += ["layers:", *writer.items(items, ~0, INDENT)] if items else ["layers: identity"]
+    body += writer.outputs()
     text = "\n".join(body) + "\n"
     if depth := named.get("depth") or (loop_of(text, named) if with_depth else None):
         named["depth"] = depth
@@ -183,7 +195,7 @@ class _Writer:
     def outputs(self) -> Iterator[str]:
         """What the network gives out, if that isn't what it makes last."""
         if any(volume in self.wanted for volume in self.lifted.outputs):
-            yield f"outputs: [{', '.join(self.names[volume] for volume in self.lifted.outputs)}]"
+            yield f"outputs: [{', '.join(dict.fromkeys(self.names[volume] for volume in self.lifted.outputs))}]"
 
     # --- chains ---------------------------------------------------------------------------------------------------
 
