@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from archcalc.data import dataclass
 from archcalc.errors import UsageError, suggestion
 from archcalc.importers import hugging_face
-from archcalc.importers.operations.exported import Inputs, quiet
+from archcalc.importers.operations.exported import Inputs
+from archcalc.importers.operations.exporting import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

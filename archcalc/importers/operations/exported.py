@@ -5,11 +5,8 @@ The module is exported once, with fixed sizes and on PyTorch's meta device where
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from itertools import accumulate
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from archcalc.data import dataclass
 from archcalc.errors import UsageError
+from archcalc.importers.operations.exporting import program_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -164,26 +162,12 @@ def meant(names: Sequence[Any]) -> list[Any]:
     return scores or [name for name in names if not STATE.match(str(name))] or list(names)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """While it lasts, what a module prints goes to stderr, and PyTorch's log stays empty: errors are raised anyway."""
-    disabled = logging.root.manager.disable
-    logging.disable()
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(disabled)
-
-
 def exported(module: nn.Module, inputs: Inputs, name: str = "", constants: Mapping[str, Any] | None = None) -> Exported:
     """Export a module with example inputs, in evaluation mode; `constants` are its buffers, if it has none in memory.
 
     Raises: NeedsValues: its way depends on values, and it has none. UsageError: it fails on such inputs, gives out no
     tensor, or PyTorch can't export it; the message has the user's own line.
     """
-    from archcalc.importers.operations.exporting import program_of
-
     training = module.training
     module.eval()
     try:

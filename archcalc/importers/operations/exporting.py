@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archcalc.errors import UsageError
-from archcalc.importers.operations.exported import quiet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +58,18 @@ def _is_open(program: Any) -> bool:
     made = (node.meta.get("val") for node in program.graph.nodes)
     each = (one for value in made for one in (value if isinstance(value, (list, tuple)) else (value,)))
     return any(not isinstance(size, int) for one in each for size in getattr(one, "shape", ()))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While it lasts, what a module prints goes to stderr, and PyTorch's log stays empty: errors are raised anyway."""
+    disabled = logging.root.manager.disable
+    logging.disable()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 @contextmanager
