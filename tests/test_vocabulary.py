@@ -23,8 +23,14 @@ TABLES = {
     for name in archcalc.__all__ if inspect.isclass(each := getattr(archcalc, name)) and issubclass(each, archcalc.Answer)
     for method in ("table", "to", "save") if inspect.isfunction(getattr(each, method, None))
 }  # fmt: skip
-WIDER = {("sweep", "batch"), ("sweep", "field")}
-"""What takes several values where others take one."""
+WIDER = {
+    ("sweep", "batch"),
+    ("sweep", "field"),
+    ("analyze", "network"),
+    ("analyze", "batch"),
+    ("assert_matches", "network"),
+}
+"""What takes several values where others take one, or a PyTorch module, too."""
 FUNCTIONS = {
     "table": ["analyze", "Report.table"],
     "compare": ["compare", "Comparison.table"],

@@ -57,7 +57,7 @@ def opened_network(path: Path, inputs: Sequence[str] = ()) -> OnnxNetwork:
     translator.translate()
     values, aliases = inference.values, translator.aliases
     entering = tuple(
-        (name, values[old].shape, values[old].kind not in FLOATS)
+        (name, values[old].shape, values[old].element not in FLOATS)
         for name, old in zip(_free_names(inference.inputs), inference.inputs, strict=True)
     )
     outputs = tuple(translator.operand(each.name) for each in file.graph.output)

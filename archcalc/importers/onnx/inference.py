@@ -156,7 +156,7 @@ class Inference:
 
         schema, _ = self._schema(node)
         types = {
-            name: helper.make_tensor_type_proto(each.kind, each.shape)
+            name: helper.make_tensor_type_proto(each.element, each.shape)
             for name, each in zip(node.inputs, read, strict=True)
             if each
         }
@@ -194,7 +194,7 @@ class Inference:
         arrays = [each.array() if each else None for each in read]
         results = self._results(node, arrays)
         for name, value, result in zip(node.outputs, made, results, strict=False):
-            self.values[name] = Value(value.kind, tuple(result.shape), True, None, result)
+            self.values[name] = Value(value.element, tuple(result.shape), True, None, result)
 
     def _results(self, node: Node, arrays: Sequence[Any]) -> list[Any]:
         import numpy

@@ -174,4 +174,5 @@ class _Search:
         if value is None or not value.fixed or not value.is_small:
             return None
         array = value.array()
-        return float(array.item()) if array is not None and array.size == 1 and array.dtype.kind in "fiu" else None
+        number = array.item() if array is not None and array.size == 1 else None
+        return float(number) if type(number) in (int, float) else None

@@ -98,6 +98,8 @@ def identity(site: Site) -> Operand:
 def cast(site: Site) -> Operand:
     """The same values in another type."""
     value = site.value(0)
-    kind = site.translator.values[site.node.out].kind
+    kind = site.translator.values[site.node.out].element
     assert value is not None
-    return site.read(0) if kind in FLOATS or value.kind == kind or isinstance(site.read(0), Entered) else other(site)[0]
+    return (
+        site.read(0) if kind in FLOATS or value.element == kind or isinstance(site.read(0), Entered) else other(site)[0]
+    )

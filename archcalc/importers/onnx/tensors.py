@@ -108,7 +108,7 @@ class Value(NamedTuple):
     `stored` tensor is one of the file's, by its name.
     """
 
-    kind: int
+    element: int
     shape: tuple[int, ...]
     fixed: bool = False
     held: Held | None = None

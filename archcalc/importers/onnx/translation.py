@@ -170,7 +170,7 @@ class Site:
         array = found.array() if found.fixed or found.held else None
         if array is None or array.size > MANY:
             raise self.refusal(f"{self.node.op} works in a way that depends on what enters")
-        return [shortest(each) if found.kind in FLOATS else each for each in array.reshape(-1).tolist()]
+        return [shortest(each) if found.element in FLOATS else each for each in array.reshape(-1).tolist()]
 
     def number(self, place: int) -> Any:
         """A single one of them."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from archcalc.errors import ArchcalcError
 from archcalc.expand import build
-from archcalc.importers.operations.lifting import Lifted
+from archcalc.importers.operations.lifting import Lifted, Step
 from archcalc.importers.writing.blocks import Block
 from archcalc.importers.writing.formals import CHANNELS
 from archcalc.importers.writing.outline import Arguments, Call, Item, Join, Leaf, Scope
@@ -24,11 +24,6 @@ from archcalc.symbolic import known
 
 WIDTHS = (*CHANNELS, "dim")
 """Arguments that say how many channels there are."""
-PASSING = (
-    "softmax", "log_softmax", "sigmoid", "tanh", "flatten", "dropout", "resize", "upsample", "identity", "select",
-    "relu", "global_avgpool", "global_maxpool",
-)  # fmt: skip
-"""What may stand between the last matrix and what goes out."""
 DOUBLED = (1, 2, 4, 8, 16, 32)
 """Multiples of a width of maps that are one."""
 WIDER = 8
@@ -106,7 +101,7 @@ class _Finder:
     def _classes(self) -> int:
         """The numbers that a network gives out, if its last layer with parameters is a matrix."""
         last = self.lifted.outputs[0]
-        while last >= 0 and self.steps[last].layer.kind in PASSING:
+        while last >= 0 and _passes_on(self.steps[last], self.lifted):
             last = self.steps[last].inputs[0]
         return known(self.steps[last].shape["C"]) if last >= 0 and is_matrix(self.steps[last].layer) else 0
 
@@ -131,9 +126,18 @@ class _Finder:
 def is_matrix(layer: Layer) -> bool:
     """Whether a layer is a matrix, at each place."""
     kernel = getattr(layer, "kernel_size", 1)
-    return layer.kind == "fc" or (
-        layer.kind == "conv" and {*(kernel if isinstance(kernel, tuple) else [kernel])} == {1}
-    )
+    is_one = {*(kernel if isinstance(kernel, tuple) else [kernel])} == {1}
+    return layer.weight_layer and is_one and bool(set(CHANNELS) & set(layer.arguments()))
+
+
+def _passes_on(step: Step, lifted: Lifted) -> bool:
+    """Whether a layer may stand between the last matrix and what goes out: it learns nothing, and keeps the features."""
+    shape = _shape(step.inputs[0], lifted)
+    return len(step.inputs) == 1 and not step.stored and shape.get("C") == step.shape.get("C")
+
+
+def _shape(step: int, lifted: Lifted) -> Shape:
+    return lifted.steps[step].shape if step >= 0 else lifted.inputs[~step][1]
 
 
 def _same(values: Iterator[object]) -> int:
@@ -204,7 +208,7 @@ def with_names(
     """Items and blocks with hparams in place of their numbers."""
     given = set(lifted.outputs)
     for step in range(len(lifted.steps) - 1, -1, -1):
-        if step in given and lifted.steps[step].layer.kind in PASSING:
+        if step in given and _passes_on(lifted.steps[step], lifted):
             given.update(lifted.steps[step].inputs)
 
     def to(name: str, value: str, step: int | None) -> str:
