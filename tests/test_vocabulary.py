@@ -29,6 +29,7 @@ WIDER = {
     ("analyze", "network"),
     ("analyze", "batch"),
     ("assert_matches", "network"),
+    ("assert_matches", "spec"),
 }
 """What takes several values where others take one, or a PyTorch module, too."""
 FUNCTIONS = {

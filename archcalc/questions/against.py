@@ -31,7 +31,8 @@ ENTERING = ("R", "T", "C", "D", "H", "W")
 
 
 def assert_matches(
-    network: nn.Module | Named, spec: Named, example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
+    network: nn.Module | Named, spec: Named,
+    example_inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     *, hparams: Mapping[str, Given] | None = None, sizes: Sizes | None = None,
 ) -> None:  # fmt: skip
     """Fail unless a network is what a spec says, layer by layer: for the tests of whoever has code and a spec of it.

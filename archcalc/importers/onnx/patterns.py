@@ -175,4 +175,4 @@ class _Search:
             return None
         array = value.array()
         number = array.item() if array is not None and array.size == 1 else None
-        return float(number) if type(number) in (int, float) else None
+        return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else None

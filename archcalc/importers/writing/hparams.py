@@ -131,7 +131,7 @@ def is_matrix(layer: Layer) -> bool:
 
 
 def _passes_on(step: Step, lifted: Lifted) -> bool:
-    """Whether a layer may stand between the last matrix and what goes out: it learns nothing, and keeps the features."""
+    """Whether a layer may stand between the last matrix and what goes out: it learns nothing, and keeps all."""
     shape = _shape(step.inputs[0], lifted)
     return len(step.inputs) == 1 and not step.stored and shape.get("C") == step.shape.get("C")
 
