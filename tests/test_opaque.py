@@ -103,3 +103,27 @@ def test_random_programs_are_imported(start: int) -> None:
     from tests.fuzz_imports import problem
 
     assert {} == {seed: told for seed in range(start, start + 10) if (told := problem(seed))}
+
+
+@pytest.mark.torch
+def test_a_copy_of_what_changes_later_is_one() -> None:
+    """Where the copy or its source is changed in place; elsewhere a copy is the same volume."""
+    import torch
+    from torch import nn
+
+    class Copied(nn.Module):
+        def __init__(self, changed: str) -> None:
+            super().__init__()
+            self.changed = changed
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.sigmoid(x)
+            y = x.clone()
+            {"x": x.flatten(1).relu_, "y": y.relu_}.get(self.changed, y.relu)()
+            return torch.tanh(x) + y
+
+    texts = {
+        changed: archcalc.from_torch(Copied(changed), torch.randn(2, 3, 8, 8)).spec.source.text
+        for changed in ("x", "y", "")
+    }
+    assert {"x": True, "y": True, "": False} == {changed: "opaque clone" in text for changed, text in texts.items()}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import Node as FxNode
 
+COPIES = re.compile(r"^(clone|contiguous)")
 WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|contiguous|clone|_guards)")
 """Operations that make no other values of what they read."""
 CAST = re.compile(r"^(_to_copy|to\.|type_as|bool$|float$|int$|long$)")
@@ -233,7 +234,7 @@ class _Reader:
             source = self._operand(node.args[0])
             part: Any = node.args[1]
             self.values[node.name] = source._replace(part=part) if isinstance(source, Result) else source
-        elif WITHOUT_EFFECT.match(name) or (CAST.match(name) and not _sorts(node)):
+        elif (WITHOUT_EFFECT.match(name) and not _is_kept_apart(node)) or (CAST.match(name) and not _sorts(node)):
             if node.args and isinstance(source := self._operand(node.args[0]), (Result, Entered, Stored)):
                 self.values[node.name] = source
         else:
@@ -248,6 +249,39 @@ class _Reader:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
         return self.values.get(value.name) if hasattr(value, "op") else value
+
+
+def _is_kept_apart(node: FxNode) -> bool:
+    """Whether a copy is one: it, or what it's a copy of, is changed in place later."""
+    if not COPIES.match(_name(node.target)) or not node.args:
+        return False
+    source: Any = node.args[0]
+    memories = {_memory(source), node}
+    later: Any = node.next
+    while later.op != "root":
+        if later.op == "call_function" and _writes(later) and _memory(later.args[0]) in memories:
+            return True
+        later = later.next
+    return False
+
+
+def _memory(node: FxNode) -> FxNode:
+    """The operation that made the memory in which a tensor lies, through views, and through changes in place."""
+    made: Any = node
+    while made.op == "call_function" and not COPIES.match(_name(made.target)) and _alias(made) is not None:
+        made = made.args[0]
+    return made  # type: ignore[no-any-return]
+
+
+def _writes(node: FxNode) -> bool:
+    alias = _alias(node)
+    return alias is not None and alias.is_write
+
+
+def _alias(node: FxNode) -> Any:
+    """What an operation's schema says about its result and its first input's memory; None if it says nothing."""
+    schema = getattr(node.target, "_schema", None)
+    return schema.returns[0].alias_info if schema is not None and schema.returns else None
 
 
 def _is_number(value: Any) -> bool:
