@@ -576,7 +576,7 @@ def test_blocks_along_any_axes_are_in_pytorchs_order(kind: str) -> None:
     from archcalc.layers import torch_modules
 
     x = torch.rand(2, 8, 4, 6)
-    torch.testing.assert_close(getattr(torch_modules, kind)((2, 2))(x), getattr(torch.nn, kind)(2)(x))
+    torch.testing.assert_close(getattr(torch_modules, kind)((2, 2), (0, 1, 2))(x), getattr(torch.nn, kind)(2)(x))
 
 
 @pytest.mark.torch

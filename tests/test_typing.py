@@ -133,7 +133,7 @@ graph.input.depth
 load("vgg16").build(sizes={"H": 25.6})
 load("vgg16").build(width=0.25)
 load("vgg16").build(hparams={"width": 0.25})
-analyze(graph, batch="8")
+archcalc.memory(graph, batch="8")
 dim(3)
 range(size)
 size < 224
