@@ -56,8 +56,10 @@ def test_titles_of_variants_are_printed(command: str, capsys: pytest.CaptureFixt
 
 def test_list_shows_the_titles_of_variants(capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON of `list` has the title of each variant, and the spec's for those without one."""
-    main(["list", "--format", "json"])
-    titles = {record["name"]: record["title"] for record in json.loads(capsys.readouterr().out)}
+    titles = {}
+    for text in ("GPT-2", "U-Net"):
+        main(["list", text, "--format", "json"])
+        titles |= {record["name"]: record["title"] for record in json.loads(capsys.readouterr().out)}
     assert ("GPT-2 XL, 48 layers", "U-Net, as published, without padding") == (titles["gpt2_xl"], titles["unet"])
 
 
