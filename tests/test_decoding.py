@@ -417,7 +417,7 @@ def test_earlier_tokens_do_not_see_later_ones() -> None:
     found: Counter[bool | None] = Counter()
 
     @seed(1)
-    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=160, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(specs(3))
     def check(text: str) -> None:
         changed = changed_by_the_last_token(text)
@@ -425,4 +425,4 @@ def test_earlier_tokens_do_not_see_later_ones() -> None:
         assert not changed, text
 
     check()
-    assert found[False] >= 4
+    assert found[False] >= 5

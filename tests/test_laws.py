@@ -208,7 +208,7 @@ def test_the_last_pass_may_differ(layers: str) -> None:
 
 def test_random_specs_with_other_last_passes() -> None:
     """A few of those of `python -m tests.fuzz_depth --ends`."""
-    assert search(40, 1, Ends)["open"] > 3
+    assert search(60, 1, Ends)["open"] > 5
 
 
 def test_there_are_only_as_many_passes_as_fit() -> None:

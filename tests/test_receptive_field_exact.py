@@ -122,7 +122,7 @@ def test_what_tables_say_holds_of_random_graphs() -> None:
 
 
 @pytest.mark.torch
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(data=st.data(), graph=graphs())
 def test_random_gradients_arrive_where_the_window_says(data: st.DataObject, graph: Graph) -> None:
     """In random graphs with branches, too, all of the mask is equal, from the input and from an inner volume."""

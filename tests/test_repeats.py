@@ -22,10 +22,10 @@ DEEP = ("resnet:cifar", "resnet:cifar_plain", "resnet152", "gpt2", "vit", "convn
 
 def test_random_networks_with_long_repeats() -> None:
     """Bytes, fields and depths of a few networks of `python -m tests.fuzz_repeats`: most follow from few passes."""
-    counted = search(35, seed=0, most=600)
+    counted = search(50, seed=0, most=600)
     for number, least in (("bytes", 0.8), ("fields", 0.5)):
-        assert counted[number] >= counted[f"{number} short"] > max(20, least * counted[number])
-    assert counted["depths"] > 20
+        assert counted[number] >= counted[f"{number} short"] > max(30, least * counted[number])
+    assert counted["depths"] > 30
 
 
 @pytest.mark.parametrize("name", DEEP)

@@ -25,27 +25,31 @@ from archcalc.symbolic import known
 
 
 @dataclass(frozen=True)
-class Peak:
-    """The most bytes at once, of what, and the layer that runs then, forward or backward."""
-
-    bytes: int
-    parts: Mapping[str, int]
-    layer: str
-    is_backward: bool
-
-
-@dataclass(frozen=True)
 class Held:
-    """The bytes that a training step holds: at its peak, and, by name, at its end.
+    """The bytes that a training step holds: the most in each pass, what the first leaves, and, by name, the end's.
 
-    `forward` is the most in the forward pass, `left` what that leaves, `backward` the most in the backward pass.
+    `most_at` is the number of the storage that makes it the most of all.
     """
 
     forward: int
     left: int
     backward: int
-    peak: Peak
     after: Mapping[str, int]
+    most_at: int
+
+    @property
+    def most(self) -> int:
+        """The most at once, in either pass."""
+        return max(self.forward, self.backward)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What is alive at once when it's most, by name, and the layer that runs then, forward or backward."""
+
+    parts: Mapping[str, int]
+    layer: str
+    is_backward: bool
 
 
 def held(graph: Graph, batch: int, dtype: str) -> Held:
@@ -53,21 +57,24 @@ def held(graph: Graph, batch: int, dtype: str) -> Held:
 
     Raises: UsageError: what a layer holds during its backward pass isn't modelled.
     """
-    first = _metered(graph, batch, dtype, Meter())
-    last = _metered(graph, batch, dtype, Meter(first.meter.most_at))
-    parts, (layer, is_backward) = last.meter.seen, last.meter.seen_at
-    peak = Peak(first.meter.most, parts, layer, is_backward)
-    return Held(first.forward_most, first.left, first.backward_most, peak, first.meter.alive())
+    return _run(graph, batch, dtype, Meter())
 
 
-def _metered(graph: Graph, batch: int, dtype: str, meter: Meter) -> _Step:
+def peak(graph: Graph, batch: int, dtype: str, step: Held) -> Peak:
+    """What the step consists of at its peak: it's run once more, and looked at there."""
+    meter = Meter(step.most_at)
+    _run(graph, batch, dtype, meter)
+    layer, is_backward = meter.seen_at
+    return Peak(meter.seen, layer, is_backward)
+
+
+def _run(graph: Graph, batch: int, dtype: str, meter: Meter) -> Held:
     graph.spend(20, "running so many layers on paper")
     step = _Step(graph, batch, dtype, meter)
-    step.loss = op.loss(step.forward())
-    step.left, step.forward_most, meter.most_since = meter.now, meter.most, 0
-    backward(step.loss)
-    step.backward_most = meter.most_since
-    return step
+    loss = op.loss(step.forward())
+    left, forward, meter.most_since = meter.now, meter.most, 0
+    backward(loss)
+    return Held(forward, left, meter.most_since, meter.alive(), meter.most_at)
 
 
 class _Step:
@@ -75,12 +82,10 @@ class _Step:
 
     def __init__(self, graph: Graph, batch: int, dtype: str, meter: Meter) -> None:
         self.graph, self.batch, self.width, self.meter = graph, batch, BYTES[dtype], meter
-        self.left = self.forward_most = self.backward_most = 0
         self.parameters: dict[int, list[Blank]] = {}
         self.inputs: list[Blank] = []
         """Held by the caller to the end, as the outputs are."""
         self.outputs: list[Blank] = []
-        self.loss: Blank | None = None
 
     def forward(self) -> Sequence[Blank]:
         """The outputs. A variable is held as long as the program names it."""

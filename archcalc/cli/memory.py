@@ -22,7 +22,7 @@ class Phase(StrEnum):
 
 
 OPTIMIZERS = ("none", "sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
-OPTIMIZER = "What keeps numbers for each parameter."
+OPTIMIZER = f"What keeps numbers for each parameter: {', '.join(OPTIMIZERS)}."
 FITS = "A budget, for which the largest batch is looked for: 16GB (powers of 1000) or 16GiB."
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 

@@ -44,10 +44,9 @@ def kernel(
 
 def view(x: Blank, sizes: Sizes) -> Blank:
     """The same values in other sizes: a view, of a copy where strides don't allow one."""
-    made, old = x.reshaped(sizes), x.sizes
-    if made.storage is not x.storage:
-        copy = copied(x)
-        return view(copy, sizes)
+    made, old = x.viewed(sizes), x.sizes
+    if made is None:
+        return view(copied(x), sizes)
     return operation(made, [x], [], lambda flows, g: [g.reshaped(old)])
 
 
@@ -80,11 +79,11 @@ def taken(x: Blank, axis: int) -> Blank:
     return operation(made, [x], [], lambda flows, g: [g.new(old)])
 
 
-def cut(x: Blank, sizes: Sizes, steps: Sequence[int] = ()) -> Blank:
+def cut(x: Blank, sizes: Sizes) -> Blank:
     """A view of a part, one dimension after the other."""
     for axis, size in enumerate(sizes):
         if x.sizes[axis] != size:
-            x = part(x, axis, size, steps[axis] if steps else 1)
+            x = part(x, axis, size)
     return x
 
 

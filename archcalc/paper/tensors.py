@@ -131,10 +131,14 @@ class Blank:
         """A view, without history."""
         return Blank(self.storage, sizes, self.width, strides, self.base or (self.node, self.sizes))
 
+    def viewed(self, sizes: Sizes) -> Blank | None:
+        """A view of other sizes, without history; None if the strides don't allow one."""
+        strides = _viewed(self.sizes, self.strides, sizes)
+        return None if strides is None else self.seen(sizes, strides)
+
     def reshaped(self, sizes: Sizes) -> Blank:
         """A view of other sizes, or, where the strides don't allow one, a copy; without history."""
-        strides = _viewed(self.sizes, self.strides, sizes)
-        return self.new(sizes) if strides is None else self.seen(sizes, strides)
+        return self.viewed(sizes) or self.new(sizes)
 
     def new(self, sizes: Sizes | None = None, width: int = 0) -> Blank:
         """A tensor in memory of its own, its values in order; unless said otherwise of the same sizes and width."""

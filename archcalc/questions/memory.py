@@ -8,10 +8,9 @@ from fractions import Fraction
 
 from archcalc.analyses.memory import INDEX_BYTES, volume_bytes
 from archcalc.analyses.peak import held_bytes
-from archcalc.analyses.training import held
+from archcalc.analyses.training import held, peak
 from archcalc.errors import UsageError, suggestion
 from archcalc.expand import Given, Sizes
-from archcalc.graph import Graph
 from archcalc.quantities import BYTES
 from archcalc.questions.budgets import budget
 from archcalc.questions.networks import Network, report_of
@@ -173,31 +172,47 @@ def memory(
     if graph.is_open or is_symbolic(count):
         raise UsageError("memory is calculated for numbers", "give every size a number")
     most = None if fits is None else budget("fits", fits, in_bytes=True)[1]
-    parts, layer, is_backward = _parts(graph, known(count), report.dtype, phase, OPTIMIZERS[optimizer])
-    largest = None if most is None else _largest(graph, report.dtype, phase, OPTIMIZERS[optimizer], most)
+    parts, layer, is_backward = _parts(report, phase, OPTIMIZERS[optimizer])
+    largest = None if most is None else _largest(report, phase, OPTIMIZERS[optimizer], most)
     optimizer = optimizer if phase == "train" else "none"
     return Memory(graph.name, known(count), report.dtype, phase, optimizer, parts, layer, is_backward, most, largest)
 
 
-def _parts(
-    graph: Graph, batch: int, dtype: str, phase: str, optimizer: Optimizer
-) -> tuple[tuple[Part, ...], str, bool]:
+def _parts(report: Report, phase: str, optimizer: Optimizer) -> tuple[tuple[Part, ...], str, bool]:
     """The parts, largest first, and at which layer the peak is."""
-    report, width = Report(graph, batch, dtype), BYTES[dtype]
-    weights, buffers = (known(report.total(name)) * width for name in ("params", "buffers"))
-    counters = sum(known(node.application.copies) * node.layer.counters for node in graph.nodes) * INDEX_BYTES
-    found = {"weights": weights, "buffers": buffers + counters}
+    found, weights = _stored(report), _stored(report)["weights"]
     if phase == "eval":
         inputs, volumes = sum(known(size) for size in _inputs(report)), known(report.total("peak_bytes"))
         parts, layer, is_backward = {"inputs": inputs, "volumes": volumes - inputs}, _busiest(report), False
     else:
-        step, working = held(graph, batch, dtype), optimizer.working * weights
+        step, working = held(report.graph, known(report.batch), report.dtype), optimizer.working * weights
         found["optimizer state"] = optimizer.kept * weights
-        parts, layer, is_backward = dict(step.peak.parts), step.peak.layer, step.peak.is_backward
-        if working and sum(step.after.values()) + working > step.peak.bytes:
-            parts, layer = {**step.after, "optimizer's working": working}, ""
+        if working and sum(step.after.values()) + working > step.most:
+            parts, layer, is_backward = {**step.after, "optimizer's working": working}, "", False
+        else:
+            top = peak(report.graph, known(report.batch), report.dtype, step)
+            parts, layer, is_backward = dict(top.parts), top.layer, top.is_backward
     sized = [Part(name, size) for name, size in (found | parts).items() if size]
     return tuple(sorted(sized, key=lambda part: -part.bytes)), layer, is_backward
+
+
+def _stored(report: Report) -> dict[str, int]:
+    """The bytes of weights, and of buffers with counters."""
+    width = BYTES[report.dtype]
+    weights, buffers = (known(report.total(name)) * width for name in ("params", "buffers"))
+    counters = sum(known(node.application.copies) * node.layer.counters for node in report.graph.nodes)
+    return {"weights": weights, "buffers": buffers + counters * INDEX_BYTES}
+
+
+def _total(report: Report, phase: str, optimizer: Optimizer) -> int:
+    """The sum of all parts."""
+    stored = _stored(report)
+    if phase == "eval":
+        return sum(stored.values()) + known(report.total("peak_bytes"))
+    step = held(report.graph, known(report.batch), report.dtype)
+    working = optimizer.working * stored["weights"]
+    most = max(step.most, sum(step.after.values()) + working if working else 0)
+    return sum(stored.values()) + optimizer.kept * stored["weights"] + most
 
 
 def _inputs(report: Report) -> Iterator[Dim]:
@@ -212,12 +227,11 @@ def _busiest(report: Report) -> str:
     return report.graph.nodes[moments.index(max(moments))].name
 
 
-def _largest(graph: Graph, dtype: str, phase: str, optimizer: Optimizer, most: int) -> int:
+def _largest(report: Report, phase: str, optimizer: Optimizer, most: int) -> int:
     """The most examples that fit, 0 if not even one does: a larger batch never takes less."""
 
     def fits(batch: int) -> bool:
-        parts, _, _ = _parts(graph, batch, dtype, phase, optimizer)
-        return sum(part.bytes for part in parts) <= most
+        return _total(Report(report.graph, batch, report.dtype), phase, optimizer) <= most
 
     if not fits(1):
         return 0
