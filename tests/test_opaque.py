@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,18 +113,25 @@ def test_a_copy_of_what_changes_later_is_one() -> None:
     from torch import nn
 
     class Copied(nn.Module):
-        def __init__(self, changed: str) -> None:
+        def __init__(self, copy: Callable[[torch.Tensor], torch.Tensor], changed: str) -> None:
             super().__init__()
-            self.changed = changed
+            self.copy, self.changed = copy, changed
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = torch.sigmoid(x)
-            y = x.clone()
+            y = self.copy(x)
             {"x": x.flatten(1).relu_, "y": y.relu_}.get(self.changed, y.relu)()
-            return torch.tanh(x) + y
+            return torch.tanh(x).sum((1, 2, 3)) + y.flatten(1).sum(1)
 
-    texts = {
-        changed: archcalc.from_torch(Copied(changed), torch.randn(2, 3, 8, 8)).spec.source.text
-        for changed in ("x", "y", "")
+    copies = {
+        "clone": (lambda x: x.clone(), True),
+        "reshape": (lambda x: x.transpose(2, 3).reshape(x.shape[0], 3, -1), True),
+        "contiguous": (lambda x: x.permute(0, 2, 3, 1).contiguous(), True),
+        "cast": (lambda x: x.to(torch.float64), True),
+        "no copy": (lambda x: x.flatten(2), False),
+        "no cast": (lambda x: x.to(torch.float32), False),
     }
-    assert {"x": True, "y": True, "": False} == {changed: "opaque clone" in text for changed, text in texts.items()}
+    for name, (copy, is_one) in copies.items():
+        for changed in ("x", "y", ""):
+            text = archcalc.from_torch(Copied(copy, changed), torch.randn(2, 3, 8, 8)).spec.source.text
+            assert (name, changed, is_one and changed != "") == (name, changed, "opaque clone" in text)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import Node as FxNode
 
-COPIES = re.compile(r"^(clone|contiguous)")
 WITHOUT_EFFECT = re.compile(r"^(_assert|sym_|lift_fresh|detach|alias|contiguous|clone|_guards)")
 """Operations that make no other values of what they read."""
 CAST = re.compile(r"^(_to_copy|to\.|type_as|bool$|float$|int$|long$)")
@@ -230,11 +229,20 @@ class _Reader:
         name = _name(node.target)
         if _is_number(node.meta.get("val")):
             return  # of a program that asks for values: what it did with them is done
+        source: Any = node.args[0] if node.args else None
+        if _is_kept_apart(node):
+            before, self.values[source.name] = self.values[source.name], self._copy(source, node)
+            self._read(node, name)
+            self.values[source.name] = before
+        else:
+            self._read(node, name)
+
+    def _read(self, node: FxNode, name: str) -> None:
         if name == "getitem":
             source = self._operand(node.args[0])
             part: Any = node.args[1]
             self.values[node.name] = source._replace(part=part) if isinstance(source, Result) else source
-        elif (WITHOUT_EFFECT.match(name) and not _is_kept_apart(node)) or (CAST.match(name) and not _sorts(node)):
+        elif WITHOUT_EFFECT.match(name) or (CAST.match(name) and not _sorts(node)):
             if node.args and isinstance(source := self._operand(node.args[0]), (Result, Entered, Stored)):
                 self.values[node.name] = source
         else:
@@ -245,6 +253,17 @@ class _Reader:
             made = Operation(name, arguments, named, _shape(node), _around(node), _line(node), target, _shapes(node))
             self.operations.append(made)
 
+    def _copy(self, source: FxNode, node: FxNode) -> Result:
+        """Copy what an operation reads, which is changed later, or the operation's own result is."""
+        import torch
+
+        made = Operation(
+            "clone.default", (self._operand(source),), {}, _shape(source), _around(node), _line(node),
+            torch.ops.aten.clone.default, _shapes(source),
+        )  # fmt: skip
+        self.operations.append(made)
+        return Result(len(self.operations) - 1)
+
     def _operand(self, value: Any) -> Operand:
         if isinstance(value, (list, tuple)):
             return [self._operand(each) for each in value]
@@ -252,30 +271,26 @@ class _Reader:
 
 
 def _is_kept_apart(node: FxNode) -> bool:
-    """Whether a copy is one: it, or what it's a copy of, is changed in place later."""
-    if not COPIES.match(_name(node.target)) or not node.args:
+    """Whether it's a copy of what it reads, under whatever name, and either is changed in place later."""
+    name, alias = _name(node.target), _alias(node)
+    if not (WITHOUT_EFFECT.match(name) or CAST.match(name) or (alias is not None and not alias.is_write)):
         return False
-    source: Any = node.args[0]
-    memories = {_memory(source), node}
+    memories = {_memory(node), _memory(node.args[0] if node.args else None)}
+    if None in memories or len(memories) == 1:
+        return False
     later: Any = node.next
     while later.op != "root":
-        if later.op == "call_function" and _writes(later) and _memory(later.args[0]) in memories:
+        alias = _alias(later)
+        if alias is not None and alias.is_write and _memory(later) in memories:
             return True
         later = later.next
     return False
 
 
-def _memory(node: FxNode) -> FxNode:
-    """The operation that made the memory in which a tensor lies, through views, and through changes in place."""
-    made: Any = node
-    while made.op == "call_function" and not COPIES.match(_name(made.target)) and _alias(made) is not None:
-        made = made.args[0]
-    return made  # type: ignore[no-any-return]
-
-
-def _writes(node: FxNode) -> bool:
-    alias = _alias(node)
-    return alias is not None and alias.is_write
+def _memory(node: Any) -> int | None:
+    """A number of the memory in which a tensor lies; None of what is no tensor."""
+    value: Any = node.meta.get("val") if hasattr(node, "meta") else None
+    return value.untyped_storage()._cdata if hasattr(value, "untyped_storage") else None
 
 
 def _alias(node: FxNode) -> Any:
